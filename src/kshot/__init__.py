@@ -1,0 +1,116 @@
+"""kshot: models that learn a new task from a few examples.
+
+The path of the data, one folder a stage:
+
+    backbones   networks that learners are given
+    data        items and classes                       -> Dataset, ClassIndex
+    episodes    tasks                                   -> EpisodeBatch
+    learners    one algorithm a file, one contract      -> Learner
+    meta_train  the outer loop                          -> Step
+    results     scores, intervals, pictures             -> Results
+    saved       a learner on disk                       -> a folder
+    tasks       a user's own task                       -> predictions
+
+`kshot.experiment` calls the stages in this order: read it for the whole story. Names below are imported when they are first used,
+so that `import kshot` does not wait for PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kshot.allocator import keep_freed_memory as keep_freed_memory
+    from kshot.backbones.conv4 import Conv4 as Conv4
+    from kshot.data.arrays import ArrayDataset as ArrayDataset
+    from kshot.data.class_index import ClassIndex as ClassIndex
+    from kshot.data.image_folder import ImageFolder as ImageFolder
+    from kshot.data.omniglot import Omniglot as Omniglot
+    from kshot.data.picture import Picture as Picture
+    from kshot.data.torch_dataset import TorchDataset as TorchDataset
+    from kshot.episodes.shape import EpisodeShape as EpisodeShape
+    from kshot.episodes.stream import EpisodeStream as EpisodeStream
+    from kshot.errors import KshotError as KshotError
+    from kshot.learners.check import check_learner as check_learner
+    from kshot.learners.learner import Learner as Learner
+    from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
+    from kshot.learners.protonet import ProtoNet as ProtoNet
+    from kshot.meta_train.loop import Plan as Plan
+    from kshot.meta_train.loop import meta_train as meta_train
+    from kshot.meta_train.loop import start as start
+    from kshot.results.evaluate import EpisodeSet as EpisodeSet
+    from kshot.results.evaluate import evaluate as evaluate
+    from kshot.saved.folder import save as save
+    from kshot.saved.shipped import load as load
+    from kshot.saved.shipped import open_saved as open_saved
+    from kshot.saved.shipped import shipped as shipped
+    from kshot.tasks.classifier import Classifier as Classifier
+
+__all__ = [
+    "ArrayDataset",
+    "ClassIndex",
+    "Classifier",
+    "Conv4",
+    "EpisodeSet",
+    "EpisodeShape",
+    "EpisodeStream",
+    "ImageFolder",
+    "KshotError",
+    "Learner",
+    "Omniglot",
+    "Picture",
+    "Plan",
+    "ProtoNet",
+    "TorchDataset",
+    "backward_of_query_loss",
+    "check_learner",
+    "evaluate",
+    "keep_freed_memory",
+    "load",
+    "meta_train",
+    "open_saved",
+    "save",
+    "shipped",
+    "start",
+]
+
+_HOMES = {
+    "ArrayDataset": "kshot.data.arrays",
+    "ClassIndex": "kshot.data.class_index",
+    "Classifier": "kshot.tasks.classifier",
+    "Conv4": "kshot.backbones.conv4",
+    "EpisodeSet": "kshot.results.evaluate",
+    "EpisodeShape": "kshot.episodes.shape",
+    "EpisodeStream": "kshot.episodes.stream",
+    "ImageFolder": "kshot.data.image_folder",
+    "KshotError": "kshot.errors",
+    "Learner": "kshot.learners.learner",
+    "Omniglot": "kshot.data.omniglot",
+    "Picture": "kshot.data.picture",
+    "Plan": "kshot.meta_train.loop",
+    "ProtoNet": "kshot.learners.protonet",
+    "TorchDataset": "kshot.data.torch_dataset",
+    "backward_of_query_loss": "kshot.learners.learner",
+    "check_learner": "kshot.learners.check",
+    "evaluate": "kshot.results.evaluate",
+    "keep_freed_memory": "kshot.allocator",
+    "load": "kshot.saved.shipped",
+    "meta_train": "kshot.meta_train.loop",
+    "open_saved": "kshot.saved.shipped",
+    "save": "kshot.saved.folder",
+    "shipped": "kshot.saved.shipped",
+    "start": "kshot.meta_train.loop",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,28 @@
+"""A multi-layer perceptron, for feature vectors and regression."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Vectors (M, …) float → features (M, outputs); dimensions after the first are flattened.
+
+    Args:
+        inputs: Numbers an item.
+        hidden: Width of each hidden layer, each followed by ReLU.
+        outputs: D.
+    """
+
+    def __init__(self, inputs: int, hidden: Sequence[int] = (128, 128), outputs: int = 64) -> None:
+        super().__init__()
+        widths = [inputs, *hidden]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed vectors."""
+        features: Tensor = self.layers(x.flatten(1))
+        return features

@@ -1,0 +1,27 @@
+"""Backbones by name, for recipes and saved learners."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from kshot.backbones.conv4 import Conv4
+from kshot.backbones.mlp import MLP
+from kshot.backbones.resnet12 import ResNet12
+from kshot.errors import RecipeError
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"conv4": Conv4, "mlp": MLP, "resnet12": ResNet12}
+
+
+def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The backbone of that name with these constructor arguments.
+
+    Raises:
+        RecipeError: The name or an argument is unknown.
+    """
+    if name not in BACKBONES:
+        raise RecipeError(f"there is no backbone {name!r}; known are {', '.join(BACKBONES)}.")
+    try:
+        return BACKBONES[name](**arguments)
+    except TypeError as error:
+        raise RecipeError(f"backbone {name!r} cannot be built with {dict(arguments)}: {error}.") from error

@@ -1,0 +1,250 @@
+"""The command `kshot`: reads words and flags, calls `kshot.experiment`, shows what comes out.
+
+Exit codes: 0 done; 2 wrong use or bad input, with one message; 1 a fault of ours, with its traceback; 130 on Ctrl-C.
+PyTorch is imported inside the commands, so that `kshot --help` answers at once.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+
+from kshot.errors import KshotError, RecipeError
+
+if TYPE_CHECKING:
+    from kshot.config import Recipe
+    from kshot.saved.folder import Saved
+
+app = typer.Typer(
+    name="kshot",
+    help="Meta-learning: models that learn a new task from a few examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the run, the report and the pictures.")] = Path("demo"),
+    device: _Device = "auto",
+) -> None:
+    """Train a prototypical network on Omniglot in a few minutes, test it on 1,000 held-out episodes, and show a report."""
+    from kshot.config import read_recipe
+    from kshot.episodes.shape import EpisodeShape
+    from kshot.experiment import LEARNER, Question
+    from kshot.results.report import write_report
+    from kshot.saved.shipped import open_saved
+    from kshot.terminal import say
+
+    began = time.perf_counter()
+    run_folder = out / "run"
+    if (run_folder / LEARNER / "learner.json").exists():
+        say(f"The learner in {run_folder} is trained already; it is tested again. Delete {out} to start anew.")
+        saved = open_saved(run_folder)
+    else:
+        say("Training on Omniglot: 1,028 characters from 33 alphabets … the test characters are never shown to it.")
+        saved = _train(read_recipe("omniglot-demo"), run_folder, resume=run_folder.exists(), device=device)
+    question = Question(shape=EpisodeShape(5, 1, 15), episodes=1000)
+    results = _evaluate(saved, question, out, device)
+    _show(results, f"5-way 1-shot after {time.perf_counter() - began:.0f} s")
+    page = write_report(out, [results], saved, _details(saved, question, device))
+    say(f"The report with its pictures is {page}")
+    say(f"Try the learner: kshot predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A built-in recipe (`kshot recipes` lists them) or a TOML file.")],
+    data: Annotated[Path | None, typer.Option(help="Your own folder of class folders, instead of the recipe's data.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as training.lr=0.01; may come again.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it stopped.")] = False,
+    device: _Device = "auto",
+    seed: Annotated[int | None, typer.Option(help="In place of the recipe's seed.")] = None,
+) -> None:
+    """Meta-train a learner by a recipe, and save the best state."""
+    from kshot.config import read_recipe
+    from kshot.terminal import out as console
+    from kshot.terminal import say
+
+    chosen = list(settings or ())
+    if data is not None:
+        chosen += [f"data.name={json.dumps(str(data))}"]
+        if not any(setting.startswith("data.split=") for setting in chosen):
+            chosen += ["data.split=fractions"]
+    if seed is not None:
+        chosen += [f"seed={seed}"]
+    folder = out or Path("runs") / Path(recipe).stem
+    saved = _train(read_recipe(recipe, chosen), folder, resume=resume, device=device)
+    say(f"The learner is saved in {saved.folder}. Score it on classes it has not seen:")
+    console.print(f"kshot evaluate {folder}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, or the name of a shipped learner.")],
+    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
+    split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
+    way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
+    query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
+    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
+    as_json: _Json = False,
+    report: Annotated[Path | None, typer.Option(help="Write a report with pictures into this folder.")] = None,
+    device: _Device = "auto",
+) -> None:
+    """Score a learner on episodes of classes it has not seen: mean accuracy with its 95 % interval."""
+    from kshot.episodes.shape import EpisodeShape
+    from kshot.experiment import Question
+    from kshot.saved.shipped import open_saved
+
+    opened = open_saved(saved)
+    mode = "transductive" if transductive else "inductive"
+    question = Question(data, split, EpisodeShape(way, shot, query), episodes, seed, mode)  # type: ignore[arg-type]
+    results = _evaluate(opened, question, report, device)
+    if as_json:
+        print(json.dumps(results.as_dict()))
+    else:
+        _show(results, saved)
+    if report is not None:
+        from kshot.results.report import write_report
+        from kshot.terminal import say
+
+        page = write_report(report, [results], opened, _details(opened, question, device))
+        say(f"The report with its pictures is {page}")
+
+
+@app.command()
+def predict(
+    saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, or the name of a shipped learner.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="QUERY…", help="Pictures to label.")],
+    support: Annotated[Path, typer.Option(help="A folder with one folder a class, each with one or more pictures.")],
+    as_json: _Json = False,
+    device: _Device = "auto",
+) -> None:
+    """Label pictures, given a few examples of each class."""
+    from kshot.experiment import pick_device
+    from kshot.tasks.classifier import Classifier
+    from kshot.terminal import table
+
+    classifier = Classifier(saved, support, device=str(pick_device(device)))
+    predictions = classifier.predict(pictures)
+    if as_json:
+        answers = [
+            {"picture": str(picture), "label": answer.label, "probability": answer.probability, "probabilities": dict(answer.probabilities)}
+            for picture, answer in zip(pictures, predictions, strict=True)
+        ]
+        print(json.dumps({"classes": list(classifier.classes), "predictions": answers}, ensure_ascii=False))
+        return
+    rows = []
+    for picture, answer in zip(pictures, predictions, strict=True):
+        others = sorted(answer.probabilities.items(), key=lambda item: -item[1])[1:3]
+        rows.append([str(picture), answer.label, f"{answer.probability:.3f}", ", ".join(f"{name} {value:.3f}" for name, value in others)])
+    table(f"{len(classifier.classes)} classes from {support}", ["picture", "class", "probability", "next"], rows)
+
+
+@app.command()
+def recipes(as_json: _Json = False) -> None:
+    """List the built-in recipes, with the published number and the one measured here."""
+    from kshot.measured import recipe_rows
+    from kshot.terminal import table
+
+    rows = recipe_rows()
+    if as_json:
+        print(json.dumps({"recipes": rows}, ensure_ascii=False))
+        return
+    shown = [
+        [row["name"], row["description"], entry.get("setting", ""), entry.get("published", ""), entry.get("measured", ""), entry.get("command", "")]
+        for row in rows
+        for entry in (row["results"] or [{}])
+    ]
+    table("recipes", ["recipe", "what it trains", "setting", "published", "measured here", "command"], shown)
+
+
+def main() -> None:
+    """Run the command and end the process with its exit code."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    from kshot.terminal import complain, say
+
+    try:
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leave:
+        return int(leave.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        say("Stopped.")
+        return 130
+    except click.ClickException as wrong:
+        wrong.show()
+        return 2
+    except KshotError as error:
+        complain(str(error))
+        return 2
+
+
+def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "Saved":
+    """Train with a bar; a first Ctrl-C saves the state and ends with exit code 130."""
+    from kshot.allocator import keep_freed_memory
+    from kshot.experiment import command_line, prepare, run
+    from kshot.terminal import TrainingBar, interrupts, say
+
+    keep_freed_memory()
+    ready = prepare(recipe, folder, resume=resume, device=device)
+    for note in ready.notes:
+        say(note)
+    tasks = recipe.episodes.tasks
+    bar = TrainingBar(ready.plan.updates, ready.state.update, tasks, len(ready.validation))
+    with interrupts() as stop, bar:
+        command = command_line(sys.argv[1:])
+        saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
+    if saved is None:
+        say(f"Stopped after update {ready.state.update}; the state is saved. Go on with the same command and --resume.")
+        raise typer.Exit(130)
+    return saved
+
+
+def _evaluate(saved: "Saved", question: Any, report: Path | None, device: str) -> Any:
+    from kshot.experiment import answer, ask
+    from kshot.terminal import counting
+
+    if report is not None and report.is_file():
+        raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another --report.")
+    episodes, _ = ask(saved, question)
+    with counting("episodes", len(episodes)) as progress:
+        return answer(saved, episodes, question.mode, device, progress)
+
+
+def _details(saved: "Saved", question: Any, device: str) -> Any:
+    """What the report's pictures need beside the scores: the episodes themselves."""
+    from kshot.experiment import ask
+
+    return ask(saved, question)[0]
+
+
+def _show(results: Any, title: str) -> None:
+    from kshot.terminal import out, score
+
+    fraction = results.score_name == "accuracy"
+    out.print(f"{title}: {results.score_name} [bold]{score(results.mean, results.interval, fraction)}[/bold]")
+    out.print(str(results).partition("  ")[2], markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

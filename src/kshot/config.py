@@ -1,0 +1,255 @@
+"""A recipe: everything a training run does, as frozen dataclasses read from TOML.
+
+In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of plain values, checked: an unknown key is an error that
+lists the known ones, and so is a wrong type or a count below one. Next: `kshot.experiment` builds the stages from it.
+"""
+
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from kshot.errors import RecipeError
+
+Count = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What to learn from."""
+
+    name: str = "omniglot"  # `omniglot`, or a folder of class folders
+    split: str = "vinyals"  # omniglot: vinyals, characters, alphabets; a folder: `fractions`, or a JSON file of class names
+    split_seed: int = 0  # of `characters`, `alphabets` and `fractions`
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # of a folder's classes: train, val, test
+    train_part: Literal["train", "trainval"] = "train"  # `trainval` also learns from the validation classes
+    rotations: Literal["classes", "none"] = "classes"  # omniglot: every quarter turn of a character is a class of its own
+    preprocess: Literal["auto", "ink", "picture"] = "auto"  # auto: ink for omniglot, picture for a folder
+    size: int = 0  # pixels of a side; 0: 28 for ink, 84 for pictures
+    channels: Literal[1, 3] = 3  # of pictures: 3 colour, 1 grey
+    fit: Literal["crop", "pad"] = "crop"  # of pictures that are not square
+
+
+@dataclass(frozen=True)
+class LearnerRecipe:
+    """The algorithm, by name; its further keys are the arguments of its constructor."""
+
+    name: str = "protonet"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackboneRecipe:
+    """The network, by name; its further keys are the arguments of its constructor."""
+
+    name: str = "conv4"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EpisodesRecipe:
+    """The training episodes; a count may be a pair (smallest, largest) from which every episode draws."""
+
+    way: Count = 0  # classes; 0: as many as there are, at most 20
+    shot: Count = 1  # support items a class
+    query: Count = 5  # query items a class
+    tasks: int = 1  # episodes an update
+    balanced: bool = True  # all classes of an episode have the same shot and query
+    within_groups: bool = False  # all classes of an episode from one group (alphabet)
+    replacement: bool = False  # classes with too few items may give one more than once
+    augment: str = "none"  # or quarter_turns
+
+
+@dataclass(frozen=True)
+class ValidationRecipe:
+    """The fixed episodes that decide which state is kept."""
+
+    way: Count = 0  # 0: as many as there are, at most 5
+    shot: Count = 1
+    query: Count = 5
+    episodes: int = 400
+    every: int = 500  # updates between two validations
+    patience: int = 0  # validations without a better one before training stops; 0: never
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How long and how to step; see `kshot.meta_train.optimization` for the settings' meaning."""
+
+    updates: int = 2000
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: Literal["constant", "halving", "cosine"] = "cosine"
+    halve_every: int = 2000
+    warmup: int = 0
+    clip_norm: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    save_every: int = 200  # updates between two writings of the state
+    tensorboard: bool = False  # event files beside the JSON lines; needs the extra `track`
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run."""
+
+    description: str = ""
+    seed: int = 0  # of the first parameters, the episodes and everything else drawn at random
+    data: DataRecipe = field(default_factory=DataRecipe)
+    learner: LearnerRecipe = field(default_factory=LearnerRecipe)
+    backbone: BackboneRecipe = field(default_factory=BackboneRecipe)
+    episodes: EpisodesRecipe = field(default_factory=EpisodesRecipe)
+    validation: ValidationRecipe = field(default_factory=ValidationRecipe)
+    training: TrainingRecipe = field(default_factory=TrainingRecipe)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; what a run's state and a learner's record keep."""
+        return _plain(asdict(self))
+
+
+_LEAST = {
+    "data.size": 0, "data.split_seed": 0, "seed": 0,
+    "episodes.way": 0, "episodes.shot": 1, "episodes.query": 1, "episodes.tasks": 1,
+    "validation.way": 0, "validation.shot": 1, "validation.query": 1, "validation.episodes": 1, "validation.every": 1,
+    "validation.patience": 0, "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
+}  # fmt: skip
+
+
+def recipe_names() -> list[str]:
+    """The built-in recipes, sorted."""
+    return sorted(path.name.removesuffix(".toml") for path in _shelf().iterdir() if path.name.endswith(".toml"))
+
+
+def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """A recipe, with settings put over it.
+
+    Args:
+        source: A built-in name (`recipe_names`) or a TOML file.
+        settings: `key=value` with a dotted key, such as `training.lr=0.01`; the value is TOML, or else plain text.
+
+    Raises:
+        RecipeError: There is no such recipe, it is not TOML, or a key or value makes no sense.
+    """
+    path = Path(source)
+    if path.suffix == ".toml" or path.is_file():
+        file = path
+    elif str(source) in recipe_names():
+        file = _shelf() / f"{source}.toml"
+    else:
+        raise RecipeError(f"there is no recipe {str(source)!r}; the built-in ones are {', '.join(recipe_names())}. Or give a .toml file.")
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {file}: {error}") from error
+    for setting in settings:
+        _put(table, setting)
+    return parse_recipe(table, str(source))
+
+
+def parse_recipe(table: Mapping[str, Any], name: str) -> Recipe:
+    """A recipe from nested tables of plain values.
+
+    Args:
+        table: As TOML or JSON give it.
+        name: What error messages call the recipe.
+
+    Raises:
+        RecipeError: A key is unknown, a value has the wrong type, or a count is too small.
+    """
+    recipe: Recipe = _build(Recipe, table, "", name)
+    return recipe
+
+
+def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
+    table = dict(table)
+    known = {part.name: part for part in fields(kind)}
+    if kind in (LearnerRecipe, BackboneRecipe):
+        # The other keys belong to a constructor, which knows its own arguments (`kshot.learners.table`).
+        arguments = {**table.pop("arguments", {}), **{key: table.pop(key) for key in list(table) if key != "name"}}
+        return replace(kind(**{key: _value(str, value, f"{where}.name", recipe) for key, value in table.items()}), arguments=arguments)
+    hints = get_type_hints(kind)
+    values = {}
+    for key, value in table.items():
+        place = f"{where}.{key}" if where else key
+        if key not in known:
+            raise RecipeError(f"recipe {recipe}: there is no setting {place!r}; known are {', '.join(_keys(kind, where))}.")
+        if is_dataclass(hints[key]):
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"recipe {recipe}: [{place}] must be a table of settings; found {value!r}.")
+            values[key] = _build(hints[key], value, place, recipe)
+        else:
+            values[key] = _value(hints[key], value, place, recipe)
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, place: str, recipe: str) -> Any:
+    """`value` as the type `hint` says, or an error that says what was expected."""
+    if isinstance(value, list):
+        value = tuple(value)
+    if not _fits(hint, value):
+        raise RecipeError(f"recipe {recipe}: {place} must be {_in_words(hint)}; found {value!r}.")
+    least = _LEAST.get(place)
+    smallest = min(value) if isinstance(value, tuple) else value
+    if least is not None and smallest < least:
+        raise RecipeError(f"recipe {recipe}: {place} must be at least {least}; found {value!r}.")
+    return float(value) if hint is float else value
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return any(type(value) is type(option) and value == option for option in get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(option, value) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(option) for option in get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_in_words(option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"a list of {len(get_args(hint))} numbers"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes"}.get(hint, str(hint))
+
+
+def _keys(kind: Any, where: str) -> list[str]:
+    return [f"{where}.{part.name}" if where else part.name for part in fields(kind)]
+
+
+def _put(table: dict[str, Any], setting: str) -> None:
+    """Put `a.b=value` into nested tables."""
+    key, found, text = setting.partition("=")
+    if not found or not key.strip():
+        raise RecipeError(f"--set takes key=value, such as training.lr=0.01; found {setting!r}.")
+    parts = key.strip().split(".")
+    for part in parts[:-1]:
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--set {setting}: {part!r} is a setting, not a table of settings.")
+        table = inner
+    try:
+        table[parts[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[parts[-1]] = text.strip()  # a bare word, such as data.split=characters
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _shelf() -> Path:
+    return Path(str(resources.files("kshot"))) / "recipes"

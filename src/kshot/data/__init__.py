@@ -1,0 +1,1 @@
+"""Stage 2: items and classes. Next: `kshot.episodes`."""

@@ -1,0 +1,125 @@
+"""Which items belong to which class: all that drawing an episode needs to know of a data set.
+
+In: names and item numbers. Out: a `ClassIndex`, whole or cut into disjoint parts. Next: `kshot.episodes`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kshot.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ClassIndex:
+    """Classes in a fixed order, each with its name, its items and, where there is one, its group.
+
+    Attributes:
+        names: One name a class, all different.
+        items: Item numbers of all classes, one class after another, int64.
+        starts: Where the items of each class begin in `items`, int64 (N,).
+        sizes: How many items each class has, int64 (N,).
+        groups: The group of each class (an alphabet, a person), or None where classes have none.
+
+    Example:
+        >>> index = ClassIndex.build({"fox": [0, 2], "owl": [1, 3, 4]})
+        >>> len(index), index.sizes.tolist(), index.items_of("owl").tolist()
+        (2, [2, 3], [1, 3, 4])
+    """
+
+    names: tuple[str, ...]
+    items: np.ndarray
+    starts: np.ndarray
+    sizes: np.ndarray
+    groups: tuple[str, ...] | None = None
+
+    @classmethod
+    def build(cls, classes: Mapping[str, Sequence[int] | np.ndarray], groups: Mapping[str, str] | None = None) -> "ClassIndex":
+        """A class index from class name → item numbers.
+
+        Args:
+            classes: The items of each class, in the order the classes shall have.
+            groups: The group of each class, by class name.
+
+        Raises:
+            DataError: There is no class, a class has no item, or `groups` misses a class.
+        """
+        if not classes:
+            raise DataError("expected at least one class, found none. Check that the folder or the labels are the right ones.")
+        names = tuple(classes)
+        parts = [np.asarray(classes[name], dtype=np.int64) for name in names]
+        for name, part in zip(names, parts, strict=True):
+            if part.size == 0:
+                raise DataError(f"class {name!r} has no items; a class needs at least one. Add items or drop the class.")
+        if groups is not None and (missing := [name for name in names if name not in groups]):
+            raise DataError(f"every class needs a group; {_some(missing)} has none. Name its group or give no groups at all.")
+        sizes = np.array([part.size for part in parts], dtype=np.int64)
+        return cls(
+            names=names,
+            items=np.concatenate(parts),
+            starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
+            sizes=sizes,
+            groups=None if groups is None else tuple(groups[name] for name in names),
+        )
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[object]) -> "ClassIndex":
+        """A class index from one label an item; classes are named by `str(label)` and sorted by label."""
+        values = list(labels)
+        items: dict[object, list[int]] = {}
+        for number, label in enumerate(values):
+            items.setdefault(label, []).append(number)
+        ordered = sorted(items, key=lambda label: (str(type(label)), label))  # type: ignore[arg-type,return-value]  # labels of one type compare
+        named = {str(label): items[label] for label in ordered}
+        if len(named) != len(items):
+            raise DataError("two different labels have the same name as text; make the labels all text or all numbers.")
+        return cls.build(named)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def items_of(self, name: str) -> np.ndarray:
+        """The item numbers of one class, by its name."""
+        position = self.position(name)
+        return self.items[self.starts[position] : self.starts[position] + self.sizes[position]]
+
+    def position(self, name: str) -> int:
+        """Where a class stands in `names`.
+
+        Raises:
+            DataError: There is no class of that name.
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise DataError(f"there is no class {name!r} among the {len(self)} classes ({_some(self.names)}).") from None
+
+    def subset(self, names: Iterable[str]) -> "ClassIndex":
+        """The classes with these names, in this order.
+
+        Raises:
+            DataError: A name is unknown or comes twice.
+        """
+        wanted = list(names)
+        known = {name: position for position, name in enumerate(self.names)}
+        if missing := [name for name in wanted if name not in known]:
+            raise DataError(
+                f"{len(missing)} of {len(wanted)} wanted classes are not in the data: {_some(missing)}. "
+                f"It has {len(self)} classes: {_some(self.names)}."
+            )
+        if len(set(wanted)) != len(wanted):
+            twice = sorted({name for name in wanted if wanted.count(name) > 1})
+            raise DataError(f"each class may be named once; {_some(twice)} comes more often.")
+        groups = None if self.groups is None else {name: self.groups[known[name]] for name in wanted}
+        return ClassIndex.build({name: self.items_of_position(known[name]) for name in wanted}, groups)
+
+    def items_of_position(self, position: int) -> np.ndarray:
+        """The item numbers of the class at one position."""
+        return self.items[self.starts[position] : self.starts[position] + self.sizes[position]]
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, quoted, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

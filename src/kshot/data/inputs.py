@@ -1,0 +1,34 @@
+"""What a network is fed: a tensor, or a mapping of names to tensors.
+
+Everything that moves inputs about (gathering, batching, moving to a device) goes through these few functions, so that a learner
+of dictionaries (a picture and its caption, a molecule's atoms and bonds) needs no special case anywhere.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Inputs = Tensor | Mapping[str, Tensor]
+"""A tensor whose first dimension counts items, or a mapping of names to such tensors of equal first dimension."""
+
+
+def map_inputs(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
+    """`function` of the tensor, or of each tensor of the mapping."""
+    if isinstance(inputs, Tensor):
+        return function(inputs)
+    return {name: function(value) for name, value in inputs.items()}
+
+
+def count_items(inputs: Inputs) -> int:
+    """The size of the first dimension."""
+    first = inputs if isinstance(inputs, Tensor) else next(iter(inputs.values()))
+    return int(first.shape[0])
+
+
+def concatenate(parts: Sequence[Inputs], dim: int = 0) -> Inputs:
+    """The parts joined along `dim`; all are tensors, or all are mappings of the same names."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)], dim)
+    return {name: torch.cat([part[name] for part in parts if not isinstance(part, Tensor)], dim) for name in first}

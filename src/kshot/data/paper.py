@@ -1,0 +1,162 @@
+"""Ink told from paper: a photograph in, how much ink each pixel holds out.
+
+In: any Pillow image. Out: a picture of contrast, ink high, and the height that divides ink from paper. Next: `ink`.
+
+The paper is estimated where it stands (a median over wide windows), so that uneven light and shadows go with it; what is left
+is looked at along the direction in colour space in which it varies most, so that red ink on green paper of the same grey is
+found; the rarer side is the ink, so that chalk on slate is found as well.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+
+from kshot.errors import DataError
+
+_LONGER_SIDE = 480
+"""Pictures are looked at in this size: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
+_CELLS = 30
+"""The paper is estimated on a grid of this many cells along the longer side."""
+_DARKEST = 0.1
+"""Added before the logarithm: below a tenth of full light, differences are noise."""
+_LEAST_CONTRAST = 0.08
+"""In logarithms of light: ink that takes less than 8 % of the paper's light is not told from paper."""
+_CONTRAST_TO_NOISE = 5.0
+
+
+class Contrast(NamedTuple):
+    """What a picture holds beside its paper.
+
+    Attributes:
+        height: float32 (H, W): 0 on paper, high on ink, in standard steps of logarithmic light.
+        threshold: The height that divides the two.
+    """
+
+    height: np.ndarray
+    threshold: float
+
+
+def flat_rgb(image: Image.Image) -> Image.Image:
+    """A picture upright, in RGB, 8 bits a channel, without transparency.
+
+    Transparent parts become white, or black when what is visible is light, so that ink on nothing stays visible.
+    """
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        upright = Image.fromarray(_in_8_bits(np.asarray(upright)))
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
+        light = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float64)
+        visible_light = (light * alpha).sum() / max(alpha.sum(), 1.0)
+        ground = Image.new("RGBA", rgba.size, "white" if visible_light < 128 or alpha.min() == 255 else "black")
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return upright.convert("RGB")
+
+
+def find_contrast(image: Image.Image) -> Contrast:
+    """How much ink each pixel of a picture holds.
+
+    Args:
+        image: `flat_rgb` of any size; it is brought to a working size of at most 480 pixels along the longer side, and at
+            least 240.
+
+    Returns:
+        The contrast at the working size.
+
+    Raises:
+        DataError: Nothing stands out of the paper.
+    """
+    rgb = np.asarray(_working_size(image), dtype=np.float32) / 255  # (H, W, 3)
+    light = np.log(rgb + _DARKEST)
+    beside_paper = light - _paper(light)  # (H, W, 3)
+    height = _smooth(_along_most_variance(beside_paper))
+    threshold, ink, paper = _divide(height)
+    noise = 1.4826 * float(np.median(np.abs(height - np.median(height))))
+    if ink - paper < max(_LEAST_CONTRAST, _CONTRAST_TO_NOISE * noise):
+        raise DataError(
+            "found no ink on this picture: nothing stands out of its background. Take a picture of dark ink on light paper, or of "
+            "light ink on a dark ground, that fills a good part of the frame."
+        )
+    return Contrast(height, threshold)
+
+
+def _in_8_bits(values: np.ndarray) -> np.ndarray:
+    """Grey values of any range, stretched to 0 … 255: a 16-bit picture seldom uses all its range."""
+    finite = np.nan_to_num(values.astype(np.float64))
+    low, high = finite.min(), finite.max()
+    scaled: np.ndarray = np.rint((finite - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return scaled
+
+
+def _working_size(image: Image.Image) -> Image.Image:
+    longer = max(image.size)
+    side = min(max(longer, _LONGER_SIDE // 2), _LONGER_SIDE)
+    if side == longer:
+        return image
+    size = (max(1, round(image.width * side / longer)), max(1, round(image.height * side / longer)))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0 if side < longer else None)
+
+
+def _paper(light: np.ndarray) -> np.ndarray:
+    """What the paper is like at each pixel, (H, W, C): a median of each cell, and of the cells in half a picture around it."""
+    height, width, channels = light.shape
+    cell = max(1, -(-max(height, width) // _CELLS))
+    rows, columns = -(-height // cell), -(-width // cell)
+    filled = np.pad(light, ((0, rows * cell - height), (0, columns * cell - width), (0, 0)), mode="edge")
+    cells = filled.reshape(rows, cell, columns, cell, channels).swapaxes(1, 2).reshape(rows, columns, cell * cell, channels)
+    middle = cell * cell // 2
+    grid = torch.from_numpy(np.partition(cells, middle, axis=2)[:, :, middle]).permute(2, 0, 1)  # (C, rows, columns)
+    reach_down, reach_right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
+    padded = F.pad(grid[None], (reach_right, reach_right, reach_down, reach_down), mode="reflect")
+    windows = F.unfold(padded, (2 * reach_down + 1, 2 * reach_right + 1))  # (1, C * window, rows * columns)
+    medians = windows.view(channels, -1, rows * columns).median(dim=1).values.view(1, channels, rows, columns)
+    paper = F.interpolate(medians, size=(rows * cell, columns * cell), mode="bilinear", align_corners=False)
+    found: np.ndarray = paper[0, :, :height, :width].permute(1, 2, 0).numpy()
+    return found
+
+
+def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
+    """(H, W, 3) → (H, W): along the direction in which what stands out varies most, the rarer and stronger side positive."""
+    flat = beside_paper.reshape(-1, 3).astype(np.float64)
+    strength = (flat**2).sum(1)
+    strong = flat[strength >= np.quantile(strength, 0.95)]
+    _, vectors = np.linalg.eigh(strong.T @ strong)
+    height = flat @ vectors[:, -1]
+    if (height**3).sum() < 0:
+        height = -height
+    along: np.ndarray = height.reshape(beside_paper.shape[:2]).astype(np.float32)
+    return along
+
+
+def _smooth(height: np.ndarray) -> np.ndarray:
+    """A 3 × 3 binomial filter: takes the grain of a camera and leaves a pen."""
+    padded = F.pad(torch.from_numpy(height)[None, None], (1, 1, 1, 1), mode="replicate")
+    kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
+    smooth: np.ndarray = F.conv2d(padded, (kernel[:, None] * kernel[None, :])[None, None])[0, 0].numpy()
+    return smooth
+
+
+def _divide(height: np.ndarray) -> tuple[float, float, float]:
+    """The threshold of N. Otsu (1979), and the mean heights of ink and paper, among the pixels close to edges.
+
+    A page has far more paper than ink, which pulls Otsu's threshold into the paper's noise; close to edges they are equally many.
+    """
+    around = torch.from_numpy(height)[None, None]
+    highest = F.max_pool2d(around, 5, 1, 2)
+    steepness = (highest + F.max_pool2d(-around, 5, 1, 2))[0, 0].numpy()
+    near_edges = height[steepness > 0.5 * np.quantile(steepness, 0.995)]
+    if near_edges.size == 0 or np.ptp(near_edges) == 0:
+        return 0.0, 0.0, 0.0
+    counts, edges = np.histogram(near_edges, bins=128)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = near_edges.size - below
+    sums = np.cumsum(counts * centres)
+    mean_below = sums[:-1] / np.maximum(below, 1)
+    mean_above = (sums[-1] - sums[:-1]) / np.maximum(above, 1)
+    best = int(np.argmax(below * above * (mean_above - mean_below) ** 2))
+    return float(edges[best + 1]), float(mean_above[best]), float(mean_below[best])

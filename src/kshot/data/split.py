@@ -1,0 +1,125 @@
+"""Classes divided into disjoint parts: what is trained on is never tested on.
+
+In: a `ClassIndex` and a rule (fractions and a seed, or lists of names). Out: a `Split`. Next: `kshot.episodes`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kshot.data.class_index import ClassIndex
+from kshot.errors import DataError
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A named division of classes.
+
+    Attributes:
+        name: `vinyals`, `characters`, `alphabets`, or `division` for a user's own.
+        parts: `train`, `val` and `test`, disjoint, and `trainval`, the first two together.
+    """
+
+    name: str
+    parts: Mapping[str, ClassIndex]
+
+    def part(self, name: str) -> ClassIndex:
+        """One part by name.
+
+        Raises:
+            DataError: There is no such part.
+        """
+        if name not in self.parts:
+            raise DataError(f"the split {self.name!r} has no part {name!r}; it has {', '.join(self.parts)}.")
+        return self.parts[name]
+
+    def as_names(self) -> dict[str, list[str]]:
+        """The class names of `train`, `val` and `test`, for a JSON file; `divide_by_names` reads it back."""
+        return {part: list(self.parts[part].names) for part in PARTS if part in self.parts}
+
+
+def divide_by_names(index: ClassIndex, parts: Mapping[str, Iterable[str]], name: str = "division") -> Split:
+    """Divide classes by lists of names.
+
+    Args:
+        index: All classes.
+        parts: Class names of `train`, `val` and `test`. `val` and `test` may be missing.
+        name: What the split is called in records.
+
+    Returns:
+        The parts, and `trainval` where there is a `val`.
+
+    Raises:
+        DataError: A part is unknown or empty, a name is unknown, or a class is in two parts.
+    """
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise DataError(f"a division has the parts {', '.join(PARTS)}; found {unknown[0]!r}.")
+    wanted = {part: list(names) for part, names in parts.items()}
+    if "train" not in wanted:
+        raise DataError(f"a division needs a part 'train'; found {', '.join(wanted) or 'nothing'}.")
+    seen: dict[str, str] = {}
+    for part, names in wanted.items():
+        if not names:
+            raise DataError(f"the part {part!r} of the division has no classes; give it some or leave it out.")
+        for class_name in names:
+            if class_name in seen and seen[class_name] != part:
+                raise DataError(f"class {class_name!r} is in both {seen[class_name]!r} and {part!r}; a class belongs to one part.")
+            seen[class_name] = part
+    built = {part: index.subset(names) for part, names in wanted.items()}
+    if "val" in built:
+        built["trainval"] = index.subset([*wanted["train"], *wanted["val"]])
+    return Split(name=name, parts=built)
+
+
+def divide_by_fraction(index: ClassIndex, fractions: tuple[float, float, float], seed: int, name: str = "division") -> Split:
+    """Divide classes at random.
+
+    Args:
+        index: All classes; a shuffle by `seed` of their sorted names decides, so the order they come in does not.
+        fractions: Shares of `train`, `val` and `test`; they add up to 1. Each part gets at least one class.
+        seed: Which division.
+        name: What the split is called in records.
+
+    Raises:
+        DataError: The fractions are not shares, or there are fewer than three classes.
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(f"fractions are three positive shares that add up to 1 (train, val, test); found {fractions}.")
+    if len(index) < 3:
+        raise DataError(
+            f"dividing classes into train, val and test needs at least 3 classes; found {len(index)}: "
+            f"{', '.join(index.names)}. Meta-training learns from many classes: add more, or use a shipped learner with `kshot predict`."
+        )
+    names = sorted(index.names)
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(names))
+    n_val = max(1, round(fractions[1] * len(names)))
+    n_test = max(1, round(fractions[2] * len(names)))
+    n_train = len(names) - n_val - n_test
+    if n_train < 1:
+        raise DataError(f"{len(names)} classes leave none for training beside {n_val} val and {n_test} test; add classes.")
+    shuffled = [names[position] for position in order]
+    parts = {"train": shuffled[:n_train], "val": shuffled[n_train : n_train + n_val], "test": shuffled[n_train + n_val :]}
+    return divide_by_names(index, {part: sorted(members) for part, members in parts.items()}, name)
+
+
+def divide_by_file(index: ClassIndex, file: Path, name: str = "division") -> Split:
+    """Divide classes as a JSON file says: `{"train": ["fox", …], "val": […], "test": […]}`.
+
+    Raises:
+        DataError: The file cannot be read, is not of that form, or does not fit the classes.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"cannot read the division file {file}: {error}") from error
+    well_formed = isinstance(content, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in content.values()
+    )
+    if not well_formed:
+        raise DataError(f'{file} must hold {{"train": [class names], "val": […], "test": […]}}; found another form.')
+    return divide_by_names(index, content, name)

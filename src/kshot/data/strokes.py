@@ -1,0 +1,183 @@
+"""Morphology of strokes: pure functions on two-dimensional boolean masks, ink True.
+
+In: masks of ink, as `paper` finds them. Out: their parts, their skeletons, and strokes of a given pen. Next: `ink`.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+_AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+"""The eight neighbours, clockwise from the one above: P2 to P9 of Zhang and Suen; bit i of a neighbour code is neighbour i."""
+
+
+def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, int]:
+    """Number the connected parts of a mask.
+
+    Args:
+        mask: bool (H, W).
+        diagonal: Whether pixels that touch at a corner belong together.
+
+    Returns:
+        int64 (H, W), 0 outside the mask and 1 to n in the parts, in reading order of their first pixels; and n.
+
+    Example:
+        >>> parts_of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool))[1]
+        2
+    """
+    height, width = mask.shape
+    numbers = np.full((height + 2, width + 2), -1, dtype=np.int64)
+    numbers[1:-1, 1:-1][mask] = np.arange(int(mask.sum()))
+    inside = numbers[1:-1, 1:-1]
+    pairs = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)) if diagonal else ((0, 1), (1, 0)):
+        other = numbers[1 + down : 1 + down + height, 1 + right : 1 + right + width]
+        both = (inside >= 0) & (other >= 0)
+        pairs.append(np.stack([inside[both], other[both]]))
+    first, second = np.concatenate(pairs, axis=1)
+    root = np.arange(int(mask.sum()))
+    while True:  # hook the larger root to the smaller, then let everyone point at its root; a few rounds, however long a stroke
+        low, high = np.minimum(root[first], root[second]), np.maximum(root[first], root[second])
+        apart = low != high
+        if not apart.any():
+            break
+        first, second, low, high = first[apart], second[apart], low[apart], high[apart]
+        np.minimum.at(root, high, low)
+        while not np.array_equal(root, root[root]):
+            root = root[root]
+    roots, part = np.unique(root, return_inverse=True)
+    labels = np.zeros(mask.shape, dtype=np.int64)
+    labels[mask] = part + 1
+    return labels, int(roots.size)
+
+
+def thin(mask: np.ndarray) -> np.ndarray:
+    """The skeleton of a mask, one pixel wide, connected as the mask is.
+
+    T. Y. Zhang and C. Y. Suen, "A fast parallel algorithm for thinning digital patterns", CACM 1984; one departure: a last
+    pass takes the corner pixels of staircases, so that a line's pixels have two neighbours each.
+
+    Args:
+        mask: bool (H, W).
+
+    Returns:
+        bool (H, W), a subset of the mask.
+    """
+    skeleton = np.pad(mask, 1)
+    while True:
+        before = int(skeleton.sum())
+        for removable in (_FIRST, _SECOND):
+            skeleton[1:-1, 1:-1] &= ~removable[_codes(skeleton)]
+        if int(skeleton.sum()) == before:
+            break
+    for corner in _CORNERS:
+        skeleton[1:-1, 1:-1] &= ~corner[_codes(skeleton)]
+    return skeleton[1:-1, 1:-1]
+
+
+def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
+    """A skeleton without its side branches of up to `length` pixels; the ends of longer lines keep their length.
+
+    Args:
+        skeleton: bool (H, W), one pixel wide.
+        length: How long a branch may be to be cut, in pixels.
+
+    Returns:
+        bool (H, W), a subset. A part that is no longer than `length` in all stays as it is.
+    """
+    kept = np.pad(skeleton, 1)
+    ends = []
+    for _ in range(length):
+        code = np.zeros(kept.shape, dtype=np.uint8)
+        code[1:-1, 1:-1] = _codes(kept)
+        end = kept & _ENDS[code]
+        ends.append(end)
+        kept = kept & ~end
+    whole = np.pad(skeleton, 1)
+    code = np.zeros(kept.shape, dtype=np.uint8)
+    code[1:-1, 1:-1] = _codes(kept)
+    tips = kept & (_ENDS[code] | (code == 0))
+    for _ in range(length):  # grow back along the old skeleton, from what are line ends now; a cut branch has no such end left
+        grown = _spread(tips) & whole & ~kept
+        kept = kept | grown
+        tips = grown
+    labels, count = parts_of(whole)
+    lost = np.setdiff1d(np.arange(1, count + 1), labels[kept])
+    result: np.ndarray = (kept | np.isin(labels, lost))[1:-1, 1:-1]
+    return result
+
+
+def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: float) -> np.ndarray:
+    """A round pen set down at each point.
+
+    Args:
+        rows: Where, in pixels of the canvas, float (n,); points outside the canvas are clipped to its edge.
+        columns: Likewise.
+        side: Of the square canvas, in pixels.
+        diameter: Of the pen, in pixels.
+
+    Returns:
+        bool (side, side).
+    """
+    canvas = torch.zeros(1, 1, side, side)
+    row = np.clip(np.rint(rows), 0, side - 1).astype(np.int64)
+    column = np.clip(np.rint(columns), 0, side - 1).astype(np.int64)
+    canvas[0, 0, torch.from_numpy(row), torch.from_numpy(column)] = 1
+    reach = int(diameter / 2)
+    span = torch.arange(-reach, reach + 1)
+    pen = (span[:, None] ** 2 + span[None, :] ** 2 <= (diameter / 2) ** 2).float()
+    drawn: np.ndarray = (F.conv2d(canvas, pen[None, None], padding=reach) > 0.5)[0, 0].numpy()
+    return drawn
+
+
+def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
+    """How wide a pen drew the mask, in pixels: its area over the length of its skeleton (diagonal steps count √2).
+
+    Args:
+        mask: bool (H, W), with some ink.
+        skeleton: Its `thin`.
+    """
+    straight = int((skeleton[1:] & skeleton[:-1]).sum() + (skeleton[:, 1:] & skeleton[:, :-1]).sum())
+    diagonal = int((skeleton[1:, 1:] & skeleton[:-1, :-1]).sum() + (skeleton[1:, :-1] & skeleton[:-1, 1:]).sum())
+    length = straight + diagonal * 2**0.5
+    area = float(mask.sum())
+    # A pen that stays in one place draws a disk; along a line of length L, a band of L times its width and half a disk at each end.
+    return float((-length + (length * length + np.pi * area) ** 0.5) * 2 / np.pi)
+
+
+def _spread(mask: np.ndarray) -> np.ndarray:
+    """The mask and its eight neighbours; the outermost ring of pixels is taken to be empty."""
+    spread = mask.copy()
+    for down, right in _AROUND:
+        spread[1:-1, 1:-1] |= mask[1 + down : mask.shape[0] - 1 + down, 1 + right : mask.shape[1] - 1 + right]
+    return spread
+
+
+def _codes(padded: np.ndarray) -> np.ndarray:
+    """The neighbour code of each inner pixel, uint8 (H, W), of a mask with an empty ring around it (H + 2, W + 2)."""
+    height, width = padded.shape[0] - 2, padded.shape[1] - 2
+    code = np.zeros((height, width), dtype=np.uint8)
+    bits = padded.view(np.uint8)
+    for bit, (down, right) in enumerate(_AROUND):
+        code |= bits[1 + down : 1 + down + height, 1 + right : 1 + right + width] << np.uint8(bit)
+    return code
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray]:
+    """For each of the 256 neighbour codes, whether a pixel goes: in the two passes, as a staircase's corner; whether it is an end."""
+    p = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8): columns are P2 … P9
+    p2, p4, p6, p8 = p[:, 0], p[:, 2], p[:, 4], p[:, 6]
+    neighbours = p.sum(1)
+    changes = ((p == 0) & (np.roll(p, -1, axis=1) == 1)).sum(1)  # A(P1): 0 → 1 around the pixel
+    may_go = (neighbours >= 2) & (neighbours <= 6) & (changes == 1)
+    first = may_go & (p2 * p4 * p6 == 0) & (p4 * p6 * p8 == 0)
+    second = may_go & (p2 * p4 * p8 == 0) & (p2 * p6 * p8 == 0)
+    corners = []
+    for a, b, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
+        # Two neighbours at a right angle touch each other at their corner; nothing on the far side hangs on this pixel.
+        corners.append((p[:, a] == 1) & (p[:, b] == 1) & (p[:, list(far)].sum(1) == 0))
+    ends = (neighbours == 1) | ((neighbours == 2) & (changes == 1))
+    return first, second, corners, ends
+
+
+_FIRST, _SECOND, _CORNERS, _ENDS = _tables()

@@ -1,0 +1,62 @@
+"""Gather drawn episodes into tensors.
+
+In: item numbers. Out: an `EpisodeBatch` on a device. What travels to the device is the compact kept form (uint8 for pictures);
+it becomes float there. Next: a learner.
+"""
+
+import numpy as np
+import torch
+
+from kshot.data.dataset import Dataset
+from kshot.data.inputs import Inputs, map_inputs
+from kshot.episodes.augment import augmentation
+from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
+
+
+def gather_inputs(dataset: Dataset, items: np.ndarray, changes: np.ndarray | None, augment: str, device: torch.device) -> Inputs:
+    """Items as a network reads them.
+
+    Args:
+        dataset: Where the items are.
+        items: Item numbers, int64 (M,).
+        changes: Their augmentation parameters, int16 (M,), or None.
+        augment: Name of the augmentation.
+        device: Where the tensors shall be.
+
+    Returns:
+        Inputs (M, …).
+    """
+    kept = dataset.gather(items)
+    rule = augmentation(augment)
+    if rule is not None and changes is not None:
+        kept = rule.apply(kept, changes)
+    return dataset.preprocess.to_input(map_inputs(lambda value: value.to(device, non_blocking=True), kept))
+
+
+def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: torch.device) -> EpisodeBatch:
+    """Drawn episodes as tensors.
+
+    Args:
+        dataset: The data set whose class index they were drawn from.
+        drawn: One rectangle.
+        augment: Name of the augmentation that it was drawn with.
+        device: Where the tensors shall be.
+
+    Returns:
+        The batch; support and query are gathered in one call.
+    """
+    B, S = drawn.support_items.shape
+    items = np.concatenate([drawn.support_items, drawn.query_items], axis=1)  # (B, S + Q)
+    changes = None
+    if drawn.support_changes is not None and drawn.query_changes is not None:
+        changes = np.concatenate([drawn.support_changes, drawn.query_changes], axis=1).reshape(-1)
+    inputs = gather_inputs(dataset, items.reshape(-1), changes, augment, device)
+    both = map_inputs(lambda value: value.unflatten(0, (B, items.shape[1])), inputs)  # (B, S + Q, …)
+    return EpisodeBatch(
+        support_x=map_inputs(lambda value: value[:, :S], both),
+        support_y=torch.from_numpy(drawn.support_y).to(device, non_blocking=True),
+        query_x=map_inputs(lambda value: value[:, S:], both),
+        query_y=torch.from_numpy(drawn.query_y).to(device, non_blocking=True),
+        way=drawn.way,
+        numbers=drawn.numbers,
+    )

@@ -1,0 +1,214 @@
+"""Draw episodes: item numbers from a class index, a shape, a key and the episodes' numbers; nothing else.
+
+Vectorised over episodes. Each episode owns one random stream; each class of it owns one more, so nothing an episode draws depends
+on which other episodes are drawn with it. Next: `kshot.episodes.batch` gathers the items.
+"""
+
+import numpy as np
+
+from kshot.data.class_index import ClassIndex
+from kshot.episodes.augment import augmentation
+from kshot.episodes.counter_random import below, key_of, streams, words
+from kshot.episodes.episode import DrawnEpisodes
+from kshot.episodes.sample import sample_without_replacement
+from kshot.episodes.shape import EpisodeShape, Range
+from kshot.errors import EpisodeError
+
+# Words of an episode's stream: its way, shot, query and group, then the classes. Words of a class's stream in an episode:
+# its own shot and query, the division of its items (with replacement only), the augmentation, then the items.
+_WAY, _SHOT, _QUERY, _GROUP, _CLASSES = range(5)
+_OWN_SHOT, _OWN_QUERY, _CHANGES, _ITEMS = 0, 1, 2, 8
+
+
+def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int) -> int:
+    """The 64-bit key of a stream of episodes: all that an episode is a function of, but for its number."""
+    return key_of({"data": fingerprint, "split": split, "shape": shape.as_dict(), "seed": seed})
+
+
+def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
+    """Refuse a shape that the classes cannot give.
+
+    Raises:
+        EpisodeError: Too few classes for the way, too few items in a class, no groups, or a group with too few classes.
+    """
+    way, shot, query = shape.way_range[1], shape.shot_range[1], shape.query_range[1]
+    if len(index) < way:
+        raise EpisodeError(
+            f"way={way} needs at least {way} classes; found {len(index)}: {', '.join(index.names[:5])}. Lower way or add classes."
+        )
+    needed = 2 if shape.replacement else shot + query
+    smallest = int(np.argmin(index.sizes))
+    if index.sizes[smallest] < needed:
+        short = int((index.sizes < needed).sum())
+        others = f" ({short} classes are too small)" if short > 1 else ""
+        cure = "Add items or drop the class." if shape.replacement else (
+            "Lower shot or query, drop the class, or ask for drawing with replacement."
+        )
+        raise EpisodeError(
+            f"class {index.names[smallest]!r} has {index.sizes[smallest]} items; way={way} shot={shot} query={query} "
+            f"needs {needed}{others}. {cure}"
+        )
+    if shape.within_groups:
+        if index.groups is None:
+            raise EpisodeError("episodes within groups need a group for each class; this data has none. Drop within_groups.")
+        names, counts = np.unique(np.array(index.groups), return_counts=True)
+        if counts.max() < way:
+            raise EpisodeError(
+                f"way={way} within one group needs a group of {way} classes; the largest, {names[counts.argmax()]!r}, "
+                f"has {counts.max()}. Lower way or drop within_groups."
+            )
+
+
+def draw_episodes(index: ClassIndex, shape: EpisodeShape, key: int, numbers: np.ndarray) -> list[DrawnEpisodes]:
+    """Draw the episodes with these numbers.
+
+    Args:
+        index: The classes to draw from.
+        shape: Way, shot, query and rules.
+        key: From `episode_key`.
+        numbers: Which episodes, int64 ≥ 0 (E,).
+
+    Returns:
+        Rectangles of equal way, S and Q that together hold every number once, in the order of the first number of each.
+        One rectangle when way, shot and query are plain numbers.
+
+    Raises:
+        EpisodeError: The classes cannot give the shape (`check_drawable`).
+    """
+    check_drawable(index, shape)
+    numbers = np.asarray(numbers, dtype=np.int64)
+    seeds = streams(key, numbers)
+    way = _own(words(seeds, _WAY, 1)[0], shape.way_range)
+    shot = _own(words(seeds, _SHOT, 1)[0], shape.shot_range)
+    query = _own(words(seeds, _QUERY, 1)[0], shape.query_range)
+    if not shape.balanced:
+        shot[:], query[:] = shape.shot_range[1], shape.query_range[1]
+    rectangles = []
+    for rows in _equal_rows(np.stack([way, shot, query])):
+        first = rows[0]
+        classes = _draw_classes(index, shape, seeds[rows], int(way[first]))
+        drawn = _draw_items(index, shape, seeds[rows], classes, int(shot[first]), int(query[first]))
+        rectangles.extend(_cut(numbers[rows], classes, *drawn))
+    position = {int(number): place for place, number in enumerate(numbers)}
+    return sorted(rectangles, key=lambda drawn: position[int(drawn.numbers[0])])
+
+
+def _own(word: np.ndarray, limits: Range) -> np.ndarray:
+    """A value of the range for each word, int64."""
+    return limits[0] + below(word, limits[1] - limits[0] + 1)
+
+
+def _equal_rows(columns: np.ndarray) -> list[np.ndarray]:
+    """Positions of the equal columns of (3, E), group by group, each in ascending order."""
+    if (columns == columns[:, :1]).all():
+        return [np.arange(columns.shape[1])] if columns.shape[1] else []
+    _, group = np.unique(columns, axis=1, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+
+
+def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: int) -> np.ndarray:
+    """Different classes for each episode, in random order: the order is the labelling. int64 (B, N)."""
+    if not shape.within_groups:
+        sizes = np.full(len(seeds), len(index), dtype=np.int64)
+        return sample_without_replacement(seeds, _CLASSES, way, sizes, len(index)).T
+    assert index.groups is not None
+    _, group = np.unique(np.array(index.groups), return_inverse=True)
+    members = np.argsort(group, kind="stable")  # class positions, one group after another
+    counts = np.bincount(group)
+    starts = np.cumsum(counts) - counts
+    eligible = np.flatnonzero(counts >= way)
+    chosen = eligible[below(words(seeds, _GROUP, 1)[0], len(eligible))]
+    within = sample_without_replacement(seeds, _CLASSES, way, counts[chosen], int(counts.max()))
+    return members[starts[chosen] + within].T  # (B, N)
+
+
+_Items = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def _draw_items(
+    index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, classes: np.ndarray, shot: int, query: int
+) -> _Items:
+    """Support and query items of each class of each episode.
+
+    Returns:
+        support (B, N, K) and query (B, N, Q/N) item numbers, how many of them each class uses, int64 (B, N) twice, and the
+        augmentation parameters (B, N, K + Q/N) or None.
+    """
+    B, N = classes.shape
+    flat = classes.reshape(-1)  # (M,) with M = B N
+    own = streams(0, np.arange(N))  # one stream a class position, the same in every episode ...
+    with np.errstate(over="ignore"):
+        seeds = (seeds[:, None] ^ own[None, :]).reshape(-1)  # ... made its own by the episode's seed (M,)
+    sizes, largest = index.sizes[flat], int(index.sizes.max())
+    if shape.replacement:
+        drawn = _with_replacement(seeds, sizes, largest, shot, query)
+    else:
+        drawn = sample_without_replacement(seeds, _ITEMS, shot + query, sizes, largest)
+    items = index.items[index.starts[flat] + drawn].T.reshape(B, N, shot + query)
+    shots, queries = np.full((B, N), shot), np.full((B, N), query)
+    if not shape.balanced:
+        shots = _own(words(seeds, _OWN_SHOT, 1)[0], shape.shot_range).reshape(B, N)
+        queries = _own(words(seeds, _OWN_QUERY, 1)[0], shape.query_range).reshape(B, N)
+    changes = None
+    if (augment := augmentation(shape.augment)) is not None:
+        changes = augment.draw(words(seeds, _CHANGES, augment.words), shot + query).reshape(B, N, shot + query)
+    return items[:, :, :shot], items[:, :, shot:], shots, queries, changes
+
+
+def _with_replacement(seeds: np.ndarray, sizes: np.ndarray, largest: int, shot: int, query: int) -> np.ndarray:
+    """Each class's items are divided at random in proportion shot : query; both parts are then drawn from with replacement."""
+    order = np.argsort(np.where(np.arange(largest)[:, None] < sizes, words(seeds, _ITEMS, largest), np.uint64(2**64 - 1)), axis=0)
+    for_support = np.clip(np.rint(sizes * shot / (shot + query)).astype(np.int64), 1, sizes - 1)
+    picks = words(seeds, _ITEMS + largest, shot + query)
+    ranks = np.concatenate([below(picks[:shot], for_support), for_support + below(picks[shot:], sizes - for_support)])
+    return np.take_along_axis(order, ranks, axis=0)  # (shot + query, M)
+
+
+def _cut(
+    numbers: np.ndarray,
+    classes: np.ndarray,
+    support: np.ndarray,
+    query: np.ndarray,
+    shots: np.ndarray,
+    queries: np.ndarray,
+    changes: np.ndarray | None,
+) -> list[DrawnEpisodes]:
+    """Flatten classes × items to S and Q; unbalanced episodes are grouped into rectangles of equal S and Q."""
+    B, N, K = support.shape
+    labels = np.arange(N)[None, :, None]
+    if (shots == K).all() and (queries == query.shape[2]).all():  # balanced: every item is kept, S = N·K
+        return [
+            DrawnEpisodes(
+                numbers=numbers,
+                classes=classes,
+                support_items=support.reshape(B, -1),
+                support_y=np.broadcast_to(labels, support.shape).reshape(B, -1),
+                query_items=query.reshape(B, -1),
+                query_y=np.broadcast_to(labels, query.shape).reshape(B, -1),
+                support_changes=None if changes is None else changes[:, :, :K].reshape(B, -1),
+                query_changes=None if changes is None else changes[:, :, K:].reshape(B, -1),
+            )
+        ]
+    parts = []
+    for rows in _equal_rows(np.stack([np.full(B, N), shots.sum(1), queries.sum(1)])):
+        keep_support = np.arange(K)[None, None, :] < shots[rows][:, :, None]  # (b, N, K)
+        keep_query = np.arange(query.shape[2])[None, None, :] < queries[rows][:, :, None]
+        b = len(rows)
+
+        def taken(values: np.ndarray, keep: np.ndarray, b: int = b) -> np.ndarray:
+            return np.broadcast_to(values, keep.shape)[keep].reshape(b, -1)
+
+        parts.append(
+            DrawnEpisodes(
+                numbers=numbers[rows],
+                classes=classes[rows],
+                support_items=taken(support[rows], keep_support),
+                support_y=taken(labels, keep_support),
+                query_items=taken(query[rows], keep_query),
+                query_y=taken(labels, keep_query),
+                support_changes=None if changes is None else taken(changes[rows][:, :, :K], keep_support),
+                query_changes=None if changes is None else taken(changes[rows][:, :, K:], keep_query),
+            )
+        )
+    return parts

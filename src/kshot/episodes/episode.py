@@ -1,0 +1,85 @@
+"""The two forms of a task, and the letters of all shapes.
+
+    B  tasks in a batch          S  support items of a task, N·K when balanced
+    N  way: classes of a task    Q  query items of a task, over all classes
+    K  shot: support items a class    D  features of an item
+
+`DrawnEpisodes` are item numbers only; `EpisodeBatch` holds tensors. Both are rectangles: all tasks have the same N, S and Q.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from kshot.data.inputs import Inputs
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnEpisodes:
+    """B episodes of equal way, S and Q as item numbers.
+
+    Attributes:
+        numbers: Which episodes of the stream these are, int64 (B,).
+        classes: Class n of an episode is this position in the class index, int64 (B, N); its label is n.
+        support_items: Item numbers, int64 (B, S).
+        support_y: Labels 0 … N-1, int64 (B, S).
+        query_items: Item numbers, int64 (B, Q).
+        query_y: Labels, int64 (B, Q).
+        support_changes: Augmentation parameters, int16 (B, S), or None without augmentation.
+        query_changes: The same for the queries, int16 (B, Q), or None.
+    """
+
+    numbers: np.ndarray
+    classes: np.ndarray
+    support_items: np.ndarray
+    support_y: np.ndarray
+    query_items: np.ndarray
+    query_y: np.ndarray
+    support_changes: np.ndarray | None = None
+    query_changes: np.ndarray | None = None
+
+    @property
+    def way(self) -> int:
+        """N."""
+        return int(self.classes.shape[1])
+
+    def __len__(self) -> int:
+        return int(self.numbers.shape[0])
+
+    def rows(self, chosen: slice | np.ndarray) -> "DrawnEpisodes":
+        """Some of the episodes, as a rectangle of their own."""
+        return DrawnEpisodes(
+            self.numbers[chosen],
+            self.classes[chosen],
+            self.support_items[chosen],
+            self.support_y[chosen],
+            self.query_items[chosen],
+            self.query_y[chosen],
+            None if self.support_changes is None else self.support_changes[chosen],
+            None if self.query_changes is None else self.query_changes[chosen],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeBatch:
+    """B tasks as tensors on one device.
+
+    Attributes:
+        support_x: Inputs (B, S, …), a tensor or a mapping of names to such tensors.
+        support_y: Labels int64 (B, S), or real targets (B, S, T) for regression.
+        query_x: Inputs (B, Q, …).
+        query_y: Labels int64 (B, Q), or real targets (B, Q, T).
+        way: N for classification; None where targets are real.
+        numbers: Which episodes of the stream these are, int64 (B,); for messages and for randomness that belongs to a task.
+    """
+
+    support_x: Inputs
+    support_y: Tensor
+    query_x: Inputs
+    query_y: Tensor
+    way: int | None
+    numbers: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.support_y.shape[0])

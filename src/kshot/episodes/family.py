@@ -1,0 +1,83 @@
+"""What a kind of task asks for: the loss that trains it, the score that judges it.
+
+A `TaskFamily` is given to a learner's constructor and saved by name; learners never name a loss themselves.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from kshot.errors import RecipeError
+
+
+class TaskFamily(Protocol):
+    """Loss and score of a batch of tasks.
+
+    Attributes:
+        name: What it is saved as.
+        score_name: What a score is called in tables.
+        higher_is_better: Which of two scores wins.
+    """
+
+    name: ClassVar[str]
+    score_name: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Mean loss of each task's queries, (B,)."""
+        ...
+
+    def score(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Score of each task, float64 (B,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classification:
+    """N-way tasks: cross-entropy of logits (B, Q, N) against labels (B, Q); accuracy as a fraction."""
+
+    name: ClassVar[str] = "classification"
+    score_name: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[bool] = True
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy in nats, mean over a task's queries, (B,)."""
+        B, Q, N = outputs.shape
+        return F.cross_entropy(outputs.reshape(B * Q, N), y.reshape(B * Q), reduction="none").reshape(B, Q).mean(1)
+
+    def score(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Fraction of queries whose largest logit is the right one, float64 (B,)."""
+        return (outputs.argmax(-1) == y).double().mean(1)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Tasks with real targets: values (B, Q, T) against targets (B, Q, T); mean squared error is both loss and score."""
+
+    name: ClassVar[str] = "regression"
+    score_name: ClassVar[str] = "mean squared error"
+    higher_is_better: ClassVar[bool] = False
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Mean squared error over a task's queries and target dimensions, (B,)."""
+        return (outputs - y).square().flatten(1).mean(1)
+
+    def score(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Mean squared error, float64 (B,)."""
+        return (outputs.double() - y.double()).square().flatten(1).mean(1)
+
+
+FAMILIES: dict[str, TaskFamily] = {"classification": Classification(), "regression": Regression()}
+
+
+def family_named(name: str) -> TaskFamily:
+    """The task family of that name.
+
+    Raises:
+        RecipeError: The name is unknown.
+    """
+    if name not in FAMILIES:
+        raise RecipeError(f"there is no task family {name!r}; known are {', '.join(FAMILIES)}.")
+    return FAMILIES[name]

@@ -1,0 +1,40 @@
+"""The hash that names a set of episodes, printed with every result: equal hash, equal test."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from kshot.episodes.episode import DrawnEpisodes
+
+
+def episodes_hash(fingerprint: str, drawn: Iterable[DrawnEpisodes]) -> str:
+    """SHA-256 of the data's fingerprint and all drawn indices.
+
+    Args:
+        fingerprint: Of the data set.
+        drawn: Rectangles in any order; the episodes are hashed in the order of their numbers, so that the way they were
+            batched or shared out does not matter.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    rows: list[tuple[int, bytes]] = []
+    for rectangle in drawn:
+        head = np.array([rectangle.way, rectangle.support_y.shape[1], rectangle.query_y.shape[1]])
+        columns = [
+            rectangle.numbers[:, None],
+            np.broadcast_to(head, (len(rectangle), 3)),
+            rectangle.classes,
+            rectangle.support_items,
+            rectangle.support_y,
+            rectangle.query_items,
+            rectangle.query_y,
+        ]
+        columns += [part for part in (rectangle.support_changes, rectangle.query_changes) if part is not None]
+        table = np.concatenate([column.astype("<i8") for column in columns], axis=1)
+        rows.extend((int(number), row.tobytes()) for number, row in zip(rectangle.numbers, table, strict=True))
+    digest = hashlib.sha256(fingerprint.encode())
+    for _, row in sorted(rows):
+        digest.update(row)
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""An endless stream of updates, each a function of its number: what training consumes.
+
+In: a data set, classes, a shape and a seed. Out: for update t, the rectangles of its tasks. Next: `kshot.meta_train`.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.episodes.batch import gather_batch
+from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
+from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
+from kshot.episodes.shape import EpisodeShape
+from kshot.errors import EpisodeError
+
+_AHEAD = 64
+"""Episodes drawn in one go, so that the cost of a call is shared; which ones are drawn together changes none of them."""
+
+
+@dataclass
+class EpisodeStream:
+    """Update t consists of the episodes t·tasks … (t + 1)·tasks - 1; rank r of R holds those ≡ r (mod R).
+
+    Attributes:
+        dataset: Where the items are.
+        index: The classes that may be drawn.
+        split: What the record calls these classes, such as `vinyals/train`; part of an episode's identity.
+        shape: Way, shot, query and rules.
+        seed: Which stream.
+        tasks: Tasks an update, over all ranks.
+        rank: This process, 0 … ranks - 1.
+        ranks: How many processes share the stream.
+        device: Where the tensors shall be.
+
+    Raises:
+        EpisodeError: The classes cannot give the shape, or tasks do not divide over the ranks.
+    """
+
+    dataset: Dataset
+    index: ClassIndex
+    split: str
+    shape: EpisodeShape
+    seed: int
+    tasks: int = 1
+    rank: int = 0
+    ranks: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
+            raise EpisodeError(
+                f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}."
+            )
+        check_drawable(self.index, self.shape)
+        self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed)
+        self._ahead: dict[int, list[DrawnEpisodes]] = {}
+
+    def drawn(self, update: int) -> list[DrawnEpisodes]:
+        """The item numbers of one update's tasks, as rectangles."""
+        if update not in self._ahead:
+            updates = max(1, _AHEAD // self.tasks)
+            start = update - update % updates
+            self._ahead = {t: [] for t in range(start, start + updates)}
+            numbers = np.arange(start * self.tasks, (start + updates) * self.tasks)
+            for rectangle in draw_episodes(self.index, self.shape, self._key, numbers[numbers % self.ranks == self.rank]):
+                of_update = rectangle.numbers // self.tasks
+                for t in np.unique(of_update):
+                    self._ahead[int(t)].append(rectangle.rows(of_update == t))
+        return self._ahead[update]
+
+    def batches(self, update: int) -> list[EpisodeBatch]:
+        """The tensors of one update's tasks; one batch unless way or shot are ranges."""
+        return [gather_batch(self.dataset, rectangle, self.shape.augment, self.device) for rectangle in self.drawn(update)]

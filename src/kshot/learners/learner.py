@@ -1,0 +1,145 @@
+"""The contract of a learner: what every algorithm of kshot is, and all that training, evaluation and prediction know of it.
+
+    encode   an item alone           -> features           (once an item, however many tasks use it)
+    adapt    a task's support set    -> what was learned   (a named tuple of tensors, never stored on the learner)
+    predict  that, and query items   -> logits or values
+    meta_backward  a batch of tasks  -> losses             (the gradient of their mean is left in `.grad`)
+
+Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train`, `kshot.results`, `kshot.tasks`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs, concatenate, map_inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import TaskFamily
+from kshot.errors import RecipeError
+
+
+Mode = Literal["inductive", "transductive"]
+
+
+class Learner(nn.Module, ABC):
+    """A model that learns a task from a support set. Its parameters are the meta-parameters.
+
+    In evaluation mode the three steps are pure functions of (parameters, episode): same answer in any order and from any thread,
+    and a batch of B tasks equals B single tasks to rounding. They never assign to `self` and never call `train()` or `eval()`.
+    In training mode, buffers such as running statistics change inside `meta_backward` only.
+
+    Attributes:
+        family: The loss and score of its tasks; set by the constructor.
+        training_source: `episodes`, or `items` for baselines that train on plain labelled batches.
+        modes: What it offers. `inductive`: a query's answer depends on nothing but the support set and that query (`predict`).
+            `transductive`: it depends on all queries asked together (`predict_together`).
+    """
+
+    training_source: ClassVar[Literal["episodes", "items"]] = "episodes"
+    modes: ClassVar[tuple[Mode, ...]] = ("inductive",)
+    family: TaskFamily
+
+    @abstractmethod
+    def encode(self, x: Inputs) -> Inputs:
+        """What can be computed for an item alone.
+
+        Args:
+            x: Items (M, …).
+
+        Returns:
+            Features (M, …); `x` itself for learners that compute nothing for an item alone.
+        """
+
+    @abstractmethod
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Any:
+        """Learn B tasks from their support sets.
+
+        Args:
+            support_features: `encode`d support items (B, S, …).
+            support_y: Labels int64 (B, S), or real targets (B, S, T).
+            way: N for classification; None reads it off `support_y`, which waits for the device and cannot see a class that
+                has no support item. Ignored for real targets.
+
+        Returns:
+            A named tuple of tensors (or of dictionaries of tensors) whose first dimension is B. Detached outside training.
+        """
+
+    @abstractmethod
+    def predict(self, adapted: Any, query_features: Inputs) -> Tensor:
+        """Answer query items, each on its own.
+
+        Args:
+            adapted: What `adapt` returned.
+            query_features: `encode`d query items (B, Q, …).
+
+        Returns:
+            Logits (B, Q, N), or values (B, Q, T).
+        """
+
+    def predict_together(self, adapted: Any, query_features: Inputs) -> Tensor:
+        """Answer query items all at once; written by learners whose `modes` hold `transductive`.
+
+        Args:
+            adapted: What `adapt` returned.
+            query_features: All `encode`d query items of each task (B, Q, …).
+
+        Returns:
+            Logits (B, Q, N), or values (B, Q, T).
+
+        Raises:
+            RecipeError: The learner has no such mode.
+        """
+        raise RecipeError(f"{type(self).__name__} answers each query on its own; it has no transductive mode. Ask without it.")
+
+    @abstractmethod
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Add the gradient of the tasks' mean loss to `.grad`.
+
+        Args:
+            batch: B tasks.
+            progress: How far training has come, from 0 to 1.
+
+        Returns:
+            The loss of each task, detached, (B,).
+        """
+
+
+def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:
+    """Encode items of B tasks in one call of `encode`, so that batch statistics and buffers see all of them at once.
+
+    Args:
+        learner: Whose `encode`.
+        *parts: Inputs (B, n, …), such as support and query; n may differ.
+
+    Returns:
+        Features (B, n, …) of each part.
+    """
+    sizes = [part.shape[1] if isinstance(part, Tensor) else next(iter(part.values())).shape[1] for part in parts]
+    together = concatenate(parts, dim=1)  # (B, S + Q, …)
+    B = together.shape[0] if isinstance(together, Tensor) else next(iter(together.values())).shape[0]
+    features = learner.encode(map_inputs(lambda value: value.flatten(0, 1), together))
+    features = map_inputs(lambda value: value.unflatten(0, (B, sum(sizes))), features)
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    return [
+        map_inputs(lambda value, start=start, size=size: value[:, start : start + size], features)  # type: ignore[misc]
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+
+
+def backward_of_query_loss(learner: Learner, batch: EpisodeBatch) -> Tensor:
+    """The `meta_backward` of most learners: adapt to the support sets, take the loss of the queries, go backwards.
+
+    Returns:
+        The loss of each task, detached, (B,).
+    """
+    support, query = encode_tasks(learner, batch.support_x, batch.query_x)
+    adapted = learner.adapt(support, batch.support_y, way=batch.way)
+    losses = learner.family.loss(learner.predict(adapted, query), batch.query_y)  # (B,)
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    return losses.detach()
+
+
+def way_of(support_y: Tensor, way: int | None) -> int:
+    """N as given, or the largest label plus one."""
+    return int(support_y.max()) + 1 if way is None else way

@@ -1,0 +1,51 @@
+"""Learners by name, for recipes and saved learners."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kshot.backbones.table import build_backbone
+from kshot.episodes.family import family_named
+from kshot.errors import RecipeError
+from kshot.learners.learner import Learner
+from kshot.learners.protonet import CosineProtoNet, ProtoNet
+from kshot.seeding import seeded
+
+LEARNERS: dict[str, Callable[..., Learner]] = {"protonet": ProtoNet, "protonet_cosine": CosineProtoNet}
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """A learner by names and plain values: what a recipe says and a saved folder keeps.
+
+    Attributes:
+        learner: A name in `LEARNERS`.
+        backbone: A name in `BACKBONES`.
+        learner_arguments: Of the learner's constructor, but for backbone and family.
+        backbone_arguments: Of the backbone's constructor.
+        family: Name of the task family.
+    """
+
+    learner: str
+    backbone: str
+    learner_arguments: Mapping[str, Any] = field(default_factory=dict)
+    backbone_arguments: Mapping[str, Any] = field(default_factory=dict)
+    family: str = "classification"
+
+    def build(self, seed: int = 0) -> Learner:
+        """A fresh learner whose first parameters are a function of `seed`.
+
+        Raises:
+            RecipeError: A name or an argument is unknown.
+        """
+        if self.learner not in LEARNERS:
+            raise RecipeError(f"there is no learner {self.learner!r}; known are {', '.join(LEARNERS)}.")
+        family = family_named(self.family)
+        with seeded(seed, "initialisation"):
+            backbone = build_backbone(self.backbone, self.backbone_arguments)
+            try:
+                return LEARNERS[self.learner](backbone, family=family, **self.learner_arguments)
+            except TypeError as error:
+                raise RecipeError(
+                    f"learner {self.learner!r} cannot be built with {dict(self.learner_arguments)}: {error}."
+                ) from error

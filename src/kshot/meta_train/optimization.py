@@ -1,0 +1,81 @@
+"""Optimiser, learning rate, clipping and precision: how a gradient becomes a step.
+
+In: plain settings. Out: a stock `torch.optim` optimiser and the rate of each update. Next: `kshot.meta_train.step`.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from kshot.errors import RecipeError
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "halving", "cosine")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """Settings of the outer optimiser.
+
+    Attributes:
+        optimizer: `adam`, `adamw` or `sgd`.
+        lr: Learning rate before the schedule, > 0.
+        weight_decay: ≥ 0; decoupled for adamw, added to the gradient for the others.
+        momentum: Of sgd, in [0, 1).
+        schedule: `constant`; `halving`: halved every `halve_every` updates; `cosine`: to zero over the whole run.
+        halve_every: Updates between two halvings, ≥ 1.
+        warmup: Updates over which the rate rises linearly from zero, ≥ 0.
+        clip_norm: Gradients with a larger total norm are scaled down to it; 0 clips nothing.
+        precision: `float32`, or `bfloat16` for autocast.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: Literal["constant", "halving", "cosine"] = "constant"
+    halve_every: int = 2000
+    warmup: int = 0
+    clip_norm: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise RecipeError(f"{name} must be one of {', '.join(known)}; found {getattr(self, name)!r}.")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise RecipeError(f"lr must be a number above 0; found {self.lr}.")
+        for name in ("weight_decay", "warmup", "clip_norm"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise RecipeError(f"{name} must be 0 or more; found {getattr(self, name)}.")
+        if not 0 <= self.momentum < 1:
+            raise RecipeError(f"momentum must be at least 0 and below 1; found {self.momentum}.")
+        if self.halve_every < 1:
+            raise RecipeError(f"halve_every must be at least 1; found {self.halve_every}.")
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser over these parameters."""
+        if self.optimizer == "adam":
+            return torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def rate(self, update: int, updates: int) -> float:
+        """The learning rate of one update.
+
+        Args:
+            update: 0 … updates - 1.
+            updates: Of the whole run.
+        """
+        rate = self.lr
+        if self.schedule == "halving":
+            rate *= 0.5 ** (update // self.halve_every)
+        elif self.schedule == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * update / updates))
+        return rate * min(1.0, (update + 1) / self.warmup) if self.warmup else rate

@@ -1,0 +1,172 @@
+"""All that exact resume needs, in one file that is written whole or not at all.
+
+`TrainState` is the learner, the optimiser, how far the run is, the best state so far, the patience used up and the history.
+Everything else about a run is a function of its recipe: the schedule of the update's number, the episodes and the randomness of
+stock modules of (seed, update). The file is safetensors with the JSON part in its header.
+"""
+
+import json
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from kshot.atomic import write_bytes
+from kshot.errors import SavedError
+from kshot.learners.learner import Learner
+
+FORMAT = 1
+
+
+@dataclass
+class TrainState:
+    """A run between two updates.
+
+    Attributes:
+        learner: With its parameters and buffers as they are now.
+        optimizer: Over the learner's parameters.
+        update: Updates done.
+        best: Parameters and buffers at the best validation so far, by name, on the CPU; empty before the first.
+        best_score: The score there, or None.
+        best_update: Updates done there.
+        waited: Validations since the best one.
+        stopped: Whether patience ran out.
+        history: One entry a validation: update, mean, interval, and the mean training loss since the one before.
+        loss_sum: Sum of the losses since the last validation, so that its mean survives a resume.
+    """
+
+    learner: Learner
+    optimizer: torch.optim.Optimizer
+    update: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_score: float | None = None
+    best_update: int = 0
+    waited: int = 0
+    stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    loss_sum: float = 0.0
+
+    def best_or_last(self) -> dict[str, Tensor]:
+        """The tensors to keep when the run is over."""
+        return self.best or on_cpu(self.learner.state_dict())
+
+
+_PLAIN = ("update", "best_score", "best_update", "waited", "stopped", "history", "loss_sum")
+
+
+def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, contiguous, sharing no memory."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+
+
+def environment() -> dict[str, Any]:
+    """What bit identity is promised for: machine, torch version and thread count."""
+    return {
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__.split("+")[0],
+        "threads": torch.get_num_threads(),
+    }
+
+
+def save_state(path: Path, state: TrainState, recipe: dict[str, Any]) -> None:
+    """Write a state; the file at `path` is at all times a whole one.
+
+    Args:
+        path: Where.
+        state: The run between two updates.
+        recipe: What the run does, as plain JSON values; a resume with another one is refused.
+
+    Raises:
+        SavedError: The disk refused it; the earlier state is untouched.
+    """
+    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(state.learner.state_dict()).items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    optimizer = state.optimizer.state_dict()
+    plain: dict[str, dict[str, Any]] = {}
+    for number, values in optimizer["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{number}/{name}"] = value.detach().to("cpu", copy=True).contiguous()
+            else:
+                plain.setdefault(str(number), {})[name] = value
+    header = {
+        "format": FORMAT,
+        "recipe": recipe,
+        "environment": environment(),
+        "optimizer": plain,
+        **{name: getattr(state, name) for name in _PLAIN},
+    }
+    write_bytes(path, safetensors.torch.save(tensors, {"kshot": json.dumps(header)}))
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors of a state file.
+
+    Raises:
+        SavedError: The file is missing, cut off, not a state, or of a newer format.
+    """
+    try:
+        data = path.read_bytes()
+        tensors = safetensors.torch.load(data)
+        header = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["kshot"])
+    except FileNotFoundError:
+        raise SavedError(f"there is no training state {path}. Start the run without --resume.") from None
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise SavedError(f"{path} is not a whole training state ({error}). Start the run again without --resume.") from error
+    if header["format"] > FORMAT:
+        raise SavedError(f"{path} has format {header['format']}; this kshot reads up to {FORMAT}. Install a newer kshot.")
+    return header, tensors
+
+
+def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
+    """Bring a fresh state to where a saved one was.
+
+    Args:
+        path: A file written by `save_state`.
+        state: With a learner and an optimiser built from the same recipe; changed in place.
+        recipe: What this run does; must equal what the saved run did.
+
+    Returns:
+        In what this environment differs from the saved one: empty, or the continuation is right but not bit-identical.
+
+    Raises:
+        SavedError: The file cannot be used, or the recipe differs (the message names each difference).
+    """
+    header, tensors = read_state(path)
+    differences = _differences(header["recipe"], recipe)
+    if differences:
+        raise SavedError(
+            f"{path} belongs to a run with another recipe: {'; '.join(differences[:5])}. "
+            "Resume with the recipe of the run, or start anew in another folder."
+        )
+    learner = {name.removeprefix("learner/"): value for name, value in tensors.items() if name.startswith("learner/")}
+    state.learner.load_state_dict(learner)
+    state.best = {name.removeprefix("best/"): value for name, value in tensors.items() if name.startswith("best/")}
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    values: dict[int, dict[str, Any]] = {int(number): dict(plain) for number, plain in header["optimizer"].items()}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, number, key = name.split("/")
+            parameter = parameters[int(number)]
+            if tensor.shape == parameter.shape:  # in the parameter's own memory layout: other strides, other rounding
+                tensor = torch.empty_like(parameter).copy_(tensor)
+            values.setdefault(int(number), {})[key] = tensor
+    state.optimizer.load_state_dict({"state": values, "param_groups": state.optimizer.state_dict()["param_groups"]})
+    for name in _PLAIN:
+        setattr(state, name, header[name])
+    now = environment()
+    return [f"{name} was {then}, is {now[name]}" for name, then in header["environment"].items() if now[name] != then]
+
+
+def _differences(saved: Any, now: Any, where: str = "") -> list[str]:
+    """What differs between two recipes, key by key."""
+    if isinstance(saved, dict) and isinstance(now, dict):
+        keys = [*saved, *(key for key in now if key not in saved)]
+        return [text for key in keys for text in _differences(saved.get(key), now.get(key), f"{where}.{key}" if where else key)]
+    return [] if saved == now else [f"{where} was {saved!r}, is {now!r}"]

@@ -1,0 +1,82 @@
+"""One update of the meta-parameters from one batch of tasks.
+
+In: a learner, its optimiser, rectangles of tasks. Out: the losses; the learner's parameters and buffers have changed. When a loss
+or the gradient is not a number, nothing has changed and the error names the episodes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kshot.episodes.episode import EpisodeBatch
+from kshot.errors import TrainingError
+from kshot.learners.learner import Learner
+from kshot.meta_train.optimization import Optimization
+
+
+def meta_step(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[EpisodeBatch],
+    *,
+    optimization: Optimization,
+    update: int,
+    updates: int,
+) -> tuple[float, float]:
+    """Update the learner once.
+
+    Args:
+        learner: In training mode.
+        optimizer: Over the learner's parameters.
+        batches: The update's tasks; where they differ in way or shot, one rectangle each, weighted by its number of tasks.
+        optimization: Rate, clipping and precision.
+        update: Which update this is, 0 … updates - 1.
+        updates: Of the whole run.
+
+    Returns:
+        The mean loss over all tasks, and the gradient's norm before clipping.
+
+    Raises:
+        TrainingError: A loss or the gradient is not finite. Parameters and optimiser are as before; buffers (running statistics)
+            may have seen the batch, so go back to the last state for an exact continuation.
+    """
+    progress = update / updates
+    total = sum(len(batch) for batch in batches)
+    parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    gathered: list[Tensor | None] = [None] * len(parameters)
+    loss = 0.0
+    for batch in batches:
+        optimizer.zero_grad(set_to_none=True)
+        device = batch.support_y.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=optimization.precision == "bfloat16"):
+            losses = learner.meta_backward(batch, progress)
+        if not bool(torch.isfinite(losses).all()):
+            bad = [int(number) for number, good in zip(batch.numbers, torch.isfinite(losses).tolist(), strict=True) if not good]
+            raise TrainingError(
+                f"the loss is not a number at update {update}, episode {', '.join(map(str, bad[:5]))}. "
+                "The last good state is kept. Lower the learning rate, clip gradients (optimization.clip_norm=1), or look at the data."
+            )
+        loss += float(losses.sum()) / total
+        if len(batches) > 1:
+            weight = len(batch) / total
+            for number, parameter in enumerate(parameters):
+                if parameter.grad is not None:
+                    earlier = gathered[number]
+                    gathered[number] = parameter.grad * weight if earlier is None else earlier.add_(parameter.grad, alpha=weight)
+    if len(batches) > 1:
+        for parameter, gradient in zip(parameters, gathered, strict=True):
+            parameter.grad = gradient
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if not bool(torch.isfinite(norm)):
+        numbers = [int(number) for batch in batches for number in batch.numbers]
+        raise TrainingError(
+            f"the gradient is not a number at update {update}, episodes {numbers[0]} to {numbers[-1]}, although the loss is. "
+            "The last good state is kept. Lower the learning rate or look at the data."
+        )
+    if optimization.clip_norm:
+        torch.nn.utils.clip_grads_with_norm_(parameters, optimization.clip_norm, norm)
+    for group in optimizer.param_groups:
+        group["lr"] = optimization.rate(update, updates)
+    optimizer.step()
+    return loss, float(norm)

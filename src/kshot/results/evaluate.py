@@ -1,0 +1,210 @@
+"""Score a learner on a fixed set of episodes, one score an episode.
+
+In: a learner, classes, an episode set (a shape, a seed and a range of numbers). Out: `Results`. Every item that the episodes use is
+encoded once, however many episodes use it; the scores are those of encoding each episode on its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.data.inputs import Inputs, concatenate, map_inputs
+from kshot.episodes.batch import gather_inputs
+from kshot.episodes.draw import draw_episodes, episode_key
+from kshot.episodes.episode import DrawnEpisodes
+from kshot.episodes.identity import episodes_hash
+from kshot.episodes.shape import EpisodeShape
+from kshot.errors import RecipeError
+from kshot.learners.learner import Learner, Mode
+from kshot.results.result import Results
+
+_ITEMS_AT_ONCE = 512
+_ROWS_AT_ONCE = 1 << 15
+_FEATURE_BYTES = 1 << 30
+"""Features of all items are kept while they take at most this much; beyond it, episodes are scored block by block."""
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeSet:
+    """A fixed test: E episodes of a seed, drawn once, from these classes.
+
+    Attributes:
+        dataset: Where the items are.
+        split: What records call the classes, such as `vinyals/test`.
+        shape: Way, shot, query and rules.
+        seed: Which stream.
+        drawn: All episodes, as rectangles.
+        hash: Names the set.
+    """
+
+    dataset: Dataset
+    split: str
+    shape: EpisodeShape
+    seed: int
+    drawn: tuple[DrawnEpisodes, ...]
+    hash: str
+
+    @classmethod
+    def draw(
+        cls, dataset: Dataset, index: ClassIndex, split: str, shape: EpisodeShape, *, episodes: int, seed: int = 0
+    ) -> "EpisodeSet":
+        """Episodes 0 … episodes - 1 of a seed.
+
+        Raises:
+            EpisodeError: The classes cannot give the shape.
+            RecipeError: There are no episodes to draw.
+        """
+        if episodes < 1:
+            raise RecipeError(f"episodes must be at least 1; found {episodes}.")
+        key = episode_key(dataset.fingerprint, split, shape, seed)
+        drawn = tuple(draw_episodes(index, shape, key, np.arange(episodes)))
+        return cls(dataset, split, shape, seed, drawn, episodes_hash(dataset.fingerprint, drawn))
+
+    def __len__(self) -> int:
+        return sum(len(rectangle) for rectangle in self.drawn)
+
+
+@torch.no_grad()
+def evaluate(
+    learner: Learner,
+    episodes: EpisodeSet,
+    *,
+    mode: Mode = "inductive",
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Results:
+    """Score a learner on an episode set.
+
+    Args:
+        learner: Any; it is put in evaluation mode, and back afterwards.
+        episodes: The fixed test.
+        mode: `inductive` or `transductive`; the learner must offer it.
+        device: Where to compute; the learner is moved there.
+        progress: Called with how many more episodes were scored.
+
+    Returns:
+        One score an episode, in the order of their numbers.
+
+    Raises:
+        RecipeError: The learner does not offer the mode.
+    """
+    if mode not in learner.modes:
+        raise RecipeError(f"{type(learner).__name__} offers {' and '.join(learner.modes)} prediction; {mode} was asked for.")
+    began = time.perf_counter()
+    device = torch.device(device)
+    was_training = learner.training
+    learner.to(device).eval()
+    scores = np.empty(len(episodes))
+    for rectangle, features in _with_features(learner, episodes, device):
+        score = score_rectangle(learner, rectangle, features, mode, device)
+        scores[rectangle.numbers] = score.cpu().numpy()
+        if progress is not None:
+            progress(len(rectangle))
+    learner.train(was_training)
+    return Results(
+        scores=scores,
+        score_name=learner.family.score_name,
+        data=episodes.dataset.name,
+        split=episodes.split,
+        way=episodes.shape.way,
+        shot=episodes.shape.shot,
+        query=episodes.shape.query,
+        seed=episodes.seed,
+        episodes_hash=episodes.hash,
+        mode=mode,
+        statistics=batch_norm_statistics(learner),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def score_rectangle(
+    learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
+) -> Tensor:
+    """The score of each episode of a rectangle, float64 (B,)."""
+    outputs = predict_rectangle(learner, drawn, features, mode, device)
+    return learner.family.score(outputs, torch.from_numpy(drawn.query_y).to(device))
+
+
+def predict_rectangle(
+    learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
+) -> Tensor:
+    """Logits (B, Q, N) of a rectangle's queries, or values (B, Q, T)."""
+    support = features.of(drawn.support_items, drawn.support_changes)
+    query = features.of(drawn.query_items, drawn.query_changes)
+    adapted: Any = learner.adapt(support, torch.from_numpy(drawn.support_y).to(device), way=drawn.way)
+    return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Encoded items, found by item number and augmentation parameter.
+
+    Attributes:
+        codes: item · 2¹⁶ + parameter of each row, ascending, int64 (U,).
+        rows: Features (U, …).
+    """
+
+    codes: np.ndarray
+    rows: Inputs
+
+    def of(self, items: np.ndarray, changes: np.ndarray | None) -> Inputs:
+        """Features of items (B, n), as (B, n, …)."""
+        place = torch.from_numpy(np.searchsorted(self.codes, _codes(items, changes)))
+        return map_inputs(lambda rows: rows[place.to(rows.device)], self.rows)
+
+
+def encode_items(learner: Learner, episodes: EpisodeSet, codes: np.ndarray, device: torch.device) -> Features:
+    """Encode items in chunks of a fixed size."""
+    parts = []
+    for start in range(0, len(codes), _ITEMS_AT_ONCE):
+        chunk = codes[start : start + _ITEMS_AT_ONCE]
+        changes = (chunk & 0xFFFF).astype(np.int16)
+        x = gather_inputs(episodes.dataset, chunk >> 16, changes, episodes.shape.augment, device)
+        parts.append(learner.encode(x))
+    return Features(codes, concatenate(parts))
+
+
+def _codes(items: np.ndarray, changes: np.ndarray | None) -> np.ndarray:
+    return (items << 16) | (0 if changes is None else changes.astype(np.int64))
+
+
+def _used(drawn: DrawnEpisodes) -> np.ndarray:
+    """The codes of all items of a rectangle, each once."""
+    codes = [_codes(drawn.support_items, drawn.support_changes), _codes(drawn.query_items, drawn.query_changes)]
+    return np.unique(np.concatenate([part.reshape(-1) for part in codes]))
+
+
+def _with_features(
+    learner: Learner, episodes: EpisodeSet, device: torch.device
+) -> Iterator[tuple[DrawnEpisodes, Features]]:
+    """Blocks of episodes, each with features that hold its items."""
+    everything = np.unique(np.concatenate([_used(rectangle) for rectangle in episodes.drawn]))
+    sample = encode_items(learner, episodes, everything[:1], device)
+    fits = len(everything) * _bytes_of(sample.rows) <= _FEATURE_BYTES
+    features = encode_items(learner, episodes, everything, device) if fits else sample
+    for rectangle in episodes.drawn:
+        per_episode = rectangle.support_y.shape[1] + rectangle.query_y.shape[1]
+        rows = max(1, _ROWS_AT_ONCE // per_episode) if fits else 1
+        for start in range(0, len(rectangle), rows):
+            block = rectangle.rows(slice(start, start + rows))
+            yield block, features if fits else encode_items(learner, episodes, _used(block), device)
+
+
+def _bytes_of(rows: Inputs) -> int:
+    values = [rows] if isinstance(rows, Tensor) else list(rows.values())
+    return sum(value.numel() * value.element_size() for value in values)
+
+
+def batch_norm_statistics(learner: Learner) -> str:
+    """Whose batch-norm statistics an evaluation of this learner uses: `running`, `batch`, or `none` when it has no batch norm."""
+    norms = [module for module in learner.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return "none"
+    return "running" if all(norm.track_running_stats for norm in norms) else "batch"

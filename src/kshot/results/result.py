@@ -1,0 +1,93 @@
+"""What an evaluation says: scores, and everything needed to say it again.
+
+In: one score an episode. Out: `Results`, as a record, a line or plain JSON. Next: `kshot.saved` keeps it, `report` and `plots` show it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kshot.results.interval import mean_and_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Scores of one learner on one set of episodes.
+
+    Attributes:
+        scores: One an episode, float64 (E,), in the order of the episodes' numbers.
+        score_name: `accuracy` (a fraction) or `mean squared error`.
+        data: Name of the data set.
+        split: Which classes, such as `vinyals/test`.
+        way: As asked: a number, or (smallest, largest).
+        shot: Likewise.
+        query: Query items a class, likewise.
+        seed: Of the episodes.
+        episodes_hash: SHA-256 of the data's fingerprint and the drawn indices; equal hash, equal test.
+        mode: `inductive` or `transductive`.
+        statistics: Whose batch-norm statistics were used: `running`, `support`, `none` (no batch norm) …
+        seconds: Of wall time, embedding included.
+    """
+
+    scores: np.ndarray
+    score_name: str
+    data: str
+    split: str
+    way: int | tuple[int, int]
+    shot: int | tuple[int, int]
+    query: int | tuple[int, int]
+    seed: int
+    episodes_hash: str
+    mode: str
+    statistics: str
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Mean score."""
+        return mean_and_interval(self.scores)[0]
+
+    @property
+    def interval(self) -> float:
+        """Half width of the mean's 95 % interval."""
+        return mean_and_interval(self.scores)[1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """One JSON object; accuracies and intervals are fractions."""
+        return {
+            self.score_name.replace(" ", "_"): self.mean,
+            "interval": self.interval,
+            "episodes": len(self.scores),
+            "episodes_hash": self.episodes_hash,
+            "way": _plain(self.way),
+            "shot": _plain(self.shot),
+            "query": _plain(self.query),
+            "data": self.data,
+            "split": self.split,
+            "seed": self.seed,
+            "mode": self.mode,
+            "statistics": self.statistics,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def __str__(self) -> str:
+        """One line: the score with its interval and what it is a score of."""
+        shown = (
+            f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
+            if self.score_name == "accuracy"
+            else f"{self.mean:.4g} ± {self.interval:.2g}"
+        )
+        return (
+            f"{self.score_name} {shown}  {_words(self.way)}-way {_words(self.shot)}-shot, {_words(self.query)} queries a class, "
+            f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self.mode}, "
+            f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
+        )
+
+
+def _plain(value: int | tuple[int, int]) -> int | list[int]:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _words(value: int | tuple[int, int]) -> str:
+    return f"{value[0]}–{value[1]}" if isinstance(value, tuple) else str(value)

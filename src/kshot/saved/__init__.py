@@ -1,0 +1,1 @@
+"""Stage 7: a learner on disk. Next: `kshot.tasks`."""

@@ -1,0 +1,205 @@
+"""A saved learner: a folder with `learner.json` and one safetensors file, written whole or not at all, never unpickled.
+
+`learner.json` names the tensor file by its hash and is replaced in one step, after the tensors are on disk: at every moment the
+folder holds one whole learner, the old one or the new one.
+
+    learner.json              format, names and arguments, preprocessing, shapes, training record
+    tensors-0123456789ab.safetensors
+
+In: a learner, how it was built, how its inputs are made, what it was trained on. Out: `Saved`. Next: `kshot.tasks`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from kshot.atomic import write_bytes, write_json
+from kshot.data.preprocess import Preprocess
+from kshot.data.preprocess_table import describe, preprocess_from
+from kshot.errors import SavedError
+from kshot.learners.learner import Learner
+from kshot.learners.table import LearnerSpec
+
+FORMAT = 1
+RECORD = "learner.json"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A learner and all that is needed to use it.
+
+    Attributes:
+        learner: In evaluation mode, on the CPU.
+        preprocess: How its inputs are made; None for a user's own learner saved without one.
+        record: Data, split, classes seen, seed, command, scores: whatever its training wrote down.
+        spec: How the learner is built; None for a user's own.
+        folder: Where it is.
+    """
+
+    learner: Learner
+    preprocess: Preprocess | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    spec: LearnerSpec | None = None
+    folder: Path | None = None
+
+
+def save(
+    folder: Path,
+    learner: Learner,
+    *,
+    spec: LearnerSpec | None = None,
+    preprocess: Preprocess | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a learner.
+
+    Args:
+        folder: Where; made when missing. A learner saved there before is replaced.
+        learner: Whose parameters and buffers.
+        spec: How it was built, so that loading can build it again; None for a user's own, which `load_folder(into=…)` fills.
+        preprocess: How its inputs are made.
+        record: Plain JSON values: what it was trained on, and how well it does.
+
+    Raises:
+        SavedError: The folder holds something else, or the disk refused it; what was there before is untouched.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).exists():
+        raise SavedError(f"{folder} holds other things and no saved learner. Choose an empty or new folder.")
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
+    data = safetensors.torch.save(tensors)
+    digest = hashlib.sha256(data).hexdigest()
+    file = folder / f"tensors-{digest[:12]}.safetensors"
+    write_bytes(file, data)
+    write_json(
+        folder / RECORD,
+        {
+            "format": FORMAT,
+            "learner": None if spec is None else {"name": spec.learner, "arguments": dict(spec.learner_arguments)},
+            "backbone": None if spec is None else {"name": spec.backbone, "arguments": dict(spec.backbone_arguments)},
+            "family": learner.family.name,
+            "class": f"{type(learner).__module__}.{type(learner).__qualname__}",
+            "preprocess": None if preprocess is None else describe(preprocess),
+            "tensors": {"file": file.name, "sha256": digest, "shapes": _shapes(tensors)},
+            "record": dict(record or {}),
+        },
+    )
+    for other in folder.glob("tensors-*.safetensors"):
+        if other.name != file.name:
+            other.unlink()
+
+
+def load_folder(folder: Path, into: Learner | None = None) -> Saved:
+    """Read a learner.
+
+    Args:
+        folder: Written by `save`.
+        into: A learner to fill, such as one of a user's own class; None builds the one that was saved.
+
+    Returns:
+        The learner in evaluation mode, with its preprocessing and record.
+
+    Raises:
+        SavedError: The folder is not a saved learner, is cut off or changed, is of a newer format, was saved from a class that
+            kshot cannot build, or its tensors do not fit (the message names what differs).
+    """
+    content = read_record(folder)
+    tensors = _read_tensors(folder, content)
+    spec = _spec(content)
+    if into is not None:
+        learner = into
+    elif spec is not None:
+        learner = spec.build()
+    else:
+        raise SavedError(
+            f"{folder} was saved from {content['class']}, which is not one of kshot's own learners. "
+            "Build one yourself and fill it: kshot.load(folder, into=learner)."
+        )
+    _check_fit(folder, learner.state_dict(), tensors)
+    learner.load_state_dict(tensors)
+    preprocess = None if content["preprocess"] is None else preprocess_from(content["preprocess"])
+    return Saved(learner.eval(), preprocess, content["record"], spec, folder)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """`learner.json` of a saved learner, checked for its format.
+
+    Raises:
+        SavedError: It is missing, damaged or newer than this kshot.
+    """
+    file = folder / RECORD
+    if not folder.is_dir():
+        raise SavedError(f"there is no folder {folder}. Give the folder of a saved learner, or the name of a shipped one.")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SavedError(f"{folder} is not a saved learner: it has no {RECORD}.") from None
+    except (OSError, ValueError) as error:
+        raise SavedError(f"{file} is damaged: {error}. Save or copy the learner again.") from error
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise SavedError(f"{file} is not the record of a saved learner: it names no format.")
+    if version > FORMAT:
+        raise SavedError(f"{folder} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
+    missing = [key for key in ("learner", "backbone", "family", "class", "preprocess", "tensors", "record") if key not in content]
+    if missing:
+        raise SavedError(f"{file} is damaged: {', '.join(missing)} is missing. Save or copy the learner again.")
+    return content
+
+
+def _read_tensors(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    try:
+        file = folder / Path(str(content["tensors"]["file"])).name
+        expected = content["tensors"]["sha256"]
+    except (KeyError, TypeError) as error:
+        raise SavedError(f"{folder / RECORD} is damaged: it names no tensor file. Save or copy the learner again.") from error
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise SavedError(f"{folder} is cut off: {file.name} cannot be read ({error.strerror}). Save or copy it again.") from error
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise SavedError(f"{file} is damaged: {len(data):,} bytes that are not the saved ones. Save or copy the learner again.")
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise SavedError(f"{file} is not a safetensors file: {error}.") from error
+
+
+def _spec(content: Mapping[str, Any]) -> LearnerSpec | None:
+    if content["learner"] is None or content["backbone"] is None:
+        return None
+    return LearnerSpec(
+        learner=content["learner"]["name"],
+        backbone=content["backbone"]["name"],
+        learner_arguments=content["learner"]["arguments"],
+        backbone_arguments=content["backbone"]["arguments"],
+        family=content["family"],
+    )
+
+
+def _check_fit(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    differences = [f"{name} is missing from the folder" for name in wanted if name not in found]
+    differences += [f"{name} is not a part of the learner" for name in found if name not in wanted]
+    for name in wanted:
+        if name in found and _form(wanted[name]) != _form(found[name]):
+            differences.append(f"{name} is {_form(found[name])} in the folder and {_form(wanted[name])} in the learner")
+    if differences:
+        shown = "; ".join(differences[:5])
+        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise SavedError(f"{folder} does not fit the learner: {shown}{more}. Build the learner with the arguments it was saved with.")
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: _form(tensor) for name, tensor in tensors.items()}

@@ -1,0 +1,64 @@
+"""The learners inside the package, and finding a learner by name or folder."""
+
+from importlib import resources
+from pathlib import Path
+
+from kshot.errors import SavedError
+from kshot.learners.learner import Learner
+from kshot.saved.folder import RECORD, Saved, load_folder
+
+
+def shipped() -> list[str]:
+    """The names of the learners inside the package, sorted."""
+    return sorted(path.name for path in _shelf().iterdir() if (path / RECORD).is_file())
+
+
+def find(source: str | Path) -> Path:
+    """The folder of a saved learner.
+
+    Args:
+        source: A folder, or the name of a shipped learner. A folder of that name wins, so that a path is never ambiguous.
+
+    Raises:
+        SavedError: There is neither.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        inner = folder / "learner"
+        return inner if not (folder / RECORD).exists() and (inner / RECORD).exists() else folder
+    if str(source) in shipped():
+        return _shelf() / str(source)
+    raise SavedError(
+        f"there is no saved learner {str(source)!r}: no such folder, and the shipped learners are {', '.join(shipped()) or 'none'}."
+    )
+
+
+def open_saved(source: str | Path, into: Learner | None = None) -> Saved:
+    """A saved learner with its preprocessing and record.
+
+    Args:
+        source: A folder, the folder of a run, or the name of a shipped learner.
+        into: A learner to fill; None builds the one that was saved.
+
+    Raises:
+        SavedError: It cannot be found or read, or does not fit.
+    """
+    return load_folder(find(source), into)
+
+
+def load(source: str | Path, into: Learner | None = None) -> Learner:
+    """A saved learner, in evaluation mode.
+
+    Args:
+        source: A folder, the folder of a run, or the name of a shipped learner.
+        into: A learner of your own to fill, checked name by name; None builds the one that was saved.
+
+    Raises:
+        SavedError: It cannot be found or read, or does not fit.
+    """
+    return open_saved(source, into).learner
+
+
+def _shelf() -> Path:
+    # kshot is installed as plain files (its data is memory-mapped and read by other libraries), so a resource is a path.
+    return Path(str(resources.files("kshot.saved"))) / "shipped"

@@ -1,0 +1,27 @@
+"""The one place that seeds stock modules (initialisation, dropout).
+
+Everything of ours takes its randomness from counters (`kshot.episodes.counter_random`) or from a generator it is given. Stock
+PyTorch modules draw from the global generator; `seeded` lends them one that is a function of (seed, purpose, step) and puts the
+caller's back afterwards.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def seeded(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
+    """Within the block, the global generators (CPU and the current accelerator) start from (seed, purpose, step).
+
+    Args:
+        seed: Of the run.
+        purpose: What the randomness is for, such as `initialisation`; different purposes are independent.
+        step: Which step, for purposes that come again.
+    """
+    digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
+        torch.manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+        yield

@@ -1,0 +1,130 @@
+"""A user's own classification task: a few labelled pictures in, labels for new pictures out.
+
+In: a saved learner and support pictures, a folder a class. Out: `Classifier`, which labels pictures. Adaptation happens once;
+the learner itself never changes, so one learner serves any number of classifiers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from kshot.data.image_folder import class_files
+from kshot.data.inputs import Inputs, concatenate, map_inputs
+from kshot.data.picture_file import read_picture
+from kshot.data.preprocess import Preprocess
+from kshot.errors import DataError, SavedError
+from kshot.learners.learner import Learner
+from kshot.saved.folder import Saved
+from kshot.saved.shipped import open_saved
+
+Picture = str | Path | Image.Image
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture.
+
+    Attributes:
+        label: The most probable class.
+        probability: Of that class, among the classes of the support set; not calibrated.
+        probabilities: Of each class, by name.
+    """
+
+    label: str
+    probability: float
+    probabilities: Mapping[str, float]
+
+
+class Classifier:
+    """A learner adapted to a user's own classes.
+
+    Args:
+        saved: A saved learner: a folder, the name of a shipped one, or what `open_saved` returned.
+        support: A folder of class folders with one or more pictures each, or a mapping of class names to pictures (paths or
+            Pillow images).
+        device: Where to compute.
+
+    Raises:
+        DataError: A picture cannot be read, or there are fewer than two classes.
+        SavedError: The learner cannot be read, or was saved without a preprocessing of pictures.
+
+    Example:
+        `Classifier("omniglot-protonet", "letters/").predict(["unknown.png"])[0].label`
+    """
+
+    def __init__(
+        self, saved: str | Path | Saved, support: str | Path | Mapping[str, Sequence[Picture]], *, device: str = "cpu"
+    ) -> None:
+        opened = saved if isinstance(saved, Saved) else open_saved(saved)
+        if opened.preprocess is None:
+            raise SavedError("this learner was saved without a preprocessing, so it cannot read pictures. Save it with one.")
+        pictures = support if isinstance(support, Mapping) else class_files(Path(support))
+        if len(pictures) < 2:
+            raise DataError(
+                f"telling classes apart needs at least 2 of them; found {len(pictures)}: {', '.join(pictures) or 'none'}. "
+                "Give one folder a class."
+            )
+        for name, members in pictures.items():
+            if not members:
+                raise DataError(f"class {name!r} has no pictures; give it at least one.")
+        self.classes = tuple(pictures)
+        self._learner: Learner = opened.learner.to(device)
+        self._preprocess: Preprocess = opened.preprocess
+        self._device = torch.device(device)
+        labels = [label for label, members in enumerate(pictures.values()) for _ in members]
+        features = self._encode([picture for members in pictures.values() for picture in members])
+        y = torch.tensor(labels, device=self._device).unsqueeze(0)  # (1, S)
+        with torch.no_grad():
+            self._adapted: Any = self._learner.adapt(map_inputs(lambda value: value.unsqueeze(0), features), y, way=len(self.classes))
+
+    def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
+        """Label pictures, each on its own.
+
+        Args:
+            pictures: Paths or Pillow images.
+
+        Returns:
+            One prediction a picture, in the same order.
+
+        Raises:
+            DataError: A picture cannot be read (the message names it).
+        """
+        if not pictures:
+            return []
+        query = map_inputs(lambda value: value.unsqueeze(0), self._encode(pictures))  # (1, Q, …)
+        with torch.no_grad():
+            probabilities = self._learner.predict(self._adapted, query)[0].double().softmax(-1).cpu().numpy()  # (Q, N)
+        return [
+            Prediction(
+                label=self.classes[int(row.argmax())],
+                probability=float(row.max()),
+                probabilities={name: float(value) for name, value in zip(self.classes, row, strict=True)},
+            )
+            for row in probabilities
+        ]
+
+    def _encode(self, pictures: Sequence[Picture]) -> Inputs:
+        """Features (M, …) of pictures."""
+        parts = []
+        for start in range(0, len(pictures), _AT_ONCE):
+            kept = np.stack([self._kept(picture) for picture in pictures[start : start + _AT_ONCE]])  # (m, C, H, W) uint8
+            with torch.no_grad():
+                x = self._preprocess.to_input(torch.from_numpy(kept).to(self._device))
+                parts.append(self._learner.encode(x))
+        return concatenate(parts)
+
+    def _kept(self, picture: Picture) -> np.ndarray:
+        if isinstance(picture, Image.Image):
+            return self._preprocess.picture(picture)
+        try:
+            return self._preprocess.picture(read_picture(Path(picture)))
+        except DataError as error:
+            if str(picture) in str(error):
+                raise
+            raise DataError(f"{picture}: {error}") from error

@@ -1,0 +1,137 @@
+"""What a person sees: bars on long work, tables, messages in plain words.
+
+Bars and messages go to standard error, results to standard output, so that output can be piped.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from kshot.meta_train.loop import Step
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A message for the person at the terminal."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """An error, in plain words."""
+    err.print("Error: ", style="bold red", end="")
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on standard output."""
+    made = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        made.add_row(*row)
+    out.print(made)
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Within the block, the first Ctrl-C only asks to stop; the second one interrupts as usual.
+
+    Yields:
+        Whether stopping was asked for.
+    """
+    asked = False
+
+    def first(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("Stopping after this update; the state will be saved. Ctrl-C again to stop at once.")
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over `total` things; yields a function to call with how many more are done."""
+    with _bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda more: progress.advance(task, more)
+
+
+class TrainingBar:
+    """A bar for training: loss, validation ± interval, episodes a second, time left. A context manager.
+
+    Where standard error is no terminal (a log file), each validation is a line instead.
+
+    Args:
+        updates: Of the whole run.
+        done: Updates done before.
+        tasks: Episodes an update.
+        validation_episodes: Episodes of one validation.
+    """
+
+    def __init__(self, updates: int, done: int, tasks: int, validation_episodes: int) -> None:
+        self._progress = _bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[words]}"),
+            TimeRemainingColumn(),
+        )
+        self._task = self._progress.add_task("training", total=updates, completed=done, words="")
+        self._tasks, self._updates, self._validation_episodes = tasks, updates, validation_episodes
+        self._loss: float | None = None
+        self._rate: float | None = None
+        self._checked = 0
+        self._score = ""
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> "TrainingBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._progress.stop()
+
+    def step(self, step: "Step") -> None:
+        """Show an update."""
+        self._loss = step.loss if self._loss is None else 0.95 * self._loss + 0.05 * step.loss
+        rate = self._tasks / max(step.seconds, 1e-9)
+        self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
+        if step.validation is not None:
+            self._checked = 0
+            mark = " (best)" if step.best else ""
+            self._score = f"validation {score(step.validation.mean, step.validation.interval, step.validation.higher_is_better)}{mark}"
+            if not err.is_terminal:
+                elapsed = time.perf_counter() - self._began
+                say(f"update {step.update}/{self._updates}  loss {self._loss:.4f}  {self._score}  {self._rate:.1f} episodes/s  {elapsed:.0f} s")
+        words = f"loss {self._loss:.4f}  {self._score}  {self._rate:.1f} episodes/s"
+        self._progress.update(self._task, completed=step.update, description="training", words=words)
+
+    def validating(self, more: int) -> None:
+        """Show that validation goes on."""
+        self._checked += more
+        self._progress.update(self._task, description=f"validating {self._checked}/{self._validation_episodes}")
+
+
+def score(mean: float, interval: float, fraction: bool = True) -> str:
+    """A score with its interval: in per cent where it is a fraction."""
+    return f"{100 * mean:.2f} ± {100 * interval:.2f} %" if fraction else f"{mean:.4g} ± {interval:.2g}"
+
+
+def _bar(*columns: Any) -> Progress:
+    return Progress(*columns, console=err, transient=False, disable=not err.is_terminal)

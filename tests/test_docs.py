@@ -1,0 +1,146 @@
+"""Every ```python block of the pages and of the README runs as it stands.
+
+The blocks of one page share one namespace and one temporary working folder, in order, as a reader would type them. A block that
+cannot run here says so, with its reason, on the line before the fence: `<!-- not executed: needs your own pictures -->`.
+"""
+
+import os
+import re
+import sys
+import textwrap
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|~{3,}) *(?P<language>[\w+.-]*)(?P<rest>.*)$")
+_NOT_EXECUTED = re.compile(r"<!-- not executed(?P<reason>.*)-->")
+_MISSPELT = {"py", "python3", "Python", "pycon", "ipython"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of Python: the line of its first statement, its code, and why it does not run (empty when it does)."""
+
+    line: int
+    code: str
+    not_executed: str
+
+
+def blocks_of(text: str) -> list[Block]:
+    """The Python blocks of a page in order; a ValueError names the line of one that is not well written."""
+    lines = text.splitlines()
+    blocks: list[Block] = []
+    number = 0
+    while number < len(lines):
+        fence = _FENCE.match(lines[number])
+        if fence is None:
+            number += 1
+            continue
+        closing = re.compile(rf"^ *{re.escape(fence['ticks'][0])}{{{len(fence['ticks'])},}} *$")
+        end = next((n for n in range(number + 1, len(lines)) if closing.match(lines[n])), None)
+        if end is None:
+            raise ValueError(f"line {number + 1}: a fence that never closes")
+        if fence["language"] in _MISSPELT:
+            raise ValueError(
+                f"line {number + 1}: write ```python instead of ```{fence['language']}, so that the block is executed"
+            )
+        if fence["language"] == "python":
+            code = textwrap.dedent("\n".join(lines[number + 1 : end])) + "\n"
+            blocks.append(Block(number + 2, code, _reason(lines[number - 1] if number else "", number)))
+        number = end + 1
+    return blocks
+
+
+def _reason(before: str, number: int) -> str:
+    comment = _NOT_EXECUTED.search(before)
+    if comment is None:
+        return ""
+    reason = comment["reason"].removeprefix(":").strip()
+    if not reason or not comment["reason"].startswith(":"):
+        raise ValueError(f"line {number}: `not executed` needs its reason: <!-- not executed: reason -->")
+    return reason
+
+
+def run_page(name: str, blocks: list[Block]) -> None:
+    """Execute the blocks that run, in one module of their own; tracebacks show the page's line numbers."""
+    module = types.ModuleType("kshot_page")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        for block in blocks:
+            if not block.not_executed:
+                exec(compile("\n" * (block.line - 1) + block.code, name, "exec"), module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
+
+
+PAGE = """```python
+a = 1
+```
+
+<!-- not executed: needs a GPU -->
+```python
+b
+```
+- item
+
+    ```python title='x'
+    if a:
+        c = 2
+    ```
+"""
+
+
+def test_blocks_are_found_and_opt_out_with_a_reason() -> None:
+    assert blocks_of(PAGE) == [
+        Block(2, "a = 1\n", ""),
+        Block(7, "b\n", "needs a GPU"),
+        Block(12, "if a:\n    c = 2\n", ""),
+    ]
+
+
+def test_a_block_inside_another_is_text() -> None:
+    assert blocks_of("````markdown\n```python\nraise SystemExit\n```\n````\n```bash\nls\n```\n") == []
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("<!-- not executed -->\n```python\n1\n```\n", "line 1: `not executed` needs its reason"),
+        ("<!-- not executed:  -->\n```python\n1\n```\n", "line 1: `not executed` needs its reason"),
+        ("text\n```py\n1\n```\n", "line 2: write ```python"),
+        ("```python\n1\n", "line 1: a fence that never closes"),
+    ],
+)
+def test_a_badly_written_block_is_named(page: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        blocks_of(page)
+
+
+def test_a_fault_in_a_page_shows_its_line_and_blocks_share_names() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_page("page.md", [Block(3, "a = 0\n", ""), Block(7, "raise\n", "for the test"), Block(11, "\n1 / a\n", "")])
+    last = caught.traceback[-1]
+    assert (str(last.path).endswith("page.md"), last.lineno + 1) == (True, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_blocks_of_a_page_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = blocks_of(page.read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "MPLBACKEND", "Agg")
+    run_page(str(page), blocks)
+    ran = [str(block.line) for block in blocks if not block.not_executed]
+    left = [f"{block.line} ({block.not_executed})" for block in blocks if block.not_executed]
+    with capsys.disabled():
+        print(
+            f"\n  {page.relative_to(ROOT)}: ran lines {', '.join(ran) or 'none'}; not executed: {', '.join(left) or 'none'}",
+            end=" ",
+        )

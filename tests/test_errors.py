@@ -1,0 +1,40 @@
+"""The tree in the docstring is the real one, and the message for a missing extra says what to do."""
+
+import re
+
+import pytest
+
+from kshot import errors
+
+
+def classes() -> dict[str, type[Exception]]:
+    return {
+        name: value
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == errors.__name__
+    }
+
+
+def test_the_tree_in_the_docstring_is_the_real_one() -> None:
+    drawn = re.findall(r"^ +(?:[├└]── )?(\w+Error)\b", errors.__doc__ or "", flags=re.MULTILINE)
+    assert drawn[0] == "KshotError"
+    assert drawn == list(classes())  # in the same order as they are defined, too
+
+
+def test_there_are_at_most_eight_and_all_hang_under_one() -> None:
+    assert len(classes()) <= 8
+    assert errors.KshotError.__bases__ == (Exception,)
+    assert {error.__bases__ for name, error in classes().items() if name != "KshotError"} == {(errors.KshotError,)}
+
+
+@pytest.mark.parametrize("name", list(classes()))
+def test_each_says_what_it_is_for(name: str) -> None:
+    assert classes()[name].__doc__
+
+
+def test_a_missing_extra_names_the_line_that_installs_it() -> None:
+    error = errors.missing_extra("matplotlib", "plots", "A picture of episodes")
+    assert isinstance(error, errors.SetupError)
+    assert str(error) == (
+        "A picture of episodes needs matplotlib, which is not installed. Install it with: pip install 'kshot[plots]'"
+    )

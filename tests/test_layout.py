@@ -1,0 +1,303 @@
+"""The shape of the package: the order of the path, and what no module of it may do.
+
+Everything is read from the source with `ast`; nothing but the last two tests imports kshot. The order is the one that
+`docs/architecture.md` draws: change the two together.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
+PACKAGE = SOURCE / "kshot"
+
+STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web")
+LEAVES = ("allocator", "atomic", "errors", "seeding")
+COMPOSING = {"config": 0, "experiment": 1, "terminal": 2, "__init__": 3, "cli": 3, "__main__": 4}
+"""The root's modules that put stages together; each imports only those of a smaller rank."""
+
+BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc"}
+UNPICKLING_MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+LARGEST_PUBLIC_SURFACE = 25
+LONGEST_FILE = 300
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(file: Path) -> str:
+    """`src/kshot/data/omniglot.py` is `kshot.data.omniglot`; an `__init__.py` keeps that last part."""
+    return ".".join(file.relative_to(SOURCE).with_suffix("").parts)
+
+
+def file_of(module: str) -> Path:
+    return SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def is_folder(module: str) -> bool:
+    """A folder of modules. One of data, such as `saved/shipped/` beside `saved/shipped.py`, is none."""
+    return any(SOURCE.joinpath(*module.split(".")).glob("*.py"))
+
+
+def room_of(module: str) -> str:
+    """The stage, or the root's module: the second part of the name (`kshot` alone is its `__init__`)."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def kshot_imports(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """(line, module, name) of each import of kshot, wherever it stands; the name is empty when a whole module is imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "kshot":
+                    yield node.lineno, alias.name, ""
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                yield node.lineno, "." * node.level + (node.module or ""), ""
+            elif node.module and node.module.split(".")[0] == "kshot":
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    if is_folder(node.module) and (file_of(inner).exists() or is_folder(inner)):
+                        yield node.lineno, inner, ""  # `from kshot.results import plots` names the module itself
+                    else:
+                        yield node.lineno, node.module, alias.name
+
+
+def order_fault(importer: str, imported: str) -> str:
+    """Why a module of the room `importer` may not import from the room `imported`; empty when it may."""
+    if imported in LEAVES:
+        return ""
+    if importer in LEAVES:
+        return f"{importer}.py is a leaf: it imports only leaves"
+    if imported in STAGES:
+        if importer in STAGES and STAGES.index(imported) > STAGES.index(importer):
+            return f"{imported}/ comes after {importer}/ on the path"
+        return ""
+    if imported not in COMPOSING:
+        return f"{imported} is neither a stage, a leaf nor a composing module"
+    if importer in STAGES:
+        return f"{imported} puts stages together; no stage may import it"
+    if COMPOSING[imported] >= COMPOSING[importer]:
+        return f"{importer} does not come after {imported}: config ← experiment ← terminal ← __init__, cli"
+    return ""
+
+
+def definition_fault(module: str, name: str) -> str:
+    """Why `from module import name` does not name the module that defines the thing; empty when it does."""
+    if module.startswith("."):
+        return "a relative import; name the module in full"
+    if is_folder(module):
+        return f"goes through {module}/__init__.py; name the module that defines {name or 'the thing'}"
+    if not name or not file_of(module).exists() or name in defined_names(tree_of(file_of(module))):
+        return ""
+    return f"{module} does not define {name}; name the module that does"
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """What a module defines at its top level itself: classes, functions and assigned names, not what it imports."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name)}
+    return names
+
+
+def unpickling(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, what) of everything that reads or writes pickles."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, a.name) for a in names if a.name.split(".")[0] in UNPICKLING_MODULES)
+            case ast.ImportFrom(module=str(module), names=names):
+                if module.split(".")[0] in UNPICKLING_MODULES:
+                    yield node.lineno, module
+                if module.split(".")[0] == "torch":
+                    yield from ((node.lineno, f"torch.{a.name}") for a in names if a.name in ("load", "save"))
+            case ast.Attribute(value=ast.Name(id="torch"), attr="load" | "save" as name):
+                yield node.lineno, f"torch.{name}"
+            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=False)):
+                pass
+            case ast.keyword(arg="allow_pickle", value=value):
+                yield value.lineno, "allow_pickle"
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one import cycle in order, or nothing."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph.get(module, ())):
+            if found := visit(imported, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    for module in graph:
+        if found := visit(module, []):
+            return found
+    return []
+
+
+# The checks themselves, on cases small enough to read.
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("episodes", "data", True),
+        ("episodes", "episodes", True),
+        ("data", "episodes", False),
+        ("data", "errors", True),
+        ("errors", "atomic", True),
+        ("atomic", "data", False),
+        ("tasks", "config", False),
+        ("config", "tasks", True),
+        ("experiment", "config", True),
+        ("config", "experiment", False),
+        ("terminal", "experiment", True),
+        ("cli", "terminal", True),
+        ("cli", "__init__", False),
+        ("data", "surprise", False),
+    ],
+)
+def test_the_order_is_judged_as_the_path_says(importer: str, imported: str, allowed: bool) -> None:
+    assert (order_fault(importer, imported) == "") is allowed
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    source = "import kshot.errors\ndef f():\n    from kshot.nowhere.draw import draw\nfrom .x import y\nfrom torch import nn\n"
+    assert list(kshot_imports(ast.parse(source))) == [
+        (1, "kshot.errors", ""),
+        (4, ".x", ""),
+        (3, "kshot.nowhere.draw", "draw"),
+    ]
+
+
+def test_an_import_through_a_folder_is_a_fault() -> None:
+    assert "goes through kshot.data/__init__.py" in definition_fault("kshot.data", "Omniglot")
+    assert "does not define Path" in definition_fault("kshot.atomic", "Path")
+    assert definition_fault("kshot.atomic", "write_bytes") == ""
+
+
+def test_pickles_are_found() -> None:
+    source = """import pickle
+torch.load("x")
+numpy.load("x", allow_pickle=True)
+numpy.load("x", allow_pickle=False)
+from torch.serialization import load
+from joblib.pool import dump
+"""
+    assert sorted(unpickling(ast.parse(source))) == [
+        (1, "pickle"),
+        (2, "torch.load"),
+        (3, "allow_pickle"),
+        (5, "torch.load"),
+        (6, "joblib.pool"),
+    ]
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert cycle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+# The package.
+
+
+def test_the_alphabet_is_the_order_of_the_path() -> None:
+    assert list(STAGES) == sorted(STAGES)
+
+
+def test_the_root_holds_only_what_the_design_names() -> None:
+    modules = {file.stem for file in PACKAGE.glob("*.py")}
+    assert modules <= {*LEAVES, *COMPOSING}, "a new root module: give it a stage, or change this test and the page together"
+    assert {file.relative_to(PACKAGE).parts[0] for file in FILES if file.parent != PACKAGE} <= set(STAGES)
+
+
+def test_the_architecture_page_lists_the_same_stages() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)/` \|", page, flags=re.MULTILINE) == list(STAGES)
+    assert " → ".join(STAGES) in page
+
+
+def test_imports_follow_the_path() -> None:
+    faults = []
+    for file in FILES:
+        for line, module, name in kshot_imports(tree_of(file)):
+            importer, where = room_of(module_of(file)), f"{file.relative_to(ROOT)}:{line}: "
+            fault = definition_fault(module, name) or order_fault(importer, room_of(module))
+            faults += [where + fault] if fault else []
+    assert not faults, "\n".join(faults)
+
+
+def test_no_import_cycles() -> None:
+    graph = {module_of(file): {module for _, module, _ in kshot_imports(tree_of(file))} for file in FILES}
+    assert cycle_in(graph) == []
+
+
+def test_a_stage_s_init_says_what_it_is_and_nothing_else() -> None:
+    folders = {file.parent for file in FILES if file.parent != PACKAGE}
+    missing = [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()]
+    assert not missing, f"folders without an __init__.py, which would be left out of the wheel: {missing}"
+    for folder in sorted(folders):
+        body = tree_of(folder / "__init__.py").body
+        assert len(body) <= 1, f"{folder.relative_to(ROOT)}/__init__.py holds more than its docstring"
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_every_module_says_what_it_holds(file: Path) -> None:
+    docstring = ast.get_docstring(tree_of(file))
+    assert docstring, f"{module_of(file)} has no docstring"
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_FILE or f"Over {LONGEST_FILE} lines" in docstring, (
+        f"{module_of(file)} has {lines} lines; its docstring must say why: 'Over {LONGEST_FILE} lines because ...'"
+    )
+
+
+def test_names_say_what_a_file_holds() -> None:
+    paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.suffix == ".py" or path.is_dir()]
+    assert [str(path) for path in paths if path.stem in BANNED_NAMES] == []
+
+
+def test_nothing_unpickles() -> None:
+    found = [f"{file.relative_to(ROOT)}:{line}: {what}" for file in FILES for line, what in unpickling(tree_of(file))]
+    assert not found, "\n".join(found)
+
+
+def test_the_public_surface_is_small_sorted_and_there() -> None:
+    import kshot
+
+    names: list[str] = list(kshot.__all__)
+    # The order that ruff's RUF022 asks for: constants, then classes, then the rest, each by name.
+    assert names == sorted(names, key=lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name))
+    assert len(names) == len(set(names)) <= LARGEST_PUBLIC_SURFACE
+    assert [name for name in names if not hasattr(kshot, name)] == []
+
+
+@pytest.mark.parametrize("module", ["kshot", "kshot.cli"])
+def test_importing_does_not_load_torch(module: str) -> None:
+    assert (PACKAGE / "__init__.py").exists(), "kshot/__init__.py is not written yet"
+    code = f"import sys, {module}; print(sorted({{'torch', 'matplotlib'}} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
