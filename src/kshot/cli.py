@@ -41,7 +41,8 @@ def demo(
     """Train a prototypical network on Omniglot in a few minutes, test it on 1,000 held-out episodes, and show a report."""
     from kshot.config import read_recipe
     from kshot.episodes.shape import EpisodeShape
-    from kshot.experiment import LEARNER, Question
+    from kshot.examine import Question
+    from kshot.experiment import LEARNER
     from kshot.results.report import write_report
     from kshot.saved.shipped import open_saved
     from kshot.terminal import say
@@ -109,7 +110,7 @@ def evaluate(
 ) -> None:
     """Score a learner on episodes of classes it has not seen: mean accuracy with its 95 % interval."""
     from kshot.episodes.shape import EpisodeShape
-    from kshot.experiment import Question
+    from kshot.examine import Question
     from kshot.saved.shipped import open_saved
 
     opened = open_saved(saved)
@@ -137,7 +138,7 @@ def predict(
     device: _Device = "auto",
 ) -> None:
     """Label pictures, given a few examples of each class."""
-    from kshot.experiment import pick_device
+    from kshot.build import pick_device
     from kshot.tasks.classifier import Classifier
     from kshot.terminal import table
 
@@ -221,7 +222,7 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "Sav
 
 
 def _evaluate(saved: "Saved", question: Any, report: Path | None, device: str) -> Any:
-    from kshot.experiment import answer, ask
+    from kshot.examine import answer, ask
     from kshot.terminal import counting
 
     if report is not None and report.is_file():
@@ -233,7 +234,7 @@ def _evaluate(saved: "Saved", question: Any, report: Path | None, device: str) -
 
 def _details(saved: "Saved", question: Any, device: str) -> Any:
     """What the report's pictures need beside the scores: the episodes themselves."""
-    from kshot.experiment import ask
+    from kshot.examine import ask
 
     return ask(saved, question)[0]
 

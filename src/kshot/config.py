@@ -108,7 +108,8 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; what a run's state and a learner's record keep."""
-        return _plain(asdict(self))
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
 
 _LEAST = {

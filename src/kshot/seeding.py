@@ -22,6 +22,7 @@ def seeded(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
         step: Which step, for purposes that come again.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
         yield

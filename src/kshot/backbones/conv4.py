@@ -25,4 +25,5 @@ class Conv4(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""
-        return self.blocks(pixels_last(x)).flatten(1)  # (M, D)
+        maps: Tensor = self.blocks(pixels_last(x))  # (M, width, H // 16, W // 16)
+        return maps.flatten(1)  # (M, D)

@@ -4,7 +4,7 @@ ReLU is taken after pooling: both are monotone, so max(relu(·)) = relu(max(·))
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -37,7 +37,6 @@ def pixels_last(x: Tensor) -> Tensor:
     With one channel the two layouts hold the same bytes and differ in strides alone; `Tensor.contiguous` then keeps the slow
     strides, and everything after runs in the slow layout (max-pooling by a factor of ten).
     """
-    M, C, H, W = x.shape
-    if C == 1 and x.is_contiguous():
-        return x.as_strided(x.shape, (H * W, 1, W, 1))
+    if x.shape[1] == 1 and x.is_contiguous():
+        return x.squeeze(1).unsqueeze(3).movedim(3, 1)
     return x.contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ over positions, so that D is the last width for any image size.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kshot.backbones.conv_block import pixels_last

@@ -17,11 +17,15 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The backbone of that name with these constructor arguments.
 
     Raises:
-        RecipeError: The name or an argument is unknown.
+        RecipeError: The name or an argument is unknown, or a count is not positive.
     """
     if name not in BACKBONES:
         raise RecipeError(f"there is no backbone {name!r}; known are {', '.join(BACKBONES)}.")
+    for argument, value in arguments.items():  # every whole number of these networks is a count
+        for count in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(count, int) and not isinstance(count, bool) and count < 1:
+                raise RecipeError(f"backbone {name!r}: {argument} must be at least 1; found {value!r}.")
     try:
         return BACKBONES[name](**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise RecipeError(f"backbone {name!r} cannot be built with {dict(arguments)}: {error}.") from error

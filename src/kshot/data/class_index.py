@@ -70,7 +70,7 @@ class ClassIndex:
         items: dict[object, list[int]] = {}
         for number, label in enumerate(values):
             items.setdefault(label, []).append(number)
-        ordered = sorted(items, key=lambda label: (str(type(label)), label))  # type: ignore[arg-type,return-value]  # labels of one type compare
+        ordered = sorted(items, key=lambda label: (str(type(label)), label))
         named = {str(label): items[label] for label in ordered}
         if len(named) != len(items):
             raise DataError("two different labels have the same name as text; make the labels all text or all numbers.")

@@ -19,17 +19,21 @@ from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.data.paper import Contrast, find_contrast, flat_rgb
-from kshot.data.strokes import draw_points, parts_of, pen_width, prune, thin
+from kshot.data.strokes import draw_points, grow, parts_of, pen_width, prune, thin
 from kshot.errors import DataError, RecipeError
 
 SIDE = 105
 """Of an Omniglot drawing, in pixels, as are the next three."""
 EXTENT = 64.0
 MIDDLE = 50.0
-PEN = 4.7
+PEN = 5.3
 
 _FINE = 3
 """Strokes are thinned and drawn on a canvas this many times as fine as Omniglot's."""
+_HAIRLINE = 3.0
+"""Pens narrower than this, in pixels of the working size, are thresholded lower."""
+_EDGE = 0.1
+"""How wide the strip along the picture's edge is, as a share of its sides, in which things are not writing."""
 _MOST_ENLARGED = 2.0
 """A skeleton much smaller than its ink was (a dot from a broad pen) stays small."""
 _NO_INK = (
@@ -48,8 +52,7 @@ def resize_ink(kept: Tensor, size: int) -> Tensor:
     Returns:
         uint8 (M, 1, size, size).
     """
-    resized = F.interpolate(kept.float(), size=(size, size), mode="bilinear", antialias=True)  # (M, 1, size, size)
-    return resized.round_().clamp_(0, 255).to(torch.uint8)
+    return F.interpolate(kept, size=(size, size), mode="bilinear", antialias=True)  # (M, 1, size, size)
 
 
 @dataclass(frozen=True)
@@ -132,22 +135,20 @@ def _own_form(image: Image.Image) -> np.ndarray | None:
 
 def _strokes(contrast: Contrast) -> np.ndarray:
     """The strokes of a picture, cut out and scaled so that the longer side is Omniglot's extent on the fine canvas: bool."""
-    height, threshold = contrast
+    height, threshold, noise = contrast
     mask = _without_specks(height > threshold, height, threshold)
+    if pen_width(mask, thin(mask)) < _HAIRLINE:  # no pixel is all ink: where a line runs between two, each holds half of it
+        threshold = max(0.6 * threshold, min(4 * noise, threshold))
+        mask = _without_specks(height > threshold, height, threshold)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     # Heights between paper and ink carry where the edge runs inside a pixel; ink that was dropped stays below the threshold.
-    soft = np.where(_grown(mask, 2), height, np.minimum(height, 0.5 * threshold))[top:bottom, left:right]
+    soft = np.where(grow(mask, 2), height, np.minimum(height, 0.5 * threshold))[top:bottom, left:right]
     soft = np.clip(soft, 0, 2 * threshold)
     scale = (EXTENT + PEN) * _FINE / max(soft.shape)
     size = [max(1, round(side * scale)) for side in soft.shape]
     scaled = F.interpolate(torch.from_numpy(soft)[None, None], size=size, mode="bicubic", antialias=scale < 1)[0, 0]
     return F.pad(scaled > threshold, (_FINE, _FINE, _FINE, _FINE)).numpy()
-
-
-def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    grown: np.ndarray = F.max_pool2d(torch.from_numpy(mask)[None, None].float(), 2 * reach + 1, 1, reach)[0, 0].numpy() > 0
-    return grown
 
 
 def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> np.ndarray:
@@ -166,11 +167,11 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
         limits = np.full(count, start, dtype=np.int64)
         extreme.at(limits, pixels, values)
         boxes[:, column] = limits
-    keep = ~_at_the_edge(boxes, mask.shape)
+    keep = ~_at_the_edge(boxes, _share_in_strip(labels, areas), mask.shape)
     if not keep.any():
         keep[:] = True
     main = int(np.argmax(np.where(keep, areas * strengths, 0)))
-    pen = _part_pen(labels == main + 1)
+    pen = pen_width(labels == main + 1, thin(labels == main + 1))
     keep &= areas >= max(4.0, 0.25 * pen * pen)
     keep &= strengths >= threshold + 0.3 * (strengths[main] - threshold)
     keep[main] = True
@@ -181,20 +182,25 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
     return np.isin(labels, np.flatnonzero(keep) + 1)
 
 
-def _at_the_edge(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Which parts lie along an edge of the picture: a table beside the sheet, a ruled line, a shadow's rim."""
+def _share_in_strip(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """How much of each part lies in the strip along the picture's edge, (n,)."""
+    height, width = labels.shape
+    strip = np.ones(labels.shape, dtype=bool)
+    down, right = round(_EDGE * height), round(_EDGE * width)
+    strip[down : height - down, right : width - right] = False
+    share: np.ndarray = np.bincount(labels[strip], minlength=areas.size + 1)[1:] / areas
+    return share
+
+
+def _at_the_edge(boxes: np.ndarray, share_in_strip: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which parts are no writing by where they lie: a table beside the sheet, a shadow's rim, a ruled line across the page."""
     height, width = shape
     top, bottom, left, right = boxes.T
-    shallow_rows = bottom - top + 1 < 0.08 * height
-    shallow_columns = right - left + 1 < 0.08 * width
-    touches_rows = (top == 0) | (bottom == height - 1)
-    touches_columns = (left == 0) | (right == width - 1)
-    crosses = ((left == 0) & (right == width - 1) & shallow_rows) | ((top == 0) & (bottom == height - 1) & shallow_columns)
-    return crosses | (touches_rows & shallow_rows) | (touches_columns & shallow_columns)
-
-
-def _part_pen(part: np.ndarray) -> float:
-    return pen_width(part, thin(part))
+    touches = (top == 0) | (bottom == height - 1) | (left == 0) | (right == width - 1)
+    across = (left == 0) & (right == width - 1) & (bottom - top + 1 < 0.08 * height)
+    down = (top == 0) & (bottom == height - 1) & (right - left + 1 < 0.08 * width)
+    at_the_edge: np.ndarray = across | down | (touches & (share_in_strip > 0.8))
+    return at_the_edge
 
 
 def _drawn_again(strokes: np.ndarray) -> np.ndarray:
@@ -202,7 +208,7 @@ def _drawn_again(strokes: np.ndarray) -> np.ndarray:
     smooth = _without_roughness(strokes)
     skeleton = thin(smooth)
     pen = pen_width(smooth, skeleton)
-    skeleton = prune(skeleton, round(0.6 * pen))
+    skeleton = prune(skeleton, round(0.35 * pen))
     rows, columns = (axis.astype(np.float64) for axis in np.nonzero(skeleton))
     extent = max(np.ptp(rows), np.ptp(columns))
     scale = min(EXTENT * _FINE / max(extent, 1.0), _MOST_ENLARGED)

@@ -20,6 +20,8 @@ _LONGER_SIDE = 480
 """Pictures are looked at in this size: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
 _CELLS = 30
 """The paper is estimated on a grid of this many cells along the longer side."""
+_EVEN = 0.15
+"""Light is even when the picture's edge departs from a plane by less than this share of what the ink does."""
 _DARKEST = 0.1
 """Added before the logarithm: below a tenth of full light, differences are noise."""
 _LEAST_CONTRAST = 0.08
@@ -33,10 +35,12 @@ class Contrast(NamedTuple):
     Attributes:
         height: float32 (H, W): 0 on paper, high on ink, in standard steps of logarithmic light.
         threshold: The height that divides the two.
+        noise: The standard deviation of the height on paper.
     """
 
     height: np.ndarray
     threshold: float
+    noise: float
 
 
 def flat_rgb(image: Image.Image) -> Image.Image:
@@ -74,14 +78,16 @@ def find_contrast(image: Image.Image) -> Contrast:
     light = np.log(rgb + _DARKEST)
     beside_paper = light - _paper(light)  # (H, W, 3)
     height = _smooth(_along_most_variance(beside_paper))
-    threshold, ink, paper = _divide(height)
-    noise = 1.4826 * float(np.median(np.abs(height - np.median(height))))
+    steepness = _steepness(height)
+    threshold, ink, paper = _divide(height, steepness)
+    # Neighbourhoods of 5 × 5 pixels span three standard deviations of smoothed grain; the calmest quarter of them is paper.
+    noise = float(np.quantile(steepness, 0.25)) / 3
     if ink - paper < max(_LEAST_CONTRAST, _CONTRAST_TO_NOISE * noise):
         raise DataError(
             "found no ink on this picture: nothing stands out of its background. Take a picture of dark ink on light paper, or of "
             "light ink on a dark ground, that fills a good part of the frame."
         )
-    return Contrast(height, threshold)
+    return Contrast(height, threshold, noise)
 
 
 def _in_8_bits(values: np.ndarray) -> np.ndarray:
@@ -102,21 +108,55 @@ def _working_size(image: Image.Image) -> Image.Image:
 
 
 def _paper(light: np.ndarray) -> np.ndarray:
-    """What the paper is like at each pixel, (H, W, C): a median of each cell, and of the cells in half a picture around it."""
+    """What the paper is like at each pixel, (H, W, C): its median in each cell, then made smooth over cells."""
     height, width, channels = light.shape
     cell = max(1, -(-max(height, width) // _CELLS))
     rows, columns = -(-height // cell), -(-width // cell)
     filled = np.pad(light, ((0, rows * cell - height), (0, columns * cell - width), (0, 0)), mode="edge")
     cells = filled.reshape(rows, cell, columns, cell, channels).swapaxes(1, 2).reshape(rows, columns, cell * cell, channels)
     middle = cell * cell // 2
-    grid = torch.from_numpy(np.partition(cells, middle, axis=2)[:, :, middle]).permute(2, 0, 1)  # (C, rows, columns)
-    reach_down, reach_right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
-    padded = F.pad(grid[None], (reach_right, reach_right, reach_down, reach_down), mode="reflect")
-    windows = F.unfold(padded, (2 * reach_down + 1, 2 * reach_right + 1))  # (1, C * window, rows * columns)
-    medians = windows.view(channels, -1, rows * columns).median(dim=1).values.view(1, channels, rows, columns)
-    paper = F.interpolate(medians, size=(rows * cell, columns * cell), mode="bilinear", align_corners=False)
+    grid = np.partition(cells, middle, axis=2)[:, :, middle].astype(np.float64)  # (rows, columns, C)
+    plane = _plane_of_border(grid)
+    smooth = _median_around(grid) if plane is None else plane
+    paper = F.interpolate(
+        torch.from_numpy(smooth.astype(np.float32)).permute(2, 0, 1)[None], size=(rows * cell, columns * cell), mode="bilinear"
+    )
     found: np.ndarray = paper[0, :, :height, :width].permute(1, 2, 0).numpy()
     return found
+
+
+def _median_around(grid: np.ndarray) -> np.ndarray:
+    """The median of the cells in half a picture around each cell: follows uneven light and shadows, never a thin pen."""
+    rows, columns, channels = grid.shape
+    down, right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
+    padded = np.pad(grid, ((down, down), (right, right), (0, 0)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * right + 1), axis=(0, 1))  # type: ignore[call-overload]  # axis pairs
+    around: np.ndarray = np.median(windows.reshape(rows, columns, channels, -1), axis=-1)
+    return around
+
+
+def _plane_of_border(grid: np.ndarray) -> np.ndarray | None:
+    """A plane through the cells along the picture's edge, where whole cells are ink; None where the light is less even.
+
+    A pen as broad as a cell can fill more than half of a window, whose median is then ink. The edge of a picture is paper.
+    """
+    rows, columns, channels = grid.shape
+    row, column = np.mgrid[:rows, :columns]
+    on_border = ((row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)).ravel()
+    places = np.stack([np.ones(rows * columns), row.ravel() / rows, column.ravel() / columns], axis=1)  # (cells, 3)
+    values = grid.reshape(-1, channels)
+    weights = np.ones(int(on_border.sum()))
+    plane = np.broadcast_to(np.median(values[on_border], axis=0), values.shape)
+    for _ in range(5):
+        off = np.abs(values - plane).max(1)
+        spread = max(3 * float(np.median(off[on_border])), 1e-3)
+        weights = np.clip(1 - (off[on_border] / spread) ** 2, 0, None)  # ink that runs over the edge counts for nothing
+        fit, *_ = np.linalg.lstsq(places[on_border] * weights[:, None], values[on_border] * weights[:, None], rcond=None)
+        plane = places @ fit
+    off = np.abs(values - plane).max(1)
+    if np.quantile(off[on_border], 0.8) > _EVEN * np.quantile(off, 0.98):
+        return None
+    return plane.reshape(grid.shape)
 
 
 def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
@@ -134,20 +174,25 @@ def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
 
 def _smooth(height: np.ndarray) -> np.ndarray:
     """A 3 × 3 binomial filter: takes the grain of a camera and leaves a pen."""
-    padded = F.pad(torch.from_numpy(height)[None, None], (1, 1, 1, 1), mode="replicate")
-    kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
-    smooth: np.ndarray = F.conv2d(padded, (kernel[:, None] * kernel[None, :])[None, None])[0, 0].numpy()
+    rows = np.pad(height, ((1, 1), (0, 0)), mode="edge")
+    rows = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
+    columns = np.pad(rows, ((0, 0), (1, 1)), mode="edge")
+    smooth: np.ndarray = (columns[:, :-2] + 2 * columns[:, 1:-1] + columns[:, 2:]) / 4
     return smooth
 
 
-def _divide(height: np.ndarray) -> tuple[float, float, float]:
+def _steepness(height: np.ndarray) -> np.ndarray:
+    """How far the heights of the 5 × 5 pixels around each pixel lie apart."""
+    around = torch.from_numpy(height)[None, None]
+    steepness: np.ndarray = (F.max_pool2d(around, 5, 1, 2) + F.max_pool2d(-around, 5, 1, 2))[0, 0].numpy()
+    return steepness
+
+
+def _divide(height: np.ndarray, steepness: np.ndarray) -> tuple[float, float, float]:
     """The threshold of N. Otsu (1979), and the mean heights of ink and paper, among the pixels close to edges.
 
     A page has far more paper than ink, which pulls Otsu's threshold into the paper's noise; close to edges they are equally many.
     """
-    around = torch.from_numpy(height)[None, None]
-    highest = F.max_pool2d(around, 5, 1, 2)
-    steepness = (highest + F.max_pool2d(-around, 5, 1, 2))[0, 0].numpy()
     near_edges = height[steepness > 0.5 * np.quantile(steepness, 0.995)]
     if near_edges.size == 0 or np.ptp(near_edges) == 0:
         return 0.0, 0.0, 0.0

@@ -4,8 +4,6 @@ In: masks of ink, as `paper` finds them. Out: their parts, their skeletons, and 
 """
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours, clockwise from the one above: P2 to P9 of Zhang and Suen; bit i of a neighbour code is neighbour i."""
@@ -76,35 +74,34 @@ def thin(mask: np.ndarray) -> np.ndarray:
 
 
 def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
-    """A skeleton without its side branches of up to `length` pixels; the ends of longer lines keep their length.
+    """A skeleton without its burrs: side branches of up to `length` pixels from where they fork to their end.
 
     Args:
         skeleton: bool (H, W), one pixel wide.
         length: How long a branch may be to be cut, in pixels.
 
     Returns:
-        bool (H, W), a subset. A part that is no longer than `length` in all stays as it is.
+        bool (H, W), a subset. Lines that end without having forked keep their length.
     """
-    kept = np.pad(skeleton, 1)
-    ends = []
-    for _ in range(length):
-        code = np.zeros(kept.shape, dtype=np.uint8)
-        code[1:-1, 1:-1] = _codes(kept)
-        end = kept & _ENDS[code]
-        ends.append(end)
-        kept = kept & ~end
-    whole = np.pad(skeleton, 1)
-    code = np.zeros(kept.shape, dtype=np.uint8)
-    code[1:-1, 1:-1] = _codes(kept)
-    tips = kept & (_ENDS[code] | (code == 0))
-    for _ in range(length):  # grow back along the old skeleton, from what are line ends now; a cut branch has no such end left
-        grown = _spread(tips) & whole & ~kept
-        kept = kept | grown
-        tips = grown
-    labels, count = parts_of(whole)
-    lost = np.setdiff1d(np.arange(1, count + 1), labels[kept])
-    result: np.ndarray = (kept | np.isin(labels, lost))[1:-1, 1:-1]
-    return result
+    code = _codes(np.pad(skeleton, 1))
+    fork = skeleton & _FORKS[code]
+    if length < 1 or not fork.any():
+        return skeleton
+    labels, count = parts_of(skeleton & ~fork)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    ends = np.isin(np.arange(count + 1), labels[skeleton & _ENDS[code]])
+    forked = np.isin(np.arange(count + 1), labels[grow(fork, 1)])
+    cut = ends & forked & (sizes <= length)
+    cut[0] = False
+    kept: np.ndarray = skeleton & ~cut[labels]
+    return kept
+
+
+def grow(mask: np.ndarray, reach: int) -> np.ndarray:
+    """The mask and all pixels up to `reach` away, along rows, columns and diagonals alike."""
+    wide = _along_rows(mask, reach)
+    grown: np.ndarray = np.ascontiguousarray(_along_rows(np.ascontiguousarray(wide.T), reach).T)
+    return grown
 
 
 def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: float) -> np.ndarray:
@@ -119,14 +116,13 @@ def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: floa
     Returns:
         bool (side, side).
     """
-    canvas = torch.zeros(1, 1, side, side)
-    row = np.clip(np.rint(rows), 0, side - 1).astype(np.int64)
-    column = np.clip(np.rint(columns), 0, side - 1).astype(np.int64)
-    canvas[0, 0, torch.from_numpy(row), torch.from_numpy(column)] = 1
-    reach = int(diameter / 2)
-    span = torch.arange(-reach, reach + 1)
-    pen = (span[:, None] ** 2 + span[None, :] ** 2 <= (diameter / 2) ** 2).float()
-    drawn: np.ndarray = (F.conv2d(canvas, pen[None, None], padding=reach) > 0.5)[0, 0].numpy()
+    canvas = np.zeros((side, side), dtype=bool)
+    canvas[np.clip(np.rint(rows), 0, side - 1).astype(np.int64), np.clip(np.rint(columns), 0, side - 1).astype(np.int64)] = True
+    drawn = np.zeros_like(canvas)
+    radius = diameter / 2
+    for down in range(-min(int(radius), side - 1), min(int(radius), side - 1) + 1):  # a disk is a stack of rows
+        row = _along_rows(canvas, int((radius * radius - down * down) ** 0.5))
+        drawn[max(0, down) : side + min(0, down)] |= row[max(0, -down) : side - max(0, down)]
     return drawn
 
 
@@ -145,12 +141,15 @@ def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
     return float((-length + (length * length + np.pi * area) ** 0.5) * 2 / np.pi)
 
 
-def _spread(mask: np.ndarray) -> np.ndarray:
-    """The mask and its eight neighbours; the outermost ring of pixels is taken to be empty."""
-    spread = mask.copy()
-    for down, right in _AROUND:
-        spread[1:-1, 1:-1] |= mask[1 + down : mask.shape[0] - 1 + down, 1 + right : mask.shape[1] - 1 + right]
-    return spread
+def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
+    """The mask grown to the left and right: a pixel is set when its row has ink within `reach` of it."""
+    height, width = mask.shape
+    before = np.zeros((height, width + 1), dtype=np.int32)
+    np.cumsum(mask, axis=1, out=before[:, 1:])
+    right = np.minimum(np.arange(width) + reach + 1, width)
+    left = np.maximum(np.arange(width) - reach, 0)
+    grown: np.ndarray = before[:, right] > before[:, left]
+    return grown
 
 
 def _codes(padded: np.ndarray) -> np.ndarray:
@@ -163,8 +162,8 @@ def _codes(padded: np.ndarray) -> np.ndarray:
     return code
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray]:
-    """For each of the 256 neighbour codes, whether a pixel goes: in the two passes, as a staircase's corner; whether it is an end."""
+def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
+    """What each of the 256 neighbour codes means: goes in pass 1, in pass 2, as one of four corners; is an end; is a fork."""
     p = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8): columns are P2 … P9
     p2, p4, p6, p8 = p[:, 0], p[:, 2], p[:, 4], p[:, 6]
     neighbours = p.sum(1)
@@ -177,7 +176,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray]:
         # Two neighbours at a right angle touch each other at their corner; nothing on the far side hangs on this pixel.
         corners.append((p[:, a] == 1) & (p[:, b] == 1) & (p[:, list(far)].sum(1) == 0))
     ends = (neighbours == 1) | ((neighbours == 2) & (changes == 1))
-    return first, second, corners, ends
+    return first, second, corners, ends, changes >= 3
 
 
-_FIRST, _SECOND, _CORNERS, _ENDS = _tables()
+_FIRST, _SECOND, _CORNERS, _ENDS, _FORKS = _tables()

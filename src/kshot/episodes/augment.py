@@ -66,5 +66,3 @@ def augmentation(name: str) -> Augmentation | None:
     if name not in AUGMENTATIONS:
         raise EpisodeError(f"there is no augmentation {name!r}; known are none, {', '.join(sorted(AUGMENTATIONS))}.")
     return AUGMENTATIONS[name]
-
-

@@ -51,7 +51,7 @@ def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: t
     if drawn.support_changes is not None and drawn.query_changes is not None:
         changes = np.concatenate([drawn.support_changes, drawn.query_changes], axis=1).reshape(-1)
     inputs = gather_inputs(dataset, items.reshape(-1), changes, augment, device)
-    both = map_inputs(lambda value: value.unflatten(0, (B, items.shape[1])), inputs)  # (B, S + Q, …)
+    both = map_inputs(lambda value: value.reshape(B, items.shape[1], *value.shape[1:]), inputs)  # (B, S + Q, …)
     return EpisodeBatch(
         support_x=map_inputs(lambda value: value[:, :S], both),
         support_y=torch.from_numpy(drawn.support_y).to(device, non_blocking=True),

@@ -31,7 +31,8 @@ def mix(state: np.ndarray) -> np.ndarray:
     z ^= z >> _27
     z *= _MIX_2
     z ^= z >> _31
-    return z
+    mixed: np.ndarray = z
+    return mixed
 
 
 def streams(key: int, numbers: np.ndarray) -> np.ndarray:

@@ -41,9 +41,9 @@ def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
     if index.sizes[smallest] < needed:
         short = int((index.sizes < needed).sum())
         others = f" ({short} classes are too small)" if short > 1 else ""
-        cure = "Add items or drop the class." if shape.replacement else (
-            "Lower shot or query, drop the class, or ask for drawing with replacement."
-        )
+        cure = "Lower shot or query, drop the class, or ask for drawing with replacement."
+        if shape.replacement:
+            cure = "Add items or drop the class."
         raise EpisodeError(
             f"class {index.names[smallest]!r} has {index.sizes[smallest]} items; way={way} shot={shot} query={query} "
             f"needs {needed}{others}. {cure}"
@@ -95,7 +95,8 @@ def draw_episodes(index: ClassIndex, shape: EpisodeShape, key: int, numbers: np.
 
 def _own(word: np.ndarray, limits: Range) -> np.ndarray:
     """A value of the range for each word, int64."""
-    return limits[0] + below(word, limits[1] - limits[0] + 1)
+    own: np.ndarray = limits[0] + below(word, limits[1] - limits[0] + 1)
+    return own
 
 
 def _equal_rows(columns: np.ndarray) -> list[np.ndarray]:
@@ -103,6 +104,7 @@ def _equal_rows(columns: np.ndarray) -> list[np.ndarray]:
     if (columns == columns[:, :1]).all():
         return [np.arange(columns.shape[1])] if columns.shape[1] else []
     _, group = np.unique(columns, axis=1, return_inverse=True)
+    group = group.reshape(-1)  # NumPy 2.0 alone gives it a second dimension
     order = np.argsort(group, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
 
@@ -126,9 +128,7 @@ def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way
 _Items = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 
 
-def _draw_items(
-    index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, classes: np.ndarray, shot: int, query: int
-) -> _Items:
+def _draw_items(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, classes: np.ndarray, shot: int, query: int) -> _Items:
     """Support and query items of each class of each episode.
 
     Returns:
@@ -141,10 +141,10 @@ def _draw_items(
     with np.errstate(over="ignore"):
         seeds = (seeds[:, None] ^ own[None, :]).reshape(-1)  # ... made its own by the episode's seed (M,)
     sizes, largest = index.sizes[flat], int(index.sizes.max())
-    if shape.replacement:
-        drawn = _with_replacement(seeds, sizes, largest, shot, query)
-    else:
-        drawn = sample_without_replacement(seeds, _ITEMS, shot + query, sizes, largest)
+    wanted = np.int64(shot + query)
+    drawn = sample_without_replacement(seeds, _ITEMS, shot + query, np.maximum(sizes, wanted), max(largest, shot + query))
+    if shape.replacement and (few := sizes < wanted).any():
+        drawn[:, few] = _with_replacement(seeds[few], sizes[few], largest, shot, query)
     items = index.items[index.starts[flat] + drawn].T.reshape(B, N, shot + query)
     shots, queries = np.full((B, N), shot), np.full((B, N), query)
     if not shape.balanced:
@@ -157,12 +157,13 @@ def _draw_items(
 
 
 def _with_replacement(seeds: np.ndarray, sizes: np.ndarray, largest: int, shot: int, query: int) -> np.ndarray:
-    """Each class's items are divided at random in proportion shot : query; both parts are then drawn from with replacement."""
+    """For classes with too few items: these are divided at random as shot : query, and both parts drawn from with replacement."""
     order = np.argsort(np.where(np.arange(largest)[:, None] < sizes, words(seeds, _ITEMS, largest), np.uint64(2**64 - 1)), axis=0)
     for_support = np.clip(np.rint(sizes * shot / (shot + query)).astype(np.int64), 1, sizes - 1)
     picks = words(seeds, _ITEMS + largest, shot + query)
     ranks = np.concatenate([below(picks[:shot], for_support), for_support + below(picks[shot:], sizes - for_support)])
-    return np.take_along_axis(order, ranks, axis=0)  # (shot + query, M)
+    drawn: np.ndarray = np.take_along_axis(order, ranks, axis=0)  # (shot + query, M)
+    return drawn
 
 
 def _cut(
@@ -183,9 +184,9 @@ def _cut(
                 numbers=numbers,
                 classes=classes,
                 support_items=support.reshape(B, -1),
-                support_y=np.broadcast_to(labels, support.shape).reshape(B, -1),
+                support_y=np.tile(np.repeat(np.arange(N), K), (B, 1)),
                 query_items=query.reshape(B, -1),
-                query_y=np.broadcast_to(labels, query.shape).reshape(B, -1),
+                query_y=np.tile(np.repeat(np.arange(N), query.shape[2]), (B, 1)),
                 support_changes=None if changes is None else changes[:, :, :K].reshape(B, -1),
                 query_changes=None if changes is None else changes[:, :, K:].reshape(B, -1),
             )

@@ -6,7 +6,7 @@ A `TaskFamily` is given to a learner's constructor and saved by name; learners n
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from kshot.errors import RecipeError

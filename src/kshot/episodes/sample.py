@@ -45,7 +45,7 @@ def _one_after_another(word: np.ndarray, sizes: np.ndarray, largest: int) -> np.
     for i in range(count):
         number = below(word[i], sizes - i).astype(kind)
         for j in range(i):
-            number += number >= taken[j]
+            np.add(number, number >= taken[j], out=number)
         drawn[i] = number
         carried = number
         for j in range(i):
@@ -58,7 +58,8 @@ def _one_after_another(word: np.ndarray, sizes: np.ndarray, largest: int) -> np.
 
 def _smallest_keys(keys: np.ndarray, count: int, sizes: np.ndarray) -> np.ndarray:
     # One random key a candidate; the candidates with the smallest keys, in key order, are a uniform ordered sample.
-    # Candidates beyond a row's size get the largest key. Sorting is stable, so that equal keys (chance 2⁻⁶⁴) still have one answer.
+    # Candidates beyond a row's size get the largest key. Sorting is stable, so that equal keys
+    # (chance 2⁻⁶⁴) still have one answer.
     candidates = np.arange(keys.shape[0])[:, None]
     keys = np.where(candidates < sizes[None, :], keys, np.uint64(2**64 - 1))
     return np.argsort(keys, axis=0, kind="stable")[:count]

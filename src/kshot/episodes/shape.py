@@ -45,6 +45,8 @@ class EpisodeShape:
             if low < least or high < low:
                 wanted = f"at least {least}" + ("" if low == high else ", the smaller value first")
                 raise EpisodeError(f"{name} must be {wanted}; found {getattr(self, name)}.")
+            # One spelling of one shape: [1, 5] is (1, 5) and (5, 5) is 5, so that they give the same episodes.
+            object.__setattr__(self, name, low if low == high else (low, high))
 
     @property
     def way_range(self) -> Range:

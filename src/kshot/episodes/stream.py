@@ -36,7 +36,7 @@ class EpisodeStream:
         device: Where the tensors shall be.
 
     Raises:
-        EpisodeError: The classes cannot give the shape, or tasks do not divide over the ranks.
+        EpisodeError: The classes cannot give the shape, or there are fewer tasks than ranks.
     """
 
     dataset: Dataset
@@ -69,6 +69,8 @@ class EpisodeStream:
                 of_update = rectangle.numbers // self.tasks
                 for t in np.unique(of_update):
                     self._ahead[int(t)].append(rectangle.rows(of_update == t))
+            for rectangles in self._ahead.values():  # in an order that does not depend on what else was drawn ahead
+                rectangles.sort(key=lambda rectangle: int(rectangle.numbers[0]))
         return self._ahead[update]
 
     def batches(self, update: int) -> list[EpisodeBatch]:

@@ -18,7 +18,6 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.errors import RecipeError
 
-
 Mode = Literal["inductive", "transductive"]
 
 
@@ -119,7 +118,7 @@ def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:
     together = concatenate(parts, dim=1)  # (B, S + Q, …)
     B = together.shape[0] if isinstance(together, Tensor) else next(iter(together.values())).shape[0]
     features = learner.encode(map_inputs(lambda value: value.flatten(0, 1), together))
-    features = map_inputs(lambda value: value.unflatten(0, (B, sum(sizes))), features)
+    features = map_inputs(lambda value: value.reshape(B, sum(sizes), *value.shape[1:]), features)
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     return [
         map_inputs(lambda value, start=start, size=size: value[:, start : start + size], features)  # type: ignore[misc]

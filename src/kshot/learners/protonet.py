@@ -11,15 +11,17 @@ with d the squared Euclidean distance. Departures from the paper: none for `Prot
 Measured: docs/learners/protonet.md.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, backward_of_query_loss, way_of
 
 
@@ -84,11 +86,16 @@ class CosineProtoNet(Learner):
         backbone: f_φ: inputs (M, …) → features (M, D).
         scale: s at the start, > 0; it is learnt as its logarithm.
         family: The kind of task; classification.
+
+    Raises:
+        RecipeError: The scale is not a positive number.
     """
 
     def __init__(self, backbone: nn.Module, scale: float = 10.0, family: TaskFamily = Classification()) -> None:  # noqa: B008
         super().__init__()
         self.backbone = backbone
+        if not 0 < scale < math.inf:
+            raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.family = family
 
@@ -104,7 +111,7 @@ class CosineProtoNet(Learner):
         return Prototypes(centres if self.training else centres.detach())
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """s · cosine: (B, Q, D) → (B, Q, N)."""
+        """The cosine times s: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return self.log_scale.exp() * cosines(query_features, adapted.centres)
 

@@ -152,7 +152,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     missing = [key for key in ("learner", "backbone", "family", "class", "preprocess", "tensors", "record") if key not in content]
     if missing:
         raise SavedError(f"{file} is damaged: {', '.join(missing)} is missing. Save or copy the learner again.")
-    return content
+    record: dict[str, Any] = content
+    return record
 
 
 def _read_tensors(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:

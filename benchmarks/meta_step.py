@@ -1,0 +1,79 @@
+"""A meta-training step against the bare network: forward + backward + optimiser on the same number of images.
+
+    python -m benchmarks.meta_step
+
+Mark: ≤ 1.5 times, with sampling, gathering and bookkeeping included. Printed for the default allocator and for the tuned one
+(`kshot.keep_freed_memory`), in one run: the default comes first, because the setting cannot be taken back.
+The floor: 20 MFLOP an image forward, three times that with backward.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.timing import Timing, ratio, take_turns
+from kshot.allocator import keep_freed_memory
+from kshot.backbones.conv4 import Conv4
+from kshot.data.omniglot import Omniglot
+from kshot.episodes.shape import EpisodeShape
+from kshot.episodes.stream import EpisodeStream
+from kshot.learners.protonet import ProtoNet
+from kshot.meta_train.loop import Plan, meta_train, start
+
+SHAPES = {"60-way 1-shot 4 queries": EpisodeShape(60, 1, 4), "5-way 1-shot 5 queries": EpisodeShape(5, 1, 5)}
+
+
+def contend(shape: EpisodeShape, turns: int) -> tuple[dict[str, Timing], int, int]:
+    """Timings of both, images a step, FLOPs a bare step."""
+    data = Omniglot()
+    split = data.split("vinyals")
+    way, shot, query = shape.way_range[0], shape.shot_range[0], shape.query_range[0]
+    images = way * (shot + query)
+    torch.manual_seed(0)
+    plan = Plan(updates=10**6)
+    steps = meta_train(
+        start(ProtoNet(Conv4()), plan), EpisodeStream(data, split.part("train"), "vinyals/train", shape, 0), plan
+    )
+    bare = Conv4()
+    optimizer = torch.optim.Adam(bare.parameters(), lr=1e-3)
+    x, y = torch.rand(images, 1, 28, 28), torch.arange(images) % 64
+
+    def bare_step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(bare(x), y).backward()
+        optimizer.step()
+
+    counter = FlopCounterMode(display=False)
+    with counter:
+        bare_step()
+    timings = take_turns({"meta-training step": lambda: next(steps), "bare network": bare_step}, turns=turns, warmup=3)
+    return timings, images, counter.get_total_flops()
+
+
+def main() -> int:
+    """Print the table; 1 when a mark is missed."""
+    good = True
+    print(f"a meta-training step against the bare network, {torch.get_num_threads()} threads")
+    print(f"  {'allocator':<10}{'episode':<26}{'images':>7}{'step ms':>9}{'bare ms':>9}{'ratio':>7}  (mark 1.5){'GFLOP/s of bare':>18}")
+    for allocator in ("default", "tuned"):
+        if allocator == "tuned" and not keep_freed_memory():
+            print("  tuned     not available: no glibc here")
+            break
+        for name, shape in SHAPES.items():
+            timings, images, flops = contend(shape, turns=12 if images_of(shape) > 100 else 60)
+            step, bare = timings["meta-training step"], timings["bare network"]
+            times = ratio(step, bare)
+            good &= times <= 1.5
+            rate = flops / bare.median / 1e9
+            print(f"  {allocator:<10}{name:<26}{images:>7}{1e3 * step.median:>9.1f}{1e3 * bare.median:>9.1f}{times:>7.2f}{rate:>30.1f}")
+    return 0 if good else 1
+
+
+def images_of(shape: EpisodeShape) -> int:
+    return shape.way_range[0] * (shape.shot_range[0] + shape.query_range[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""From a recipe's plain values to the objects of the stages: the one place where a configuration is taken apart.
+
+In: parts of a `Recipe`. Out: a device, a data set, its division, how a learner is built. Next: `kshot.experiment`.
+"""
+
+from pathlib import Path
+
+import torch
+
+from kshot.config import Count, DataRecipe, Recipe
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.data.image_folder import ImageFolder
+from kshot.data.ink import Ink
+from kshot.data.omniglot import Omniglot
+from kshot.data.picture import Picture
+from kshot.data.preprocess import Preprocess
+from kshot.data.split import Split, divide_by_file, divide_by_fraction
+from kshot.errors import DataError, RecipeError, SetupError
+from kshot.learners.table import LearnerSpec
+
+OMNIGLOT_SPLITS = ("vinyals", "characters", "alphabets")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        SetupError: There is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        have = ["cpu"] + [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        raise SetupError(f"there is no device {name!r} here; this machine has {', '.join(have)}. Drop --device to use the CPU.") from error
+    return device
+
+
+def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Dataset:
+    """The data set a recipe names.
+
+    Args:
+        data: Name, preprocessing and size.
+        preprocess: In place of the recipe's; a saved learner brings its own.
+
+    Raises:
+        DataError: The folder is missing or holds unusable pictures.
+        RecipeError: The settings contradict each other.
+    """
+    if data.name == "omniglot":
+        if data.preprocess == "picture":
+            raise RecipeError("omniglot is ink; data.preprocess='picture' is for folders of pictures. Use 'auto' or 'ink'.")
+        size = preprocess.size if isinstance(preprocess, Ink) else data.size or 28
+        return Omniglot(size=size, rotations=data.rotations)
+    if preprocess is None:
+        preprocess = Ink(data.size or 28) if data.preprocess == "ink" else Picture(data.size or 84, data.channels, data.fit)
+    return ImageFolder(Path(data.name), preprocess)
+
+
+def divide(dataset: Dataset, data: DataRecipe) -> Split:
+    """The data set's classes in train, val and test.
+
+    Raises:
+        DataError: The split is unknown, or there are too few classes.
+    """
+    if isinstance(dataset, Omniglot):
+        return dataset.split(data.split, seed=data.split_seed)
+    if data.split.endswith(".json"):
+        return divide_by_file(dataset.index, Path(data.split))
+    if data.split not in ("fractions", *OMNIGLOT_SPLITS):
+        raise DataError(f"a folder's classes are divided by data.split='fractions' or a .json file; found {data.split!r}.")
+    return divide_by_fraction(dataset.index, data.fractions, data.split_seed)
+
+
+def learner_spec(recipe: Recipe, preprocess: Preprocess) -> LearnerSpec:
+    """The learner of a recipe; a backbone of pictures is told how many channels they have unless the recipe says."""
+    backbone = dict(recipe.backbone.arguments)
+    channels = preprocess.channels if isinstance(preprocess, Picture) else 1
+    size = getattr(preprocess, "size", None)
+    if recipe.backbone.name in ("conv4", "resnet12"):
+        backbone.setdefault("channels", channels)
+    elif recipe.backbone.name == "mlp" and size is not None:
+        backbone.setdefault("inputs", channels * size * size)
+    return LearnerSpec(recipe.learner.name, recipe.backbone.name, dict(recipe.learner.arguments), backbone)
+
+
+def way_or_all(asked: Count, index: ClassIndex, most: int) -> Count:
+    """The way as asked; 0 is as many classes as there are, at most `most`."""
+    return asked if asked != 0 else max(2, min(most, len(index)))

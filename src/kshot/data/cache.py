@@ -1,0 +1,68 @@
+"""Arrays kept in the user's cache folder, trusted only when every byte is what was written.
+
+A cached file is a SHA-256, the array in NumPy's own format, and nothing else. A damaged or foreign file counts as missing; a folder
+that cannot be written costs time, never the result.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kshot.atomic import write_bytes
+from kshot.errors import SavedError
+
+_DIGEST = 32
+_log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where kshot keeps what it can make again: `KSHOT_CACHE`, or `kshot` in the system's cache folder for this user."""
+    if chosen := os.environ.get("KSHOT_CACHE"):
+        return Path(chosen)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "kshot"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "kshot" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kshot"
+
+
+def read_array(name: str) -> np.ndarray | None:
+    """The cached array of that name.
+
+    Args:
+        name: A file name; whatever the array depends on belongs into it.
+
+    Returns:
+        The array, or None where there is none, or it is damaged.
+    """
+    path = cache_folder() / name
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    body = memoryview(content)[_DIGEST:]
+    if hashlib.sha256(body).digest() != content[:_DIGEST]:
+        _log.warning("the cached file %s is damaged; it is made again", path)
+        return None
+    try:
+        array: np.ndarray = np.load(io.BytesIO(body), allow_pickle=False)
+    except (ValueError, EOFError):
+        _log.warning("the cached file %s is damaged; it is made again", path)
+        return None
+    return array
+
+
+def write_array(name: str, array: np.ndarray) -> None:
+    """Keep an array under a name; a folder that cannot be written is logged and otherwise ignored."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    body = buffer.getvalue()
+    try:
+        write_bytes(cache_folder() / name, hashlib.sha256(body).digest() + body)
+    except SavedError as error:
+        _log.warning("nothing is cached: %s", error)

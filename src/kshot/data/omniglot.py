@@ -1,0 +1,143 @@
+"""Omniglot: 1,623 handwritten characters from 50 alphabets, each drawn by 20 people.
+
+In: the file inside the package, or the official zips. Out: a `Dataset` of drawings at any size, with every quarter turn of a
+character as a class of its own or without turns, and the three splits that papers use. Next: `kshot.episodes`.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kshot.data.cache import read_array, write_array
+from kshot.data.class_index import ClassIndex
+from kshot.data.ink import Ink, resize_ink
+from kshot.data.omniglot_archive import DRAWERS, EMBEDDED, Drawings, read_header, read_official, unpack
+from kshot.data.split import Split, divide_by_names
+from kshot.errors import DataError
+
+SPLITS = ("vinyals", "characters", "alphabets")
+_TURNS = ("rot000", "rot090", "rot180", "rot270")
+_AT_ONCE = 2048
+_VALIDATION_CHARACTERS, _VALIDATION_ALPHABETS = 100, 5
+
+
+class Omniglot:
+    """All 32,460 drawings in memory, uint8 (1, size, size), ink 255 on 0.
+
+    Args:
+        root: The folder of the official zips, or of their unpacked trees; None reads the copy inside the package.
+        size: Pixels of a side. 28 is what papers use, 105 the original.
+        rotations: `classes`: every quarter turn of a character is a class, named `Greek/character01/rot090`, and item
+            4 · drawing + turn is a drawing turned counter-clockwise. `none`: characters as drawn, item = drawing.
+
+    Attributes:
+        index: All 6,492 or 1,623 classes; a class's group is its alphabet.
+
+    Raises:
+        DataError: The official files are missing or damaged.
+
+    Example:
+        >>> omniglot = Omniglot()
+        >>> len(omniglot.index), len(omniglot.split("vinyals").part("test"))
+        (6492, 1692)
+        >>> omniglot.gather(omniglot.index.items_of("Greek/character01/rot090")[:3]).shape
+        torch.Size([3, 1, 28, 28])
+    """
+
+    name = "omniglot"
+
+    def __init__(self, root: Path | None = None, *, size: int = 28, rotations: Literal["classes", "none"] = "classes") -> None:
+        if rotations not in ("classes", "none"):
+            raise DataError(f"rotations must be 'classes' or 'none'; found {rotations!r}. As augmentation, ask for augment='quarter_turns'.")
+        self.preprocess = Ink(size)
+        self.rotations = rotations
+        if root is None:
+            packed = EMBEDDED.read_bytes()
+            characters, background, self.fingerprint = read_header(packed)
+            name = f"omniglot-{self.fingerprint[:12]}-{size}.bin"
+            kept = read_array(name)
+            if kept is None or kept.shape != (DRAWERS * len(characters), 1, size, size):
+                kept = _resized(unpack(packed), size)
+                write_array(name, kept)
+        else:
+            drawings = read_official(Path(root))
+            characters, background, self.fingerprint = drawings.characters, drawings.background, drawings.fingerprint()
+            kept = _resized(drawings, size)
+        self._kept = torch.from_numpy(kept)  # (drawings, 1, size, size)
+        self._background = background
+        self._characters = ["/".join(character) for character in characters]
+        self.index = self._classes()
+
+    def __len__(self) -> int:
+        return len(self._kept) * (4 if self.rotations == "classes" else 1)
+
+    def gather(self, items: np.ndarray) -> Tensor:
+        """Drawings, turned where turns are classes: uint8 (M, 1, size, size)."""
+        if self.rotations == "none":
+            return self._kept[torch.from_numpy(items)]
+        drawings, turns = np.divmod(items, 4)
+        gathered = self._kept[torch.from_numpy(drawings)]
+        for turn in (1, 2, 3):
+            chosen = torch.from_numpy(np.flatnonzero(turns == turn))
+            if len(chosen):
+                gathered[chosen] = torch.rot90(gathered[chosen], turn, (2, 3))
+        return gathered
+
+    def split(self, name: str, *, seed: int = 0) -> Split:
+        """One of the field's splits, with the parts `train`, `val`, `trainval` (both) and `test`.
+
+        Args:
+            name: `vinyals`: 1,028 / 172 / 423 characters, as published with Prototypical Networks. `characters`: the same 423
+                test characters, the other 1,200 divided 1,100 / 100 by `seed`. `alphabets`: the 20 evaluation alphabets are
+                the test, the 30 background ones `trainval`, of which 5 whole ones, by `seed`, are `val`.
+            seed: Of the division into train and val; `vinyals` has none.
+
+        Raises:
+            DataError: There is no such split.
+        """
+        if name not in SPLITS:
+            raise DataError(f"Omniglot has the splits {', '.join(SPLITS)}; there is no {name!r}.")
+        random = np.random.Generator(np.random.Philox(seed))
+        if name == "alphabets":
+            background = sorted(self._background)
+            chosen = {background[position] for position in random.permutation(len(background))[:_VALIDATION_ALPHABETS]}
+            parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+            for character in self._characters:
+                alphabet = character.partition("/")[0]
+                part = "val" if alphabet in chosen else "train" if alphabet in self._background else "test"
+                parts[part].append(character)
+        else:
+            parts = json.loads((EMBEDDED.parent / "vinyals.json").read_text(encoding="utf-8"))
+            if name == "characters":
+                others = sorted(parts["train"] + parts["val"])
+                order = random.permutation(len(others))
+                cut = len(others) - _VALIDATION_CHARACTERS
+                train, val = sorted(order[:cut]), sorted(order[cut:])
+                parts = {"train": [others[p] for p in train], "val": [others[p] for p in val], "test": parts["test"]}
+        return divide_by_names(self.index, {part: self._with_turns(members) for part, members in parts.items()}, name)
+
+    def _with_turns(self, characters: list[str]) -> list[str]:
+        if self.rotations == "none":
+            return characters
+        return [f"{character}/{turn}" for character in characters for turn in _TURNS]
+
+    def _classes(self) -> ClassIndex:
+        names = self._with_turns(self._characters)
+        turns = len(names) // len(self._characters)
+        drawings = np.arange(len(self._kept)).reshape(-1, 1, DRAWERS)  # (characters, 1, 20)
+        items = (drawings * turns + np.arange(turns)[None, :, None]).reshape(len(names), DRAWERS)
+        groups = {name: name.partition("/")[0] for name in names}
+        return ClassIndex.build(dict(zip(names, items, strict=True)), groups)
+
+
+def _resized(drawings: Drawings, size: int) -> np.ndarray:
+    """Every drawing at another size, uint8 (M, 1, size, size)."""
+    parts = []
+    for start in range(0, len(drawings.ink), _AT_ONCE):
+        full = torch.from_numpy(drawings.ink[start : start + _AT_ONCE].view(np.uint8) * np.uint8(255)).unsqueeze(1)
+        parts.append(resize_ink(full, size))
+    return torch.cat(parts).numpy()

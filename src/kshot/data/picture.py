@@ -1,0 +1,94 @@
+"""Photographs and other pictures as squares of a fixed size: the preprocessing of learners of colour or grey pictures.
+
+In: any Pillow image. Out: uint8 (channels, size, size). Next: any data set of pictures, and prediction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from kshot.data.inputs import Inputs, map_inputs
+from kshot.data.paper import flat_rgb
+from kshot.errors import RecipeError
+
+MEAN = {3: (0.485, 0.456, 0.406), 1: (0.5,)}
+STD = {3: (0.229, 0.224, 0.225), 1: (0.25,)}
+"""Of light in [0, 1]: the usual constants of ImageNet for colour, round numbers for grey."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as `size` × `size` pixels, its aspect kept, upright as its EXIF says.
+
+    Palettes become colours, transparent parts white (black under light drawings), 16 bits a channel 8.
+
+    Args:
+        size: The side, in pixels.
+        channels: 3 for colour, 1 for grey.
+        fit: `crop` brings the shorter side to `size` and keeps the middle; `pad` brings the longer side to `size` and fills up
+            with the mean colour of the picture's edge.
+
+    Raises:
+        RecipeError: An argument is none of these.
+
+    Example:
+        >>> Picture(size=32, channels=1).picture(Image.new("RGB", (640, 480))).shape
+        (1, 32, 32)
+    """
+
+    name: ClassVar[str] = "picture"
+
+    size: int = 84
+    channels: int = 3
+    fit: Literal["crop", "pad"] = "crop"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise RecipeError(f"size of 'picture' is a positive whole number of pixels; found {self.size!r}.")
+        if isinstance(self.channels, bool) or self.channels not in (1, 3):
+            raise RecipeError(f"channels of 'picture' is 3 for colour or 1 for grey; found {self.channels!r}.")
+        if self.fit not in ("crop", "pad"):
+            raise RecipeError(f"fit of 'picture' is 'crop' or 'pad'; found {self.fit!r}.")
+
+    def picture(self, image: Image.Image) -> np.ndarray:
+        """A picture as uint8 (channels, size, size)."""
+        flat = flat_rgb(image)
+        upright = flat if self.channels == 3 else flat.convert("L")
+        square = self._cropped(upright) if self.fit == "crop" else self._padded(upright)
+        pixels = np.asarray(square)
+        return np.ascontiguousarray(pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1))  # (C, size, size)
+
+    def to_input(self, kept: Inputs) -> Inputs:
+        """Kept pictures `(M, C, size, size)` as float32: light in [0, 1], less `MEAN`, over `STD`."""
+        return map_inputs(self._standardised, kept)
+
+    def arguments(self) -> Mapping[str, Any]:
+        """The fields, as plain JSON values."""
+        return asdict(self)
+
+    def _standardised(self, kept: Tensor) -> Tensor:
+        mean = torch.tensor(MEAN[self.channels], device=kept.device).view(-1, 1, 1)
+        std = torch.tensor(STD[self.channels], device=kept.device).view(-1, 1, 1)
+        return (kept.float() / 255 - mean) / std
+
+    def _cropped(self, image: Image.Image) -> Image.Image:
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        return image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+
+    def _padded(self, image: Image.Image) -> Image.Image:
+        scale = self.size / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        small = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        pixels = np.asarray(small).reshape(height, width, -1)
+        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        mean = [round(float(value)) for value in edge.mean(0)]
+        square = Image.new(image.mode, (self.size, self.size), mean[0] if self.channels == 1 else tuple(mean))
+        square.paste(small, ((self.size - width) // 2, (self.size - height) // 2))
+        return square

@@ -1,0 +1,103 @@
+"""Score a saved learner: which classes are asked about, whether it may be asked, and what it scores.
+
+In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.terminal` and `kshot.cli` show them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kshot.build import open_dataset, pick_device
+from kshot.config import DataRecipe, parse_recipe
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.data.omniglot import Omniglot
+from kshot.data.split import PARTS, divide_by_file, divide_by_names
+from kshot.episodes.shape import EpisodeShape
+from kshot.errors import DataError
+from kshot.learners.learner import Mode
+from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.results.result import Results
+from kshot.saved.folder import Saved
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to evaluate a saved learner on.
+
+    Attributes:
+        data: `omniglot`, a folder, or None for what the learner was trained on.
+        split: `NAME`, `NAME/PART`, a part (`train`, `val`, `test`), `all`, or None for the test part of the learner's own split.
+        shape: Way, shot, query.
+        episodes: How many.
+        seed: Of the episodes.
+        mode: Inductive or transductive.
+    """
+
+    data: str | None = None
+    split: str | None = None
+    shape: EpisodeShape = EpisodeShape()  # noqa: RUF009  # frozen
+    episodes: int = 1000
+    seed: int = 0
+    mode: Mode = "inductive"
+
+
+def ask(saved: Saved, question: Question) -> tuple[EpisodeSet, ClassIndex]:
+    """The episodes a question asks for, and their classes.
+
+    Raises:
+        DataError: The data or the split cannot be found, or the learner has seen some of the classes in training and the
+            question does not name its training part.
+    """
+    record = saved.record
+    trained_on = record.get("recipe", {}).get("data", {})
+    data = parse_recipe({"data": trained_on}, "of the learner's record").data
+    own = question.data is None or question.data == data.name
+    if question.data is None and not trained_on:
+        raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
+    if not own:
+        data = replace(data, name=str(question.data), split="vinyals")
+    dataset = open_dataset(data, saved.preprocess)
+    name, index = _classes(dataset, data, record, question.split, own)
+    part = name.rpartition("/")[2]
+    seen = set(record.get("classes_seen", ())) if record.get("fingerprint") == dataset.fingerprint else set()
+    overlap = [class_name for class_name in index.names if class_name in seen]
+    if overlap and part not in ("train", "trainval"):
+        raise DataError(
+            f"{len(overlap)} of the {len(index)} classes of {name} were seen in training: {', '.join(overlap[:5])} … "
+            f"A score on them says nothing about new classes. Use the learner's own split, {record.get('split')!r}."
+        )
+    episodes = EpisodeSet.draw(dataset, index, name, question.shape, episodes=question.episodes, seed=question.seed)
+    return episodes, index
+
+
+def _classes(
+    dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool
+) -> tuple[str, ClassIndex]:
+    """The classes that `asked` names, and what a record calls them."""
+    name, _, part = (asked or "").partition("/")
+    if name in (*PARTS, "trainval", "all"):
+        name, part = "", name
+    if part == "all":
+        return "all", dataset.index
+    if isinstance(dataset, Omniglot):
+        split = dataset.split(name or str(data.split), seed=data.split_seed)
+    elif own and record.get("division"):
+        if name and name != record.get("split"):
+            raise DataError(f"the learner's folder has one division, {record.get('split')!r}; there is no split {name!r}.")
+        split = divide_by_names(dataset.index, record["division"], str(record["split"]))
+    elif name.endswith(".json") or part.endswith(".json"):
+        split = divide_by_file(dataset.index, Path(str(asked)))
+    elif asked:
+        raise DataError(f"{dataset.name} has no split {asked!r}; give a .json file of class names, or no --split for all classes.")
+    else:
+        return "all", dataset.index
+    return f"{split.name}/{part or 'test'}", split.part(part or "test")
+
+
+def answer(
+    saved: Saved, episodes: EpisodeSet, mode: Mode, device: str = "auto", progress: Callable[[int], None] | None = None
+) -> Results:
+    """Score a saved learner on episodes."""
+    return evaluate(saved.learner, episodes, mode=mode, device=pick_device(device), progress=progress)
