@@ -1,0 +1,288 @@
+"""The rules of the contract in evaluation mode, one function each. `kshot.learners.check` names them and runs them.
+
+In: a `Case`, a learner and tasks. Out: nothing where the rule holds, or else what was expected, what was found, and what to do.
+Every rule works on fresh copies, so that no rule sees what another one left behind.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from kshot.data.inputs import concatenate, count_items, map_inputs
+from kshot.errors import RecipeError
+from kshot.learners.contract_case import (
+    Case,
+    adapt_to,
+    answer,
+    ask,
+    changes_between,
+    features_of,
+    first_item,
+    flip,
+    form_of,
+    gap_between,
+    named_tensors,
+    other_tasks,
+    part,
+    photograph,
+    shift,
+    some_tasks,
+    step_of,
+)
+from kshot.learners.learner import Learner, Mode
+
+
+def declared(case: Case) -> str:
+    """`family`, `modes`, `training_source`, and a `predict_together` where and only where `modes` names it."""
+    learner = case.original
+    family = getattr(learner, "family", None)
+    if any(getattr(family, part, None) is None for part in ("name", "score_name", "higher_is_better", "loss", "score")):
+        return f"expected self.family to be a TaskFamily, found {family!r}. Set it in the constructor from an argument."
+    if learner.training_source not in ("episodes", "items"):
+        return f"expected training_source to be 'episodes' or 'items', found {learner.training_source!r}. Name one of them."
+    modes, known = learner.modes, get_args(Mode)
+    if not isinstance(modes, tuple) or not modes or any(mode not in known for mode in modes):
+        return f"expected modes to be a tuple of some of {', '.join(known)}, found {modes!r}. Name what the learner offers."
+    written = type(learner).predict_together is not Learner.predict_together
+    if "transductive" in modes and not written:
+        return "expected predict_together, for modes names 'transductive'; found none. Write it, or take 'transductive' out."
+    if "transductive" not in modes and written:
+        return f"expected no predict_together, for modes is {modes!r}; found one. Add 'transductive' to modes, or remove it."
+    return ""
+
+
+def encode_keeps_items(case: Case) -> str:
+    """M items give features whose first dimension is M, in every tensor."""
+    M = count_items(case.items())
+    features = case.encoded()
+    tensors = dict(features) if isinstance(features, Mapping) else {"features": features}
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != M:
+            return f"expected {name} to be a tensor whose first dimension is the {M} items, found {form_of(value)}. Keep items apart."
+    return ""
+
+
+def adapted_form(case: Case) -> str:
+    """What `adapt` returns is a named tuple of tensors, or of dictionaries of tensors, whose first dimension is B."""
+    learner, B = case.fresh(), len(case.batch)
+    adapted = adapt_to(learner, case.batch)
+    if not isinstance(adapted, tuple) or not hasattr(adapted, "_fields"):  # what makes a tuple a named one
+        return f"expected adapt to return a named tuple, found {type(adapted).__name__}. Define one with typing.NamedTuple."
+    for name, value in named_tensors(adapted):
+        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != B:
+            return f"expected {name} to be a tensor whose first dimension is the {B} tasks, found {form_of(value)}. Keep tasks apart."
+    return ""
+
+
+def answer_form(case: Case) -> str:
+    """Logits (B, Q, N) or values (B, Q, T), floating and finite, in each mode; the mode that is missing says so."""
+    learner, batch = case.fresh(), case.batch
+    outputs = batch.way if batch.way is not None else batch.query_y.shape[-1]
+    shape = (*batch.query_y.shape[:2], outputs)
+    adapted, query = adapt_to(learner, batch), features_of(learner, batch.query_x)
+    for mode in learner.modes:
+        answer = ask(learner, adapted, query, mode)
+        if not isinstance(answer, Tensor) or tuple(answer.shape) != shape or not answer.is_floating_point():
+            return f"expected {step_of(mode)} to return floating numbers {shape}, found {form_of(answer)}. One row a query, one column an output."
+        if not bool(torch.isfinite(answer).all()):
+            return f"expected {step_of(mode)} to return finite numbers, found NaN or infinity. Look for a division or a logarithm of 0."
+    if "transductive" not in learner.modes:
+        try:
+            learner.predict_together(adapted, query)
+        except RecipeError:
+            return ""
+        return "expected predict_together to raise RecipeError, for the learner has no such mode; it answered. Do not write it."
+    return ""
+
+
+def encode_is_per_item(case: Case) -> str:
+    """In evaluation mode, encoding items together, in chunks or in another order gives the same features."""
+    learner, items = case.fresh(), case.items()
+    M = count_items(items)
+    whole = learner.encode(items)
+    cut = max(1, M // 3)
+    chunks = concatenate([learner.encode(map_inputs(part(start, start + cut), items)) for start in range(0, M, cut)])
+    turned = map_inputs(flip, learner.encode(map_inputs(flip, items)))
+    if gap := gap_between(whole, chunks) or gap_between(whole, turned):
+        return f"expected the same features however items are put together, found {gap}. Move what looks at other items to adapt."
+    return ""
+
+
+def adapted_is_detached(case: Case) -> str:
+    """In evaluation mode with gradients enabled, nothing that `adapt` returns hangs on a graph."""
+    adapted = adapt_to(case.fresh(), case.batch)
+    attached = [name for name, value in named_tensors(adapted) if value.requires_grad]
+    if attached:
+        return f"expected detached tensors in evaluation mode, found a graph behind {', '.join(attached)}. Detach unless self.training."
+    return ""
+
+
+def same_answer_twice(case: Case) -> str:
+    """Asking twice, and adapting twice, gives bitwise the same answer."""
+    learner, batch = case.fresh(), case.batch
+    query = features_of(learner, batch.query_x)
+    adapted = adapt_to(learner, batch)
+    for mode in learner.modes:
+        first = ask(learner, adapted, query, mode)
+        again = ask(learner, adapted, query, mode)
+        anew = ask(learner, adapt_to(learner, batch), query, mode)
+        if gap := gap_between(first, again, exactly=True) or gap_between(first, anew, exactly=True):
+            return (
+                f"expected bitwise the same answer again, found {gap}. Draw from a constant seed; keep nothing from call to call."
+            )
+    return ""
+
+
+def generator_untouched(case: Case) -> str:
+    """In evaluation mode the three steps neither draw from the global generator nor seed it."""
+    learner = case.fresh()
+    before = torch.get_rng_state()
+    answer(learner, case.batch)
+    if not torch.equal(before, torch.get_rng_state()):
+        return "expected the global generator as it was, found it moved. Draw from a torch.Generator with a constant seed."
+    return ""
+
+
+def interleaved_tasks(case: Case) -> str:
+    """Adapting to another task between `adapt` and `predict` changes nothing."""
+    learner, other = case.fresh(), other_tasks(case.batch)
+    query, other_query = features_of(learner, case.batch.query_x), features_of(learner, other.query_x)
+    for mode in learner.modes:
+        alone = ask(learner, adapt_to(learner, case.batch), query, mode)
+        adapted = adapt_to(learner, case.batch)
+        ask(learner, adapt_to(learner, other), other_query, mode)
+        if gap := gap_between(alone, ask(learner, adapted, query, mode), exactly=True):
+            return f"expected an answer that does not depend on tasks adapted in between, found {gap}. Store nothing on self."
+    return ""
+
+
+def batch_equals_singles(case: Case) -> str:
+    """B tasks at once and one by one give the same answers."""
+    learner = case.fresh()
+    for mode in learner.modes:
+        together = answer(learner, case.batch, mode)
+        singles = torch.cat([answer(learner, some_tasks(case.batch, slice(b, b + 1)), mode) for b in range(len(case.batch))])
+        if gap := gap_between(together, singles):
+            return f"expected each task to be answered as if it were alone, found {gap}. Keep tasks of a batch apart."
+    return ""
+
+
+def unbalanced_support(case: Case) -> str:
+    """One item more in one class is answered, too, and its rows stay finite."""
+    x, y = case.batch.support_x, case.batch.support_y
+    more = replace(
+        case.batch, support_x=concatenate([x, map_inputs(first_item, x)], dim=1), support_y=torch.cat([y, y[:, :1]], dim=1)
+    )
+    learner = case.fresh()
+    for mode in learner.modes:
+        expected, found = answer(learner, case.batch, mode), answer(learner, more, mode)
+        if expected.shape != found.shape or not bool(torch.isfinite(found).all()):
+            return f"expected finite {form_of(expected)} when one class has an item more, found {form_of(found)}. Count items by class."
+    return ""
+
+
+def steps_change_nothing(case: Case) -> str:
+    """In evaluation mode, whatever happens in the three steps, the learner is as before."""
+    learner = case.fresh()
+    before = photograph(learner)
+    for mode in learner.modes:
+        answer(learner, case.batch, mode)
+        with torch.no_grad():
+            answer(learner, case.batch, mode)
+    if changed := changes_between(before, photograph(learner)):
+        return f"expected the learner as it was, found changes in {changed}. Return what is learned of a task; assign nothing to self."
+    return ""
+
+
+def works_without_gradients(case: Case) -> str:
+    """Under `no_grad`, as services call it, the answers are the same; `adapt` enables gradients itself where it needs them."""
+    learner = case.fresh()
+    for mode in learner.modes:
+        expected = answer(learner, case.batch, mode)
+        with torch.no_grad():
+            found = answer(learner, case.batch, mode)
+        if gap := gap_between(expected, found):
+            return (
+                f"expected the same answer under torch.no_grad, found {gap}. Enable gradients inside adapt where it needs them."
+            )
+    return ""
+
+
+def threads(case: Case) -> str:
+    """Several threads that ask at once about different tasks get the answers that one gets."""
+    learner = case.fresh()
+    asked = [case.batch, other_tasks(case.batch)]
+    alone = [answer(learner, batch) for batch in asked]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        together = list(pool.map(lambda number: answer(learner, asked[number % 2]), range(8)))
+    for number, found in enumerate(together):
+        if gap := gap_between(alone[number % 2], found):
+            return f"expected the same answer from several threads at once, found {gap}. Share nothing that calls change."
+    return ""
+
+
+def save_and_load(case: Case) -> str:
+    """All that an answer depends on is in `state_dict`: loaded over other values, it gives bitwise the same answer."""
+    saved, loaded = case.fresh(), case.fresh()
+    with torch.no_grad():
+        for value in saved.state_dict().values():
+            shift(value, 1.05, 0.01)
+        for _, module in loaded.named_modules():
+            for attribute in vars(module).values():
+                if isinstance(attribute, Tensor):  # neither parameter nor buffer: saving does not see it
+                    shift(attribute, 0.5, 0.3)
+        for value in loaded.state_dict().values():
+            shift(value, 0.5, 0.3)
+    loaded.load_state_dict(saved.state_dict())
+    for mode in saved.modes:
+        if gap := gap_between(answer(saved, case.batch, mode), answer(loaded, case.batch, mode), exactly=True):
+            return f"expected the answer of the saved learner, found {gap}. Make every tensor it needs a parameter or a buffer."
+    return ""
+
+
+def way_from_labels(case: Case) -> str:
+    """Without `way`, `adapt` counts the classes itself."""
+    learner = case.fresh()
+    if gap := gap_between(answer(learner, case.batch), answer(learner, replace(case.batch, way=None))):
+        return f"expected the same answer when way is not given, found {gap}. Read it off the labels with way_of(support_y, way)."
+    return ""
+
+
+def missing_class(case: Case) -> str:
+    """With `way` given and the last class without support items, there are N outputs, and those of other classes are finite."""
+    assert case.batch.way is not None
+    last = case.batch.way - 1
+    y = case.batch.support_y
+    learner = case.fresh()
+    batch = replace(case.batch, support_y=torch.where(y == last, torch.zeros_like(y), y))
+    for mode in learner.modes:
+        answer = answer(learner, batch, mode)
+        if answer.shape[-1] != last + 1 or not bool(torch.isfinite(answer[..., :last]).all()):
+            return (
+                f"expected {last + 1} outputs, finite but for the one class without support items, found {form_of(answer)}"
+                f"{'' if bool(torch.isfinite(answer).all()) else ' with NaN or infinity'}. Keep classes apart; use the way that is given."
+            )
+    return ""
+
+
+def queries_alone(case: Case) -> str:
+    """Inductive answers are the same for a query alone, in a chunk, in another order."""
+    learner = case.fresh()
+    adapted, query = adapt_to(learner, case.batch), features_of(learner, case.batch.query_x)
+    Q = case.batch.query_y.shape[1]
+    whole = learner.predict(adapted, query)
+    for cut in (1, max(1, Q // 2)):
+        starts = range(0, Q, cut)
+        parts = [learner.predict(adapted, map_inputs(part(start, start + cut, 1), query)) for start in starts]
+        if gap := gap_between(whole, torch.cat(parts, dim=1)):
+            return (
+                f"expected the same answer for queries {cut} at a time, found {gap}. Use predict_together for what mixes queries."
+            )
+    turned = learner.predict(adapted, map_inputs(lambda value: value.flip(1), query)).flip(1)
+    if gap := gap_between(whole, turned):
+        return f"expected the same answer for queries in another order, found {gap}. Use predict_together for what mixes queries."
+    return ""
