@@ -7,6 +7,7 @@ temporary file in the same folder, are flushed to the disk, and take the name in
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of indented JSON; refuses NaN, which is not JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """`write_text` of JSON to read: objects indented, lists of plain values on one line; refuses NaN, which is not JSON."""
+    write_text(path, _readable(value, "") + "\n")
+
+
+def _readable(value: Any, margin: str) -> str:
+    inner = margin + "  "
+    if isinstance(value, Mapping) and value:
+        lines = (f"{inner}{json.dumps(str(key), ensure_ascii=False)}: {_readable(item, inner)}" for key, item in value.items())
+        return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
+        return "[\n" + ",\n".join(f"{inner}{_readable(item, inner)}" for item in value) + f"\n{margin}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _umask() -> int:

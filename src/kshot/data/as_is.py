@@ -19,8 +19,8 @@ from kshot.errors import DataError
 class AsIs:
     """Items as they are.
 
-    Numbers with a fraction keep their dtype (float64 stays float64), and so do int16, int32 and int64: they may be token ids. Only uint8,
-    the form in which pictures are kept, becomes float32, its values 0 … 255 divided by 255; bool becomes float32 0 and 1.
+    Numbers with a fraction keep their dtype (float64 stays float64), and so do int16, int32 and int64: they may be token ids.
+    Only uint8, the form in which pictures are kept, becomes float32, its values 0 … 255 divided by 255; bool becomes 0 and 1.
 
     Example:
         >>> AsIs().to_input(torch.tensor([[0, 255]], dtype=torch.uint8))
@@ -36,8 +36,8 @@ class AsIs:
             DataError: Always.
         """
         raise DataError(
-            f"expected arrays, found a picture of {image.width} × {image.height} pixels: what was trained on arrays as they are cannot "
-            "read pictures. Use a learner that was trained on pictures ('ink' or 'picture')."
+            f"expected arrays, found a picture of {image.width} × {image.height} pixels: what was trained on arrays as they are "
+            "cannot read pictures. Use a learner that was trained on pictures ('ink' or 'picture')."
         )
 
     def to_input(self, kept: Inputs) -> Inputs:

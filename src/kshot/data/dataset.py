@@ -15,19 +15,27 @@ from kshot.data.preprocess import Preprocess
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Numbered items in classes.
+    """Numbered items in classes. The properties may be plain attributes."""
 
-    Attributes:
-        name: What records call it: `omniglot`, or the path of a folder.
-        fingerprint: A SHA-256 in hexadecimal of what the items are; equal data, equal episodes.
-        index: All classes.
-        preprocess: How items become inputs.
-    """
+    @property
+    def name(self) -> str:
+        """What records call it: `omniglot`, or the path of a folder."""
+        ...
 
-    name: str
-    fingerprint: str
-    index: ClassIndex
-    preprocess: Preprocess
+    @property
+    def fingerprint(self) -> str:
+        """A SHA-256 in hexadecimal of what the items are; equal data, equal episodes."""
+        ...
+
+    @property
+    def index(self) -> ClassIndex:
+        """All classes."""
+        ...
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How items become inputs."""
+        ...
 
     def __len__(self) -> int:
         """How many items there are; they are numbered from 0."""

@@ -37,8 +37,8 @@ _EDGE = 0.1
 _MOST_ENLARGED = 2.0
 """A skeleton much smaller than its ink was (a dot from a broad pen) stays small."""
 _NO_INK = (
-    "found no ink on this picture, only specks. Take a picture of dark ink on light paper, or of light ink on a dark ground, that "
-    "fills a good part of the frame."
+    "found no ink on this picture, only specks. Take a picture of dark ink on light paper, or of light ink on a dark ground, "
+    "that fills a good part of the frame."
 )
 
 
@@ -119,7 +119,7 @@ def as_drawing(image: Image.Image) -> np.ndarray:
 
 
 def _own_form(image: Image.Image) -> np.ndarray | None:
-    """bool (105, 105) of a picture that is an Omniglot drawing already, or None."""
+    """The mask (105, 105) of a picture that is an Omniglot drawing already, or None."""
     if image.size != (SIDE, SIDE) or image.has_transparency_data or image.mode not in ("1", "L", "P", "RGB"):
         return None
     rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
@@ -162,7 +162,12 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
     rows, columns = np.nonzero(mask)
     boxes = np.empty((count, 4), dtype=np.int64)  # top, bottom, left, right, inclusive
     for column, (values, extreme, start) in enumerate(
-        [(rows, np.minimum, mask.shape[0]), (rows, np.maximum, -1), (columns, np.minimum, mask.shape[1]), (columns, np.maximum, -1)]
+        [
+            (rows, np.minimum, mask.shape[0]),
+            (rows, np.maximum, -1),
+            (columns, np.minimum, mask.shape[1]),
+            (columns, np.maximum, -1),
+        ]
     ):
         limits = np.full(count, start, dtype=np.int64)
         extreme.at(limits, pixels, values)
@@ -216,7 +221,8 @@ def _drawn_again(strokes: np.ndarray) -> np.ndarray:
     rows = (rows - (rows.min() + rows.max()) / 2) * scale + middle
     columns = (columns - (columns.min() + columns.max()) / 2) * scale + middle
     drawn = torch.from_numpy(draw_points(rows, columns, SIDE * _FINE, PEN * _FINE))
-    return (F.avg_pool2d(drawn[None, None].float(), _FINE) > 0.5)[0, 0].numpy()
+    drawing: np.ndarray = (F.avg_pool2d(drawn[None, None].float(), _FINE) > 0.5)[0, 0].numpy()
+    return drawing
 
 
 def _without_roughness(strokes: np.ndarray) -> np.ndarray:
@@ -230,5 +236,5 @@ def _without_roughness(strokes: np.ndarray) -> np.ndarray:
     if reach < 1:
         return filled
     soft = F.avg_pool2d(torch.from_numpy(filled)[None, None].float(), 2 * reach + 1, 1, reach)
-    smooth = (F.avg_pool2d(soft, 2 * reach + 1, 1, reach) > 0.5)[0, 0].numpy()
+    smooth: np.ndarray = (F.avg_pool2d(soft, 2 * reach + 1, 1, reach) > 0.5)[0, 0].numpy()
     return smooth if smooth.any() else filled

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,7 +77,7 @@ def read_header(packed: bytes) -> tuple[tuple[tuple[str, str], ...], frozenset[s
     return tuple((alphabet, name) for alphabet, name in header["characters"]), frozenset(header["background"]), header["fingerprint"]
 
 
-def _header(raw: bytes) -> tuple[dict[str, list[list[str]]], int]:
+def _header(raw: bytes) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(raw[:8], "little")
     return json.loads(raw[8 : 8 + length]), 8 + length
 
@@ -95,13 +96,13 @@ def read_official(root: Path) -> Drawings:
             if part == "images_background":
                 background.add(alphabet)
     characters = tuple(sorted(found))
-    for character in characters:
-        if sorted(found[character]) != list(range(1, DRAWERS + 1)):
+    for name in characters:
+        if sorted(found[name]) != list(range(1, DRAWERS + 1)):
             raise DataError(
-                f"Omniglot's character {'/'.join(character)} in {root} has {len(found[character])} drawings; expected "
+                f"Omniglot's character {'/'.join(name)} in {root} has {len(found[name])} drawings; expected "
                 f"{DRAWERS}, by drawers 01 to {DRAWERS}. Unpack or copy the official files again."
             )
-    ink = np.stack([found[character][drawer] for character in characters for drawer in range(1, DRAWERS + 1)])
+    ink = np.stack([found[name][drawer] for name in characters for drawer in range(1, DRAWERS + 1)])
     return Drawings(characters, frozenset(background), ink)
 
 

@@ -84,8 +84,8 @@ def find_contrast(image: Image.Image) -> Contrast:
     noise = float(np.quantile(steepness, 0.25)) / 3
     if ink - paper < max(_LEAST_CONTRAST, _CONTRAST_TO_NOISE * noise):
         raise DataError(
-            "found no ink on this picture: nothing stands out of its background. Take a picture of dark ink on light paper, or of "
-            "light ink on a dark ground, that fills a good part of the frame."
+            "found no ink on this picture: nothing stands out of its background. Take a picture of dark ink on light paper, or "
+            "of light ink on a dark ground, that fills a good part of the frame."
         )
     return Contrast(height, threshold, noise)
 
@@ -130,7 +130,7 @@ def _median_around(grid: np.ndarray) -> np.ndarray:
     rows, columns, channels = grid.shape
     down, right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
     padded = np.pad(grid, ((down, down), (right, right), (0, 0)), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * right + 1), axis=(0, 1))  # type: ignore[call-overload]  # axis pairs
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * right + 1), axis=(0, 1))
     around: np.ndarray = np.median(windows.reshape(rows, columns, channels, -1), axis=-1)
     return around
 

@@ -4,10 +4,11 @@ In: a path. Out: a loaded Pillow image. Next: a `Preprocess`, in data sets of fo
 """
 
 import struct
+import threading
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kshot.errors import DataError
 
@@ -24,18 +25,17 @@ def is_picture_name(path: Path) -> bool:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture, decoded to its last row; of a file with several frames, the first.
+    """A picture, upright and decoded to its last row; of a file with several frames, the first.
 
     Raises:
-        DataError: The file is missing, a folder, not readable, not a picture, cut off, or unreasonably large; the message names it.
+        DataError: The file is missing, a folder, not readable, not a picture, cut off, or far too large; the message names it.
     """
     try:
-        # A file of several thousand by several thousand pixels is a photograph; Pillow only warns of it and refuses twice that.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with path.open("rb") as file, Image.open(file) as image:
-                image.load()
-                return image.copy() if image.format is None else _detached(image)
+        with _QUIET, path.open("rb") as file, Image.open(file) as image:
+            image.load()
+            if image.format in ("JPEG", "MPO"):
+                _check_jpeg_end(path)
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}. Check the path.") from None
     except IsADirectoryError:
@@ -48,16 +48,42 @@ def read_picture(path: Path) -> Image.Image:
         raise DataError(f"cannot read {path}: {what}. Replace or remove it.") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"cannot read {path}: its size is unreasonable ({error}). Make it smaller.") from None
-    # What Pillow's decoders raise on damaged files is not one class: OSError for most, these others from parsers of single formats.
+    # What Pillow's decoders raise on damaged files is not one class: OSError for most, the others come from single formats.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise DataError(f"cannot read {path}: the picture is cut off or damaged ({error}). Replace or remove it.") from error
     except MemoryError:
         raise DataError(f"cannot read {path}: it does not fit into memory. Make it smaller.") from None
 
 
-def _detached(image: Image.Image) -> Image.Image:
-    """A copy that needs the file no more and keeps its EXIF orientation."""
-    copy = image.copy()
-    copy.info.update(image.info)
-    copy.getexif()[0x0112] = image.getexif().get(0x0112, 1)
-    return copy
+def _check_jpeg_end(path: Path) -> None:
+    # Decoders fill what is missing of a JPEG with grey when they were told to be lenient, or when little is missing.
+    data = path.read_bytes()
+    if data.rfind(b"\xff\xd9") < data.find(b"\xff\xda"):
+        raise OSError("its end is missing")
+
+
+class _Quiet:
+    """Pillow's warnings (odd metadata, many pixels) stay silent while any thread reads; the filters are one to a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._caught: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0 and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+                self._caught = None
+
+
+_QUIET = _Quiet()

@@ -137,7 +137,7 @@ def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
     diagonal = int((skeleton[1:, 1:] & skeleton[:-1, :-1]).sum() + (skeleton[1:, :-1] & skeleton[:-1, 1:]).sum())
     length = straight + diagonal * 2**0.5
     area = float(mask.sum())
-    # A pen that stays in one place draws a disk; along a line of length L, a band of L times its width and half a disk at each end.
+    # A pen that stays in one place draws a disk; along a line, a band as long as the line, and half a disk at each end.
     return float((-length + (length * length + np.pi * area) ** 0.5) * 2 / np.pi)
 
 

@@ -122,7 +122,8 @@ def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way
     eligible = np.flatnonzero(counts >= way)
     chosen = eligible[below(words(seeds, _GROUP, 1)[0], len(eligible))]
     within = sample_without_replacement(seeds, _CLASSES, way, counts[chosen], int(counts.max()))
-    return members[starts[chosen] + within].T  # (B, N)
+    classes: np.ndarray = members[starts[chosen] + within].T  # (B, N)
+    return classes
 
 
 _Items = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -198,7 +199,8 @@ def _cut(
         b = len(rows)
 
         def taken(values: np.ndarray, keep: np.ndarray, b: int = b) -> np.ndarray:
-            return np.broadcast_to(values, keep.shape)[keep].reshape(b, -1)
+            kept: np.ndarray = np.broadcast_to(values, keep.shape)[keep].reshape(b, -1)
+            return kept
 
         parts.append(
             DrawnEpisodes(

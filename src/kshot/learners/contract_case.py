@@ -46,14 +46,17 @@ Rule = Callable[[Case], str]
 
 
 def features_of(learner: Learner, x: Inputs) -> Inputs:
+    """Features (B, n, …) of items (B, n, …), the same as evaluation computes them: support and query apart."""
     return encode_tasks(learner, x)[0]
 
 
 def adapt_to(learner: Learner, batch: EpisodeBatch) -> Any:
+    """What `adapt` returns for the support sets of a batch."""
     return learner.adapt(features_of(learner, batch.support_x), batch.support_y, way=batch.way)
 
 
 def ask(learner: Learner, adapted: Any, query: Inputs, mode: Mode) -> Tensor:
+    """`predict` or `predict_together`."""
     return learner.predict(adapted, query) if mode == "inductive" else learner.predict_together(adapted, query)
 
 
@@ -70,18 +73,22 @@ def train_once(learner: Learner, batch: EpisodeBatch) -> tuple[Tensor, dict[str,
 
 
 def step_of(mode: Mode) -> str:
+    """The name of the step that answers in a mode."""
     return "predict" if mode == "inductive" else "predict_together"
 
 
 def flip(value: Tensor) -> Tensor:
+    """The first dimension in reverse order."""
     return value.flip(0)
 
 
 def first_item(value: Tensor) -> Tensor:
+    """The first item of each task."""
     return value[:, :1]
 
 
 def part(start: int, stop: int, dim: int = 0) -> Callable[[Tensor], Tensor]:
+    """A function that cuts items `start` … `stop - 1` out along a dimension."""
     return lambda value: value[start:stop] if dim == 0 else value[:, start:stop]
 
 
@@ -139,6 +146,7 @@ def form_of(value: object) -> str:
 
 
 def shift(value: Tensor, factor: float, offset: float) -> None:
+    """Change floating numbers in place."""
     if value.is_floating_point():
         value.detach().mul_(factor).add_(offset)
 
@@ -199,4 +207,5 @@ def _equal(a: Tensor | None, b: Tensor | None) -> bool:
 
 
 def first_few(names: list[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -62,7 +62,7 @@ def encode_keeps_items(case: Case) -> str:
     tensors = dict(features) if isinstance(features, Mapping) else {"features": features}
     for name, value in tensors.items():
         if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != M:
-            return f"expected {name} to be a tensor whose first dimension is the {M} items, found {form_of(value)}. Keep items apart."
+            return f"expected {name} to be a tensor of {M} items first, found {form_of(value)}. Keep items apart."
     return ""
 
 
@@ -74,7 +74,7 @@ def adapted_form(case: Case) -> str:
         return f"expected adapt to return a named tuple, found {type(adapted).__name__}. Define one with typing.NamedTuple."
     for name, value in named_tensors(adapted):
         if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != B:
-            return f"expected {name} to be a tensor whose first dimension is the {B} tasks, found {form_of(value)}. Keep tasks apart."
+            return f"expected {name} to be a tensor of {B} tasks first, found {form_of(value)}. Keep tasks apart."
     return ""
 
 
@@ -85,11 +85,13 @@ def answer_form(case: Case) -> str:
     shape = (*batch.query_y.shape[:2], outputs)
     adapted, query = adapt_to(learner, batch), features_of(learner, batch.query_x)
     for mode in learner.modes:
-        answer = ask(learner, adapted, query, mode)
-        if not isinstance(answer, Tensor) or tuple(answer.shape) != shape or not answer.is_floating_point():
-            return f"expected {step_of(mode)} to return floating numbers {shape}, found {form_of(answer)}. One row a query, one column an output."
-        if not bool(torch.isfinite(answer).all()):
-            return f"expected {step_of(mode)} to return finite numbers, found NaN or infinity. Look for a division or a logarithm of 0."
+        found = ask(learner, adapted, query, mode)
+        if not isinstance(found, Tensor) or tuple(found.shape) != shape or not found.is_floating_point():
+            return f"expected {step_of(mode)} to return floating numbers {shape}, found {form_of(found)}. Return a row a query."
+        if not bool(torch.isfinite(found).all()):
+            return (
+                f"expected finite numbers from {step_of(mode)}, found NaN or infinity. Look for a division or a logarithm of 0."
+            )
     if "transductive" not in learner.modes:
         try:
             learner.predict_together(adapted, query)
@@ -117,7 +119,10 @@ def adapted_is_detached(case: Case) -> str:
     adapted = adapt_to(case.fresh(), case.batch)
     attached = [name for name, value in named_tensors(adapted) if value.requires_grad]
     if attached:
-        return f"expected detached tensors in evaluation mode, found a graph behind {', '.join(attached)}. Detach unless self.training."
+        return (
+            "expected detached tensors in evaluation mode, "
+            f"found a graph behind {', '.join(attached)}. Detach unless self.training."
+        )
     return ""
 
 
@@ -131,9 +136,7 @@ def same_answer_twice(case: Case) -> str:
         again = ask(learner, adapted, query, mode)
         anew = ask(learner, adapt_to(learner, batch), query, mode)
         if gap := gap_between(first, again, exactly=True) or gap_between(first, anew, exactly=True):
-            return (
-                f"expected bitwise the same answer again, found {gap}. Draw from a constant seed; keep nothing from call to call."
-            )
+            return f"expected bitwise the same answer again, found {gap}. Draw from a constant seed; keep nothing between calls."
     return ""
 
 
@@ -181,7 +184,9 @@ def unbalanced_support(case: Case) -> str:
     for mode in learner.modes:
         expected, found = answer(learner, case.batch, mode), answer(learner, more, mode)
         if expected.shape != found.shape or not bool(torch.isfinite(found).all()):
-            return f"expected finite {form_of(expected)} when one class has an item more, found {form_of(found)}. Count items by class."
+            return (
+                f"expected finite {form_of(expected)} with an item more in a class, found {form_of(found)}. Count items by class."
+            )
     return ""
 
 
@@ -194,7 +199,7 @@ def steps_change_nothing(case: Case) -> str:
         with torch.no_grad():
             answer(learner, case.batch, mode)
     if changed := changes_between(before, photograph(learner)):
-        return f"expected the learner as it was, found changes in {changed}. Return what is learned of a task; assign nothing to self."
+        return f"expected the learner as it was, found changes in {changed}. Return what is learned; assign nothing to self."
     return ""
 
 
@@ -260,11 +265,12 @@ def missing_class(case: Case) -> str:
     learner = case.fresh()
     batch = replace(case.batch, support_y=torch.where(y == last, torch.zeros_like(y), y))
     for mode in learner.modes:
-        answer = answer(learner, batch, mode)
-        if answer.shape[-1] != last + 1 or not bool(torch.isfinite(answer[..., :last]).all()):
+        found = answer(learner, batch, mode)
+        if found.shape[-1] != last + 1 or not bool(torch.isfinite(found[..., :last]).all()):
+            with_what = "" if bool(torch.isfinite(found).all()) else " with NaN or infinity"
             return (
-                f"expected {last + 1} outputs, finite but for the one class without support items, found {form_of(answer)}"
-                f"{'' if bool(torch.isfinite(answer).all()) else ' with NaN or infinity'}. Keep classes apart; use the way that is given."
+                f"expected {last + 1} outputs, finite but for the class without support items, "
+                f"found {form_of(found)}{with_what}. Keep classes apart; use the way that is given."
             )
     return ""
 

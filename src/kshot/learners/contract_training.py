@@ -40,7 +40,10 @@ def training_is_deterministic(case: Case) -> str:
         return f"expected the same losses from the same seed, found {gap}. Take all randomness from the torch generator."
     for name in first[1]:
         if gap := gap_between(first[1][name], second[1].get(name, torch.empty(0)), exactly=exactly):
-            return f"expected the same gradients from the same seed, found {gap} in {name}. Take all randomness from the torch generator."
+            return (
+                "expected the same gradients from the same seed, "
+                f"found {gap} in {name}. Take all randomness from the torch generator."
+            )
     return ""
 
 

@@ -6,6 +6,7 @@ encoded once, however many episodes use it; the scores are those of encoding eac
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from kshot.learners.learner import Learner, Mode
 from kshot.results.result import Results
 
 _ITEMS_AT_ONCE = 512
-_ROWS_AT_ONCE = 1 << 15
+_ROWS_AT_ONCE = 1 << 12
 _FEATURE_BYTES = 1 << 30
 """Features of all items are kept while they take at most this much; beyond it, episodes are scored block by block."""
 
@@ -37,6 +38,7 @@ class EpisodeSet:
 
     Attributes:
         dataset: Where the items are.
+        index: The classes that were drawn from; `drawn.classes` are positions in it.
         split: What records call the classes, such as `vinyals/test`.
         shape: Way, shot, query and rules.
         seed: Which stream.
@@ -45,6 +47,7 @@ class EpisodeSet:
     """
 
     dataset: Dataset
+    index: ClassIndex
     split: str
     shape: EpisodeShape
     seed: int
@@ -52,9 +55,7 @@ class EpisodeSet:
     hash: str
 
     @classmethod
-    def draw(
-        cls, dataset: Dataset, index: ClassIndex, split: str, shape: EpisodeShape, *, episodes: int, seed: int = 0
-    ) -> "EpisodeSet":
+    def draw(cls, dataset: Dataset, index: ClassIndex, split: str, shape: EpisodeShape, *, episodes: int, seed: int = 0) -> "EpisodeSet":
         """Episodes 0 … episodes - 1 of a seed.
 
         Raises:
@@ -65,7 +66,7 @@ class EpisodeSet:
             raise RecipeError(f"episodes must be at least 1; found {episodes}.")
         key = episode_key(dataset.fingerprint, split, shape, seed)
         drawn = tuple(draw_episodes(index, shape, key, np.arange(episodes)))
-        return cls(dataset, split, shape, seed, drawn, episodes_hash(dataset.fingerprint, drawn))
+        return cls(dataset, index, split, shape, seed, drawn, episodes_hash(dataset.fingerprint, drawn))
 
     def __len__(self) -> int:
         return sum(len(rectangle) for rectangle in self.drawn)
@@ -96,20 +97,19 @@ def evaluate(
         RecipeError: The learner does not offer the mode.
     """
     if mode not in learner.modes:
-        raise RecipeError(f"{type(learner).__name__} offers {' and '.join(learner.modes)} prediction; {mode} was asked for.")
+        offered = " and ".join(learner.modes)
+        raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for what it offers.")
     began = time.perf_counter()
     device = torch.device(device)
-    was_training = learner.training
-    learner.to(device).eval()
-    scores = np.empty(len(episodes))
-    for rectangle, features in _with_features(learner, episodes, device):
-        score = score_rectangle(learner, rectangle, features, mode, device)
-        scores[rectangle.numbers] = score.cpu().numpy()
-        if progress is not None:
-            progress(len(rectangle))
-    learner.train(was_training)
+    numbers, scores = [], []
+    with evaluating(learner.to(device)):
+        for rectangle, features in _with_features(learner, episodes, device):
+            scores.append(score_rectangle(learner, rectangle, features, mode, device).cpu().numpy())
+            numbers.append(rectangle.numbers)
+            if progress is not None:
+                progress(len(rectangle))
     return Results(
-        scores=scores,
+        scores=np.concatenate(scores)[np.argsort(np.concatenate(numbers))],
         score_name=learner.family.score_name,
         data=episodes.dataset.name,
         split=episodes.split,
@@ -124,17 +124,25 @@ def evaluate(
     )
 
 
-def score_rectangle(
-    learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
-) -> Tensor:
+@contextmanager
+def evaluating(learner: Learner) -> Iterator[None]:
+    """Within the block the learner is in evaluation mode; after it, each of its modules is in the mode that it was in."""
+    training = {module: module.training for module in learner.modules()}
+    learner.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+def score_rectangle(learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device) -> Tensor:
     """The score of each episode of a rectangle, float64 (B,)."""
     outputs = predict_rectangle(learner, drawn, features, mode, device)
     return learner.family.score(outputs, torch.from_numpy(drawn.query_y).to(device))
 
 
-def predict_rectangle(
-    learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
-) -> Tensor:
+def predict_rectangle(learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device) -> Tensor:
     """Logits (B, Q, N) of a rectangle's queries, or values (B, Q, T)."""
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
@@ -172,7 +180,7 @@ def encode_items(learner: Learner, episodes: EpisodeSet, codes: np.ndarray, devi
 
 
 def _codes(items: np.ndarray, changes: np.ndarray | None) -> np.ndarray:
-    return (items << 16) | (0 if changes is None else changes.astype(np.int64))
+    return (items << 16) | (0 if changes is None else changes.astype(np.int64) & 0xFFFF)
 
 
 def _used(drawn: DrawnEpisodes) -> np.ndarray:
@@ -181,9 +189,7 @@ def _used(drawn: DrawnEpisodes) -> np.ndarray:
     return np.unique(np.concatenate([part.reshape(-1) for part in codes]))
 
 
-def _with_features(
-    learner: Learner, episodes: EpisodeSet, device: torch.device
-) -> Iterator[tuple[DrawnEpisodes, Features]]:
+def _with_features(learner: Learner, episodes: EpisodeSet, device: torch.device) -> Iterator[tuple[DrawnEpisodes, Features]]:
     """Blocks of episodes, each with features that hold its items."""
     everything = np.unique(np.concatenate([_used(rectangle) for rectangle in episodes.drawn]))
     sample = encode_items(learner, episodes, everything[:1], device)

@@ -1,0 +1,34 @@
+"""Put a trained run's learner into the package.
+
+    python scripts/ship_learner.py RUN NAME
+
+RUN is the folder of `kshot train`; the learner is read, checked and saved again as `src/kshot/saved/shipped/NAME`, at most 600 KB.
+"""
+
+import argparse
+from pathlib import Path
+
+from kshot.saved.folder import save
+from kshot.saved.shipped import open_saved
+
+SHELF = Path(__file__).parents[1] / "src" / "kshot" / "saved" / "shipped"
+LARGEST = 600_000
+
+
+def main() -> None:
+    """Read, save, weigh."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    options = parser.parse_args()
+    saved = open_saved(options.run)
+    folder = SHELF / options.name
+    save(folder, saved.learner, spec=saved.spec, preprocess=saved.preprocess, record=saved.record)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{folder}: {size:,} bytes")
+    if size > LARGEST:
+        raise SystemExit(f"{options.name} has {size:,} bytes; at most {LARGEST:,} may ship")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Arrays or tensors with one label an item.
+
+In: what other programs made. Out: a `Dataset` over it. Next: `kshot.episodes`.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kshot.data.as_is import AsIs
+from kshot.data.class_index import ClassIndex
+from kshot.data.inputs import Inputs, map_inputs
+from kshot.data.preprocess import Preprocess
+from kshot.errors import DataError
+
+Array = np.ndarray | Tensor
+
+
+class ArrayDataset:
+    """Items given as arrays, each with its label.
+
+    Args:
+        x: An array or tensor `(M, …)`, or a mapping of names to such arrays of equal first dimension. What can be shared with the
+            caller is shared: do not change it afterwards.
+        y: M labels: whole numbers or text, as a list, array or tensor.
+        groups: The group of each class, by class name (a label as text), where classes have groups.
+        name: What records call it.
+        preprocess: How items become inputs; left out, they are inputs as they are.
+
+    Attributes:
+        name: As given.
+        fingerprint: SHA-256 of the arrays' names, dtypes, shapes and contents, and of the labels.
+        index: The classes, sorted by label.
+        preprocess: As given.
+
+    Raises:
+        DataError: Lengths differ, there are no items, an item holds a number that is not finite, or a label is none.
+
+    Example:
+        >>> data = ArrayDataset(np.eye(4, dtype=np.float32), ["fox", "owl", "owl", "fox"])
+        >>> data.index.names, data.index.items_of("owl").tolist()
+        (('fox', 'owl'), [1, 2])
+    """
+
+    def __init__(
+        self,
+        x: Array | Mapping[str, Array],
+        y: Iterable[object],
+        *,
+        groups: Mapping[str, str] | None = None,
+        name: str = "arrays",
+        preprocess: Preprocess | None = None,
+    ) -> None:
+        self._x: Inputs = {key: _tensor(value, key) for key, value in x.items()} if isinstance(x, Mapping) else _tensor(x, "x")
+        labels = [
+            plain_label(value, f"item {number}") for number, value in enumerate(y.tolist() if isinstance(y, Tensor | np.ndarray) else y)
+        ]
+        parts = {"x": self._x} if isinstance(self._x, Tensor) else dict(self._x)
+        if not parts:
+            raise DataError("x is a mapping without arrays; give it at least one, by name.")
+        for key, part in parts.items():
+            if part.shape[0] != len(labels):
+                raise DataError(
+                    f"x and y hold one entry an item; found {part.shape[0]} items in {key!r} and {len(labels)} labels. "
+                    "Check that they belong together."
+                )
+            _check_finite(part, key)
+        index = ClassIndex.from_labels(labels)
+        if groups is not None:
+            index = ClassIndex.build({class_name: index.items_of(class_name) for class_name in index.names}, groups)
+        self.name = name
+        self.index = index
+        self.preprocess: Preprocess = AsIs() if preprocess is None else preprocess
+        self.fingerprint = _fingerprint(parts, labels)
+        self._n_items = len(labels)
+
+    def __len__(self) -> int:
+        return self._n_items
+
+    def gather(self, items: np.ndarray) -> Inputs:
+        """The items with these numbers `(M, …)`, fresh on the CPU, in their own dtype."""
+        chosen = torch.from_numpy(np.ascontiguousarray(items, dtype=np.int64))
+        return map_inputs(lambda part: part.index_select(0, chosen), self._x)
+
+
+def plain_label(value: object, item: str) -> int | str:
+    """A label as a whole number or text; tensors and arrays of one number count as the number.
+
+    Args:
+        value: What was given.
+        item: What the message calls the item.
+
+    Raises:
+        DataError: It is neither.
+    """
+    if isinstance(value, Tensor | np.ndarray | np.generic) and (value.numel() if isinstance(value, Tensor) else value.size) == 1:
+        value = value.item()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    shown = f"a {type(value).__name__} of shape {tuple(value.shape)}" if isinstance(value, Tensor | np.ndarray) else repr(value)
+    raise DataError(f"a label is a whole number or text; {item} has {shown}. Give each item the number or the name of its class.")
+
+
+def _tensor(value: object, key: str) -> Tensor:
+    """An array as a tensor on the CPU that shares its memory where it can."""
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+    elif isinstance(value, np.ndarray):
+        try:
+            tensor = torch.from_numpy(
+                value if value.flags.writeable and value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+            )
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{key!r} holds values of type {value.dtype}, which is no type of a tensor. Convert it to numbers.") from error
+    else:
+        raise DataError(
+            f"{key!r} must be a NumPy array or a torch tensor; found {type(value).__name__}. Convert it, such as with np.asarray."
+        )
+    if tensor.dim() == 0:
+        raise DataError(f"the first dimension of {key!r} counts items; found a single number.")
+    return tensor
+
+
+def _check_finite(part: Tensor, key: str) -> None:
+    if not (part.is_floating_point() or part.is_complex()):
+        return
+    for start in range(0, part.shape[0], 4096):  # in pieces: a copy of the whole would double the memory
+        finite = (
+            torch.isfinite(part[start : start + 4096]).flatten(1).all(1) if part.dim() > 1 else torch.isfinite(part[start : start + 4096])
+        )
+        if not bool(finite.all()):
+            item = start + int((~finite).nonzero()[0, 0])
+            raise DataError(f"every number must be finite; item {item} of {key!r} holds NaN or infinity. Repair or drop the item.")
+
+
+def _fingerprint(parts: Mapping[str, Tensor], labels: list[int | str]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(parts):
+        part = parts[key].contiguous()
+        digest.update(f"{key}\0{part.dtype}\0{tuple(part.shape)}\0".encode())
+        digest.update(part.reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(repr(labels).encode())
+    return digest.hexdigest()

@@ -1,0 +1,66 @@
+"""The cache trusts nothing that was not written by it, and never stands in the way."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kshot.data.cache import cache_folder, read_array, write_array
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    write_array("a.bin", array)
+    again = read_array("a.bin")
+    assert again is not None
+    assert np.array_equal(again, array)
+    assert again.dtype == np.uint8
+    assert cache_folder() == folder
+
+
+def test_what_is_not_there_is_none() -> None:
+    assert read_array("nothing.bin") is None
+
+
+@pytest.mark.parametrize("cut", [0, 10, 31, 32, 33, 100])
+def test_a_file_cut_off_anywhere_is_none(cut: int, folder: Path) -> None:
+    write_array("a.bin", np.arange(100, dtype=np.uint8))
+    file = folder / "a.bin"
+    file.write_bytes(file.read_bytes()[:cut])
+    assert read_array("a.bin") is None
+
+
+def test_a_flipped_bit_anywhere_is_found(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_array("a.bin", np.arange(10, dtype=np.uint8))
+    file = folder / "a.bin"
+    whole = file.read_bytes()
+    for position in range(len(whole)):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+        with caplog.at_level(logging.WARNING):
+            assert read_array("a.bin") is None
+    assert "is damaged; it is made again" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_logged_and_no_error(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.write_text("a file where the folder should be")
+    write_array("a.bin", np.zeros(3, np.uint8))
+    assert "nothing is cached" in caplog.text
+    assert read_array("a.bin") is None
+
+
+def test_the_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KSHOT_CACHE")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_folder() == Path("/somewhere/kshot")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "kshot"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache_folder() == Path.home() / "Library" / "Caches" / "kshot"

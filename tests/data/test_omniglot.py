@@ -1,0 +1,190 @@
+"""The embedded Omniglot: complete, split as papers split it, turned right, and quick to find damage in its cache."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kshot.data.omniglot import Omniglot
+from kshot.data.omniglot_archive import Drawings, pack, read_official, unpack
+from kshot.errors import DataError
+
+BACKGROUND, EVALUATION = 30, 20
+
+
+@pytest.fixture(scope="module")
+def omniglot() -> Omniglot:
+    return Omniglot()
+
+
+def test_it_is_complete(omniglot: Omniglot) -> None:
+    assert len(omniglot) == 4 * 32_460
+    assert len(omniglot.index) == 4 * 1_623
+    assert set(omniglot.index.sizes) == {20}
+    assert omniglot.index.groups is not None
+    assert len(set(omniglot.index.groups)) == BACKGROUND + EVALUATION
+    assert sorted(omniglot.index.items.tolist()) == list(range(4 * 32_460))
+
+
+def test_the_fingerprint_in_the_package_is_that_of_its_pixels() -> None:
+    from kshot.data.omniglot_archive import EMBEDDED, read_header
+
+    packed = EMBEDDED.read_bytes()
+    assert len(packed) <= 4_000_000
+    assert unpack(packed).fingerprint() == read_header(packed)[2]
+
+
+@pytest.mark.parametrize(("rotations", "turns"), [("classes", 4), ("none", 1)])
+def test_the_splits_have_the_published_sizes_and_share_no_character(rotations: str, turns: int, omniglot: Omniglot) -> None:
+    data = omniglot if rotations == "classes" else Omniglot(rotations="none")
+    sizes = {"vinyals": (1028, 172, 423), "characters": (1100, 100, 423)}
+    for name, wanted in sizes.items():
+        split = data.split(name)
+        assert tuple(len(split.part(part)) for part in ("train", "val", "test")) == tuple(turns * size for size in wanted)
+        characters = [{"/".join(n.split("/")[:2]) for n in split.part(part).names} for part in ("train", "val", "test")]
+        assert not characters[0] & characters[1]
+        assert not characters[2] & (characters[0] | characters[1])
+        assert len(split.part("trainval")) == turns * 1200
+    assert data.split("vinyals").part("test").names == data.split("characters", seed=3).part("test").names
+
+
+def test_alphabets_are_divided_as_lake_did(omniglot: Omniglot) -> None:
+    split = omniglot.split("alphabets")
+    alphabets = {part: set(split.part(part).groups or ()) for part in ("train", "val", "trainval", "test")}
+    assert [len(alphabets[part]) for part in ("train", "val", "trainval", "test")] == [25, 5, 30, 20]
+    assert not alphabets["trainval"] & alphabets["test"]
+    assert (len(split.part("trainval")), len(split.part("test"))) == (4 * 964, 4 * 659)
+    assert {"Greek", "Latin", "Korean"} <= alphabets["trainval"]
+    assert {"Tibetan", "Gurmukhi", "Angelic"} <= alphabets["test"]
+
+
+def test_a_seed_divides_and_another_divides_otherwise(omniglot: Omniglot) -> None:
+    assert omniglot.split("characters", seed=1).as_names() == omniglot.split("characters", seed=1).as_names()
+    assert omniglot.split("characters", seed=1).as_names() != omniglot.split("characters", seed=2).as_names()
+
+
+def test_a_turned_class_holds_the_same_drawings_turned_counter_clockwise(omniglot: Omniglot) -> None:
+    upright = omniglot.gather(omniglot.index.items_of("Greek/character01/rot000"))
+    for quarter, name in enumerate(("rot090", "rot180", "rot270"), start=1):
+        turned = omniglot.gather(omniglot.index.items_of(f"Greek/character01/{name}"))
+        assert torch.equal(turned, torch.rot90(upright, quarter, (2, 3)))
+    assert upright.dtype == torch.uint8
+    assert upright.shape == (20, 1, 28, 28)
+    assert 5 < float(upright.float().mean()) < 60  # ink is 255 on 0, and rare
+
+
+def test_gathering_gives_a_tensor_of_ones_own(omniglot: Omniglot) -> None:
+    items = np.array([0, 5, 0])
+    omniglot.gather(items).zero_()
+    assert int(omniglot.gather(items).max()) == 255
+
+
+def test_an_unknown_split_and_unknown_rotations_are_errors(omniglot: Omniglot) -> None:
+    with pytest.raises(DataError, match=r"splits vinyals, characters, alphabets; there is no 'lake'"):
+        omniglot.split("lake")
+    with pytest.raises(DataError, match=r"rotations must be 'classes' or 'none'; found 'augment'"):
+        Omniglot(rotations="augment")  # type: ignore[arg-type]
+
+
+def test_without_rotations_items_are_drawings(omniglot: Omniglot) -> None:
+    plain = Omniglot(rotations="none")
+    assert (len(plain), len(plain.index)) == (32_460, 1_623)
+    turned = omniglot.gather(omniglot.index.items_of("Latin/character05/rot000"))
+    assert torch.equal(plain.gather(plain.index.items_of("Latin/character05")), turned)
+    assert plain.fingerprint == omniglot.fingerprint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut off", "one bit", "empty", "another array"])
+def test_a_damaged_cache_is_made_again(damage: str, omniglot: Omniglot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path))
+    Omniglot()
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    if damage == "another array":
+        from kshot.data.cache import write_array
+
+        write_array(file.name, np.zeros((3, 3), np.uint8))
+    else:
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        file.write_bytes({"cut off": whole[:middle], "one bit": flipped, "empty": b""}[damage])
+    again = Omniglot()
+    items = np.arange(0, len(again), 997)
+    assert torch.equal(again.gather(items), omniglot.gather(items))
+    assert file.read_bytes() == whole
+
+
+def small_tree(root: Path) -> None:
+    """Two characters, one in each part, 20 drawings each, a pixel telling them apart."""
+    for number, (part, alphabet) in enumerate((("images_background", "Greek"), ("images_evaluation", "Tibetan"))):
+        folder = root / part / alphabet / "character01"
+        folder.mkdir(parents=True)
+        for drawer in range(1, 21):
+            picture = Image.new("1", (105, 105), 1)
+            picture.putpixel((drawer, 10 * number), 0)
+            picture.save(folder / f"{number + 1:04}_{drawer:02}.png")
+
+
+def test_official_trees_and_zips_read_the_same_and_survive_packing(tmp_path: Path) -> None:
+    small_tree(tmp_path / "tree")
+    zips = tmp_path / "zips"
+    zips.mkdir()
+    for part in ("images_background", "images_evaluation"):
+        with zipfile.ZipFile(zips / f"{part}.zip", "w") as archive:
+            for path in (tmp_path / "tree" / part).rglob("*.png"):
+                archive.write(path, path.relative_to(tmp_path / "tree").as_posix())
+    from_tree, from_zips = read_official(tmp_path / "tree"), read_official(zips)
+    assert from_tree.characters == (("Greek", "character01"), ("Tibetan", "character01"))
+    assert from_tree.background == {"Greek"}
+    assert from_tree.ink.sum() == 40
+    assert from_tree.ink[0, 0, 1]
+    assert from_tree.ink[39, 10, 20]
+    again: Drawings = unpack(pack(from_zips))
+    assert np.array_equal(again.ink, from_tree.ink)
+    assert again.fingerprint() == from_tree.fingerprint()
+
+
+def test_official_files_with_faults_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected images_background.zip or the folder images_background"):
+        Omniglot(tmp_path)
+    small_tree(tmp_path)
+    gone = tmp_path / "images_background" / "Greek" / "character01" / "0001_07.png"
+    content = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(DataError, match=r"Greek/character01 in .* has 19 drawings; expected 20"):
+        read_official(tmp_path)
+    gone.write_bytes(content[:40])
+    with pytest.raises(DataError, match=r"0001_07.png in .* is not a drawing of Omniglot"):
+        read_official(tmp_path)
+    Image.new("1", (50, 50)).save(gone)
+    with pytest.raises(DataError, match=r"has 50×50 pixels; Omniglot's have 105×105"):
+        read_official(tmp_path)
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "zips" / "images_background.zip").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(DataError, match=r"is not a whole zip file"):
+        read_official(tmp_path / "zips")
+
+
+@pytest.mark.slow
+def test_the_official_zips_give_the_embedded_data(omniglot: Omniglot) -> None:
+    folder = os.environ.get("KSHOT_OMNIGLOT_ZIPS")
+    if folder is None:
+        pytest.skip("set KSHOT_OMNIGLOT_ZIPS to the folder of the official zips to compare them with the embedded data")
+    official = Omniglot(Path(folder))
+    assert official.fingerprint == omniglot.fingerprint
+    items = np.arange(len(omniglot))
+    assert torch.equal(official.gather(items[::4]), omniglot.gather(items[::4]))
+
+
+def test_the_embedded_vinyals_split_is_a_partition() -> None:
+    from kshot.data.omniglot_archive import EMBEDDED
+
+    parts = json.loads((EMBEDDED.parent / "vinyals.json").read_text())
+    every = [name for names in parts.values() for name in names]
+    assert len(every) == len(set(every)) == 1623

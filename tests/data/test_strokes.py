@@ -1,0 +1,104 @@
+"""Thinning, parts, pruning and pens, on shapes small enough to check by eye."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kshot.data.strokes import draw_points, grow, parts_of, pen_width, prune, thin
+
+
+def mask(*rows: str) -> np.ndarray:
+    return np.array([[character == "#" for character in row] for row in rows])
+
+
+def parts_by_flooding(ink: np.ndarray, *, diagonal: bool) -> np.ndarray:
+    """The slow, independent version: one pixel at a time."""
+    labels = np.zeros(ink.shape, dtype=np.int64)
+    count = 0
+    for start in zip(*np.nonzero(ink), strict=True):
+        if labels[start]:
+            continue
+        count += 1
+        todo = [start]
+        while todo:
+            r, c = todo.pop()
+            if not (0 <= r < ink.shape[0] and 0 <= c < ink.shape[1]) or not ink[r, c] or labels[r, c]:
+                continue
+            labels[r, c] = count
+            todo += [(r + a, c + b) for a in (-1, 0, 1) for b in (-1, 0, 1) if diagonal or a * b == 0]
+    return labels
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_parts_are_those_that_flooding_finds(diagonal: bool) -> None:
+    rng = np.random.default_rng(0)
+    for density in (0.1, 0.4, 0.6, 0.9):
+        ink = rng.random((23, 31)) < density
+        labels, count = parts_of(ink, diagonal=diagonal)
+        assert np.array_equal(labels, parts_by_flooding(ink, diagonal=diagonal))
+        assert count == labels.max()
+
+
+def test_an_empty_mask_has_no_parts() -> None:
+    labels, count = parts_of(np.zeros((4, 5), dtype=bool))
+    assert count == 0
+    assert not labels.any()
+
+
+def test_a_bar_thins_to_its_middle_row() -> None:
+    bar = mask("...........", ".#########.", ".#########.", ".#########.", "...........")
+    skeleton = thin(bar)
+    assert skeleton.sum(0).max() == 1
+    assert np.flatnonzero(skeleton.any(1)).tolist() == [2]
+    assert skeleton.sum() >= 7
+
+
+def test_thinning_keeps_parts_and_rings() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        ink = grow(rng.random((60, 60)) < 0.01, 3)
+        skeleton = thin(ink)
+        assert not (skeleton & ~ink).any()
+        assert parts_of(skeleton)[1] == parts_of(ink)[1]
+        # Rings: the background keeps its parts too (outside counts as one; a frame makes it so).
+        assert parts_of(~np.pad(skeleton, 1), diagonal=False)[1] == parts_of(~np.pad(ink, 1), diagonal=False)[1]
+
+
+def test_pruning_takes_a_burr_and_leaves_the_line() -> None:
+    line_with_burr = mask("....#......", "....#......", "###########", "...........")
+    pruned = prune(line_with_burr, 2)
+    assert not pruned[:2].any()
+    assert pruned[2, [0, 1, 2, 8, 9, 10]].all()
+    assert np.array_equal(prune(line_with_burr, 0), line_with_burr)
+    alone = mask("....", ".##.", "....")
+    assert np.array_equal(prune(alone, 5), alone)
+
+
+def test_growing_reaches_all_neighbours() -> None:
+    dot = np.zeros((7, 9), dtype=bool)
+    dot[3, 4] = True
+    grown = grow(dot, 2)
+    assert grown.sum() == 25
+    assert grown[1:6, 2:7].all()
+
+
+def test_a_pen_is_a_disk_and_is_clipped_at_the_edge() -> None:
+    drawn = draw_points(np.array([10.0, 0.0]), np.array([10.0, 20.0]), 21, 7.0)
+    row, column = np.mgrid[:21, :21]
+    disk = (row - 10) ** 2 + (column - 10) ** 2 <= 3.5**2
+    corner = row**2 + (column - 20) ** 2 <= 3.5**2
+    assert np.array_equal(drawn, disk | corner)
+
+
+@pytest.mark.parametrize("diameter", [5.0, 9.0, 15.0])
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_the_width_of_a_pen_is_found(diameter: float, slope: float) -> None:
+    steps = np.linspace(0, 1, 400)
+    drawn = draw_points(30 + 80 * slope * steps, 30 + 80 * steps, 150, diameter)
+    assert pen_width(drawn, thin(drawn)) == pytest.approx(diameter, rel=0.2)
+
+
+def test_the_width_of_a_dot_is_its_diameter() -> None:
+    dot = draw_points(np.array([20.0]), np.array([20.0]), 41, 20.0)
+    assert pen_width(dot, thin(dot)) == pytest.approx(2 * math.sqrt(dot.sum() / math.pi), rel=0.15)
