@@ -19,6 +19,7 @@ from kshot.data.split import Split, divide_by_file, divide_by_fraction
 from kshot.errors import DataError, RecipeError, SetupError
 from kshot.learners.table import LearnerSpec
 
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
 OMNIGLOT_SPLITS = ("vinyals", "characters", "alphabets")
 
 
@@ -31,11 +32,13 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if name.partition(":")[0] not in _DEVICES:
+            raise RuntimeError(f"no device of kshot's: {name}")
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:  # torch has no one class for it
         have = ["cpu"] + [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-        raise SetupError(f"there is no device {name!r} here; this machine has {', '.join(have)}. Drop --device to use the CPU.") from error
+        raise SetupError(f"there is no device {name!r} here; this machine has {', '.join(have)}. Use one of these, or auto.") from error
     return device
 
 
@@ -47,12 +50,14 @@ def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Data
         preprocess: In place of the recipe's; a saved learner brings its own.
 
     Raises:
-        DataError: The folder is missing or holds unusable pictures.
+        DataError: The folder is missing or holds unusable pictures, or the learner does not read this kind of data.
         RecipeError: The settings contradict each other.
     """
     if data.name == "omniglot":
         if data.preprocess == "picture":
             raise RecipeError("omniglot is ink; data.preprocess='picture' is for folders of pictures. Use 'auto' or 'ink'.")
+        if preprocess is not None and not isinstance(preprocess, Ink):
+            raise DataError(f"omniglot is ink on paper; this learner reads {preprocess!r}. Give it data of its own kind.")
         size = preprocess.size if isinstance(preprocess, Ink) else data.size or 28
         return Omniglot(size=size, rotations=data.rotations)
     if preprocess is None:

@@ -5,12 +5,12 @@ PyTorch is imported inside the commands, so that `kshot --help` answers at once.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from kshot.errors import KshotError, RecipeError
@@ -28,6 +28,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# UsageError: of click, or of typer's own copy of it (from 0.26 on), which is not public under its name.
+_WrongUse: type[Any] = typer.BadParameter.__mro__[1]
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 _Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")]
@@ -82,7 +85,8 @@ def train(
 
     chosen = list(settings or ())
     if data is not None:
-        chosen += [f"data.name={json.dumps(str(data))}"]
+        # Absolute: the run's record names it, and `./omniglot` is a folder, not the built-in data of that name.
+        chosen += [f"data.name={json.dumps(os.path.abspath(data), ensure_ascii=False)}"]
         if not any(setting.startswith("data.split=") for setting in chosen):
             chosen += ["data.split=fractions"]
     if seed is not None:
@@ -162,18 +166,13 @@ def predict(
 def recipes(as_json: _Json = False) -> None:
     """List the built-in recipes, with the published number and the one measured here."""
     from kshot.measured import recipe_rows
-    from kshot.terminal import table
+    from kshot.terminal import show_recipes
 
     rows = recipe_rows()
     if as_json:
         print(json.dumps({"recipes": rows}, ensure_ascii=False))
-        return
-    shown = [
-        [row["name"], row["description"], entry.get("setting", ""), entry.get("published", ""), entry.get("measured", ""), entry.get("command", "")]
-        for row in rows
-        for entry in (row["results"] or [{}])
-    ]
-    table("recipes", ["recipe", "what it trains", "setting", "published", "measured here", "command"], shown)
+    else:
+        show_recipes(rows)
 
 
 def main() -> None:
@@ -187,12 +186,12 @@ def _exit_code() -> int:
     try:
         result = app(standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return int(leave.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("Stopped.")
         return 130
-    except click.ClickException as wrong:
+    except _WrongUse as wrong:
         wrong.show()
         return 2
     except KshotError as error:

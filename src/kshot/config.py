@@ -4,6 +4,7 @@ In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of plai
 lists the known ones, and so is a wrong type or a count below one. Next: `kshot.experiment` builds the stages from it.
 """
 
+import sys
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -170,7 +171,10 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
     known = {part.name: part for part in fields(kind)}
     if kind in (LearnerRecipe, BackboneRecipe):
         # The other keys belong to a constructor, which knows its own arguments (`kshot.learners.table`).
-        arguments = {**table.pop("arguments", {}), **{key: table.pop(key) for key in list(table) if key != "name"}}
+        given = table.pop("arguments", {})
+        if not isinstance(given, Mapping):
+            raise RecipeError(f"recipe {recipe}: [{where}.arguments] must be a table of settings; found {given!r}.")
+        arguments = {**given, **{key: table.pop(key) for key in list(table) if key != "name"}}
         return replace(kind(**{key: _value(str, value, f"{where}.name", recipe) for key, value in table.items()}), arguments=arguments)
     hints = get_type_hints(kind)
     values = {}
@@ -209,7 +213,7 @@ def _fits(hint: Any, value: Any) -> bool:
         kinds = get_args(hint)
         return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # no nan, no inf
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)

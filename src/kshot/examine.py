@@ -3,6 +3,7 @@
 In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.terminal` and `kshot.cli` show them.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,17 +52,19 @@ def ask(saved: Saved, question: Question) -> tuple[EpisodeSet, ClassIndex]:
             question does not name its training part.
     """
     record = saved.record
-    trained_on = record.get("recipe", {}).get("data", {})
-    data = parse_recipe({"data": trained_on}, "of the learner's record").data
-    own = question.data is None or question.data == data.name
+    recipe = record.get("recipe")
+    trained_on = recipe.get("data") if isinstance(recipe, Mapping) else None
+    data = parse_recipe({"data": trained_on or {}}, "of the learner's record").data
+    own = question.data is None or (bool(trained_on) and _same(question.data, data.name))
     if question.data is None and not trained_on:
         raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
     if not own:
         data = replace(data, name=str(question.data), split="vinyals")
     dataset = open_dataset(data, saved.preprocess)
+    own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
     part = name.rpartition("/")[2]
-    seen = set(record.get("classes_seen", ())) if record.get("fingerprint") == dataset.fingerprint else set()
+    seen = set(record.get("classes_seen", ())) if own else set()  # also where pictures were added since
     overlap = [class_name for class_name in index.names if class_name in seen]
     if overlap and part not in ("train", "trainval"):
         raise DataError(
@@ -72,14 +75,17 @@ def ask(saved: Saved, question: Question) -> tuple[EpisodeSet, ClassIndex]:
     return episodes, index
 
 
-def _classes(
-    dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool
-) -> tuple[str, ClassIndex]:
+def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool) -> tuple[str, ClassIndex]:
     """The classes that `asked` names, and what a record calls them."""
+    file, dot, rest = (asked or "").partition(".json")
+    if dot and rest.strip("/") in ("", *PARTS, "trainval") and not isinstance(dataset, Omniglot):
+        split = divide_by_file(dataset.index, Path(file + dot))
+        part = rest.strip("/") or "test"
+        return f"{split.name}/{part}", split.part(part)
     name, _, part = (asked or "").partition("/")
-    if name in (*PARTS, "trainval", "all"):
+    if not part and name in (*PARTS, "trainval", "all"):
         name, part = "", name
-    if part == "all":
+    if part == "all" and not name:
         return "all", dataset.index
     if isinstance(dataset, Omniglot):
         split = dataset.split(name or str(data.split), seed=data.split_seed)
@@ -87,8 +93,6 @@ def _classes(
         if name and name != record.get("split"):
             raise DataError(f"the learner's folder has one division, {record.get('split')!r}; there is no split {name!r}.")
         split = divide_by_names(dataset.index, record["division"], str(record["split"]))
-    elif name.endswith(".json") or part.endswith(".json"):
-        split = divide_by_file(dataset.index, Path(str(asked)))
     elif asked:
         raise DataError(f"{dataset.name} has no split {asked!r}; give a .json file of class names, or no --split for all classes.")
     else:
@@ -96,8 +100,13 @@ def _classes(
     return f"{split.name}/{part or 'test'}", split.part(part or "test")
 
 
-def answer(
-    saved: Saved, episodes: EpisodeSet, mode: Mode, device: str = "auto", progress: Callable[[int], None] | None = None
-) -> Results:
+def _same(asked: str, name: str) -> bool:
+    """Whether two names of data mean the same: the same word, or the same folder."""
+    if asked == name or "omniglot" in (asked, name):
+        return asked == name
+    return os.path.realpath(asked) == os.path.realpath(name)
+
+
+def answer(saved: Saved, episodes: EpisodeSet, mode: Mode, device: str = "auto", progress: Callable[[int], None] | None = None) -> Results:
     """Score a saved learner on episodes."""
     return evaluate(saved.learner, episodes, mode=mode, device=pick_device(device), progress=progress)

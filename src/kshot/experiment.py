@@ -20,22 +20,23 @@ import torch
 
 from kshot.atomic import write_json
 from kshot.build import divide, learner_spec, open_dataset, pick_device, way_or_all
-from kshot.config import DataRecipe, Recipe
+from kshot.config import DataRecipe, Recipe, parse_recipe
 from kshot.data.dataset import Dataset
 from kshot.data.omniglot import Omniglot
-from kshot.data.split import Split, divide_by_names
+from kshot.data.split import Split, divide_by_file
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.errors import RecipeError, SavedError
+from kshot.errors import RecipeError, SavedError, TrainingError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Validation, meta_train, start
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, environment, restore, save_state
+from kshot.meta_train.state import TrainState, differences, environment, restore, save_state
 from kshot.meta_train.track import Track
 from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.saved.folder import Saved, save
 
+RECIPE, DIVISION = "recipe.json", "division.json"
 STATE, METRICS, LEARNER = "state.safetensors", "metrics.jsonl", "learner"
 
 
@@ -74,28 +75,21 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
 
     Args:
         recipe: What to do.
-        folder: Where to write; new or empty, unless resuming.
-        resume: Go on from the folder's state.
+        folder: Where to write; new or empty, unless resuming. The folder of a run that was killed before its first state counts
+            as empty.
+        resume: Go on from the folder's state; from the start where the run was killed before its first state.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
 
     Raises:
         KshotError: Something asked for cannot be had; nothing has been written.
     """
     where = pick_device(device)
-    state_file = folder / STATE
-    if folder.exists() and not folder.is_dir():
-        raise SavedError(f"{folder} is a file; a run writes a folder. Choose another --out.")
-    if not resume and folder.is_dir() and any(folder.iterdir()):
-        raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
-    if resume and not state_file.exists():
-        raise SavedError(f"{folder} has no run to resume: there is no {STATE}. Start it without --resume.")
+    resume = _goes_on(folder, recipe, resume)
     dataset = open_dataset(recipe.data)
     split = divide(dataset, recipe.data) if not resume else _saved_division(folder, dataset, recipe.data)
     train, val = split.part(recipe.data.train_part), split.part("val")
     ask, look = recipe.episodes, recipe.validation
-    shape = EpisodeShape(
-        way_or_all(ask.way, train, 20), ask.shot, ask.query, ask.balanced, ask.within_groups, ask.replacement, ask.augment
-    )
+    shape = EpisodeShape(way_or_all(ask.way, train, 20), ask.shot, ask.query, ask.balanced, ask.within_groups, ask.replacement, ask.augment)
     seen = EpisodeShape(way_or_all(look.way, val, 5), look.shot, look.query, replacement=ask.replacement, augment=ask.augment)
     name = f"{split.name}/{recipe.data.train_part}"
     stream = EpisodeStream(dataset, train, name, shape, recipe.seed, tasks=ask.tasks, device=where)
@@ -112,7 +106,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     state = start(learner, plan)
     notes: tuple[str, ...] = ()
     if resume:
-        changed = restore(state_file, state, _identity(recipe, dataset))
+        changed = restore(folder / STATE, state, _identity(recipe, dataset))
         if changed:
             notes = (f"Resumed on another environment ({'; '.join(changed)}): right, but not bit-identical.",)
     return Run(recipe, folder, where, dataset, split, spec, state, stream, plan, validation, notes)
@@ -144,9 +138,11 @@ def run(
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
     identity = _identity(recipe, ready.dataset)
+    for litter in _litter(folder):  # of a run that was killed in the middle of a write
+        litter.unlink(missing_ok=True)
     if not (folder / STATE).exists():
-        write_json(folder / "recipe.json", recipe.as_dict())
-        write_json(folder / "division.json", ready.split.as_names())
+        write_json(folder / RECIPE, recipe.as_dict())
+        write_json(folder / DIVISION, ready.split.as_names())
         save_state(folder / STATE, state, identity)
 
     def validate(learner: Learner) -> Validation:
@@ -155,16 +151,21 @@ def run(
 
     board = folder / "tensorboard" if recipe.training.tensorboard else None
     with Track(folder / METRICS, since=state.update, tensorboard=board) as track:
-        for step in meta_train(state, ready.stream, ready.plan, validate):
-            track.write(step)
-            if on_step is not None:
-                on_step(step)
-            stopping = stop()
-            if stopping or step.validation is not None or state.update % recipe.training.save_every == 0:
-                track.flush()
-                save_state(folder / STATE, state, identity)
-            if stopping and state.update < recipe.training.updates:
-                return None
+        try:
+            for step in meta_train(state, ready.stream, ready.plan, validate):
+                track.write(step)
+                if on_step is not None:
+                    on_step(step)
+                stopping = stop()
+                if stopping or step.validation is not None or state.update % recipe.training.save_every == 0:
+                    track.flush()
+                    save_state(folder / STATE, state, identity)
+                if stopping and state.update < recipe.training.updates:
+                    return None
+        except TrainingError:  # nothing of the state has changed in the update that failed
+            track.flush()
+            save_state(folder / STATE, state, identity)
+            raise
     return _save(ready, command)
 
 
@@ -199,20 +200,68 @@ def command_line(arguments: list[str]) -> str:
 
 def _identity(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     """What a run does, for comparing: the recipe without words and bookkeeping, and the data itself."""
+    return {**_compared(recipe), "fingerprint": dataset.fingerprint}
+
+
+def _compared(recipe: Recipe) -> dict[str, Any]:
     plain = recipe.as_dict()
     plain.pop("description")
     plain["training"].pop("save_every")
     plain["training"].pop("tensorboard")
-    return {**plain, "fingerprint": dataset.fingerprint}
+    return plain
+
+
+def _goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
+    """Whether the run goes on from a state, and not from the start.
+
+    Raises:
+        SavedError: What the folder holds and what was asked for do not go together.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SavedError(f"{folder} is a file; a run writes a folder. Choose another --out.")
+    try:
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise SavedError(f"cannot list the folder {folder}: {error.strerror or error}. Choose another --out.") from error
+    if STATE in names:
+        if not resume:
+            raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
+        return True
+    left = names - {path.name for path in _litter(folder)}
+    begun = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
+    if begun is not None:  # killed before its first state was whole: nothing is lost by starting it again
+        if resume and (differing := differences(_compared(begun), _compared(recipe))):
+            raise SavedError(
+                f"{folder} belongs to a run with another recipe: {'; '.join(differing[:5])}. It was stopped before its first state "
+                "was written: start it without --resume."
+            )
+        return False
+    if resume:
+        raise SavedError(
+            f"{folder} has no run to resume: there is no {STATE}. "
+            + ("Choose the folder of a run." if left else "Start it without --resume.")
+        )
+    if left:
+        raise SavedError(f"{folder} is not empty, and what it holds is no run of kshot. Choose another --out.")
+    return False
+
+
+def _begun_recipe(folder: Path) -> Recipe | None:
+    """The recipe that a run wrote down, or None where the file is not one of kshot's."""
+    try:
+        return parse_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
+    except (OSError, ValueError, TypeError, AttributeError, RecipeError):
+        return None
+
+
+def _litter(folder: Path) -> list[Path]:
+    """Unfinished files of writes that were killed."""
+    return [path for name in (RECIPE, DIVISION, STATE, METRICS) for path in folder.glob(f".{name}.*.part")]
 
 
 def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
     """The division that the run was started with."""
-    try:
-        content = json.loads((folder / "division.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SavedError(f"{folder / 'division.json'} cannot be read ({error}); the run cannot be resumed without it.") from error
-    return divide_by_names(dataset.index, content, divide(dataset, data).name if isinstance(dataset, Omniglot) else "division")
+    return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if isinstance(dataset, Omniglot) else "division")
 
 
 def _try(learner: Learner, stream: EpisodeStream) -> None:

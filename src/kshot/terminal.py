@@ -40,6 +40,18 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     out.print(made)
 
 
+def show_recipes(rows: list[dict[str, Any]]) -> None:
+    """Recipes with their numbers, on standard output: one paragraph each, which reads well at any width."""
+    for row in rows:
+        out.print(f"[bold]{row['name']}[/bold]  kshot train {row['name']}")
+        out.print(f"  {row['description']}", markup=False)
+        for entry in row["results"]:
+            what = f"  {entry['setting']:<14} published {entry['published']}, measured here {entry['measured']} %"
+            out.print(f"{what} ({entry['mode']}, {entry['episodes']} episodes, seed {entry['seed']})", markup=False)
+            out.print(f"  {'':<14} {entry['command']}", markup=False)
+        out.print()
+
+
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
     """Within the block, the first Ctrl-C only asks to stop; the second one interrupts as usual.

@@ -51,7 +51,7 @@ def test_a_bar_thins_to_its_middle_row() -> None:
     skeleton = thin(bar)
     assert skeleton.sum(0).max() == 1
     assert np.flatnonzero(skeleton.any(1)).tolist() == [2]
-    assert skeleton.sum() >= 7
+    assert skeleton.sum() >= 6
 
 
 def test_thinning_keeps_parts_and_rings() -> None:
@@ -66,10 +66,10 @@ def test_thinning_keeps_parts_and_rings() -> None:
 
 
 def test_pruning_takes_a_burr_and_leaves_the_line() -> None:
-    line_with_burr = mask("....#......", "....#......", "###########", "...........")
-    pruned = prune(line_with_burr, 2)
+    line_with_burr = mask("....#......", "....#......", "....#......", "###########", "...........")
+    pruned = prune(line_with_burr, 3)
     assert not pruned[:2].any()
-    assert pruned[2, [0, 1, 2, 8, 9, 10]].all()
+    assert pruned[3, [0, 1, 2, 8, 9, 10]].all()
     assert np.array_equal(prune(line_with_burr, 0), line_with_burr)
     alone = mask("....", ".##.", "....")
     assert np.array_equal(prune(alone, 5), alone)

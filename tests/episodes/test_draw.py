@@ -146,10 +146,10 @@ def test_one_small_case_stays_as_it_is_for_ever() -> None:
     assert drawn.query_items.tolist() == PINNED_QUERY
 
 
-PINNED_KEY = 0
-PINNED_CLASSES = [[0]]
-PINNED_SUPPORT = [[0]]
-PINNED_QUERY = [[0]]
+PINNED_KEY = 6406803233835621513
+PINNED_CLASSES = [[0, 2], [2, 0], [2, 0]]
+PINNED_SUPPORT = [[2, 8], [10, 2], [11, 2]]
+PINNED_QUERY = [[0, 1, 10, 11], [9, 11, 0, 1], [8, 9, 3, 0]]
 
 
 # The promises, over 10,000 draws.
@@ -303,13 +303,14 @@ def test_with_ranges_of_way_a_small_group_gives_the_small_ways() -> None:
         assert used == (set(range(7)) if drawn.way == 2 else set(range(2, 7)))
 
 
-def test_replacement_divides_a_small_class_between_support_and_query() -> None:
+@pytest.mark.parametrize(("shot", "query"), [(5, 15), (9, 1), (1, 9)])
+def test_replacement_divides_a_small_class_between_support_and_query(shot: int, query: int) -> None:
     index = classes_of([2, 3, 5, 30])
-    shape = EpisodeShape(way=4, shot=5, query=15, replacement=True)
+    shape = EpisodeShape(way=4, shot=shot, query=query, replacement=True)
     (drawn,) = draw(index, shape, range(2000))
     check_rows(index, drawn, repeats=True)
     for position, size in enumerate([2, 3, 5]):
-        here = drawn.classes[drawn.support_y] if False else np.take_along_axis(drawn.classes, drawn.support_y, axis=1) == position
+        here = np.take_along_axis(drawn.classes, drawn.support_y, axis=1) == position
         used = np.bincount(drawn.support_items[here], minlength=40)[index.items_of_position(position)]
         assert len(used) == size
         assert used.min() > 0.8 * used.mean()  # every item is in the support of some episodes
@@ -380,7 +381,7 @@ def test_replacement_needs_two_items() -> None:
 
 
 def test_too_few_classes() -> None:
-    with pytest.raises(EpisodeError, match="way=5 needs at least 5 classes; found 3: class 0, class 1, class 2. Lower way or add"):
+    with pytest.raises(EpisodeError, match=r"way=5 needs at least 5 classes; found 3: class 0, class 1, class 2. Lower way or add"):
         check_drawable(classes_of([9, 9, 9]), EpisodeShape(way=(2, 5), shot=1, query=1))
 
 

@@ -148,7 +148,10 @@ def _strokes(contrast: Contrast) -> np.ndarray:
     scale = (EXTENT + PEN) * _FINE / max(soft.shape)
     size = [max(1, round(side * scale)) for side in soft.shape]
     scaled = F.interpolate(torch.from_numpy(soft)[None, None], size=size, mode="bicubic", antialias=scale < 1)[0, 0]
-    return F.pad(scaled > threshold, (_FINE, _FINE, _FINE, _FINE)).numpy()
+    strokes: np.ndarray = F.pad(scaled > threshold, (_FINE, _FINE, _FINE, _FINE)).numpy()
+    if not strokes.any():
+        raise DataError(_NO_INK)
+    return strokes
 
 
 def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> np.ndarray:
@@ -231,7 +234,7 @@ def _without_roughness(strokes: np.ndarray) -> np.ndarray:
     labels, count = parts_of(~strokes, diagonal=False)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0
-    filled = strokes | ((areas < 0.1 * pen * pen) & (areas > 0))[labels]
+    filled: np.ndarray = strokes | ((areas < 0.1 * pen * pen) & (areas > 0))[labels]
     reach = min(int(pen / 6), 6)
     if reach < 1:
         return filled

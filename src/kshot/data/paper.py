@@ -26,6 +26,8 @@ _DARKEST = 0.1
 """Added before the logarithm: below a tenth of full light, differences are noise."""
 _LEAST_CONTRAST = 0.08
 """In logarithms of light: ink that takes less than 8 % of the paper's light is not told from paper."""
+_LEAST_STEEPNESS = 0.1
+"""Somewhere, a line's edge rises by this share of its height within 5 pixels; light that falls off does not."""
 _CONTRAST_TO_NOISE = 5.0
 
 
@@ -82,7 +84,8 @@ def find_contrast(image: Image.Image) -> Contrast:
     threshold, ink, paper = _divide(height, steepness)
     # Neighbourhoods of 5 × 5 pixels span three standard deviations of smoothed grain; the calmest quarter of them is paper.
     noise = float(np.quantile(steepness, 0.25)) / 3
-    if ink - paper < max(_LEAST_CONTRAST, _CONTRAST_TO_NOISE * noise):
+    blurred = steepness.max() < _LEAST_STEEPNESS * (ink - paper)
+    if blurred or ink - paper < max(_LEAST_CONTRAST, _CONTRAST_TO_NOISE * noise):
         raise DataError(
             "found no ink on this picture: nothing stands out of its background. Take a picture of dark ink on light paper, or "
             "of light ink on a dark ground, that fills a good part of the frame."
@@ -116,8 +119,8 @@ def _paper(light: np.ndarray) -> np.ndarray:
     cells = filled.reshape(rows, cell, columns, cell, channels).swapaxes(1, 2).reshape(rows, columns, cell * cell, channels)
     middle = cell * cell // 2
     grid = np.partition(cells, middle, axis=2)[:, :, middle].astype(np.float64)  # (rows, columns, C)
-    plane = _plane_of_border(grid)
-    smooth = _median_around(grid) if plane is None else plane
+    plane, even = _plane_of_border(grid)
+    smooth = plane if even else plane + _median_around(grid - plane)
     paper = F.interpolate(
         torch.from_numpy(smooth.astype(np.float32)).permute(2, 0, 1)[None], size=(rows * cell, columns * cell), mode="bilinear"
     )
@@ -135,8 +138,8 @@ def _median_around(grid: np.ndarray) -> np.ndarray:
     return around
 
 
-def _plane_of_border(grid: np.ndarray) -> np.ndarray | None:
-    """A plane through the cells along the picture's edge, where whole cells are ink; None where the light is less even.
+def _plane_of_border(grid: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A plane through the cells along the picture's edge, (rows, columns, C), and whether it is all there is to the paper.
 
     A pen as broad as a cell can fill more than half of a window, whose median is then ink. The edge of a picture is paper.
     """
@@ -154,9 +157,8 @@ def _plane_of_border(grid: np.ndarray) -> np.ndarray | None:
         fit, *_ = np.linalg.lstsq(places[on_border] * weights[:, None], values[on_border] * weights[:, None], rcond=None)
         plane = places @ fit
     off = np.abs(values - plane).max(1)
-    if np.quantile(off[on_border], 0.8) > _EVEN * np.quantile(off, 0.98):
-        return None
-    return plane.reshape(grid.shape)
+    even = bool(np.quantile(off[on_border], 0.8) <= _EVEN * np.quantile(off, 0.98))
+    return plane.reshape(grid.shape), even
 
 
 def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
         names, counts = np.unique(np.array(index.groups), return_counts=True)
         if counts.max() < way:
             raise EpisodeError(
-                f"way={way} within one group needs a group of {way} classes; the largest, {names[counts.argmax()]!r}, "
+                f"way={way} within one group needs a group of {way} classes; the largest, {str(names[counts.argmax()])!r}, "
                 f"has {counts.max()}. Lower way or drop within_groups."
             )
 

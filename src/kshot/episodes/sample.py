@@ -11,17 +11,12 @@ _FEW = 24
 """Up to this many numbers a row are drawn one after another; more are the smallest of one random key a candidate."""
 
 
-def words_needed(count: int, largest: int) -> int:
-    """How many words of its stream `sample_without_replacement` uses for a row."""
-    return count if count <= _FEW else largest
-
-
 def sample_without_replacement(seeds: np.ndarray, start: int, count: int, sizes: np.ndarray, largest: int) -> np.ndarray:
     """An ordered sample for each row.
 
     Args:
         seeds: The random stream of each row, uint64 (M,).
-        start: The first word of the stream to use; `words_needed` words are used.
+        start: The first word of the stream to use; `count` words are used, or `largest` when `count` is above 24.
         count: How many numbers to draw, at most the smallest size.
         sizes: Row m draws from 0 … sizes[m] - 1, int64 (M,).
         largest: An upper bound of all sizes that does not depend on which rows are asked for together, so that a row's answer

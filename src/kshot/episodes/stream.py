@@ -51,9 +51,7 @@ class EpisodeStream:
 
     def __post_init__(self) -> None:
         if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
-            raise EpisodeError(
-                f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}."
-            )
+            raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
         check_drawable(self.index, self.shape)
         self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed)
         self._ahead: dict[int, list[DrawnEpisodes]] = {}

@@ -79,13 +79,18 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
     tasks = made_batch() if batch is None else batch
     name = type(learner).__name__
     with seeded(0, "check_learner"), torch.enable_grad():
+        case = Case(learner, _moved(tasks, learner))
         try:
-            case = Case(learner, _moved(tasks, learner))
+            case.fresh()
+        except Exception as error:  # as below
+            cure = "Keep no tensor with a graph and no open file on the learner."
+            raise ContractError(f"{name} cannot be copied, which the check needs: {_brief(error)}. {cure}") from error
+        try:
             case.encoded()
         except Exception as error:  # whatever a user's code raises is the answer to the question
             what = "the tasks made for the check, images (M, 1, 28, 28) float32" if made else "the batch that was given"
             cure = "Give tasks that it reads: check_learner(learner, batch=...)." if made else "Give a batch that it reads."
-            raise ContractError(f"{name} cannot encode {what}: {type(error).__name__}: {error}. {cure}") from error
+            raise ContractError(f"{name} cannot encode {what}: {_brief(error)}. {cure}") from error
         complaints = _complaints(FIRST, case)
         tried = dict(FIRST)
         if not any(complaints.values()):
@@ -129,8 +134,13 @@ def _complaints(table: Mapping[str, Rule], case: Case) -> dict[str, str]:
         try:
             complaints[name] = rule(case)
         except Exception as error:  # whatever a user's code raises breaks the rule that met it; the others are still tried
-            complaints[name] = f"expected an answer, found {type(error).__name__}: {error}. Make this work."
+            complaints[name] = f"expected an answer, found {_brief(error)}. Make this work."
     return complaints
+
+
+def _brief(error: Exception) -> str:
+    """Its kind and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(".: ")
 
 
 def _moved(batch: EpisodeBatch, learner: Learner) -> EpisodeBatch:

@@ -11,9 +11,7 @@ def losses_form(case: Case) -> str:
     for progress in (0.0, 1.0):
         losses = case.fresh(training=True).meta_backward(case.batch, progress)
         if not isinstance(losses, Tensor) or tuple(losses.shape) != (len(case.batch),) or not losses.is_floating_point():
-            return (
-                f"expected one floating loss a task, {(len(case.batch),)}, found {form_of(losses)}. Return the loss of each task."
-            )
+            return f"expected one floating loss a task, {(len(case.batch),)}, found {form_of(losses)}. Return the loss of each task."
         if losses.requires_grad:
             return "expected detached losses, found a graph behind them. Return losses.detach()."
         if not bool(torch.isfinite(losses).all()):
@@ -40,10 +38,7 @@ def training_is_deterministic(case: Case) -> str:
         return f"expected the same losses from the same seed, found {gap}. Take all randomness from the torch generator."
     for name in first[1]:
         if gap := gap_between(first[1][name], second[1].get(name, torch.empty(0)), exactly=exactly):
-            return (
-                "expected the same gradients from the same seed, "
-                f"found {gap} in {name}. Take all randomness from the torch generator."
-            )
+            return f"expected the same gradients from the same seed, found {gap} in {name}. Take all randomness from the torch generator."
     return ""
 
 

@@ -46,6 +46,4 @@ class LearnerSpec:
             try:
                 return LEARNERS[self.learner](backbone, family=family, **self.learner_arguments)
             except TypeError as error:
-                raise RecipeError(
-                    f"learner {self.learner!r} cannot be built with {dict(self.learner_arguments)}: {error}."
-                ) from error
+                raise RecipeError(f"learner {self.learner!r} cannot be built with {dict(self.learner_arguments)}: {error}.") from error

@@ -4,6 +4,7 @@ In: a state, a stream of episodes, a way to validate. Out: steps, as they happen
 progress bars, writes metrics and saves states between two steps. Next: `kshot.results`.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def meta_train(
         One `Step` an update.
 
     Raises:
-        TrainingError: A loss or gradient is not a number; `state.update` is the update that failed.
+        TrainingError: A loss or gradient is not a number; the state is the one after the last good update.
     """
     while state.update < plan.updates and not state.stopped:
         began = time.perf_counter()
@@ -130,12 +131,11 @@ def meta_train(
 def _record(state: TrainState, result: Validation, plan: Plan) -> bool:
     """Enter a validation into the state; True when it is the best so far."""
     since = state.update - (state.history[-1]["update"] if state.history else 0)
-    state.history.append(
-        {"update": state.update, "mean": result.mean, "interval": result.interval, "loss": state.loss_sum / since}
-    )
+    state.history.append({"update": state.update, "mean": result.mean, "interval": result.interval, "loss": state.loss_sum / since})
     state.loss_sum = 0.0
     sign = 1 if result.higher_is_better else -1
-    best = state.best_score is None or sign * result.mean > sign * state.best_score
+    # A score that is not a number compares with nothing: were it ever the best, it would stay so.
+    best = math.isfinite(result.mean) and (state.best_score is None or sign * result.mean > sign * state.best_score)
     if best:
         state.best, state.best_score, state.best_update = on_cpu(state.learner.state_dict()), result.mean, state.update
         state.waited = 0

@@ -118,9 +118,14 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except FileNotFoundError:
         raise SavedError(f"there is no training state {path}. Start the run without --resume.") from None
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise SavedError(f"{path} is not a whole training state ({error}). Start the run again without --resume.") from error
-    if header["format"] > FORMAT:
-        raise SavedError(f"{path} has format {header['format']}; this kshot reads up to {FORMAT}. Install a newer kshot.")
+        raise SavedError(f"{path} is not a whole training state ({error}). Start the run again in another folder.") from error
+    version = header.get("format") if isinstance(header, dict) else None
+    if not isinstance(version, int):
+        raise SavedError(f"{path} is not a training state: it names no format. Start the run again in another folder.")
+    if version > FORMAT:
+        raise SavedError(f"{path} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
+    if missing := [key for key in ("recipe", "environment", "optimizer", *_PLAIN) if key not in header]:
+        raise SavedError(f"{path} is damaged: {', '.join(missing)} is missing. Start the run again in another folder.")
     return header, tensors
 
 
@@ -139,14 +144,17 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
         SavedError: The file cannot be used, or the recipe differs (the message names each difference).
     """
     header, tensors = read_state(path)
-    differences = _differences(header["recipe"], recipe)
-    if differences:
+    if differing := differences(header["recipe"], recipe):
         raise SavedError(
-            f"{path} belongs to a run with another recipe: {'; '.join(differences[:5])}. "
+            f"{path} belongs to a run with another recipe: {'; '.join(differing[:5])}. "
             "Resume with the recipe of the run, or start anew in another folder."
         )
     learner = {name.removeprefix("learner/"): value for name, value in tensors.items() if name.startswith("learner/")}
-    state.learner.load_state_dict(learner)
+    try:
+        state.learner.load_state_dict(learner)
+    except RuntimeError as error:  # the same recipe built another network: the code has changed since
+        first = str(error).partition("\n\t")[2].partition("\n")[0]
+        raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error
     state.best = {name.removeprefix("best/"): value for name, value in tensors.items() if name.startswith("best/")}
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     values: dict[int, dict[str, Any]] = {int(number): dict(plain) for number, plain in header["optimizer"].items()}
@@ -154,19 +162,19 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
         if name.startswith("optimizer/"):
             _, number, key = name.split("/")
             parameter = parameters[int(number)]
-            if tensor.shape == parameter.shape:  # in the parameter's own memory layout: other strides, other rounding
+            if key != "step" and tensor.shape == parameter.shape:  # in the parameter's own memory layout: other strides, other rounding
                 tensor = torch.empty_like(parameter).copy_(tensor)
             values.setdefault(int(number), {})[key] = tensor
     state.optimizer.load_state_dict({"state": values, "param_groups": state.optimizer.state_dict()["param_groups"]})
     for name in _PLAIN:
         setattr(state, name, header[name])
     now = environment()
-    return [f"{name} was {then}, is {now[name]}" for name, then in header["environment"].items() if now[name] != then]
+    return differences(header["environment"], now)
 
 
-def _differences(saved: Any, now: Any, where: str = "") -> list[str]:
-    """What differs between two recipes, key by key."""
+def differences(saved: Any, now: Any, where: str = "") -> list[str]:
+    """What differs between two nests of plain values, key by key: `training.lr was 0.1, is 0.2`."""
     if isinstance(saved, dict) and isinstance(now, dict):
         keys = [*saved, *(key for key in now if key not in saved)]
-        return [text for key in keys for text in _differences(saved.get(key), now.get(key), f"{where}.{key}" if where else key)]
+        return [text for key in keys for text in differences(saved.get(key), now.get(key), f"{where}.{key}" if where else key)]
     return [] if saved == now else [f"{where} was {saved!r}, is {now!r}"]

@@ -38,24 +38,25 @@ def meta_step(
         The mean loss over all tasks, and the gradient's norm before clipping.
 
     Raises:
-        TrainingError: A loss or the gradient is not finite. Parameters and optimiser are as before; buffers (running statistics)
-            may have seen the batch, so go back to the last state for an exact continuation.
+        TrainingError: A loss or the gradient is not finite. Parameters, buffers and optimiser are as before.
     """
     progress = update / updates
     total = sum(len(batch) for batch in batches)
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     gathered: list[Tensor | None] = [None] * len(parameters)
     loss = 0.0
+    buffers = [(buffer, buffer.clone()) for buffer in learner.buffers()]
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
         device = batch.support_y.device.type
         with torch.autocast(device, torch.bfloat16, enabled=optimization.precision == "bfloat16"):
             losses = learner.meta_backward(batch, progress)
         if not bool(torch.isfinite(losses).all()):
+            _put_back(buffers)
             bad = [int(number) for number, good in zip(batch.numbers, torch.isfinite(losses).tolist(), strict=True) if not good]
             raise TrainingError(
-                f"the loss is not a number at update {update}, episode {', '.join(map(str, bad[:5]))}. "
-                "The last good state is kept. Lower the learning rate, clip gradients (optimization.clip_norm=1), or look at the data."
+                f"the loss is not a number at update {update + 1}, episode {', '.join(map(str, bad[:5]))}. "
+                "The last good state is kept. Lower the learning rate, clip gradients (training.clip_norm=1), or look at the data."
             )
         loss += float(losses.sum()) / total
         if len(batches) > 1:
@@ -69,9 +70,10 @@ def meta_step(
             parameter.grad = gradient
     norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not bool(torch.isfinite(norm)):
+        _put_back(buffers)
         numbers = [int(number) for batch in batches for number in batch.numbers]
         raise TrainingError(
-            f"the gradient is not a number at update {update}, episodes {numbers[0]} to {numbers[-1]}, although the loss is. "
+            f"the gradient is not a number at update {update + 1}, episodes {numbers[0]} to {numbers[-1]}, although the loss is. "
             "The last good state is kept. Lower the learning rate or look at the data."
         )
     if optimization.clip_norm:
@@ -80,3 +82,8 @@ def meta_step(
         group["lr"] = optimization.rate(update, updates)
     optimizer.step()
     return loss, float(norm)
+
+
+def _put_back(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in buffers:
+        buffer.copy_(before)

@@ -4,12 +4,14 @@ A resumed run drops the lines past the state it resumes from, so that the file r
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from kshot.atomic import write_text
-from kshot.errors import missing_extra
+from kshot.errors import SavedError, missing_extra
 from kshot.meta_train.loop import Step
 
 
@@ -23,13 +25,16 @@ class Track:
 
     Raises:
         SetupError: `tensorboard` was asked for and is not installed.
+        SavedError: The file cannot be read or written, now or in any call later (a full disk).
     """
 
     def __init__(self, file: Path, *, since: int = 0, tensorboard: Path | None = None) -> None:
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        lines = _read(file).splitlines()
         kept = [line for line in lines if (update := _update_of(line)) is not None and update <= since]
         write_text(file, "".join(line + "\n" for line in kept))
-        self._file = file.open("a", encoding="utf-8")
+        self._path = file
+        with self._refused():
+            self._file = file.open("a", encoding="utf-8")
         self._board: Any = None
         if tensorboard is not None:
             try:
@@ -49,9 +54,10 @@ class Track:
         }
         if step.validation is not None:
             line |= {"validation": step.validation.mean, "interval": step.validation.interval, "best": step.best}
-        self._file.write(json.dumps(line) + "\n")
-        if step.validation is not None:
-            self._file.flush()
+        with self._refused():
+            self._file.write(json.dumps(line) + "\n")
+            if step.validation is not None:
+                self._file.flush()
         if self._board is not None:
             self._board.add_scalar("training/loss", step.loss, step.update)
             self._board.add_scalar("training/lr", step.lr, step.update)
@@ -60,15 +66,36 @@ class Track:
 
     def flush(self) -> None:
         """Hand what was written to the system."""
-        self._file.flush()
+        with self._refused():
+            self._file.flush()
 
     def __enter__(self) -> "Track":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
         if self._board is not None:
             self._board.close()
+        with suppress(OSError) if error is not None else self._refused():  # the first error is the one to show
+            self._file.close()
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SavedError(
+                f"cannot write {self._path}: {error.strerror or error}. The last state written is whole. "
+                "Free some space, then go on with --resume."
+            ) from error
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")  # a line with damaged bytes is no JSON, and is dropped
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise SavedError(f"cannot read {file}: {error.strerror or error}. Move it away or allow reading it.") from error
 
 
 def _update_of(line: str) -> int | None:

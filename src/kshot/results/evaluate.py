@@ -164,7 +164,7 @@ class Features:
 
     def of(self, items: np.ndarray, changes: np.ndarray | None) -> Inputs:
         """Features of items (B, n), as (B, n, …)."""
-        place = torch.from_numpy(np.searchsorted(self.codes, _codes(items, changes)))
+        place = torch.from_numpy(np.searchsorted(self.codes, item_codes(items, changes)))
         return map_inputs(lambda rows: rows[place.to(rows.device)], self.rows)
 
 
@@ -179,19 +179,20 @@ def encode_items(learner: Learner, episodes: EpisodeSet, codes: np.ndarray, devi
     return Features(codes, concatenate(parts))
 
 
-def _codes(items: np.ndarray, changes: np.ndarray | None) -> np.ndarray:
+def item_codes(items: np.ndarray, changes: np.ndarray | None) -> np.ndarray:
+    """Each item with its parameter as one number, item · 2¹⁶ + parameter, int64; parameters may be negative."""
     return (items << 16) | (0 if changes is None else changes.astype(np.int64) & 0xFFFF)
 
 
-def _used(drawn: DrawnEpisodes) -> np.ndarray:
+def used_codes(drawn: DrawnEpisodes) -> np.ndarray:
     """The codes of all items of a rectangle, each once."""
-    codes = [_codes(drawn.support_items, drawn.support_changes), _codes(drawn.query_items, drawn.query_changes)]
+    codes = [item_codes(drawn.support_items, drawn.support_changes), item_codes(drawn.query_items, drawn.query_changes)]
     return np.unique(np.concatenate([part.reshape(-1) for part in codes]))
 
 
 def _with_features(learner: Learner, episodes: EpisodeSet, device: torch.device) -> Iterator[tuple[DrawnEpisodes, Features]]:
     """Blocks of episodes, each with features that hold its items."""
-    everything = np.unique(np.concatenate([_used(rectangle) for rectangle in episodes.drawn]))
+    everything = np.unique(np.concatenate([used_codes(rectangle) for rectangle in episodes.drawn]))
     sample = encode_items(learner, episodes, everything[:1], device)
     fits = len(everything) * _bytes_of(sample.rows) <= _FEATURE_BYTES
     features = encode_items(learner, episodes, everything, device) if fits else sample
@@ -200,12 +201,17 @@ def _with_features(learner: Learner, episodes: EpisodeSet, device: torch.device)
         rows = max(1, _ROWS_AT_ONCE // per_episode) if fits else 1
         for start in range(0, len(rectangle), rows):
             block = rectangle.rows(slice(start, start + rows))
-            yield block, features if fits else encode_items(learner, episodes, _used(block), device)
+            yield block, features if fits else encode_items(learner, episodes, used_codes(block), device)
 
 
 def _bytes_of(rows: Inputs) -> int:
     values = [rows] if isinstance(rows, Tensor) else list(rows.values())
     return sum(value.numel() * value.element_size() for value in values)
+
+
+def device_of(learner: Learner) -> torch.device:
+    """Where the learner is; the CPU for one without parameters and buffers."""
+    return next((tensor.device for tensor in (*learner.parameters(), *learner.buffers())), torch.device("cpu"))
 
 
 def batch_norm_statistics(learner: Learner) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kshot.learners.learner import Mode
 from kshot.results.interval import mean_and_interval
 
 
@@ -39,7 +40,7 @@ class Results:
     query: int | tuple[int, int]
     seed: int
     episodes_hash: str
-    mode: str
+    mode: Mode
     statistics: str
     seconds: float
 
@@ -71,15 +72,32 @@ class Results:
             "seconds": round(self.seconds, 3),
         }
 
+    @property
+    def shown(self) -> str:
+        """The mean with its interval, in per cent where it is an accuracy."""
+        if self.score_name == "accuracy":
+            return f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
+        return f"{self.mean:.4g} ± {self.interval:.2g}"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Everything that identifies the result as names and values in words, for a table."""
+        return [
+            (self.score_name, f"{self.shown} (mean and 95 % interval)"),
+            ("data", self.data),
+            ("classes", self.split),
+            ("task", f"{_words(self.way)}-way {_words(self.shot)}-shot, {_words(self.query)} queries a class"),
+            ("episodes", f"{len(self.scores):,}"),
+            ("seed of the episodes", str(self.seed)),
+            ("hash of the episodes", self.episodes_hash),
+            ("mode", self.mode),
+            ("batch-norm statistics", self.statistics),
+            ("seconds", f"{self.seconds:.1f}"),
+        ]
+
     def __str__(self) -> str:
         """One line: the score with its interval and what it is a score of."""
-        shown = (
-            f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
-            if self.score_name == "accuracy"
-            else f"{self.mean:.4g} ± {self.interval:.2g}"
-        )
         return (
-            f"{self.score_name} {shown}  {_words(self.way)}-way {_words(self.shot)}-shot, {_words(self.query)} queries a class, "
+            f"{self.score_name} {self.shown}  {_words(self.way)}-way {_words(self.shot)}-shot, {_words(self.query)} queries a class, "
             f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self.mode}, "
             f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
         )

@@ -11,6 +11,7 @@ In: a learner, how it was built, how its inputs are made, what it was trained on
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import Tensor
 from kshot.atomic import write_bytes, write_json
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from
-from kshot.errors import SavedError
+from kshot.errors import RecipeError, SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec
 
@@ -72,7 +73,7 @@ def save(
     """
     if folder.exists() and not folder.is_dir():
         raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).exists():
+    if folder.is_dir() and not (folder / RECORD).exists() and not all(map(_left_by_a_kill, folder.iterdir())):
         raise SavedError(f"{folder} holds other things and no saved learner. Choose an empty or new folder.")
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
     data = safetensors.torch.save(tensors)
@@ -92,9 +93,9 @@ def save(
             "record": dict(record or {}),
         },
     )
-    for other in folder.glob("tensors-*.safetensors"):
-        if other.name != file.name:
-            other.unlink()
+    for other in list(folder.iterdir()):
+        if other.name != file.name and _left_by_a_kill(other):
+            other.unlink(missing_ok=True)
 
 
 def load_folder(folder: Path, into: Learner | None = None) -> Saved:
@@ -113,19 +114,19 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
     """
     content = read_record(folder)
     tensors = _read_tensors(folder, content)
-    spec = _spec(content)
+    spec = _spec(folder, content)
     if into is not None:
         learner = into
     elif spec is not None:
-        learner = spec.build()
+        learner = _built(folder, spec)
     else:
         raise SavedError(
             f"{folder} was saved from {content['class']}, which is not one of kshot's own learners. "
             "Build one yourself and fill it: kshot.load(folder, into=learner)."
         )
     _check_fit(folder, learner.state_dict(), tensors)
+    preprocess = _preprocess(folder, content)
     learner.load_state_dict(tensors)
-    preprocess = None if content["preprocess"] is None else preprocess_from(content["preprocess"])
     return Saved(learner.eval(), preprocess, content["record"], spec, folder)
 
 
@@ -145,13 +146,15 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SavedError(f"{file} is damaged: {error}. Save or copy the learner again.") from error
     version = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise SavedError(f"{file} is not the record of a saved learner: it names no format.")
     if version > FORMAT:
         raise SavedError(f"{folder} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
     missing = [key for key in ("learner", "backbone", "family", "class", "preprocess", "tensors", "record") if key not in content]
     if missing:
         raise SavedError(f"{file} is damaged: {', '.join(missing)} is missing. Save or copy the learner again.")
+    if not isinstance(content["record"], dict):
+        raise SavedError(f"{file} is damaged: record must be a table; found {content['record']!r}. Save or copy the learner again.")
     record: dict[str, Any] = content
     return record
 
@@ -174,9 +177,13 @@ def _read_tensors(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]
         raise SavedError(f"{file} is not a safetensors file: {error}.") from error
 
 
-def _spec(content: Mapping[str, Any]) -> LearnerSpec | None:
+def _spec(folder: Path, content: Mapping[str, Any]) -> LearnerSpec | None:
     if content["learner"] is None or content["backbone"] is None:
         return None
+    for key in ("learner", "backbone"):
+        part = content[key]
+        if not (isinstance(part, dict) and isinstance(part.get("name"), str) and isinstance(part.get("arguments"), dict)):
+            raise SavedError(f"{folder / RECORD} is damaged: {key} must have a name and arguments; found {part!r}.")
     return LearnerSpec(
         learner=content["learner"]["name"],
         backbone=content["backbone"]["name"],
@@ -184,6 +191,25 @@ def _spec(content: Mapping[str, Any]) -> LearnerSpec | None:
         backbone_arguments=content["backbone"]["arguments"],
         family=content["family"],
     )
+
+
+def _built(folder: Path, spec: LearnerSpec) -> Learner:
+    try:
+        return spec.build()
+    except RecipeError as error:
+        raise SavedError(f"the learner that {folder / RECORD} describes cannot be built: {error}") from error
+
+
+def _preprocess(folder: Path, content: Mapping[str, Any]) -> Preprocess | None:
+    try:
+        return None if content["preprocess"] is None else preprocess_from(content["preprocess"])
+    except RecipeError as error:
+        raise SavedError(f"the preprocessing that {folder / RECORD} describes cannot be had: {error}") from error
+
+
+def _left_by_a_kill(path: Path) -> bool:
+    """Whether a file is one that only a saving that was cut short, or an earlier learner, leaves beside `learner.json`."""
+    return re.fullmatch(rf"tensors-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|tensors-.*)\..*\.part", path.name) is not None
 
 
 def _check_fit(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

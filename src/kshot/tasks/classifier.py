@@ -4,6 +4,7 @@ In: a saved learner and support pictures, a folder a class. Out: `Classifier`, w
 the learner itself never changes, so one learner serves any number of classifiers.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,7 @@ class Classifier:
         `Classifier("omniglot-protonet", "letters/").predict(["unknown.png"])[0].label`
     """
 
-    def __init__(
-        self, saved: str | Path | Saved, support: str | Path | Mapping[str, Sequence[Picture]], *, device: str = "cpu"
-    ) -> None:
+    def __init__(self, saved: str | Path | Saved, support: str | Path | Mapping[str, Sequence[Picture]], *, device: str = "cpu") -> None:
         opened = saved if isinstance(saved, Saved) else open_saved(saved)
         if opened.preprocess is None:
             raise SavedError("this learner was saved without a preprocessing, so it cannot read pictures. Save it with one.")
@@ -71,12 +70,13 @@ class Classifier:
                 "Give one folder a class."
             )
         for name, members in pictures.items():
+            _check_list(members, f"class {name!r}")
             if not members:
                 raise DataError(f"class {name!r} has no pictures; give it at least one.")
         self.classes = tuple(pictures)
-        self._learner: Learner = opened.learner.to(device)
         self._preprocess: Preprocess = opened.preprocess
         self._device = torch.device(device)
+        self._learner = _ready(opened.learner, self._device)
         labels = [label for label, members in enumerate(pictures.values()) for _ in members]
         features = self._encode([picture for members in pictures.values() for picture in members])
         y = torch.tensor(labels, device=self._device).unsqueeze(0)  # (1, S)
@@ -95,6 +95,7 @@ class Classifier:
         Raises:
             DataError: A picture cannot be read (the message names it).
         """
+        _check_list(pictures, "predict")
         if not pictures:
             return []
         query = map_inputs(lambda value: value.unsqueeze(0), self._encode(pictures))  # (1, Q, …)
@@ -128,3 +129,16 @@ class Classifier:
             if str(picture) in str(error):
                 raise
             raise DataError(f"{picture}: {error}") from error
+
+
+def _ready(learner: Learner, device: torch.device) -> Learner:
+    """The learner in evaluation mode on a device: itself where it is so already, or a copy, for others may be using it."""
+    tensors = [*learner.parameters(), *learner.buffers()]
+    if not learner.training and all(tensor.device == device for tensor in tensors):
+        return learner
+    return copy.deepcopy(learner).to(device).eval()
+
+
+def _check_list(pictures: Sequence[Picture], what: str) -> None:
+    if isinstance(pictures, (str, Path, Image.Image)):  # a text is a sequence too, of letters
+        raise DataError(f"{what} takes a list of pictures; found one, {pictures!r}. Put it into a list.")

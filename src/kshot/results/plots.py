@@ -1,0 +1,190 @@
+"""Pictures of numbers: scores over the episodes, and the course of training. PNG files.
+
+In: scores, or a history of validations. Out: a file. `plot_episodes` and `plot_embedding` draw tasks. Next: `kshot.results.report`.
+
+matplotlib comes with the extra `plots` and is imported inside the functions, by its object interface: no window, no global figure.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kshot.atomic import write_bytes
+from kshot.errors import missing_extra
+from kshot.results.result import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#c2570c", "#1f8a4c", "#c62828", "#5f6b7a"
+
+_MOST_BARS = 40
+"""Scores with at most this many different values get a bar each."""
+_SETTLED = 10
+"""The running mean of fewer episodes than this jumps about too much to set the limits of its axis."""
+
+
+def require_matplotlib() -> None:
+    """Make sure that pictures can be drawn.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("matplotlib", "plots", "Drawing pictures") from error
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty white figure of a size in inches.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), dpi=110, facecolor="white", layout="constrained")
+
+
+def write_png(figure: "Figure", path: Path) -> Path:
+    """Draw a figure into a PNG file; returns its path.
+
+    Raises:
+        SavedError: The file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def drawable(text: str, most: int = 60) -> str:
+    """Text that matplotlib's own font can draw: other characters become `?`, and what is too long is cut."""
+    known = _characters()
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return "".join(character if ord(character) in known and character.isprintable() else "?" for character in cut)
+
+
+def plot_scores(results: Results, path: Path) -> Path:
+    """How the scores spread over the episodes, and how their mean settles with its 95 % band.
+
+    Args:
+        results: Of an evaluation.
+        path: The PNG file to write.
+
+    Returns:
+        `path`.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+        SavedError: The file cannot be written.
+    """
+    figure = new_figure(9.6, 3.6)
+    percent = results.score_name == "accuracy"
+    scores = results.scores * (100 if percent else 1)
+    name = results.score_name + (" of an episode, %" if percent else " of an episode")
+    left, right = figure.subplots(1, 2)
+
+    values, counts = np.unique(scores.round(9), return_counts=True)
+    if len(values) <= _MOST_BARS:
+        left.bar(values, counts, width=0.85 * float(np.diff(values).min()) if len(values) > 1 else 1.0, color=BLUE)
+    else:
+        left.hist(scores, bins=_MOST_BARS, color=BLUE)
+    left.axvline(float(scores.mean()), color=ORANGE, linewidth=1.8, label=f"mean {scores.mean():.4g}")
+    _frame(left, name, "episodes")
+    left.legend(frameon=False)
+
+    count = np.arange(1, len(scores) + 1)
+    mean, half = running_mean(scores)
+    right.fill_between(count[1:], (mean - half)[1:], (mean + half)[1:], color=BLUE, alpha=0.2, linewidth=0, label="95 % interval")
+    right.plot(count, mean, color=BLUE, linewidth=1.6, label="mean so far", marker="o" if len(scores) == 1 else "")
+    settled = slice(min(_SETTLED, len(scores)) - 1, None)
+    low, high = float((mean - half)[settled].min()), float((mean + half)[settled].max())
+    margin = 0.08 * (high - low) or 0.5
+    right.set_ylim(low - margin, high + margin)
+    right.set_xlim(1, max(2, len(scores)))
+    _frame(right, "episodes scored", "mean " + results.score_name + (", %" if percent else ""))
+    right.legend(frameon=False)
+    return write_png(figure, path)
+
+
+def running_mean(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the first n scores and half the width of its 95 % interval, for every n: (E,) twice.
+
+    The last entries are those of `mean_and_interval`; the first half width is 0, as there.
+    """
+    n = np.arange(1, len(scores) + 1)
+    centre = scores - scores.mean()  # of the centred scores, whose squares do not cancel
+    mean, square = np.cumsum(centre) / n, np.cumsum(centre**2) / n
+    variance = np.maximum(square - mean**2, 0) * n / np.maximum(n - 1, 1)
+    return mean + scores.mean(), 1.96 * np.sqrt(variance / n)
+
+
+def plot_learning(
+    history: Sequence[Mapping[str, float]], path: Path, *, score_name: str = "accuracy", higher_is_better: bool = True
+) -> Path:
+    """The validation score with its interval over training, the training loss below it, the best validation marked.
+
+    Args:
+        history: One entry a validation: update, mean, interval, loss. At least one.
+        path: The PNG file to write.
+        score_name: What `mean` is.
+        higher_is_better: Which validation is the best.
+
+    Returns:
+        `path`.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+        SavedError: The file cannot be written.
+    """
+    figure = new_figure(9.6, 4.8)
+    percent = score_name == "accuracy"
+    update, mean, half, loss = (np.array([entry[key] for entry in history]) for key in ("update", "mean", "interval", "loss"))
+    mean, half = (mean * 100, half * 100) if percent else (mean, half)
+    best = int(mean.argmax() if higher_is_better else mean.argmin())  # the first of equals, as training keeps it
+    upper, lower = figure.subplots(2, 1, sharex=True)
+
+    upper.fill_between(update, mean - half, mean + half, color=BLUE, alpha=0.2, linewidth=0, label="95 % interval")
+    upper.plot(update, mean, color=BLUE, linewidth=1.6, marker="o", markersize=3, label=f"validation {score_name}")
+    kept = f"best: {mean[best]:.4g}{' %' if percent else ''} at update {update[best]:,.0f}"
+    upper.plot(update[best], mean[best], "*", color=ORANGE, markersize=15, markeredgecolor="white", label=kept, linestyle="none")
+    _frame(upper, "", score_name + (", %" if percent else ""))
+    upper.legend(frameon=False, loc="lower right" if higher_is_better else "upper right")
+
+    lower.plot(update, loss, color=GREY, linewidth=1.6, marker="o", markersize=3)
+    if (loss > 0).all() and loss.max() > 20 * loss.min():
+        lower.set_yscale("log")
+    _frame(lower, "update", "training loss")
+    return write_png(figure, path)
+
+
+def _frame(axes: "Axes", x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e3e7ec", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def name_lines(name: str) -> str:
+    """The name of a class as one or two short lines: before and after its first `/`."""
+    return "\n".join(drawable(part, 30) for part in name.split("/", 1) if part)
+
+
+@cache
+def _characters() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())

@@ -1,0 +1,168 @@
+"""Folders of class folders: what is read, in which order, and what each wrong folder is told."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kshot.data.dataset import Dataset
+from kshot.data.image_folder import ImageFolder, class_files
+from kshot.data.ink import Ink
+from kshot.data.picture import Picture
+from kshot.errors import DataError
+
+COLOURS = {"fox": (200, 90, 10), "owl": (90, 80, 70), "newt": (10, 160, 60)}
+
+
+def fill(root: Path, classes: dict[str, int]) -> Path:
+    """Plain pictures of one colour a class, and one shade a picture, in several formats."""
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            colour = COLOURS.get(name.split("/")[-1], (50, 50, 50))
+            suffix = ("png", "jpg", "webp", "bmp")[number % 4]
+            Image.new("RGB", (30 + number, 20), (*colour[:2], colour[2] + number)).save(root / name / f"{number}.{suffix}")
+    return root
+
+
+def test_each_folder_is_a_class_in_sorted_order(tmp_path: Path) -> None:
+    root = fill(tmp_path / "animals", {"owl": 2, "fox": 3, "newt": 4})
+    done: list[tuple[int, int]] = []
+    data = ImageFolder(root, Picture(8), progress=lambda number, of: done.append((number, of)))
+    assert isinstance(data, Dataset)
+    assert data.name == str(root)
+    assert data.index.names == ("fox", "newt", "owl")
+    assert data.index.groups is None
+    assert data.index.sizes.tolist() == [3, 4, 2]
+    assert len(data) == len(data.files) == 9
+    assert done == [(number, 9) for number in range(1, 10)]
+    for name in data.index.names:
+        items = data.index.items_of(name)
+        kept = data.gather(items)
+        assert isinstance(kept, torch.Tensor)
+        assert (kept.shape, kept.dtype) == ((len(items), 3, 8, 8), torch.uint8)
+        difference = kept[:, :, 4, 4].double() - torch.tensor(COLOURS[name]).double()
+        assert difference.abs().max() < 12
+        assert [data.files[item].parent.name for item in items] == [name] * len(items)
+    twice = data.gather(np.array([4, 4]))
+    assert isinstance(twice, torch.Tensor)
+    twice.zero_()  # the caller's own
+    again = data.gather(np.array([4]))
+    assert isinstance(again, torch.Tensor)
+    assert again.any()
+
+
+def test_classes_in_groups(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"b/owl": 2, "b/fox": 1, "a/newt": 2})
+    data = ImageFolder(root, Picture(8))
+    assert data.index.names == ("a/newt", "b/fox", "b/owl")
+    assert data.index.groups == ("a", "b", "b")
+
+
+def test_hidden_and_other_files_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = fill(tmp_path, {"fox": 2, "owl": 2})
+    (root / ".cache").mkdir()
+    (root / "README.txt").write_text("notes")
+    (root / "fox" / "Thumbs.db").write_text("")
+    (root / "fox" / "._0.png").write_text("resource fork")
+    with caplog.at_level(logging.INFO):
+        data = ImageFolder(root, Picture(8))
+    assert len(data) == 4
+    assert data.ignored == (root / "README.txt", root / "fox" / "Thumbs.db")
+    assert "2 files are no pictures and were passed over" in caplog.text
+
+
+def test_the_fingerprint_is_of_paths_and_contents_alone(tmp_path: Path) -> None:
+    root = fill(tmp_path / "one", {"fox": 2, "owl": 2})
+    first = ImageFolder(root, Picture(8))
+    moved = Path(shutil.copytree(root, tmp_path / "two"))
+    assert ImageFolder(moved, Picture(16, 1), n_threads=1).fingerprint == first.fingerprint
+    (moved / "fox" / "0.png").rename(moved / "fox" / "9.png")
+    renamed = ImageFolder(moved, Picture(8)).fingerprint
+    Image.new("RGB", (30, 20), (1, 2, 3)).save(moved / "fox" / "9.png")
+    changed = ImageFolder(moved, Picture(8)).fingerprint
+    assert len({first.fingerprint, renamed, changed}) == 3
+
+
+def test_above_the_limit_pictures_are_mapped_from_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "cache"))
+    root = fill(tmp_path / "animals", {"fox": 3, "owl": 2})
+    inside, mapped = ImageFolder(root, Picture(8)), ImageFolder(root, Picture(8), memory_limit_bytes=100)
+    everything = np.arange(5)[::-1]
+    one, other = inside.gather(everything), mapped.gather(everything)
+    assert isinstance(one, torch.Tensor)
+    assert isinstance(other, torch.Tensor)
+    assert torch.equal(one, other)
+    assert isinstance(mapped._kept, np.memmap)
+    assert list((tmp_path / "cache").iterdir()) == []  # the file has no name
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="more than memory_limit_bytes=100"):
+        ImageFolder(root, Picture(8), memory_limit_bytes=100)
+
+
+def test_all_unreadable_files_are_counted_and_ten_named(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 2, "owl": 2})
+    for number in range(12):
+        (root / "owl" / f"bad{number:02}.png").write_text("no picture")
+    whole = (root / "fox" / "0.png").read_bytes()
+    (root / "fox" / "0.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError) as caught:
+        ImageFolder(root, Picture(8))
+    message = str(caught.value)
+    assert message.startswith("13 of 16 pictures cannot be used.")
+    assert f"{root / 'fox' / '0.png'}: the picture is cut off or damaged" in message
+    assert f"{root / 'owl' / 'bad08.png'}: it is not a picture" in message
+    assert "bad09.png" not in message
+    assert message.endswith("and 3 more")
+
+
+def test_pictures_without_ink_are_named(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 1})
+    with pytest.raises(DataError, match=r"1 of 1 pictures cannot be used.*\n.*0\.png: found no ink"):
+        ImageFolder(root, Ink())
+
+
+def test_ctrl_c_does_not_read_on(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 40})
+
+    def stop(number: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ImageFolder(root, Picture(8), progress=stop)
+
+
+def test_wrong_folders_are_told_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a folder of class folders at .*nowhere; found nothing"):
+        class_files(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="found a file there"):
+        class_files(tmp_path / "file")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="empty is empty: expected one folder a class"):
+        class_files(empty)
+    fill(tmp_path / "flat", {".": 3})
+    with pytest.raises(DataError, match="holds 3 pictures but no class folders"):
+        class_files(tmp_path / "flat")
+    mixed = fill(tmp_path / "mixed", {".": 1, "fox": 2})
+    with pytest.raises(DataError, match="1 pictures beside its class folders"):
+        class_files(mixed)
+    hollow = fill(tmp_path / "hollow", {"fox": 2, "owl": 0, "newt": 0})
+    with pytest.raises(DataError, match=r"2 of 3 class folders of .* hold no pictures: 'newt', 'owl'"):
+        class_files(hollow)
+    deep = fill(tmp_path / "deep", {"fox": 2, "fox/red": 1, "owl": 1})
+    with pytest.raises(DataError, match=r"class folder .*fox holds both pictures and folders \('red'\)"):
+        class_files(deep)
+
+
+def test_class_files_are_sorted(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"owl": 2, "fox": 1})
+    found = class_files(root)
+    assert list(found) == ["fox", "owl"]
+    assert [path.name for path in found["owl"]] == ["0.png", "1.jpg"]

@@ -1,0 +1,109 @@
+"""The contract suite over every learner of kshot, on pictures and on mappings, and over one with real targets."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kshot.backbones.conv4 import Conv4
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Regression, TaskFamily
+from kshot.learners.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
+from kshot.learners.learner import Learner, backward_of_query_loss
+from kshot.learners.table import LEARNERS
+
+EVERY_RULE = [*FIRST, *ALWAYS, *CLASSIFICATION, *INDUCTIVE, *EPISODIC]
+
+
+class TwoEyes(nn.Module):
+    """Reads a mapping: a vector and a few tokens, as a picture and its caption would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vector = nn.Linear(6, 8)
+        self.tokens = nn.EmbeddingBag(10, 8)
+
+    def forward(self, x: Inputs) -> Tensor:
+        assert not isinstance(x, Tensor)
+        features: Tensor = torch.tanh(self.vector(x["vector"])) + self.tokens(x["tokens"])
+        return features
+
+
+def batch_of_mappings() -> EpisodeBatch:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(4).repeat(3, 3)
+
+    def items(y: Tensor) -> Inputs:
+        noise = torch.randn(*y.shape, 6, generator=generator)
+        return {"vector": noise + y[..., None], "tokens": torch.randint(10, (*y.shape, 5), generator=generator)}
+
+    return EpisodeBatch(items(y[:, :8]), y[:, :8], items(y), y, 4, np.arange(3))
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], EpisodeBatch | None]]] = {
+    "pictures": (lambda: Conv4(width=8), lambda: None),
+    "mappings": (TwoEyes, batch_of_mappings),
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("name", list(LEARNERS))
+def test_every_learner_keeps_every_rule(name: str, case: str) -> None:
+    torch.manual_seed(0)
+    backbone, batch = CASES[case]
+    held = check_learner(LEARNERS[name](backbone()), batch())
+    assert sorted(held) == sorted(EVERY_RULE)
+
+
+# Real targets. No learner of kshot has them yet; the room for them is tested.
+
+
+class Examples(NamedTuple):
+    """What kernel regression learns of a task: its support items (B, S, D) and their targets (B, S, T)."""
+
+    features: Tensor
+    targets: Tensor
+
+
+class KernelRegression(Learner):
+    """Nadaraya-Watson: the mean of the targets, weighted by exp(-‖q - x‖² / h²) with a learnt bandwidth h."""
+
+    def __init__(self, backbone: nn.Module, family: TaskFamily) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.log_bandwidth = nn.Parameter(torch.zeros(()))
+        self.family = family
+
+    def encode(self, x: Inputs) -> Tensor:
+        features: Tensor = self.backbone(x)
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
+        assert isinstance(support_features, Tensor)
+        return Examples(support_features if self.training else support_features.detach(), support_y)
+
+    def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        assert isinstance(query_features, Tensor)
+        scaled = torch.cdist(query_features, adapted.features).square() * (-2 * self.log_bandwidth).exp()  # (B, Q, S)
+        return (-scaled).softmax(-1) @ adapted.targets  # (B, Q, T)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        return backward_of_query_loss(self, batch)
+
+
+def batch_of_curves() -> EpisodeBatch:
+    """Sine curves of their own phase, with a second target that is their slope."""
+    generator = torch.Generator().manual_seed(0)
+    x = 4 * torch.rand(3, 19, 1, generator=generator) - 2
+    phase = 3 * torch.rand(3, 1, 1, generator=generator)
+    y = torch.cat([torch.sin(x + phase), torch.cos(x + phase)], -1)  # (B, S + Q, 2)
+    return EpisodeBatch(x[:, :10], y[:, :10], x[:, 10:], y[:, 10:], None, np.arange(3))
+
+
+def test_a_learner_of_real_targets_keeps_every_rule_that_applies() -> None:
+    held = check_learner(KernelRegression(nn.Identity(), Regression()), batch_of_curves())
+    assert sorted(held) == sorted({*EVERY_RULE} - {*CLASSIFICATION})

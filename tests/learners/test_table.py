@@ -1,0 +1,55 @@
+"""Learners by name: the seed decides the first parameters, and what cannot be built is refused."""
+
+import pytest
+import torch
+
+from kshot.episodes.family import Classification
+from kshot.errors import RecipeError
+from kshot.learners.learner import Learner
+from kshot.learners.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.table import LEARNERS, LearnerSpec
+
+
+@pytest.mark.parametrize("name", list(LEARNERS))
+def test_every_learner_is_built_by_name(name: str) -> None:
+    learner = LearnerSpec(name, "mlp", backbone_arguments={"inputs": 4}).build()
+    assert isinstance(learner, Learner)
+    assert type(learner) is LEARNERS[name]
+    assert learner.family == Classification()
+    assert learner.training
+
+
+def test_the_seed_decides_the_first_parameters_and_the_callers_generator_stays() -> None:
+    spec = LearnerSpec("protonet", "conv4", backbone_arguments={"width": 4})
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = spec.build(seed=3).state_dict()
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    again, other = spec.build(seed=3).state_dict(), spec.build(seed=4).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["backbone.blocks.0.conv.weight"], other["backbone.blocks.0.conv.weight"])
+
+
+def test_arguments_reach_the_constructor() -> None:
+    learner = LearnerSpec("protonet_cosine", "mlp", {"scale": 5.0}, {"inputs": 4}).build()
+    assert isinstance(learner, CosineProtoNet)
+    assert float(learner.log_scale.exp().detach()) == pytest.approx(5.0)
+    assert isinstance(LearnerSpec("protonet", "mlp", backbone_arguments={"inputs": 4}).build(), ProtoNet)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (LearnerSpec("protonets", "conv4"), "no learner 'protonets'; known are protonet, protonet_cosine"),
+        (LearnerSpec("protonet", "conv4", {"scale": 3.0}), "'protonet' cannot be built with {'scale': 3.0}: .*'scale'"),
+        (LearnerSpec("protonet", "conv4", {"family": "regression"}), "'protonet' cannot be built with"),
+        (LearnerSpec("protonet_cosine", "conv4", {"scale": -3.0}), "must be a positive number; found -3.0"),
+        (LearnerSpec("protonet_cosine", "conv4", {"scale": "big"}), "'protonet_cosine' cannot be built with"),
+        (LearnerSpec("protonet", "vit"), "no backbone 'vit'"),
+        (LearnerSpec("protonet", "conv4", family="ranking"), "no task family 'ranking'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(spec: LearnerSpec, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        spec.build()

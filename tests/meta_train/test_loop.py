@@ -1,0 +1,211 @@
+"""The outer loop: when it validates, what it keeps, when it stops, and that it can be started again from any state."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kshot.backbones.conv4 import Conv4
+from kshot.data.arrays import ArrayDataset
+from kshot.episodes.shape import EpisodeShape
+from kshot.episodes.stream import EpisodeStream
+from kshot.errors import RecipeError, TrainingError
+from kshot.learners.learner import Learner
+from kshot.learners.protonet import ProtoNet
+from kshot.meta_train.loop import Plan, Step, Validation, meta_train, start
+from kshot.meta_train.optimization import Optimization
+from kshot.meta_train.state import TrainState, restore, save_state
+
+
+def made_pictures(side: int = 16) -> ArrayDataset:
+    random = np.random.default_rng(0)
+    x = random.random((30, 1, side, side), dtype=np.float32)
+    return ArrayDataset(x, np.repeat(np.arange(6), 5))
+
+
+DATA = made_pictures()
+
+
+def stream(way: Any = 3, tasks: int = 1, seed: int = 0) -> EpisodeStream:
+    return EpisodeStream(DATA, DATA.index, "all", EpisodeShape(way=way, shot=1, query=1), seed, tasks=tasks)
+
+
+def learner() -> Learner:
+    torch.manual_seed(1)
+    return ProtoNet(nn.Sequential(Conv4(width=3), nn.Dropout(0.2)))  # dropout: stock randomness must be repeatable too
+
+
+def weights(state: TrainState) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in state.learner.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Scores:
+    """A validation whose scores are written down beforehand."""
+
+    def __init__(self, *scores: float, higher: bool = True) -> None:
+        self.scores, self.higher, self.seen = list(scores), higher, 0
+
+    def __call__(self, learner: Learner) -> Validation:
+        assert not learner.training
+        self.seen += 1
+        return Validation(self.scores[self.seen - 1], 0.01, self.higher)
+
+
+def test_validates_at_the_interval_and_at_the_end() -> None:
+    plan, scores = Plan(7, validate_every=3), Scores(0.1, 0.2, 0.3)
+    state = start(learner(), plan)
+    steps = list(meta_train(state, stream(), plan, scores))
+    assert [step.update for step in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert [step.update for step in steps if step.validation is not None] == [3, 6, 7]
+    assert [entry["update"] for entry in state.history] == [3, 6, 7]
+    for entry, (first, last) in zip(state.history, [(0, 3), (3, 6), (6, 7)], strict=True):
+        assert entry["loss"] == pytest.approx(sum(step.loss for step in steps[first:last]) / (last - first))
+    assert not state.learner.training
+
+
+def test_the_last_update_is_not_validated_twice() -> None:
+    plan, scores = Plan(4, validate_every=2), Scores(0.1, 0.2)
+    list(meta_train(start(learner(), plan), stream(), plan, scores))
+    assert scores.seen == 2
+
+
+@pytest.mark.parametrize(("higher", "scores", "best"), [(True, (0.3, 0.5, 0.4), 2), (False, (0.3, 0.5, 0.2), 3), (True, (0.3, 0.3, 0.1), 1)])
+def test_the_best_state_is_kept_and_does_not_move(higher: bool, scores: tuple[float, ...], best: int) -> None:
+    plan = Plan(3, validate_every=1)
+    state = start(learner(), plan)
+    seen = []
+    steps = []
+    for step in meta_train(state, stream(), plan, Scores(*scores, higher=higher)):
+        seen.append(weights(state))
+        steps.append(step)
+    assert [step.best for step in steps].count(True) >= 1
+    assert max(step.update for step in steps if step.best) == best
+    assert state.best_update == best
+    assert state.best_score == scores[best - 1]
+    assert same(state.best, seen[best - 1])
+    assert same(state.best_or_last(), seen[best - 1])
+    assert not same(seen[0], seen[2])
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best() -> None:
+    plan = Plan(3, validate_every=1)
+    state = start(learner(), plan)
+    list(meta_train(state, stream(), plan, Scores(math.nan, 0.2, 0.1)))
+    assert (state.best_score, state.best_update) == (0.2, 2)
+
+
+def test_patience_stops_after_so_many_without_a_better_one() -> None:
+    plan, scores = Plan(20, validate_every=2, patience=2), Scores(0.1, 0.3, 0.2, 0.3, 0.9)
+    state = start(learner(), plan)
+    assert [step.update for step in meta_train(state, stream(), plan, scores)] == list(range(1, 9))  # better at 4; not at 6, not at 8
+    assert state.stopped
+    assert state.best_update == 4
+    assert list(meta_train(state, stream(), plan, scores)) == []
+
+
+def test_a_better_score_gives_patience_back() -> None:
+    plan, scores = Plan(5, validate_every=1, patience=2), Scores(0.1, 0.0, 0.2, 0.1, 0.3)
+    state = start(learner(), plan)
+    assert len(list(meta_train(state, stream(), plan, scores))) == 5
+    assert not state.stopped
+
+
+def test_without_validation_the_last_state_is_the_best() -> None:
+    plan = Plan(4, validate_every=1, patience=1)
+    state = start(learner(), plan)
+    steps = list(meta_train(state, stream(), plan))
+    assert all(step.validation is None and not step.best for step in steps)
+    assert state.history == []
+    assert same(state.best_or_last(), weights(state))
+
+
+def test_a_finished_run_does_nothing_more() -> None:
+    plan = Plan(2)
+    state = start(learner(), plan)
+    list(meta_train(state, stream(), plan))
+    before = weights(state)
+    assert list(meta_train(state, stream(), plan)) == []
+    assert same(before, weights(state))
+
+
+def score_of(learner: Learner) -> Validation:
+    value = float(next(learner.parameters()).detach().sum())
+    return Validation(value, 0.0)
+
+
+def plain(step: Step) -> tuple[Any, ...]:
+    return step.update, step.loss, step.gradient_norm, step.lr, step.validation, step.best
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_restart_from_any_state_ends_at_the_same_bits(tmp_path: Path, optimizer: Any) -> None:
+    optimization = Optimization(optimizer, lr=0.01, weight_decay=0.01, schedule="cosine", warmup=2, clip_norm=1.0)
+    plan = Plan(7, optimization, validate_every=3, seed=5)
+    ways = (2, 4)  # several rectangles an update
+    whole = start(learner(), plan)
+    steps = []
+    save_state(tmp_path / "0", whole, {})
+    for step in meta_train(whole, stream(ways, 3), plan, score_of):
+        steps.append(plain(step))
+        save_state(tmp_path / str(step.update), whole, {})
+        torch.rand(3)  # what others draw between two updates does not matter
+    for stop in range(8):
+        again = start(learner(), plan)
+        restore(tmp_path / str(stop), again, {})
+        assert [plain(step) for step in meta_train(again, stream(ways, 3), plan, score_of)] == steps[stop:]
+        assert same(weights(whole), weights(again)), stop
+        assert same(whole.best, again.best), stop
+        assert again.history == whole.history
+        save_state(tmp_path / "end", again, {})
+        assert (tmp_path / "end").read_bytes() == (tmp_path / "7").read_bytes(), stop
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_not() -> None:
+    def run(seed: int) -> tuple[list[Any], dict[str, Tensor]]:
+        plan = Plan(3, seed=seed)
+        state = start(learner(), plan)
+        return [plain(step) for step in meta_train(state, stream(seed=seed), plan)], weights(state)
+
+    first, second, other = run(0), run(0), run(1)
+    assert first[0] == second[0]
+    assert same(first[1], second[1])
+    assert first[0] != other[0]
+    plan = Plan(3, seed=9)  # the same episodes, other dropout
+    state = start(learner(), plan)
+    assert [plain(step) for step in meta_train(state, stream(seed=0), plan)] != first[0]
+
+
+def test_a_loss_that_is_not_a_number_leaves_the_state_of_the_update_before() -> None:
+    plan = Plan(5)
+    state = start(learner(), plan)
+    steps = meta_train(state, stream(), plan)
+    next(steps)
+    next(steps)
+    poisoned = EpisodeStream(ArrayDataset(np.full((30, 1, 16, 16), 1e38, np.float32), np.repeat(np.arange(6), 5)), DATA.index, "all", stream().shape, 0)
+    before = weights(state)
+    with pytest.raises(TrainingError, match=r"not a number at update 3, episode 2\. "):
+        next(meta_train(state, poisoned, plan))
+    assert state.update == 2
+    assert same(before, weights(state))
+    assert next(meta_train(state, stream(), plan)).update == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"updates": 0}, "updates must be at least 1; found 0"),
+        ({"updates": 1, "validate_every": 0}, "validate_every must be at least 1"),
+        ({"updates": 1, "patience": -1}, "patience must be at least 0; found -1"),
+    ],
+)
+def test_bad_plans_are_named(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Plan(**settings)  # type: ignore[arg-type]
