@@ -144,3 +144,58 @@ def test_the_blocks_of_a_page_run(
             f"\n  {page.relative_to(ROOT)}: ran lines {', '.join(ran) or 'none'}; not executed: {', '.join(left) or 'none'}",
             end=" ",
         )
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    import kshot
+
+    page = _page("reference.md")
+    assert [name for name in kshot.__all__ if f"| `{name}` |" not in page] == []
+
+
+def test_every_word_and_flag_is_on_the_page_of_the_command_line() -> None:
+    import typer.main
+
+    from kshot.cli import app
+
+    page = _page("stages/command-line.md")
+    sections = {part.split()[1]: part for part in page.split("\n## ") if part.startswith("kshot ")}
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert set(sections) == set(commands)
+    for word, command in commands.items():
+        flags = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")} - {"--help"}
+        found = set(re.findall(r"`(--[a-z]+)", sections[word]))
+        assert flags <= found, word
+        assert {flag for flag in re.findall(r"^\| `(--[a-z]+)", sections[word], re.M)} <= flags, word
+
+
+def test_every_setting_of_a_recipe_is_on_the_page_with_its_default() -> None:
+    from kshot.config import Recipe
+
+    page = _page("stages/command-line.md")
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| ([^|]*) \|", page.partition("## Settings of a recipe")[2], re.M))
+    defaults = {"seed": Recipe().seed} | {
+        f"{table}.{key}": value
+        for table, settings in Recipe().as_dict().items()
+        if isinstance(settings, dict)
+        for key, value in settings.items()
+        if key != "arguments"
+    }
+    written = {key: str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, (int, float)) else f"`{value}`" for key, value in defaults.items()}
+    assert rows == written
+
+
+def test_your_own_learner_takes_at_most_40_lines() -> None:
+    first = blocks_of(_page("your-own-learner.md"))[0]
+    assert first.not_executed == ""
+    assert len(first.code.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_page_shows_something_to_run(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "```python" in text or "```console" in text or page.name in ("changelog.md", "architecture.md")

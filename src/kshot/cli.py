@@ -17,6 +17,8 @@ from kshot.errors import KshotError, RecipeError
 
 if TYPE_CHECKING:
     from kshot.config import Recipe
+    from kshot.examine import Question
+    from kshot.results.result import Results
     from kshot.saved.folder import Saved
 
 app = typer.Typer(
@@ -46,7 +48,6 @@ def demo(
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
     from kshot.experiment import LEARNER
-    from kshot.results.report import write_report
     from kshot.saved.shipped import open_saved
     from kshot.terminal import say
 
@@ -59,9 +60,8 @@ def demo(
         say("Training on Omniglot: 1,028 characters from 33 alphabets … the test characters are never shown to it.")
         saved = _train(read_recipe("omniglot-demo"), run_folder, resume=run_folder.exists(), device=device)
     question = Question(shape=EpisodeShape(5, 1, 15), episodes=1000)
-    results = _evaluate(saved, question, out, device)
+    results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
     _show(results, f"5-way 1-shot after {time.perf_counter() - began:.0f} s")
-    page = write_report(out, [results], saved, _details(saved, question, device))
     say(f"The report with its pictures is {page}")
     say(f"Try the learner: kshot predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
 
@@ -116,20 +116,17 @@ def evaluate(
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
     from kshot.saved.shipped import open_saved
+    from kshot.terminal import say
 
     opened = open_saved(saved)
     mode = "transductive" if transductive else "inductive"
     question = Question(data, split, EpisodeShape(way, shot, query), episodes, seed, mode)  # type: ignore[arg-type]
-    results = _evaluate(opened, question, report, device)
+    results, page = _evaluate(opened, question, device, report=report)
     if as_json:
         print(json.dumps(results.as_dict()))
     else:
         _show(results, saved)
-    if report is not None:
-        from kshot.results.report import write_report
-        from kshot.terminal import say
-
-        page = write_report(report, [results], opened, _details(opened, question, device))
+    if page is not None:
         say(f"The report with its pictures is {page}")
 
 
@@ -220,25 +217,30 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "Sav
     return saved
 
 
-def _evaluate(saved: "Saved", question: Any, report: Path | None, device: str) -> Any:
+def _evaluate(
+    saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = ""
+) -> "tuple[Results, Path | None]":
+    """Score a learner with a bar, and write the report where one is asked for."""
     from kshot.examine import answer, ask
+    from kshot.experiment import command_line
+    from kshot.results.plots import require_matplotlib
+    from kshot.results.report import write_report
     from kshot.terminal import counting
 
-    if report is not None and report.is_file():
-        raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another --report.")
+    if report is not None:  # what a report needs is looked at before the long work
+        require_matplotlib()
+        if report.is_file():
+            raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another name.")
     episodes, _ = ask(saved, question)
     with counting("episodes", len(episodes)) as progress:
-        return answer(saved, episodes, question.mode, device, progress)
+        results = answer(saved, episodes, question.mode, device, progress)
+    if report is None:
+        return results, None
+    history, command = saved.record.get("validation", ()), command_line(sys.argv[1:])
+    return results, write_report(report, results, episodes, saved.learner, history=history, title=title, command=command)
 
 
-def _details(saved: "Saved", question: Any, device: str) -> Any:
-    """What the report's pictures need beside the scores: the episodes themselves."""
-    from kshot.examine import ask
-
-    return ask(saved, question)[0]
-
-
-def _show(results: Any, title: str) -> None:
+def _show(results: "Results", title: str) -> None:
     from kshot.terminal import out, score
 
     fraction = results.score_name == "accuracy"

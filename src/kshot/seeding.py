@@ -24,5 +24,9 @@ def seeded(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+        # Not torch.manual_seed: it also seeds devices that fork_rng does not put back, and those not started yet.
+        number = int.from_bytes(digest[:8], "little") % 2**63
+        torch.default_generator.manual_seed(number)
+        if gpus:
+            torch.cuda.manual_seed(number)
         yield

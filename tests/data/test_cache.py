@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kshot.data.cache import cache_folder, read_array, write_array
+from kshot.errors import SetupError
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +65,22 @@ def test_the_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == Path.home() / ".cache" / "kshot"
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache_folder() == Path.home() / "Library" / "Caches" / "kshot"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert cache_folder() == Path("/local/kshot/cache")
+
+
+def test_without_a_home_folder_nothing_is_cached_and_nothing_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("KSHOT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(SetupError, match=r"no home folder.*KSHOT_CACHE"):
+        cache_folder()
+    assert read_array("a.bin") is None
+    write_array("a.bin", np.zeros(3, np.uint8))
+    assert "nothing is cached" in caplog.text

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from kshot.data.cache import write_array
 from kshot.data.omniglot import Omniglot
-from kshot.data.omniglot_archive import Drawings, pack, read_official, unpack
+from kshot.data.omniglot_archive import EMBEDDED, Drawings, pack, read_header, read_official, unpack
 from kshot.errors import DataError
 
 BACKGROUND, EVALUATION = 30, 20
@@ -32,8 +33,6 @@ def test_it_is_complete(omniglot: Omniglot) -> None:
 
 
 def test_the_fingerprint_in_the_package_is_that_of_its_pixels() -> None:
-    from kshot.data.omniglot_archive import EMBEDDED, read_header
-
     packed = EMBEDDED.read_bytes()
     assert len(packed) <= 4_000_000
     assert unpack(packed).fingerprint() == read_header(packed)[2]
@@ -99,17 +98,43 @@ def test_without_rotations_items_are_drawings(omniglot: Omniglot) -> None:
     assert plain.fingerprint == omniglot.fingerprint
 
 
+def test_items_are_numbered_by_character_drawer_and_turn(omniglot: Omniglot) -> None:
+    third = omniglot.index.names[4 * 2 : 4 * 3]  # the third character
+    assert [name.rpartition("/")[2] for name in third] == ["rot000", "rot090", "rot180", "rot270"]
+    for turn, name in enumerate(third):
+        assert omniglot.index.items_of(name).tolist() == [4 * (20 * 2 + drawer) + turn for drawer in range(20)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["cut off", "one bit", "empty", "another array"])
+def test_drawings_are_resized_as_pillow_does(omniglot: Omniglot) -> None:
+    ink = unpack(EMBEDDED.read_bytes()).ink
+    drawings = np.arange(0, 32_460, 331)
+    for drawing, kept in zip(drawings, omniglot.gather(4 * drawings), strict=True):
+        full = Image.fromarray(ink[drawing].view(np.uint8) * np.uint8(255))
+        assert np.array_equal(kept[0].numpy(), np.asarray(full.resize((28, 28), Image.Resampling.BILINEAR)))
+
+
+@pytest.mark.slow
+def test_the_original_size_keeps_every_pixel_and_is_not_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path))
+    ink = unpack(EMBEDDED.read_bytes()).ink
+    original = Omniglot(size=105, rotations="none")
+    items = np.arange(0, 32_460, 331)
+    assert np.array_equal(original.gather(items)[:, 0].numpy(), ink[items].view(np.uint8) * 255)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut off", "one bit", "empty", "another array", "other numbers"])
 def test_a_damaged_cache_is_made_again(damage: str, omniglot: Omniglot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSHOT_CACHE", str(tmp_path))
     Omniglot()
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     if damage == "another array":
-        from kshot.data.cache import write_array
-
         write_array(file.name, np.zeros((3, 3), np.uint8))
+    elif damage == "other numbers":
+        write_array(file.name, np.zeros((32_460, 1, 28, 28), np.int8))
     else:
         middle = len(whole) // 2
         flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
@@ -171,6 +196,62 @@ def test_official_files_with_faults_are_named(tmp_path: Path) -> None:
         read_official(tmp_path / "zips")
 
 
+def small_zip(archive: Path, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    with zipfile.ZipFile(archive, "w", method) as opened:
+        opened.writestr("images_background/Greek/character01/0001_01.png", content)
+    return archive.read_bytes()
+
+
+def test_a_zip_damaged_inside_is_named(tmp_path: Path) -> None:
+    archive = tmp_path / "images_background.zip"
+    whole = small_zip(archive, bytes(range(256)) * 20)
+    name = b"images_background/Greek/character01/0001_01.png"
+    packed = 30 + len(name)  # a local header has 30 bytes before the name
+    directory = whole.rindex(b"PK\x01\x02")
+    damaged = {
+        "deflated bytes": whole[:packed] + b"\xff" * 8 + whole[packed + 8 :],
+        "method": whole[: directory + 10] + b"\x63" + whole[directory + 11 :],
+        "encrypted": whole[: directory + 8] + b"\x01" + whole[directory + 9 :],
+        "cut off": whole[: packed + 10],
+    }
+    for content in damaged.values():
+        archive.write_bytes(content)
+        with pytest.raises(DataError, match=r"images_background.zip.*Copy (it|the official files) again"):
+            read_official(tmp_path)
+
+
+def test_a_picture_broken_after_its_header_is_named(tmp_path: Path) -> None:
+    small_tree(tmp_path)
+    file = tmp_path / "images_background" / "Greek" / "character01" / "0001_07.png"
+    content = file.read_bytes()
+    data = content.index(b"IDAT")
+    length = int.from_bytes(content[data - 4 : data], "big") - 10  # pixels end too early; what follows is no chunk
+    file.write_bytes(content[: data - 4] + length.to_bytes(4, "big") + content[data:])
+    with pytest.raises(DataError, match=r"0001_07.png in .* is not a drawing of Omniglot"):
+        read_official(tmp_path)
+
+
+def test_a_drawer_who_comes_twice_and_empty_trees_are_errors(tmp_path: Path) -> None:
+    for part in ("images_background", "images_evaluation"):
+        (tmp_path / part).mkdir()
+    with pytest.raises(DataError, match=r"no drawings in .*images_background"):
+        read_official(tmp_path)
+    small_tree(tmp_path)
+    first = tmp_path / "images_background" / "Greek" / "character01" / "0001_01.png"
+    first.with_name("0009_01.png").write_bytes(first.read_bytes())
+    with pytest.raises(DataError, match=r"Greek/character01 .*two drawings by drawer 01"):
+        read_official(tmp_path)
+
+
+def test_a_picture_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    small_tree(tmp_path)
+    file = tmp_path / "images_background" / "Greek" / "character01" / "0001_07.png"
+    file.unlink()
+    file.mkdir()  # unreadable for any user, root included
+    with pytest.raises(DataError, match=r"cannot read .*0001_07.png"):
+        read_official(tmp_path)
+
+
 @pytest.mark.slow
 def test_the_official_zips_give_the_embedded_data(omniglot: Omniglot) -> None:
     folder = os.environ.get("KSHOT_OMNIGLOT_ZIPS")
@@ -183,8 +264,6 @@ def test_the_official_zips_give_the_embedded_data(omniglot: Omniglot) -> None:
 
 
 def test_the_embedded_vinyals_split_is_a_partition() -> None:
-    from kshot.data.omniglot_archive import EMBEDDED
-
     parts = json.loads((EMBEDDED.parent / "vinyals.json").read_text())
     every = [name for names in parts.values() for name in names]
     assert len(every) == len(set(every)) == 1623

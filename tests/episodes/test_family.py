@@ -20,6 +20,12 @@ def test_cross_entropy_and_accuracy_by_hand() -> None:
     assert score.tolist() == [0.5, 0.5]
 
 
+def test_nan_never_wins_and_a_query_without_a_number_is_wrong() -> None:
+    nan = math.nan
+    logits = torch.tensor([[[nan, 1.0, 2.0], [nan, 1.0, 2.0], [nan, nan, nan], [nan, -math.inf, 0.0]]])
+    assert Classification().score(logits, torch.tensor([[2, 0, 0, 2]])).tolist() == [0.5]
+
+
 def test_squared_error_by_hand() -> None:
     values = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
     y = torch.tensor([[[1.0, 0.0], [0.0, 4.0]]])

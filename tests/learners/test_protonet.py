@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
-from kshot.episodes.family import Classification
+from kshot.episodes.family import Classification, Regression
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
 from kshot.learners.protonet import CosineProtoNet, ProtoNet, class_means, cosines, squared_distances
@@ -260,3 +260,8 @@ def test_training_lowers_the_loss() -> None:
         losses.append(float(learner.meta_backward(batch, 0.0).mean()))
         optimizer.step()
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_real_valued_targets_are_refused() -> None:
+    with pytest.raises(RecipeError, match="ProtoNet learns tasks of classification; the family 'regression' was asked for"):
+        ProtoNet(nn.Identity(), family=Regression())

@@ -14,21 +14,28 @@ from pathlib import Path
 import numpy as np
 
 from kshot.atomic import write_bytes
-from kshot.errors import SavedError
+from kshot.errors import SavedError, SetupError
 
 _DIGEST = 32
 _log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where kshot keeps what it can make again: `KSHOT_CACHE`, or `kshot` in the system's cache folder for this user."""
+    """Where kshot keeps what it can make again: `KSHOT_CACHE`, or `kshot` in the system's cache folder for this user.
+
+    Raises:
+        SetupError: The user has no home folder, as in some containers, and `KSHOT_CACHE` is not set.
+    """
     if chosen := os.environ.get("KSHOT_CACHE"):
         return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "kshot"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "kshot" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kshot"
+    try:
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "kshot"
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "kshot" / "cache"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kshot"
+    except RuntimeError as error:  # what `Path.home` raises
+        raise SetupError("this user has no home folder to keep a cache in. Name a folder for it in KSHOT_CACHE.") from error
 
 
 def read_array(name: str) -> np.ndarray | None:
@@ -40,10 +47,10 @@ def read_array(name: str) -> np.ndarray | None:
     Returns:
         The array, or None where there is none, or it is damaged.
     """
-    path = cache_folder() / name
     try:
+        path = cache_folder() / name
         content = path.read_bytes()
-    except OSError:
+    except (OSError, SetupError):
         return None
     body = memoryview(content)[_DIGEST:]
     if hashlib.sha256(body).digest() != content[:_DIGEST]:
@@ -64,5 +71,5 @@ def write_array(name: str, array: np.ndarray) -> None:
     body = buffer.getvalue()
     try:
         write_bytes(cache_folder() / name, hashlib.sha256(body).digest() + body)
-    except SavedError as error:
+    except (SavedError, SetupError) as error:
         _log.warning("nothing is cached: %s", error)

@@ -43,7 +43,7 @@ class ClassIndex:
             groups: The group of each class, by class name.
 
         Raises:
-            DataError: There is no class, a class has no item, or `groups` misses a class.
+            DataError: There is no class, a class has no item, an item comes twice, or `groups` misses a class.
         """
         if not classes:
             raise DataError("expected at least one class, found none. Check that the folder or the labels are the right ones.")
@@ -55,9 +55,17 @@ class ClassIndex:
         if groups is not None and (missing := [name for name in names if name not in groups]):
             raise DataError(f"every class needs a group; {_some(missing)} has none. Name its group or give no groups at all.")
         sizes = np.array([part.size for part in parts], dtype=np.int64)
+        items = np.concatenate(parts)
+        ordered = np.sort(items)
+        if len(twice := ordered[1:][ordered[1:] == ordered[:-1]]):
+            owners = [name for name, part in zip(names, parts, strict=True) for _ in range(int((part == twice[0]).sum()))]
+            raise DataError(
+                f"an item belongs to one class, once; item {twice[0]} comes {len(owners)} times, in {_some(owners)}. "
+                "Otherwise it could be support and query of one episode."
+            )
         return cls(
             names=names,
-            items=np.concatenate(parts),
+            items=items,
             starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
             sizes=sizes,
             groups=None if groups is None else tuple(groups[name] for name in names),

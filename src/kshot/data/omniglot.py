@@ -15,7 +15,7 @@ from torch import Tensor
 from kshot.data.cache import read_array, write_array
 from kshot.data.class_index import ClassIndex
 from kshot.data.ink import Ink, resize_ink
-from kshot.data.omniglot_archive import DRAWERS, EMBEDDED, Drawings, read_header, read_official, unpack
+from kshot.data.omniglot_archive import DRAWERS, EMBEDDED, SIDE, Drawings, read_header, read_official, unpack
 from kshot.data.split import Split, divide_by_names
 from kshot.errors import DataError
 
@@ -52,17 +52,21 @@ class Omniglot:
 
     def __init__(self, root: Path | None = None, *, size: int = 28, rotations: Literal["classes", "none"] = "classes") -> None:
         if rotations not in ("classes", "none"):
-            raise DataError(f"rotations must be 'classes' or 'none'; found {rotations!r}. As augmentation, ask for augment='quarter_turns'.")
+            raise DataError(
+                f"rotations must be 'classes' or 'none'; found {rotations!r}. As augmentation, ask for augment='quarter_turns'."
+            )
         self.preprocess = Ink(size)
         self.rotations = rotations
         if root is None:
             packed = EMBEDDED.read_bytes()
             characters, background, self.fingerprint = read_header(packed)
             name = f"omniglot-{self.fingerprint[:12]}-{size}.bin"
-            kept = read_array(name)
-            if kept is None or kept.shape != (DRAWERS * len(characters), 1, size, size):
+            worth = size < SIDE  # at full size, 358 MB take longer to read and check than to unpack
+            kept = read_array(name) if worth else None
+            if kept is None or kept.dtype != np.uint8 or kept.shape != (DRAWERS * len(characters), 1, size, size):
                 kept = _resized(unpack(packed), size)
-                write_array(name, kept)
+                if worth:
+                    write_array(name, kept)
         else:
             drawings = read_official(Path(root))
             characters, background, self.fingerprint = drawings.characters, drawings.background, drawings.fingerprint()

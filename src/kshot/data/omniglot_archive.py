@@ -11,6 +11,7 @@ import io
 import json
 import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ EMBEDDED = Path(__file__).parent / "embedded" / "omniglot.xz"
 SIDE = 105
 DRAWERS = 20
 _PARTS = ("images_background", "images_evaluation")
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
+"""What `zipfile` raises on a damaged file; RuntimeError is for what looks encrypted or packed by a method it does not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +89,24 @@ def read_official(root: Path) -> Drawings:
     """The official zips in a folder, or their unpacked trees: `images_background/Alphabet/characterNN/xxxx_yy.png`.
 
     Raises:
-        DataError: Neither is there, a picture cannot be read, or a character has not 20 drawings of 105×105 pixels.
+        DataError: Neither is there, a file cannot be read, or a character has not 20 drawings of 105×105 pixels, one a drawer.
     """
     found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     background = set()
     for part in _PARTS:
+        before = len(found)
         for alphabet, character, drawer, ink in _pictures(root, part):
-            found.setdefault((alphabet, character), {})[drawer] = ink
+            drawings = found.setdefault((alphabet, character), {})
+            if drawer in drawings:
+                raise DataError(
+                    f"Omniglot's character {alphabet}/{character} in {root} has two drawings by drawer {drawer:02}; expected one. "
+                    "Copy the official files again, into an empty folder."
+                )
+            drawings[drawer] = ink
             if part == "images_background":
                 background.add(alphabet)
+        if len(found) == before:
+            raise DataError(f"there are no drawings in {root / part}, or in its zip. Unpack or copy the official files again.")
     characters = tuple(sorted(found))
     for name in characters:
         if sorted(found[name]) != list(range(1, DRAWERS + 1)):
@@ -110,14 +122,18 @@ def _pictures(root: Path, part: str) -> Iterator[tuple[str, str, int, np.ndarray
     tree, archive = root / part, root / f"{part}.zip"
     if tree.is_dir():
         for path in sorted(tree.rglob("*.png")):
-            yield _picture(path.relative_to(root).as_posix(), path.read_bytes(), tree)
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise DataError(f"cannot read {path}: {error.strerror or error}. Copy the official files again.") from error
+            yield _picture(path.relative_to(root).as_posix(), content, tree)
     elif archive.is_file():
         try:
             with zipfile.ZipFile(archive) as opened:
                 for name in sorted(opened.namelist()):
                     if name.endswith(".png") and not name.startswith("__MACOSX"):
                         yield _picture(name, opened.read(name), archive)
-        except zipfile.BadZipFile as error:
+        except _ZIP_FAULTS as error:
             raise DataError(f"{archive} is not a whole zip file ({error}). Copy it again.") from error
     else:
         raise DataError(f"expected {part}.zip or the folder {part} in {root}; found neither. Give the folder of Omniglot's official files.")
@@ -129,7 +145,7 @@ def _picture(name: str, content: bytes, source: Path) -> tuple[str, str, int, np
         alphabet, character, file = name.split("/")[-3:]
         drawer = int(file.removesuffix(".png").split("_")[1])
         grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
-    except (ValueError, IndexError, OSError) as error:
+    except (ValueError, IndexError, OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
         raise DataError(f"{name} in {source} is not a drawing of Omniglot: {error}. Copy the official files again.") from error
     if grey.shape != (SIDE, SIDE):
         raise DataError(f"{name} in {source} has {grey.shape[1]}×{grey.shape[0]} pixels; Omniglot's have {SIDE}×{SIDE}.")

@@ -6,6 +6,7 @@ A `TaskFamily` is given to a learner's constructor and saved by name; learners n
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,8 +49,13 @@ class Classification:
         return F.cross_entropy(outputs.reshape(B * Q, N), y.reshape(B * Q), reduction="none").reshape(B, Q).mean(1)
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Fraction of queries whose largest logit is the right one, float64 (B,)."""
-        return (outputs.argmax(-1) == y).double().mean(1)
+        """Fraction of queries whose largest logit is the right one, float64 (B,).
+
+        NaN never wins: a class without support items is not chosen, and a query without any number is wrong.
+        """
+        numbers = outputs.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        right = (numbers.argmax(-1) == y) & ~outputs.isnan().all(-1)
+        return right.double().mean(1)
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,18 @@ def episodes_hash(fingerprint: str, drawn: Iterable[DrawnEpisodes]) -> str:
     """
     rows: list[tuple[int, bytes]] = []
     for rectangle in drawn:
-        head = np.array([rectangle.way, rectangle.support_y.shape[1], rectangle.query_y.shape[1]])
+        changes = [part for part in (rectangle.support_changes, rectangle.query_changes) if part is not None]
+        head = np.array([rectangle.way, rectangle.support_y.shape[1], rectangle.query_y.shape[1], len(changes)])
         columns = [
             rectangle.numbers[:, None],
-            np.broadcast_to(head, (len(rectangle), 3)),
+            np.broadcast_to(head, (len(rectangle), 4)),
             rectangle.classes,
             rectangle.support_items,
             rectangle.support_y,
             rectangle.query_items,
             rectangle.query_y,
         ]
-        columns += [part for part in (rectangle.support_changes, rectangle.query_changes) if part is not None]
-        table = np.concatenate([column.astype("<i8") for column in columns], axis=1)
+        table = np.concatenate([column.astype("<i8") for column in columns + changes], axis=1)
         rows.extend((int(number), row.tobytes()) for number, row in zip(rectangle.numbers, table, strict=True))
     digest = hashlib.sha256(fingerprint.encode())
     for _, row in sorted(rows):

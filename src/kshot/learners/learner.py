@@ -139,6 +139,17 @@ def backward_of_query_loss(learner: Learner, batch: EpisodeBatch) -> Tensor:
     return losses.detach()
 
 
+def require_family(family: TaskFamily, wanted: str, learner: str) -> TaskFamily:
+    """`family`, when it is the one a learner can serve.
+
+    Raises:
+        RecipeError: It is another one.
+    """
+    if family.name != wanted:
+        raise RecipeError(f"{learner} learns tasks of {wanted}; the family {family.name!r} was asked for. Choose another learner.")
+    return family
+
+
 def way_of(support_y: Tensor, way: int | None) -> int:
     """N as given, or the largest label plus one."""
     return int(support_y.max()) + 1 if way is None else way

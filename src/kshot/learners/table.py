@@ -8,10 +8,24 @@ from kshot.backbones.table import build_backbone
 from kshot.episodes.family import family_named
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
+from kshot.learners.matching import MatchingNet, ScaledMatchingNet
+from kshot.learners.matching_fce import MatchingNetFCE
+from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.ridge import RidgeNet
+from kshot.learners.simple_shot import SimpleShot
 from kshot.seeding import seeded
 
-LEARNERS: dict[str, Callable[..., Learner]] = {"protonet": ProtoNet, "protonet_cosine": CosineProtoNet}
+LEARNERS: dict[str, Callable[..., Learner]] = {
+    "protonet": ProtoNet,
+    "protonet_cosine": CosineProtoNet,
+    "matching": MatchingNet,
+    "matching_scaled": ScaledMatchingNet,
+    "matching_fce": MatchingNetFCE,
+    "ridge": RidgeNet,
+    "simple_shot": SimpleShot,
+    "nearest": NearestNeighbour,
+}
 
 
 @dataclass(frozen=True)

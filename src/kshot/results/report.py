@@ -106,8 +106,9 @@ def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Lear
             return [Part(heading, "The items of this data set are not pictures, so there is nothing to look at.")]
         labels = shown_classes(sample)
         total, number = len(sample.answers), int(sample.drawn.numbers[0])
-        some = "" if len(labels) == sample.drawn.way else f" Shown are the {len(labels)} classes with most mistakes of {sample.drawn.way}."
-        red = "every frame is green" if sample.right == total else "red frames are mistakes, with the letter of the class it was taken for"
+        some = "" if len(labels) == sample.drawn.way else f" Of {sample.drawn.way} classes, the {len(labels)} with most mistakes are shown."
+        red = "red frames are mistakes, with the letter of the class they were taken for"
+        red = red if sample.right < total else "every frame is green"
         spoken_of = sorted({*labels, *sample.answers[np.isin(sample.drawn.query_y[0], labels)].tolist()})
         names = "; ".join(f"{letter(label)} = {sample.names[label]}" for label in spoken_of)
         parts.append(
@@ -130,9 +131,9 @@ def _embedding(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
     plot_embedding(embedding, episodes, folder / "embedding.png")
     return Part(
         heading,
-        f"Each mark is an item of one of {len(embedding.names)} classes of {episodes.split}, placed by the learner's features in two of "
-        f"their {embedding.features.shape[1]} dimensions. Marks of one class lie together and apart from others where the learner tells "
-        "the classes apart; what overlaps here may still be apart in the other dimensions.",
+        f"Each mark is an item of one of {len(embedding.names)} classes of {episodes.split}, placed by the learner's features: "
+        f"{embedding.features.shape[1]} dimensions laid flat along the two in which these items differ most. Marks of one class lie "
+        "together and apart from others where the learner tells the classes apart; what overlaps here may be apart in other directions.",
         "embedding.png",
         f"Scatter plot of {len(embedding.y)} items of {len(embedding.names)} classes in two dimensions.",
     )

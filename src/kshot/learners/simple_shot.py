@@ -1,0 +1,186 @@
+"""SimpleShot: nearest centroid of transformed features.
+
+Yan Wang, Wei-Lun Chao, Kilian Q. Weinberger, Laurens van der Maaten, "SimpleShot: Revisiting Nearest-Neighbor Classification for
+Few-Shot Learning", 2019, arXiv 1911.04623.
+
+    CL2N:  z = (f(x) - x̄) / ‖f(x) - x̄‖       x̄: the mean feature of the base classes (those of training)
+    L2N:   z = f(x) / ‖f(x)‖
+    c_k = mean of z over the support items of class k,      ŷ = argmin_k ‖z - c_k‖
+
+`SimpleShot` is CL2N, the paper's best; `SimpleShotL2N` is L2N; the third, UN (z = f(x)), is the answer of a `ProtoNet` with the same
+backbone. The paper answers with a class only; our logits are -‖z - c_k‖², which rank the same.
+
+Departures from the paper, both in training; what follows adaptation is as printed:
+- The paper trains f by softmax classification over all base classes in plain batches, and transforms features only afterwards.
+  Here an episode stands for the batch: softmax over its classes, their mean features being the classifier, on untransformed features.
+- The paper takes x̄ from all base images after training. Here x̄ follows training: the mean over the first 100 batches, then a
+  running mean to which each batch adds 1 part in 100. With a learning rate that falls to 0 the two come together. To take the mean of
+  a finished backbone exactly: `learner.centre.copy_(learner.encode(base_images).mean(0))`.
+
+Limits: 0 ≤ ‖z - c_k‖² ≤ 4, so probabilities are flat, and only their order means something. An item at x̄ (or constant features) has
+z = 0 and is as far from all classes as their centroids are long. A class without a support item has logit -∞. Before any training
+x̄ = 0, which is L2N. Measured: docs/learners/simple-shot.md.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.learner import Learner, encode_tasks, way_of
+from kshot.learners.protonet import class_means, squared_distances
+
+_LEAST_PART = 0.01
+
+
+class Centroids(NamedTuple):
+    """What is learned of a task.
+
+    Attributes:
+        centres: c_k, (B, N, D).
+        known: Whether the class has a support item, bool (B, N).
+    """
+
+    centres: Tensor
+    known: Tensor
+
+
+class SimpleShot(Learner):
+    """CL2N.
+
+    Args:
+        backbone: f: inputs (M, …) → features (M, D).
+        features: D, the size of x̄.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: D is below 1.
+    """
+
+    centre: Tensor
+    batches: Tensor
+
+    def __init__(self, backbone: nn.Module, features: int = 64, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
+        super().__init__()
+        if features < 1:
+            raise RecipeError(f"features must be at least 1; found {features}.")
+        self.backbone = backbone
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.family = family
+
+    def encode(self, x: Inputs) -> Tensor:
+        """f, untransformed: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone gives another D than x̄ has.
+        """
+        features: Tensor = self.backbone(x)
+        if features.shape[1:] != self.centre.shape:
+            raise RecipeError(
+                f"SimpleShot was built with features={len(self.centre)}; its backbone gives an item {tuple(features.shape[1:])}. "
+                "Give features the number that the backbone gives (learner.features in a recipe)."
+            )
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Centroids:
+        """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
+        assert isinstance(support_features, Tensor)
+        centroids = class_centroids(centred_directions(support_features, self.centre), support_y, way_of(support_y, way))
+        return centroids if self.training else Centroids(centroids.centres.detach(), centroids.known)
+
+    def predict(self, adapted: Centroids, query_features: Inputs) -> Tensor:
+        """-‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return centroid_logits(centred_directions(query_features, self.centre), adapted)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the untransformed features' classification loss for B episodes; x̄ takes in their features."""
+        support, query = encode_tasks(self, batch.support_x, batch.query_x)
+        losses = untransformed_losses(self, support, query, batch)
+        losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        with torch.no_grad():
+            assert isinstance(support, Tensor)
+            assert isinstance(query, Tensor)
+            mean = torch.cat([support, query], 1).to(self.centre.dtype).mean((0, 1))  # (D,)
+            self.batches.add_(1)
+            self.centre.lerp_(mean, (1 / self.batches).clamp(min=_LEAST_PART).to(mean.dtype))
+        return losses.detach()
+
+
+class SimpleShotL2N(Learner):
+    """L2N: no centring.
+
+    Args:
+        backbone: f: inputs (M, …) → features (M, D).
+        family: The kind of task; classification.
+
+    Example:
+        >>> import torch
+        >>> learner = SimpleShotL2N(torch.nn.Identity()).eval()
+        >>> task = learner.adapt(torch.tensor([[[2.0, 0.0], [0.0, 3.0]]]), torch.tensor([[0, 1]]))
+        >>> learner.predict(task, torch.tensor([[[7.0, 0.0]]])).tolist()
+        [[[-0.0, -2.0]]]
+    """
+
+    def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
+        super().__init__()
+        self.backbone = backbone
+        self.family = family
+
+    def encode(self, x: Inputs) -> Tensor:
+        """f, untransformed: (M, …) → (M, D)."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Centroids:
+        """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
+        assert isinstance(support_features, Tensor)
+        centroids = class_centroids(directions(support_features), support_y, way_of(support_y, way))
+        return centroids if self.training else Centroids(centroids.centres.detach(), centroids.known)
+
+    def predict(self, adapted: Centroids, query_features: Inputs) -> Tensor:
+        """-‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return centroid_logits(directions(query_features), adapted)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the untransformed features' classification loss for B episodes."""
+        support, query = encode_tasks(self, batch.support_x, batch.query_x)
+        losses = untransformed_losses(self, support, query, batch)
+        losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        return losses.detach()
+
+
+def directions(features: Tensor) -> Tensor:
+    """L2N: (…, D) → vectors of length 1 (…, D) in at least float32; 0 stays 0."""
+    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
+
+
+def centred_directions(features: Tensor, centre: Tensor) -> Tensor:
+    """CL2N: (…, D) and x̄ (D,) → vectors of length 1 (…, D) in at least float32; 0 where a feature is x̄."""
+    return directions(features - centre)
+
+
+def class_centroids(z: Tensor, y: Tensor, way: int) -> Centroids:
+    """c_k of transformed features (B, S, D) and labels int64 (B, S); a class without an item is not known."""
+    return Centroids(class_means(z, y, way), F.one_hot(y, way).any(1))
+
+
+def centroid_logits(z: Tensor, centroids: Centroids) -> Tensor:
+    """-‖z - c_k‖², (B, Q, D) → (B, Q, N); -∞ where a class is not known."""
+    return (-squared_distances(z, centroids.centres)).masked_fill(~centroids.known.unsqueeze(1), -math.inf)
+
+
+def untransformed_losses(learner: Learner, support: Inputs, query: Inputs, batch: EpisodeBatch) -> Tensor:
+    """What f is trained by: the loss (B,) of classifying queries by the nearest mean of untransformed features."""
+    assert isinstance(support, Tensor)
+    assert isinstance(query, Tensor)
+    centres = class_means(support, batch.support_y, way_of(batch.support_y, batch.way))
+    return learner.family.loss(-squared_distances(query, centres), batch.query_y)

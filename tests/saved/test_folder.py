@@ -1,0 +1,346 @@
+"""A learner on disk: the same answers after a round trip, whole or not at all, and every misfit named."""
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from kshot.backbones.conv4 import Conv4
+from kshot.data.ink import Ink
+from kshot.errors import SavedError
+from kshot.learners.learner import Learner
+from kshot.learners.protonet import ProtoNet
+from kshot.learners.table import LearnerSpec
+from kshot.saved.folder import load_folder, read_record, save
+
+SPEC = LearnerSpec("protonet", "conv4", {}, {"channels": 1, "width": 3})
+RECORD = {"data": "made", "seed": 4, "validation": [{"update": 1, "mean": 1 / 3}], "words": "fünf × 一"}
+
+
+def learner(seed: int = 0) -> Learner:
+    made = SPEC.build(seed)
+    x = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+    made.train().encode(x)  # so that running statistics are not those of the start
+    return made.eval()
+
+
+def logits(learner: Learner) -> Tensor:
+    x = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        features = learner.encode(x)
+        assert isinstance(features, Tensor)
+        return learner.predict(learner.adapt(features[None, :4], torch.tensor([[0, 1, 2, 0]])), features[None])
+
+
+def put(folder: Path, seed: int = 0) -> Learner:
+    made = learner(seed)
+    save(folder, made, spec=SPEC, preprocess=Ink(28), record={**RECORD, "seed": seed})
+    return made
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
+    change(content)
+    (folder / "learner.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def put_tensors(folder: Path, tensors: dict[str, Tensor] | bytes) -> None:
+    """Other tensors in place of the saved ones, with a record that vouches for them."""
+    data = tensors if isinstance(tensors, bytes) else safetensors.torch.save(tensors)
+    (file,) = folder.glob("tensors-*")
+    file.write_bytes(data)
+    edit(folder, lambda content: content["tensors"].update(sha256=hashlib.sha256(data).hexdigest()))
+
+
+def test_a_round_trip_gives_the_same_logits_to_the_bit(tmp_path: Path) -> None:
+    made = put(tmp_path / "saved", seed=3)
+    back = load_folder(tmp_path / "saved")
+    assert torch.equal(logits(made), logits(back.learner))
+    assert not back.learner.training
+    assert back.preprocess == Ink(28)
+    assert back.record == {**RECORD, "seed": 3}
+    assert back.spec == SPEC
+    assert back.folder == tmp_path / "saved"
+    assert {name: value.dtype for name, value in back.learner.state_dict().items()} == {
+        name: value.dtype for name, value in made.state_dict().items()
+    }
+
+
+def test_the_folder_holds_two_files_of_which_one_is_readable_json(tmp_path: Path) -> None:
+    put(tmp_path / "saved")
+    names = sorted(files(tmp_path / "saved"))
+    assert names[0] == "learner.json"
+    assert names[1].startswith("tensors-")
+    assert len(names) == 2
+    record = read_record(tmp_path / "saved")
+    assert record["format"] == 1
+    assert record["learner"] == {"name": "protonet", "arguments": {}}
+    assert record["backbone"] == {"name": "conv4", "arguments": {"channels": 1, "width": 3}}
+    assert record["family"] == "classification"
+    assert record["preprocess"] == {"name": "ink", "arguments": {"size": 28}}
+    assert record["tensors"]["shapes"]["backbone.blocks.0.conv.weight"] == "float32 (3, 1, 3, 3)"
+
+
+def test_saving_again_replaces_and_tidies_up(tmp_path: Path) -> None:
+    put(tmp_path, seed=1)
+    second = put(tmp_path, seed=2)
+    assert len(files(tmp_path)) == 2
+    assert torch.equal(logits(second), logits(load_folder(tmp_path).learner))
+    put(tmp_path, seed=2)  # the very same once more
+    assert len(files(tmp_path)) == 2
+    assert torch.equal(logits(second), logits(load_folder(tmp_path).learner))
+
+
+class Cut(BaseException):
+    """What a kill looks like from inside: nothing catches it."""
+
+
+@pytest.mark.parametrize("error", [Cut(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("at", [1, 2])
+def test_cut_short_at_any_write_the_old_learner_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, at: int, error: BaseException
+) -> None:
+    old = put(tmp_path, seed=1)
+    was, calls = getattr(os, call), []
+
+    def cut(*arguments: Any) -> Any:
+        if call == "replace" or stat.S_ISREG(os.fstat(arguments[0]).st_mode):  # not the flushing of the folder
+            calls.append(1)
+            if len(calls) == at:
+                raise error
+        return was(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, cut)
+        with pytest.raises(Cut if isinstance(error, Cut) else SavedError):
+            put(tmp_path, seed=2)
+    assert torch.equal(logits(old), logits(load_folder(tmp_path).learner))
+    new = put(tmp_path, seed=2)
+    assert torch.equal(logits(new), logits(load_folder(tmp_path).learner))
+    assert len(files(tmp_path)) == 2
+
+
+def test_a_first_saving_cut_short_can_be_repeated(tmp_path: Path) -> None:
+    put(tmp_path)
+    (tmp_path / "learner.json").rename(tmp_path / ".learner.json.abc123.part")  # killed before the record took its name
+    (tmp_path / ".tensors-0123456789ab.safetensors.x_1.part").write_bytes(b"half")
+    with pytest.raises(SavedError, match=r"is not a saved learner: it has no learner\.json"):
+        load_folder(tmp_path)
+    made = put(tmp_path, seed=5)
+    assert torch.equal(logits(made), logits(load_folder(tmp_path).learner))
+    assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "tensors-final.safetensors", "tensors-0123456789ab.safetensors.bak", ".hidden", "sub/file"])
+def test_a_folder_of_other_things_is_refused_and_untouched(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(SavedError, match=r"holds other things and no saved learner\. Choose an empty or new folder"):
+        put(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_other_files_beside_a_saved_learner_are_left_alone(tmp_path: Path) -> None:
+    put(tmp_path, seed=1)
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "tensors-mine.safetensors").write_text("mine")
+    put(tmp_path, seed=2)
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert (tmp_path / "tensors-mine.safetensors").read_text() == "mine"
+    load_folder(tmp_path)
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "saved").write_text("mine")
+    with pytest.raises(SavedError, match=r"saved is a file; a learner is saved as a folder"):
+        put(tmp_path / "saved")
+    with pytest.raises(SavedError, match=r"there is no folder .*nowhere"):
+        load_folder(tmp_path / "nowhere")
+    with pytest.raises(SavedError, match=r"there is no folder .*saved"):
+        load_folder(tmp_path / "saved")
+
+
+class Own(ProtoNet):
+    """A user's own."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__(nn.Sequential(nn.Flatten(), nn.Linear(784, width)))
+
+
+def test_a_users_own_learner_is_filled_by_into(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made, empty = Own().eval(), Own()
+    save(tmp_path, made)
+    assert not torch.equal(logits(made), logits(empty.eval()))
+    back = load_folder(tmp_path, into=empty.train())
+    assert back.learner is empty
+    assert not empty.training
+    assert torch.equal(logits(made), logits(empty))
+    assert back.preprocess is None
+    assert back.spec is None
+    assert back.record == {}
+    with pytest.raises(SavedError, match=r"was saved from .*Own, which is not one of kshot's own learners\. .*into=learner"):
+        load_folder(tmp_path)
+
+
+def test_into_fills_one_of_ours_too(tmp_path: Path) -> None:
+    made = put(tmp_path)
+    mine = ProtoNet(Conv4(width=3))
+    assert load_folder(tmp_path, into=mine).learner is mine
+    assert torch.equal(logits(made), logits(mine))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("backbone.blocks.1.norm.bias"), r"backbone\.blocks\.1\.norm\.bias is missing from the folder"),
+        (lambda t: t.update(extra=torch.zeros(2)), r"extra is not a part of the learner"),
+        (
+            lambda t: t.update({"backbone.blocks.1.norm.bias": torch.zeros(4)}),
+            r"backbone\.blocks\.1\.norm\.bias is float32 \(4,\) in the folder and float32 \(3,\) in the learner",
+        ),
+        (
+            lambda t: t.update({"backbone.blocks.1.norm.bias": torch.zeros(3, dtype=torch.float64)}),
+            r"backbone\.blocks\.1\.norm\.bias is float64 \(3,\) in the folder and float32 \(3,\) in the learner",
+        ),
+        (lambda t: t.clear(), r"backbone\.blocks\.0\.conv\.weight is missing from the folder; .*; and 23 more\."),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named_and_nothing_is_filled(
+    tmp_path: Path, change: Callable[[dict[str, Tensor]], None], message: str
+) -> None:
+    made = put(tmp_path)
+    tensors = {name: value.contiguous() for name, value in made.state_dict().items()}
+    change(tensors)
+    put_tensors(tmp_path, tensors)
+    with pytest.raises(SavedError, match=message):
+        load_folder(tmp_path)
+    mine = ProtoNet(Conv4(width=3)).eval()
+    before = logits(mine)
+    with pytest.raises(SavedError, match=message):
+        load_folder(tmp_path, into=mine)
+    assert torch.equal(before, logits(mine))
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_cut_off_tensors_are_refused_by_their_file(tmp_path: Path, keep: int) -> None:
+    put(tmp_path)
+    (file,) = tmp_path.glob("tensors-*")
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(SavedError, match=rf"{file.name} is damaged: .* bytes that are not the saved ones"):
+        load_folder(tmp_path)
+
+
+def test_a_single_flipped_bit_is_found(tmp_path: Path) -> None:
+    put(tmp_path)
+    (file,) = tmp_path.glob("tensors-*")
+    data = bytearray(file.read_bytes())
+    data[-10] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(SavedError, match=r"not the saved ones"):
+        load_folder(tmp_path)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    put(tmp_path)
+    (file,) = tmp_path.glob("tensors-*")
+    file.unlink()
+    with pytest.raises(SavedError, match=rf"is cut off: {file.name} cannot be read \(No such file"):
+        load_folder(tmp_path)
+    (tmp_path / "learner.json").unlink()
+    with pytest.raises(SavedError, match=r"is not a saved learner: it has no learner\.json"):
+        load_folder(tmp_path)
+
+
+class Bomb:
+    """Unpickling it is noticed."""
+
+    exploded = False
+
+    def __reduce__(self) -> Any:
+        return setattr, (Bomb, "exploded", True)
+
+
+def test_a_pickle_in_place_of_the_tensors_is_refused_unread(tmp_path: Path) -> None:
+    put(tmp_path)
+    put_tensors(tmp_path, pickle.dumps(Bomb()))
+    with pytest.raises(SavedError, match=r"tensors-.* is not a safetensors file"):
+        load_folder(tmp_path)
+    assert not Bomb.exploded
+    torch.save(Bomb(), tmp_path / "learner.json")
+    with pytest.raises(SavedError, match=r"learner\.json is damaged"):
+        load_folder(tmp_path)
+    assert not Bomb.exploded
+
+
+def test_a_path_in_the_record_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    put(tmp_path / "saved")
+    put(tmp_path / "other", seed=2)
+    (elsewhere,) = (tmp_path / "other").glob("tensors-*")
+    edit(tmp_path / "saved", lambda content: content["tensors"].update(file=f"../other/{elsewhere.name}"))
+    with pytest.raises(SavedError, match=r"is cut off"):
+        load_folder(tmp_path / "saved")
+
+
+def drop(key: str) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content.pop(key)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(format=2), r"has format 2; this kshot reads up to 1\. Install a newer kshot"),
+        (lambda c: c.update(format="1"), r"names no format"),
+        (lambda c: c.update(format=True), r"names no format"),
+        (drop("format"), r"names no format"),
+        (drop("learner"), r"damaged: learner is missing"),
+        (drop("preprocess"), r"damaged: preprocess is missing"),
+        (drop("tensors"), r"damaged: tensors is missing"),
+        (drop("record"), r"damaged: record is missing"),
+        (lambda c: c.update(record=[1]), r"damaged: record must be a table; found \[1\]"),
+        (lambda c: c.update(tensors={}), r"names no tensor file"),
+        (lambda c: c.update(tensors=None), r"names no tensor file"),
+        (lambda c: c.update(learner="protonet"), r"damaged: learner must have a name and arguments; found 'protonet'"),
+        (lambda c: c.update(backbone={"name": ["conv4"], "arguments": {}}), r"damaged: backbone must have a name and arguments"),
+        (lambda c: c["learner"].update(name="maml9000"), r"learner\.json describes cannot be built: there is no learner 'maml9000'"),
+        (lambda c: c["backbone"].update(name="vgg"), r"cannot be built: there is no backbone 'vgg'"),
+        (lambda c: c["backbone"]["arguments"].update(depth=9), r"cannot be built: .*depth"),
+        (lambda c: c["backbone"]["arguments"].update(width=0), r"cannot be built: .*width must be at least 1; found 0"),
+        (lambda c: c["backbone"]["arguments"].update(width=4), r"conv\.weight is float32 \(3, 1, 3, 3\) in the folder and float32 \(4, 1, 3, 3\)"),
+        (lambda c: c.update(family="poetry"), r"cannot be built: there is no task family 'poetry'"),
+        (lambda c: c.update(preprocess={"name": "magic", "arguments": {}}), r"cannot be had: there is no preprocessing 'magic'"),
+        (lambda c: c.update(preprocess={"name": "ink", "arguments": {"size": -1}}), r"cannot be had: size"),
+        (lambda c: c.update(preprocess="ink"), r"cannot be had: a preprocessing is described by"),
+    ],
+)
+def test_an_edited_record_is_refused_with_the_name(tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
+    put(tmp_path)
+    edit(tmp_path, change)
+    before = files(tmp_path)
+    with pytest.raises(SavedError, match=message):
+        load_folder(tmp_path)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1, 2]", b"null", b"\xff\xfe\x00", b'{"format": 1'])
+def test_what_is_not_the_record_of_a_learner_is_refused(tmp_path: Path, text: bytes) -> None:
+    put(tmp_path)
+    (tmp_path / "learner.json").write_bytes(text)
+    with pytest.raises(SavedError, match=r"learner\.json is (damaged|not the record of a saved learner)"):
+        load_folder(tmp_path)

@@ -1,0 +1,101 @@
+"""From a recipe's plain values to the objects of the stages."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kshot.build import divide, learner_spec, open_dataset, pick_device, way_or_all
+from kshot.config import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe
+from kshot.data.class_index import ClassIndex
+from kshot.data.ink import Ink
+from kshot.data.picture import Picture
+from kshot.errors import DataError, RecipeError, SetupError
+
+
+def folder_of(root: Path, classes: int = 4, pictures: int = 3) -> Path:
+    random = np.random.default_rng(0)
+    for number in range(classes):
+        (root / f"class{number}").mkdir(parents=True)
+        for item in range(pictures):
+            Image.fromarray(random.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(root / f"class{number}" / f"{item}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu", "", "cuda:x", "CPU", "meta", "hpu", "privateuseone", "mkldnn", "cuda:99", "vulkan", "cpu,cuda", "lazy"]
+)
+def test_a_device_that_is_not_here_is_refused_and_those_here_are_named(name: str) -> None:
+    with pytest.raises(SetupError, match=rf"there is no device '{name}' here; this machine has cpu"):
+        pick_device(name)
+
+
+def test_devices_that_are_here() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_a_setup_error() -> None:
+    with pytest.raises(SetupError, match="there is no device 'cuda' here; this machine has cpu"):
+        pick_device("cuda")
+
+
+def test_a_folder_is_pictures_or_ink_as_asked(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "pets")
+    assert open_dataset(DataRecipe(name=str(root))).preprocess == Picture(84, 3, "crop")
+    assert open_dataset(DataRecipe(name=str(root), size=20, channels=1, fit="pad")).preprocess == Picture(20, 1, "pad")
+    assert open_dataset(DataRecipe(name=str(root), size=20), Picture(9)).preprocess == Picture(9)  # a saved learner brings its own
+    assert open_dataset(DataRecipe(name=str(root)), Picture(9)).gather(np.array([0])).shape == (1, 3, 9, 9)  # type: ignore[union-attr]
+
+
+def test_contradictions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"omniglot is ink; data\.preprocess='picture' is for folders"):
+        open_dataset(DataRecipe(preprocess="picture"))
+    with pytest.raises(DataError, match=r"omniglot is ink on paper; this learner reads Picture\(size=84"):
+        open_dataset(DataRecipe(), Picture())
+    with pytest.raises(DataError, match=r"nothing there"):
+        open_dataset(DataRecipe(name=str(tmp_path / "nowhere")))
+
+
+def test_a_folders_classes_are_divided_by_fractions_or_a_file(tmp_path: Path) -> None:
+    dataset = open_dataset(DataRecipe(name=str(folder_of(tmp_path / "pets")), size=8))
+    parts = divide(dataset, DataRecipe(split="fractions", fractions=(0.5, 0.25, 0.25))).as_names()
+    assert {part: len(names) for part, names in parts.items()} == {"train": 2, "val": 1, "test": 1}
+    assert divide(dataset, DataRecipe(split="fractions", fractions=(0.5, 0.25, 0.25))).as_names() == parts
+    file = tmp_path / "mine.json"
+    file.write_text('{"train": ["class1", "class2"], "val": ["class0"], "test": ["class3"]}')
+    assert divide(dataset, DataRecipe(split=str(file))).as_names()["val"] == ["class0"]
+    with pytest.raises(DataError, match=r"divided by data\.split='fractions' or a \.json file; found 'thirds'"):
+        divide(dataset, DataRecipe(split="thirds"))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "preprocess", "expected"),
+    [
+        (BackboneRecipe("conv4", {"width": 8}), Ink(28), {"width": 8, "channels": 1}),
+        (BackboneRecipe("conv4"), Picture(84, 3), {"channels": 3}),
+        (BackboneRecipe("resnet12"), Picture(84, 1), {"channels": 1}),
+        (BackboneRecipe("conv4", {"channels": 2}), Picture(84, 3), {"channels": 2}),
+        (BackboneRecipe("mlp"), Picture(10, 3), {"inputs": 300}),
+        (BackboneRecipe("mlp"), Ink(10), {"inputs": 100}),
+    ],
+)
+def test_a_backbone_is_told_what_it_reads(backbone: BackboneRecipe, preprocess: Any, expected: dict[str, int]) -> None:
+    spec = learner_spec(Recipe(backbone=backbone, learner=LearnerRecipe("protonet_cosine", {"scale": 3.0})), preprocess)
+    assert spec.backbone_arguments == expected
+    assert spec.learner_arguments == {"scale": 3.0}
+    assert spec.build().training
+
+
+def test_zero_ways_are_all_there_are_up_to_a_limit() -> None:
+    three = ClassIndex.build({name: [number] for number, name in enumerate("abc")})
+    one = ClassIndex.build({"a": [0]})
+    assert way_or_all(0, three, 20) == 3
+    assert way_or_all(0, three, 2) == 2
+    assert way_or_all(0, one, 5) == 2  # which the drawing then refuses in words
+    assert way_or_all(7, three, 5) == 7
+    assert way_or_all((2, 9), three, 5) == (2, 9)
