@@ -46,9 +46,7 @@ def blocks_of(text: str) -> list[Block]:
         if end is None:
             raise ValueError(f"line {number + 1}: a fence that never closes")
         if fence["language"] in _MISSPELT:
-            raise ValueError(
-                f"line {number + 1}: write ```python instead of ```{fence['language']}, so that the block is executed"
-            )
+            raise ValueError(f"line {number + 1}: write ```python instead of ```{fence['language']}, so that the block is executed")
         if fence["language"] == "python":
             code = textwrap.dedent("\n".join(lines[number + 1 : end])) + "\n"
             blocks.append(Block(number + 2, code, _reason(lines[number - 1] if number else "", number)))
@@ -130,9 +128,7 @@ def test_a_fault_in_a_page_shows_its_line_and_blocks_share_names() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_blocks_of_a_page_run(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = blocks_of(page.read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(os.environ, "MPLBACKEND", "Agg")
@@ -170,7 +166,7 @@ def test_every_word_and_flag_is_on_the_page_of_the_command_line() -> None:
         flags = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")} - {"--help"}
         found = set(re.findall(r"`(--[a-z]+)", sections[word]))
         assert flags <= found, word
-        assert {flag for flag in re.findall(r"^\| `(--[a-z]+)", sections[word], re.M)} <= flags, word
+        assert set(re.findall(r"^\| `(--[a-z]+)", sections[word], re.M)) <= flags, word
 
 
 def test_every_setting_of_a_recipe_is_on_the_page_with_its_default() -> None:
@@ -185,7 +181,10 @@ def test_every_setting_of_a_recipe_is_on_the_page_with_its_default() -> None:
         for key, value in settings.items()
         if key != "arguments"
     }
-    written = {key: str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, (int, float)) else f"`{value}`" for key, value in defaults.items()}
+    written = {
+        key: str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, (int, float)) else f"`{value}`"
+        for key, value in defaults.items()
+    }
     assert rows == written
 
 

@@ -226,15 +226,13 @@ def _goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
     if STATE in names:
         if not resume:
             raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
+        _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start anew in another folder.")
         return True
     left = names - {path.name for path in _litter(folder)}
     begun = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
     if begun is not None:  # killed before its first state was whole: nothing is lost by starting it again
-        if resume and (differing := differences(_compared(begun), _compared(recipe))):
-            raise SavedError(
-                f"{folder} belongs to a run with another recipe: {'; '.join(differing[:5])}. It was stopped before its first state "
-                "was written: start it without --resume."
-            )
+        if resume:
+            _check_same(folder, begun, recipe, "It was stopped before its first state was written: start it without --resume.")
         return False
     if resume:
         raise SavedError(
@@ -244,6 +242,12 @@ def _goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
     if left:
         raise SavedError(f"{folder} is not empty, and what it holds is no run of kshot. Choose another --out.")
     return False
+
+
+def _check_same(folder: Path, begun: Recipe | None, recipe: Recipe, cure: str) -> None:
+    # Before anything is built from the other recipe, whose own faults would hide this one; `restore` checks the state itself.
+    if begun is not None and (differing := differences(_compared(begun), _compared(recipe))):
+        raise SavedError(f"{folder} belongs to a run with another recipe: {'; '.join(differing[:5])}. {cure}")
 
 
 def _begun_recipe(folder: Path) -> Recipe | None:

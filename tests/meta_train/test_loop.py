@@ -77,7 +77,9 @@ def test_the_last_update_is_not_validated_twice() -> None:
     assert scores.seen == 2
 
 
-@pytest.mark.parametrize(("higher", "scores", "best"), [(True, (0.3, 0.5, 0.4), 2), (False, (0.3, 0.5, 0.2), 3), (True, (0.3, 0.3, 0.1), 1)])
+@pytest.mark.parametrize(
+    ("higher", "scores", "best"), [(True, (0.3, 0.5, 0.4), 2), (False, (0.3, 0.5, 0.2), 3), (True, (0.3, 0.3, 0.1), 1)]
+)
 def test_the_best_state_is_kept_and_does_not_move(higher: bool, scores: tuple[float, ...], best: int) -> None:
     plan = Plan(3, validate_every=1)
     state = start(learner(), plan)
@@ -189,7 +191,9 @@ def test_a_loss_that_is_not_a_number_leaves_the_state_of_the_update_before() -> 
     steps = meta_train(state, stream(), plan)
     next(steps)
     next(steps)
-    poisoned = EpisodeStream(ArrayDataset(np.full((30, 1, 16, 16), 1e38, np.float32), np.repeat(np.arange(6), 5)), DATA.index, "all", stream().shape, 0)
+    poisoned = EpisodeStream(
+        ArrayDataset(np.full((30, 1, 16, 16), 1e38, np.float32), np.repeat(np.arange(6), 5)), DATA.index, "all", stream().shape, 0
+    )
     before = weights(state)
     with pytest.raises(TrainingError, match=r"not a number at update 3, episode 2\. "):
         next(meta_train(state, poisoned, plan))

@@ -215,7 +215,9 @@ def test_a_header_without_a_key_is_refused_by_its_name(tmp_path: Path) -> None:
 def test_a_learner_of_another_shape_is_refused(tmp_path: Path) -> None:
     save_state(tmp_path / "state", trained()[0], RECIPE)
     learner = ProtoNet(Conv4(width=5))
-    with pytest.raises(SavedError, match=r"does not fit the learner that its recipe builds today: Unexpected key\(s\) in state_dict: .log_scale"):
+    with pytest.raises(
+        SavedError, match=r"does not fit the learner that its recipe builds today: Unexpected key\(s\) in state_dict: .log_scale"
+    ):
         restore(tmp_path / "state", TrainState(learner, Optimization().build(learner.parameters())), RECIPE)
 
 

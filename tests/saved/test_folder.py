@@ -322,7 +322,10 @@ def drop(key: str) -> Callable[[dict[str, Any]], None]:
         (lambda c: c["backbone"].update(name="vgg"), r"cannot be built: there is no backbone 'vgg'"),
         (lambda c: c["backbone"]["arguments"].update(depth=9), r"cannot be built: .*depth"),
         (lambda c: c["backbone"]["arguments"].update(width=0), r"cannot be built: .*width must be at least 1; found 0"),
-        (lambda c: c["backbone"]["arguments"].update(width=4), r"conv\.weight is float32 \(3, 1, 3, 3\) in the folder and float32 \(4, 1, 3, 3\)"),
+        (
+            lambda c: c["backbone"]["arguments"].update(width=4),
+            r"conv\.weight is float32 \(3, 1, 3, 3\) in the folder and float32 \(4, 1, 3, 3\)",
+        ),
         (lambda c: c.update(family="poetry"), r"cannot be built: there is no task family 'poetry'"),
         (lambda c: c.update(preprocess={"name": "magic", "arguments": {}}), r"cannot be had: there is no preprocessing 'magic'"),
         (lambda c: c.update(preprocess={"name": "ink", "arguments": {"size": -1}}), r"cannot be had: size"),

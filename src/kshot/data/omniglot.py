@@ -61,7 +61,7 @@ class Omniglot:
             packed = EMBEDDED.read_bytes()
             characters, background, self.fingerprint = read_header(packed)
             name = f"omniglot-{self.fingerprint[:12]}-{size}.bin"
-            worth = size < SIDE  # at full size, 358 MB take longer to read and check than to unpack
+            worth = size < SIDE  # at full size a cache would take 358 MB of disk and hardly be quicker than to unpack
             kept = read_array(name) if worth else None
             if kept is None or kept.dtype != np.uint8 or kept.shape != (DRAWERS * len(characters), 1, size, size):
                 kept = _resized(unpack(packed), size)

@@ -28,7 +28,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner, backward_of_query_loss, way_of
+from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.protonet import cosines
 
 
@@ -62,7 +62,7 @@ class MatchingNet(Learner):
     def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
         super().__init__()
         self.backbone = backbone
-        self.family = family
+        self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """The embedding, f = g: (M, …) → (M, D)."""
@@ -103,7 +103,7 @@ class ScaledMatchingNet(Learner):
         if not 0 < scale < math.inf:
             raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
-        self.family = family
+        self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """The embedding, f = g: (M, …) → (M, D)."""

@@ -30,7 +30,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner, backward_of_query_loss, way_of
+from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.matching import log_attention, one_hot
 from kshot.learners.protonet import cosines
 
@@ -75,7 +75,7 @@ class MatchingNetFCE(Learner):
         self.support_lstm = nn.LSTM(features, features, batch_first=True, bidirectional=True)
         self.query_lstm = nn.LSTMCell(2 * features, features)
         self.processing_steps = processing_steps
-        self.family = family
+        self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """The embedding without context, f' = g': (M, …) → (M, D).

@@ -22,7 +22,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner, way_of
+from kshot.learners.learner import Learner, require_family, way_of
 from kshot.learners.matching import Examples, class_maxima, one_hot
 from kshot.learners.protonet import squared_distances
 
@@ -47,7 +47,7 @@ class NearestNeighbour(Learner):
     def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
         super().__init__()
         self.backbone = backbone
-        self.family = family
+        self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """f, flattened: (M, …) → (M, D)."""

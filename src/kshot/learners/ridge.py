@@ -129,9 +129,10 @@ class RidgeNet(Learner):
         if not bool(features[task].isfinite().all()):
             return DataError(f"the support features of task {task} of the batch are not all finite numbers. Look at its items.")
         S, D = features.shape[1:]
+        regularisation, largest = float(self.log_regularisation.detach().exp()), float(features[task].detach().abs().max())
         return DataError(
             f"the ridge system of task {task} of the batch is singular: {S} support items, {D} features, "
-            f"λ = {float(self.log_regularisation.exp()):.3g}, largest feature {float(features[task].abs().max()):.3g}. "
+            f"λ = {regularisation:.3g}, largest feature {largest:.3g}. "
             "Items with equal features need a larger λ: raise learner.regularisation, or scale the features down."
         )
 

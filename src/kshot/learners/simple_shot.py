@@ -33,7 +33,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner, encode_tasks, way_of
+from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
 from kshot.learners.protonet import class_means, squared_distances
 
 _LEAST_PART = 0.01
@@ -73,7 +73,7 @@ class SimpleShot(Learner):
         self.backbone = backbone
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
-        self.family = family
+        self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """f, untransformed: (M, …) → (M, D).
@@ -132,7 +132,7 @@ class SimpleShotL2N(Learner):
     def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
         super().__init__()
         self.backbone = backbone
-        self.family = family
+        self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """f, untransformed: (M, …) → (M, D)."""

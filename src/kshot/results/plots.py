@@ -103,7 +103,7 @@ def plot_scores(results: Results, path: Path) -> Path:
         left.hist(scores, bins=_MOST_BARS, color=BLUE)
     left.axvline(float(scores.mean()), color=ORANGE, linewidth=1.8, label=f"mean {scores.mean():.4g}")
     _frame(left, name, "episodes")
-    left.legend(frameon=False)
+    left.legend(facecolor="white", edgecolor="none", framealpha=0.85)
 
     count = np.arange(1, len(scores) + 1)
     mean, half = running_mean(scores)
@@ -115,7 +115,7 @@ def plot_scores(results: Results, path: Path) -> Path:
     right.set_ylim(low - margin, high + margin)
     right.set_xlim(1, max(2, len(scores)))
     _frame(right, "episodes scored", "mean " + results.score_name + (", %" if percent else ""))
-    right.legend(frameon=False)
+    right.legend(facecolor="white", edgecolor="none", framealpha=0.85)
     return write_png(figure, path)
 
 
@@ -161,7 +161,7 @@ def plot_learning(
     kept = f"best: {mean[best]:.4g}{' %' if percent else ''} at update {update[best]:,.0f}"
     upper.plot(update[best], mean[best], "*", color=ORANGE, markersize=15, markeredgecolor="white", label=kept, linestyle="none")
     _frame(upper, "", score_name + (", %" if percent else ""))
-    upper.legend(frameon=False, loc="lower right" if higher_is_better else "upper right")
+    upper.legend(facecolor="white", edgecolor="none", framealpha=0.85, loc="lower right" if higher_is_better else "upper right")
 
     lower.plot(update, loss, color=GREY, linewidth=1.6, marker="o", markersize=3)
     if (loss > 0).all() and loss.max() > 20 * loss.min():

@@ -49,11 +49,11 @@ def headline(results: Results) -> str:
 
 def meaning_of_interval(results: Results) -> str:
     """What the number after ± says, and what it does not."""
-    half = f"{100 * results.interval:.2f} percentage points" if results.score_name == "accuracy" else f"{results.interval:.2g}"
+    if len(results.scores) == 1:
+        return "One episode was scored; a mean and its interval need more."
     return (
-        f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. Episodes drawn anew from the same "
-        f"classes would move the mean by more than {half} about once in 20 times. Other classes, or another training run, may "
-        "move it by more."
+        f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. The mean over endless episodes of the "
+        "same classes would lie inside it about 19 times in 20. Other classes, or another training run, may differ by more."
     )
 
 

@@ -1,0 +1,286 @@
+"""The command: exit codes, what goes to which stream, JSON, help."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kshot.allocator
+import kshot.errors
+import kshot.measured
+from kshot import cli
+from kshot.config import recipe_names
+
+SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
+COMMANDS = ("demo", "train", "evaluate", "predict", "recipes")
+QUICK = [
+    "--set", "data.size=16", "--set", "backbone.width=3", "--set", "episodes.query=2", "--set", "validation.query=2",
+    "--set", "validation.episodes=5", "--set", "training.updates=2", "--set", "data.fractions=[0.5,0.25,0.25]", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "tiere 🐾"
+    for number in range(8):
+        (root / f"tier {number}").mkdir(parents=True)
+        random = np.random.default_rng(number)
+        for item in range(4):
+            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / f"tier {number}" / f"{item}.png")
+    return root
+
+
+def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The command in this process."""
+    monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
+    monkeypatch.setattr(kshot.allocator, "keep_freed_memory", lambda: False)  # a setting of the whole process
+    monkeypatch.setenv("COLUMNS", "120")
+    return cli._exit_code()
+
+
+def in_its_own_process(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    return subprocess.run([sys.executable, "-m", "kshot", *map(str, words)], env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def trained(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        assert kshot_("train", "protonet", "--data", pets, "--out", folder, *QUICK, monkeypatch=patch) == 0
+    return folder
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    began = time.perf_counter()
+    done = in_its_own_process("--help")
+    assert time.perf_counter() - began < 2  # a quarter of a second on an idle machine
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for command in COMMANDS:
+        assert command in done.stdout
+    assert "models that learn a new task from a few examples" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_without_loading_torch(command: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['kshot', '{command}', '--help']\nfrom kshot import cli\ncode = cli._exit_code()\n"
+        "assert 'torch' not in sys.modules\nsys.exit(code)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "100"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--help" in done.stdout
+    text = " ".join(done.stdout.replace("│", " ").split())
+    flags = {
+        "demo": ["--out"],
+        "train": ["--data", "--set", "--out", "--resume", "--device", "--seed", "KEY=VALUE"],
+        "evaluate": ["--data", "--split", "--way", "--shot", "--query", "--episodes", "--seed", "--transductive", "--json", "--report"],
+        "predict": ["--support", "--json"],
+        "recipes": ["--json"],
+    }[command]
+    for flag in flags:
+        assert flag in text, flag
+
+
+def test_recipes_as_json_and_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kshot_("recipes", "--json", monkeypatch=monkeypatch) == 0
+    rows = json.loads(capsys.readouterr().out)["recipes"]
+    assert [row["name"] for row in rows] == recipe_names()
+    assert kshot_("recipes", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr()
+    assert all(row["name"] in shown.out for row in rows)
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--nope"],
+        ["nope"],
+        ["train"],
+        ["train", "protonet", "--nope"],
+        ["train", "protonet", "--seed", "one"],
+        ["train", "protonet", "--seed"],
+        ["train", "protonet", "omniglot-demo"],
+        ["evaluate", "x", "--way", "two"],
+        ["predict", "x", "--support", "y"],
+        ["predict", "x", "y.png"],
+        [],
+    ],
+)
+def test_wrong_use_ends_with_2_and_no_traceback(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kshot_(*words, monkeypatch=monkeypatch) == 2
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    if words:
+        assert said.out == ""
+        assert "Error" in said.err
+
+
+def test_train_evaluate_predict_on_ones_own_folder(
+    trained: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert json.loads((trained / "recipe.json").read_text(encoding="utf-8"))["data"]["name"] == str(pets)
+    monkeypatch.chdir(tmp_path)  # from anywhere
+    words = ("evaluate", trained, "--way", "2", "--query", "3", "--episodes", "20", "--device", "cpu")
+    assert kshot_(*words, "--json", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert {
+        "accuracy",
+        "interval",
+        "episodes",
+        "episodes_hash",
+        "way",
+        "shot",
+        "query",
+        "split",
+        "seed",
+        "mode",
+        "seconds",
+    } <= answer.keys()
+    assert 0 <= answer["accuracy"] <= 1
+    assert 0 <= answer["interval"] <= 1
+    assert (answer["episodes"], answer["way"], answer["shot"], answer["query"], answer["seed"]) == (20, 2, 1, 3, 0)
+    assert (answer["split"], answer["mode"]) == ("division/test", "inductive")
+    assert len(answer["episodes_hash"]) == 64
+    assert answer["seconds"] > 0
+    assert kshot_(*words, monkeypatch=monkeypatch) == 0
+    assert f"{100 * answer['accuracy']:.2f} ±" in capsys.readouterr().out
+    assert kshot_(*words, "--seed", "1", "--json", monkeypatch=monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["episodes_hash"] != answer["episodes_hash"]
+
+    query = pets / "tier 1" / "3.png"
+    assert kshot_("predict", trained, "--support", pets, query, query, "--json", "--device", "cpu", monkeypatch=monkeypatch) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["classes"] == [f"tier {number}" for number in range(8)]
+    assert [one["picture"] for one in answer["predictions"]] == [str(query)] * 2
+    for one in answer["predictions"]:
+        assert one["label"] in answer["classes"]
+        assert sum(one["probabilities"].values()) == pytest.approx(1)
+        assert one["probability"] == one["probabilities"][one["label"]]
+    assert kshot_("predict", trained, "--support", pets, query, "--device", "cpu", monkeypatch=monkeypatch) == 0
+    assert "tier" in capsys.readouterr().out
+
+
+def test_a_folder_called_omniglot_is_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "omniglot").mkdir()
+    assert kshot_("train", "protonet", "--data", "omniglot", "--out", tmp_path / "run", monkeypatch=monkeypatch) == 2
+    assert f"{tmp_path / 'omniglot'} is empty" in capsys.readouterr().err
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "protonot"], "there is no recipe 'protonot'; the built-in ones are"),
+        (["train", "none.toml"], "cannot read the recipe none.toml"),
+        (["train", "protonet", "--data", "nowhere"], "found nothing there"),
+        (["train", "protonet", "--data", "{pets}", "--set", "training.lrr=1"], "there is no setting 'training.lrr'; known are"),
+        (["train", "protonet", "--data", "{pets}", "--set", "training.updates=0"], "training.updates must be at least 1; found 0"),
+        (["train", "protonet", "--data", "{pets}", "--set", "training.lr"], "--set takes key=value"),
+        (["train", "protonet", "--data", "{pets}", "--seed", "-1"], "seed must be at least 0; found -1"),
+        (["train", "protonet", "--data", "{pets}", "--device", "gpu"], "there is no device 'gpu' here"),
+        (["train", "protonet", "--data", "{pets}", "--out", "{run}"], "is not empty. Go on with its run by --resume"),
+        (["train", "protonet", "--data", "{pets}", "--out", "{run}", "--resume"], "another recipe: "),
+        (["train", "protonet", "--data", "{pets}", "--out", "new", "--resume"], "has no run to resume"),
+        (["evaluate", "nowhere"], "there is no saved learner 'nowhere'"),
+        (["evaluate", "{run}", "--way", "1"], "way must be at least 2; found 1"),
+        (["evaluate", "{run}", "--way", "50"], "way=50 needs at least 50 classes; found 2"),
+        (["evaluate", "{run}", "--way", "2", "--shot", "99"], "needs 114"),
+        (["evaluate", "{run}", "--way", "2", "--query", "1", "--episodes", "0"], "episodes must be at least 1; found 0"),
+        (["evaluate", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
+        (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),
+        (["evaluate", "{run}", "--report", "{run}/recipe.json"], "is a file; a report is written into a folder"),
+        (["predict", "{run}", "--support", "nowhere", "x.png"], "found nothing there"),
+        (["predict", "{run}", "--support", "{pets}", "x.png"], "there is no file x.png"),
+        (["predict", "{run}", "--support", "{pets}", "{run}/recipe.json"], "recipe.json"),
+    ],
+)
+def test_bad_input_ends_with_2_one_message_and_nothing_written(
+    words: list[str],
+    message: str,
+    trained: Path,
+    pets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = files(trained)
+    assert kshot_(*[word.format(pets=pets, run=trained) for word in words], monkeypatch=monkeypatch) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Error: ")
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert files(trained) == before
+    assert files(tmp_path) == {}
+
+
+def test_a_loss_that_is_not_a_number_ends_with_2(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "train",
+        "protonet",
+        "--data",
+        pets,
+        "--out",
+        tmp_path / "run",
+        *QUICK,
+        "--set",
+        "training.updates=50",
+        "--set",
+        "training.lr=1e30",
+    )
+    assert kshot_(*words, monkeypatch=monkeypatch) == 2
+    assert "last good state is kept" in capsys.readouterr().err
+    assert (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_ctrl_c_outside_of_training_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kshot.measured, "recipe_rows", interrupt)
+    assert kshot_("recipes", monkeypatch=monkeypatch) == 130
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_a_fault_of_ours_ends_with_1_and_its_traceback(tmp_path: Path) -> None:
+    code = (
+        "import kshot.measured, sys\nkshot.measured.recipe_rows = lambda: 1 / 0\nsys.argv = ['kshot', 'recipes']\n"
+        "from kshot.cli import main\nmain()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_reader_that_stops_reading_is_no_fault() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "kshot", "recipes"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()

@@ -1,0 +1,328 @@
+"""A whole run on made pictures: what it writes, how it is refused, stopped and resumed."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import kshot.errors
+from kshot import experiment
+from kshot.config import Recipe, parse_recipe
+from kshot.errors import DataError, EpisodeError, KshotError, RecipeError, SavedError, SetupError, TrainingError
+from kshot.experiment import prepare, run
+from kshot.saved.folder import load_folder
+
+SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine classes of four pictures."""
+    root = tmp_path_factory.mktemp("data") / "pets"
+    random = np.random.default_rng(0)
+    for number in range(9):
+        (root / f"pet{number}").mkdir(parents=True)
+        colour = random.integers(0, 255, 3)
+        for item in range(4):
+            noisy = (colour + random.integers(-30, 30, (16, 16, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(root / f"pet{number}" / f"{item}.png")
+    return root
+
+
+def recipe_of(pets: Path, **training: Any) -> Recipe:
+    return parse_recipe(
+        {
+            "data": {"name": str(pets), "split": "fractions", "size": 16, "fractions": [0.5, 0.25, 0.25]},
+            "backbone": {"name": "conv4", "width": 3},
+            "episodes": {"way": 0, "query": 2},
+            "validation": {"query": 2, "episodes": 5, "every": 4},
+            "training": {"updates": 6, "save_every": 2, **training},
+        },
+        "made",
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(line["update"], line["loss"]) for line in lines]
+
+
+def test_a_run_writes_all_that_it_promises(pets: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(pets)
+    steps = []
+    saved = run(prepare(recipe, tmp_path / "run", device="cpu"), command="kshot train made", on_step=steps.append)
+    assert saved is not None
+    assert [step.update for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [step.update for step in steps if step.validation] == [4, 6]
+    names = set(files(tmp_path / "run"))
+    assert {"recipe.json", "division.json", "state.safetensors", "metrics.jsonl", "learner/learner.json"} <= names
+    assert parse_recipe(json.loads((tmp_path / "run" / "recipe.json").read_text()), "back") == recipe
+    division = json.loads((tmp_path / "run" / "division.json").read_text())
+    assert sorted(name for part in division.values() for name in part) == [f"pet{number}" for number in range(9)]
+    back = load_folder(tmp_path / "run" / "learner")
+    assert back.record["classes_seen"] == division["train"]
+    assert back.record["division"] == division
+    assert back.record["command"] == "kshot train made"
+    assert back.record["updates"] == 6
+    assert [entry["update"] for entry in back.record["validation"]] == [4, 6]
+    assert losses(tmp_path / "run") == [(step.update, step.loss) for step in steps]
+
+
+def test_way_zero_is_all_classes(pets: Path, tmp_path: Path) -> None:
+    ready = prepare(recipe_of(pets), tmp_path / "run", device="cpu")
+    assert ready.stream.shape.way == len(ready.split.part("train")) == 5
+    assert ready.validation.shape.way == len(ready.split.part("val")) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_same_seed_gives_the_same_run(pets: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(prepare(recipe_of(pets), tmp_path / name, device="cpu"))
+    run(prepare(replace(recipe_of(pets), seed=1), tmp_path / "c", device="cpu"))
+    assert (tmp_path / "a" / "state.safetensors").read_bytes() == (tmp_path / "b" / "state.safetensors").read_bytes()
+    assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(pets: Path, tmp_path: Path) -> None:
+    run(prepare(recipe_of(pets), tmp_path / "whole", device="cpu"))
+    folder = tmp_path / "stopped"
+    ready = prepare(recipe_of(pets), folder, device="cpu")
+    assert run(ready, stop=lambda: ready.state.update == 3) is None
+    assert not (folder / "learner").exists()
+    again = prepare(recipe_of(pets, save_every=1, tensorboard=False), folder, resume=True, device="cpu")  # how often it saves may change
+    assert again.state.update == 3
+    assert again.notes == ()
+    assert run(again) is not None
+    assert (folder / "state.safetensors").read_bytes() != b""
+    assert losses(folder) == losses(tmp_path / "whole")
+    for (name, mine), (other, theirs) in zip(
+        load_folder(folder / "learner").learner.state_dict().items(),
+        load_folder(tmp_path / "whole" / "learner").learner.state_dict().items(),
+        strict=True,
+    ):
+        assert name == other
+        assert torch.equal(mine, theirs)
+
+
+def test_a_stop_at_the_last_update_is_a_finished_run(pets: Path, tmp_path: Path) -> None:
+    ready = prepare(recipe_of(pets), tmp_path / "run", device="cpu")
+    assert run(ready, stop=lambda: ready.state.update == 6) is not None
+
+
+def test_a_finished_run_may_be_resumed_and_changes_nothing(pets: Path, tmp_path: Path) -> None:
+    run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
+    before = files(tmp_path / "run")
+    assert run(prepare(recipe_of(pets), tmp_path / "run", resume=True, device="cpu")) is not None
+    assert files(tmp_path / "run") == before
+
+
+def test_a_resume_with_another_recipe_names_the_difference(pets: Path, tmp_path: Path) -> None:
+    run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
+    before = files(tmp_path / "run")
+    with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5\. Resume with the recipe of the run"):
+        prepare(recipe_of(pets, lr=0.5), tmp_path / "run", resume=True, device="cpu")
+    with pytest.raises(SavedError, match=r"seed was 0, is 4"):
+        prepare(replace(recipe_of(pets), seed=4), tmp_path / "run", resume=True, device="cpu")
+    assert files(tmp_path / "run") == before
+
+
+def test_a_resume_with_other_pictures_is_refused(pets: Path, tmp_path: Path) -> None:
+    shutil.copytree(pets, tmp_path / "pets")
+    recipe = recipe_of(tmp_path / "pets")
+    run(prepare(recipe, tmp_path / "run", device="cpu"))
+    Image.new("RGB", (16, 16)).save(tmp_path / "pets" / "pet0" / "9.png")
+    with pytest.raises(SavedError, match=r"another recipe: fingerprint was"):
+        prepare(recipe, tmp_path / "run", resume=True, device="cpu")
+
+
+@pytest.mark.parametrize("content", ["thesis.txt", "division.json", "recipe.json"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_something_else_is_refused_and_untouched(pets: Path, tmp_path: Path, content: str, resume: bool) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / content).write_text('{"flour": "500 g"}')
+    with pytest.raises(SavedError, match=r"run is not empty, and what it holds is no run of kshot|has no run to resume: there is no state"):
+        prepare(recipe_of(pets), tmp_path / "run", resume=resume, device="cpu")
+    assert files(tmp_path / "run") == {content: b'{"flour": "500 g"}'}
+
+
+def test_a_run_in_the_way_is_refused_and_untouched(pets: Path, tmp_path: Path) -> None:
+    run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
+    before = files(tmp_path / "run")
+    with pytest.raises(SavedError, match=r"run is not empty\. Go on with its run by --resume, or choose another --out"):
+        prepare(recipe_of(pets), tmp_path / "run", device="cpu")
+    assert files(tmp_path / "run") == before
+
+
+def test_out_that_is_a_file_and_resume_of_nothing(pets: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SavedError, match=r"file is a file; a run writes a folder"):
+        prepare(recipe_of(pets), tmp_path / "file", device="cpu")
+    for name in ("none", "empty"):
+        with pytest.raises(SavedError, match=r"has no run to resume: there is no state\.safetensors\. Start it without --resume"):
+            prepare(recipe_of(pets), tmp_path / name, resume=True, device="cpu")
+        (tmp_path / "empty").mkdir(exist_ok=True)
+
+
+class Killed(BaseException):
+    """Ends a process from inside: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_killed_before_its_first_state_can_be_started_again(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, resume: bool
+) -> None:
+    folder, calls = tmp_path / "run", []
+    replace_file = os.replace
+
+    def kill(source: str, target: str) -> None:
+        calls.append(target)
+        if len(calls) == at:
+            (folder / f".{Path(target).name}.left.part").write_bytes(b"half")  # a kill tidies nothing up
+            raise Killed
+        replace_file(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        with pytest.raises(Killed):
+            run(prepare(recipe_of(pets), folder, device="cpu"))
+    assert not (folder / "state.safetensors").exists()
+    if at > 1 and resume:  # the recipe is there: another one is told, and nothing is written over
+        with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5.*start it without --resume"):
+            prepare(recipe_of(pets, lr=0.5), folder, resume=True, device="cpu")
+    if at == 1 and resume:  # nothing is there but litter
+        with pytest.raises(SavedError, match=r"no run to resume.*Start it without --resume"):
+            prepare(recipe_of(pets), folder, resume=True, device="cpu")
+        resume = False
+    assert run(prepare(recipe_of(pets), folder, resume=resume, device="cpu")) is not None
+    assert [name for name in files(folder) if name.endswith(".part")] == []
+    run(prepare(recipe_of(pets), tmp_path / "whole", device="cpu"))
+    assert losses(folder) == losses(tmp_path / "whole")
+
+
+def test_a_full_disk_stops_the_run_and_leaves_a_state_that_goes_on(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    ready = prepare(recipe_of(pets), folder, device="cpu")
+    sync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if ready.state.update == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(SavedError, match=r"cannot write .*state\.safetensors .*No space left on device; the earlier file is untouched"):
+            run(ready)
+    again = prepare(recipe_of(pets), folder, resume=True, device="cpu")
+    assert again.state.update == 2
+    assert run(again) is not None
+    assert [update for update, _ in losses(folder)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_loss_that_is_not_a_number_keeps_the_last_good_state(pets: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(pets, lr=1e30, schedule="constant", save_every=100, updates=50)
+    ready = prepare(recipe, tmp_path / "run", device="cpu")
+    with pytest.raises(TrainingError, match=r"is not a number at update \d+, episode.*last good state is kept") as first:
+        run(ready)
+    done = ready.state.update
+    again = prepare(recipe, tmp_path / "run", resume=True, device="cpu")
+    assert again.state.update == done
+    assert all(bool(torch.isfinite(value).all()) for value in again.state.learner.state_dict().values())
+    assert [update for update, _ in losses(tmp_path / "run")] == list(range(1, done + 1))
+    with pytest.raises(TrainingError) as second:
+        run(again)
+    assert str(second.value) == str(first.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"there is no device 'cuda' here; this machine has cpu"):
+        prepare(recipe_of(pets), tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"episodes": {"way": 6}}, EpisodeError, r"way=6 needs at least 6 classes; found 5"),
+        ({"episodes": {"way": 1}}, EpisodeError, r"way must be at least 2"),
+        ({"episodes": {"shot": 3, "query": 2}}, EpisodeError, r"has 4 items; .* needs 5 \(5 classes are too small\)"),
+        ({"episodes": {"way": [5, 2]}}, EpisodeError, r"the smaller value first"),
+        ({"episodes": {"augment": "blur"}}, EpisodeError, r"no augmentation 'blur'"),
+        ({"validation": {"way": 3}}, EpisodeError, r"way=3 needs at least 3 classes; found 2"),
+        ({"data": {"split": "vinyal"}}, DataError, r"found 'vinyal'"),
+        ({"data": {"fractions": [0.9, 0.2, 0.1]}}, DataError, r"add up to 1"),
+        ({"data": {"size": 8}}, RecipeError, r"the backbone cannot read one item of shape \(1, 3, 8, 8\)"),
+        ({"learner": {"name": "maml9000"}}, RecipeError, r"no learner 'maml9000'; known are protonet"),
+        ({"learner": {"temperature": 3}}, RecipeError, r"temperature"),
+        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'; known are conv4"),
+        ({"backbone": {"depth": 3}}, RecipeError, r"depth"),
+        ({"backbone": {"width": -3}}, RecipeError, r"width must be at least 1; found -3"),
+        ({"backbone": {"width": "wide"}}, RecipeError, r"'wide'"),
+        ({"training": {"lr": -1.0}}, RecipeError, r"lr must be a number above 0"),
+        ({"training": {"momentum": 2.0}}, RecipeError, r"momentum must be"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_before_anything_is_written(
+    pets: Path, tmp_path: Path, change: dict[str, Any], kind: type[KshotError], message: str
+) -> None:
+    table = recipe_of(pets).as_dict()
+    for section, values in change.items():
+        table[section] = {**table[section], **values}
+    with pytest.raises(kind, match=message):
+        prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_division_is_an_error_in_words(pets: Path, tmp_path: Path) -> None:
+    run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
+    for text in ("", "[1]", '{"train": 5}'):
+        (tmp_path / "run" / "division.json").write_text(text)
+        with pytest.raises(DataError, match=r"division\.json"):
+            prepare(recipe_of(pets), tmp_path / "run", resume=True, device="cpu")
+
+
+def test_the_command_is_written_as_it_would_be_typed() -> None:
+    assert experiment.command_line(["train", "my recipe.toml", "--set", "seed=1"]) == "kshot train 'my recipe.toml' --set seed=1"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to another process is a thing of POSIX")
+def test_ctrl_c_saves_the_state_and_ends_with_130(pets: Path, tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(
+        f'[data]\nname = "{pets}"\nsplit = "fractions"\nsize = 16\n[backbone]\nwidth = 3\n[episodes]\nquery = 2\n'
+        "[validation]\nquery = 2\nepisodes = 5\nevery = 50\n[training]\nupdates = 100000\nsave_every = 100000\n"
+    )
+    folder = tmp_path / "run"
+    words = [sys.executable, "-m", "kshot", "train", str(tmp_path / "long.toml"), "--out", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    before = 0
+    for flags in ([], ["--resume"]):
+        with subprocess.Popen([*words, *flags], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("update ")  # a validation's line: training is under way
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert "the state is saved. Go on with the same command and --resume" in said
+        done = losses(folder)
+        assert [update for update, _ in done] == list(range(1, len(done) + 1))
+        assert len(done) > before
+        before = len(done)
+        assert f"Stopped after update {before}" in said
