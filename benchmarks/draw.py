@@ -31,7 +31,7 @@ def kshot_draws(index: ClassIndex, shape: EpisodeShape, key: int) -> None:
 
 
 def easyfsl_sampler() -> Iterable[object] | None:
-    """easyfsl's sampler over the same classes; None where easyfsl is not installed.
+    """Easyfsl's sampler over the same classes; None where easyfsl is not installed.
 
     Two obstacles lie outside the sampler and are stepped around without touching it: importing it imports torchvision through
     `easyfsl.datasets`, of which it uses a name in annotations only; and it hands torch's `Sampler` an argument that torch 2.13

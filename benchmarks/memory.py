@@ -15,7 +15,7 @@ from kshot.data.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.learners.protonet import ProtoNet
-from kshot.meta_train.loop import Plan, meta_train, start
+from kshot.meta_train.loop import Plan, start, train
 
 EPISODES = 10_000
 
@@ -35,7 +35,7 @@ def main() -> int:
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 32))
     stream = EpisodeStream(data, split.part("train"), "vinyals/train", EpisodeShape(5, 1, 5), 0)
     sizes = {}
-    for step in meta_train(start(ProtoNet(network), plan), stream, plan):
+    for step in train(start(ProtoNet(network), plan), stream, plan):
         if step.update % 1000 == 0:
             sizes[step.update] = resident_megabytes()
     print("resident memory over 10,000 training episodes")

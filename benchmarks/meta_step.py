@@ -10,7 +10,7 @@ The floor: 20 MFLOP an image forward, three times that with backward.
 import sys
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Timing, ratio, take_turns
@@ -20,7 +20,7 @@ from kshot.data.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.learners.protonet import ProtoNet
-from kshot.meta_train.loop import Plan, meta_train, start
+from kshot.meta_train.loop import Plan, start, train
 
 SHAPES = {"60-way 1-shot 4 queries": EpisodeShape(60, 1, 4), "5-way 1-shot 5 queries": EpisodeShape(5, 1, 5)}
 
@@ -33,9 +33,7 @@ def contend(shape: EpisodeShape, turns: int) -> tuple[dict[str, Timing], int, in
     images = way * (shot + query)
     torch.manual_seed(0)
     plan = Plan(updates=10**6)
-    steps = meta_train(
-        start(ProtoNet(Conv4()), plan), EpisodeStream(data, split.part("train"), "vinyals/train", shape, 0), plan
-    )
+    steps = train(start(ProtoNet(Conv4()), plan), EpisodeStream(data, split.part("train"), "vinyals/train", shape, 0), plan)
     bare = Conv4()
     optimizer = torch.optim.Adam(bare.parameters(), lr=1e-3)
     x, y = torch.rand(images, 1, 28, 28), torch.arange(images) % 64

@@ -35,7 +35,7 @@ def main() -> None:
     entries = [entry for entry in json.loads(RESULTS.read_text()) if entry["recipe"] != options.recipe]
     for (way, shot), published in PUBLISHED[options.recipe].items():
         question = Question(shape=EpisodeShape(way, shot, 15), episodes=1000)
-        episodes, _ = ask(saved, question)
+        episodes = ask(saved, question)
         results = answer(saved, episodes, question.mode)
         entry = {
             "recipe": options.recipe,

@@ -35,6 +35,4 @@ def test_each_says_what_it_is_for(name: str) -> None:
 def test_a_missing_extra_names_the_line_that_installs_it() -> None:
     error = errors.missing_extra("matplotlib", "plots", "A picture of episodes")
     assert isinstance(error, errors.SetupError)
-    assert str(error) == (
-        "A picture of episodes needs matplotlib, which is not installed. Install it with: pip install 'kshot[plots]'"
-    )
+    assert str(error) == ("A picture of episodes needs matplotlib, which is not installed. Install it with: pip install 'kshot[plots]'")

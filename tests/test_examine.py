@@ -56,7 +56,8 @@ def saved(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved:
 
 
 def names(saved: Saved, **question: Any) -> tuple[str, set[str]]:
-    episodes, index = ask(saved, Question(shape=SHAPE, episodes=3, **question))
+    episodes = ask(saved, Question(shape=SHAPE, episodes=3, **question))
+    index = episodes.index
     assert len(episodes) == 3
     return episodes.split, set(index.names)
 
@@ -158,12 +159,12 @@ def test_a_record_that_names_no_data(record: dict[str, Any], pets: Path) -> None
 
 
 def test_an_answer_is_that_of_its_episodes(saved: Saved) -> None:
-    episodes, _ = ask(saved, Question(shape=SHAPE, episodes=7, seed=3))
+    episodes = ask(saved, Question(shape=SHAPE, episodes=7, seed=3))
     seen: list[int] = []
     results = answer(saved, episodes, "inductive", "cpu", seen.append)
     assert sum(seen) == len(results.scores) == 7
     assert (results.split, results.seed, results.episodes_hash) == ("division/test", 3, episodes.hash)
-    again = answer(saved, ask(saved, Question(shape=SHAPE, episodes=7, seed=3))[0], "inductive", "cpu")
+    again = answer(saved, ask(saved, Question(shape=SHAPE, episodes=7, seed=3)), "inductive", "cpu")
     assert (again.scores == results.scores).all()
     with pytest.raises(RecipeError, match=r"transductive was asked for"):
         answer(saved, episodes, "transductive", "cpu")

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
     from kshot.learners.protonet import ProtoNet as ProtoNet
     from kshot.meta_train.loop import Plan as Plan
-    from kshot.meta_train.loop import meta_train as meta_train
     from kshot.meta_train.loop import start as start
+    from kshot.meta_train.loop import train as train
     from kshot.results.evaluate import EpisodeSet as EpisodeSet
     from kshot.results.evaluate import evaluate as evaluate
     from kshot.saved.folder import save as save
@@ -68,11 +68,11 @@ __all__ = [
     "evaluate",
     "keep_freed_memory",
     "load",
-    "meta_train",
     "open_saved",
     "save",
     "shipped",
     "start",
+    "train",
 ]
 
 _HOMES = {
@@ -96,11 +96,11 @@ _HOMES = {
     "evaluate": "kshot.results.evaluate",
     "keep_freed_memory": "kshot.allocator",
     "load": "kshot.saved.shipped",
-    "meta_train": "kshot.meta_train.loop",
     "open_saved": "kshot.saved.shipped",
     "save": "kshot.saved.folder",
     "shipped": "kshot.saved.shipped",
     "start": "kshot.meta_train.loop",
+    "train": "kshot.meta_train.loop",
 }
 
 

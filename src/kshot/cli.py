@@ -6,6 +6,7 @@ PyTorch is imported inside the commands, so that `kshot --help` answers at once.
 
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -80,6 +81,7 @@ def train(
 ) -> None:
     """Meta-train a learner by a recipe, and save the best state."""
     from kshot.config import read_recipe
+    from kshot.examine import fitting_flags
     from kshot.terminal import out as console
     from kshot.terminal import say
 
@@ -94,7 +96,7 @@ def train(
     folder = out or Path("runs") / Path(recipe).stem
     saved = _train(read_recipe(recipe, chosen), folder, resume=resume, device=device)
     say(f"The learner is saved in {saved.folder}. Score it on classes it has not seen:")
-    console.print(f"kshot evaluate {folder}", highlight=False)
+    console.print(shlex.join(["kshot", "evaluate", str(folder), *fitting_flags(saved)]), highlight=False)
 
 
 @app.command()
@@ -231,7 +233,7 @@ def _evaluate(
         require_matplotlib()
         if report.is_file():
             raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another name.")
-    episodes, _ = ask(saved, question)
+    episodes = ask(saved, question)
     with counting("episodes", len(episodes)) as progress:
         results = answer(saved, episodes, question.mode, device, progress)
     if report is None:

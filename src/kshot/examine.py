@@ -44,8 +44,8 @@ class Question:
     mode: Mode = "inductive"
 
 
-def ask(saved: Saved, question: Question) -> tuple[EpisodeSet, ClassIndex]:
-    """The episodes a question asks for, and their classes.
+def ask(saved: Saved, question: Question) -> EpisodeSet:
+    """The episodes a question asks for.
 
     Raises:
         DataError: The data or the split cannot be found, or the learner has seen some of the classes in training and the
@@ -71,8 +71,17 @@ def ask(saved: Saved, question: Question) -> tuple[EpisodeSet, ClassIndex]:
             f"{len(overlap)} of the {len(index)} classes of {name} were seen in training: {', '.join(overlap[:5])} … "
             f"A score on them says nothing about new classes. Use the learner's own split, {record.get('split')!r}."
         )
-    episodes = EpisodeSet.draw(dataset, index, name, question.shape, episodes=question.episodes, seed=question.seed)
-    return episodes, index
+    return EpisodeSet.draw(dataset, index, name, question.shape, episodes=question.episodes, seed=question.seed)
+
+
+def fitting_flags(saved: Saved) -> list[str]:
+    """Flags for `kshot evaluate` where its usual 5-way with 15 queries asks for more than the learner's own test classes have."""
+    least = saved.record.get("test_sizes")
+    if least is None:
+        return []
+    classes, items = least
+    flags = [] if classes >= 5 else ["--way", str(classes)]
+    return flags if items >= 16 else [*flags, "--query", str(max(1, items - 1))]
 
 
 def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool) -> tuple[str, ClassIndex]:

@@ -9,6 +9,7 @@ In: a `Recipe`. Out: a run's folder:
     learner/            the best state as a saved learner
 """
 
+import hashlib
 import json
 import shlex
 from collections.abc import Callable
@@ -29,10 +30,10 @@ from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError, SavedError, TrainingError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec
-from kshot.meta_train.loop import Plan, Step, Validation, meta_train, start
+from kshot.meta_train.loop import Plan, Step, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, differences, environment, restore, save_state
-from kshot.meta_train.track import Track
+from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.saved.folder import Saved, save
 
@@ -84,16 +85,20 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
         KshotError: Something asked for cannot be had; nothing has been written.
     """
     where = pick_device(device)
+    if recipe.training.tensorboard:
+        require_tensorboard()
     resume = _goes_on(folder, recipe, resume)
     dataset = open_dataset(recipe.data)
     split = divide(dataset, recipe.data) if not resume else _saved_division(folder, dataset, recipe.data)
-    train, val = split.part(recipe.data.train_part), split.part("val")
+    seen_part, val = split.part(recipe.data.train_part), split.part("val")
     ask, look = recipe.episodes, recipe.validation
-    shape = EpisodeShape(way_or_all(ask.way, train, 20), ask.shot, ask.query, ask.balanced, ask.within_groups, ask.replacement, ask.augment)
-    seen = EpisodeShape(way_or_all(look.way, val, 5), look.shot, look.query, replacement=ask.replacement, augment=ask.augment)
+    shape = EpisodeShape(
+        way_or_all(ask.way, seen_part, 20), ask.shot, ask.query, ask.balanced, ask.within_groups, ask.replacement, ask.augment
+    )
+    look_shape = EpisodeShape(way_or_all(look.way, val, 5), look.shot, look.query, replacement=ask.replacement, augment=ask.augment)
     name = f"{split.name}/{recipe.data.train_part}"
-    stream = EpisodeStream(dataset, train, name, shape, recipe.seed, tasks=ask.tasks, device=where)
-    validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", seen, episodes=look.episodes, seed=recipe.seed)
+    stream = EpisodeStream(dataset, seen_part, name, shape, recipe.seed, tasks=ask.tasks, device=where)
+    validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
     steps = recipe.training
     optimization = Optimization(
         steps.optimizer, steps.lr, steps.weight_decay, steps.momentum, steps.schedule, steps.halve_every, steps.warmup,
@@ -106,7 +111,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     state = start(learner, plan)
     notes: tuple[str, ...] = ()
     if resume:
-        changed = restore(folder / STATE, state, _identity(recipe, dataset))
+        changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
         if changed:
             notes = (f"Resumed on another environment ({'; '.join(changed)}): right, but not bit-identical.",)
     return Run(recipe, folder, where, dataset, split, spec, state, stream, plan, validation, notes)
@@ -137,7 +142,7 @@ def run(
         SavedError: The disk refused a file; the last state written is whole.
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
-    identity = _identity(recipe, ready.dataset)
+    identity = _identity(recipe, ready.dataset, ready.split)
     for litter in _litter(folder):  # of a run that was killed in the middle of a write
         litter.unlink(missing_ok=True)
     if not (folder / STATE).exists():
@@ -152,7 +157,7 @@ def run(
     board = folder / "tensorboard" if recipe.training.tensorboard else None
     with Track(folder / METRICS, since=state.update, tensorboard=board) as track:
         try:
-            for step in meta_train(state, ready.stream, ready.plan, validate):
+            for step in train(state, ready.stream, ready.plan, validate):
                 track.write(step)
                 if on_step is not None:
                     on_step(step)
@@ -179,6 +184,7 @@ def _save(ready: Run, command: str) -> Saved:
         "fingerprint": ready.dataset.fingerprint,
         "split": ready.split.name,
         "division": None if isinstance(ready.dataset, Omniglot) else ready.split.as_names(),
+        "test_sizes": _sizes(ready.split),
         "classes_seen": list(ready.split.part(ready.recipe.data.train_part).names),
         "seed": ready.recipe.seed,
         "command": command,
@@ -193,14 +199,21 @@ def _save(ready: Run, command: str) -> Saved:
     return Saved(learner, ready.dataset.preprocess, record, ready.spec, folder)
 
 
+def _sizes(split: Split) -> list[int] | None:
+    """How many test classes there are, and how many items the smallest of them has."""
+    test = split.parts.get("test")
+    return None if test is None else [len(test), int(test.sizes.min())]
+
+
 def command_line(arguments: list[str]) -> str:
     """The command as a person would type it again."""
     return shlex.join(["kshot", *arguments])
 
 
-def _identity(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """What a run does, for comparing: the recipe without words and bookkeeping, and the data itself."""
-    return {**_compared(recipe), "fingerprint": dataset.fingerprint}
+def _identity(recipe: Recipe, dataset: Dataset, split: Split) -> dict[str, Any]:
+    """What a run does, for comparing: the recipe without words and bookkeeping, the data itself, and its division."""
+    division = hashlib.sha256(json.dumps(split.as_names()).encode()).hexdigest()
+    return {**_compared(recipe), "fingerprint": dataset.fingerprint, "division": division}
 
 
 def _compared(recipe: Recipe) -> dict[str, Any]:

@@ -130,7 +130,8 @@ class TrainingBar:
             self._score = f"validation {score(step.validation.mean, step.validation.interval, step.validation.higher_is_better)}{mark}"
             if not err.is_terminal:
                 elapsed = time.perf_counter() - self._began
-                say(f"update {step.update}/{self._updates}  loss {self._loss:.4f}  {self._score}  {self._rate:.1f} episodes/s  {elapsed:.0f} s")
+                done = f"update {step.update}/{self._updates}  loss {self._loss:.4f}"
+                say(f"{done}  {self._score}  {self._rate:.1f} episodes/s  {elapsed:.0f} s")
         words = f"loss {self._loss:.4f}  {self._score}  {self._rate:.1f} episodes/s"
         self._progress.update(self._task, completed=step.update, description="training", words=words)
 

@@ -30,7 +30,8 @@ def test_worked_by_hand() -> None:
         query_items=np.array([[71]]),
         query_y=np.array([[0]]),
     )
-    # Fingerprint; then number, way, S, Q, kinds of augmentation parameters (none), classes, support items and labels, query items and labels as little-endian int64.
+    # Fingerprint; then number, way, S, Q, how many kinds of augmentation parameters, classes, support items and labels,
+    # query items and labels as little-endian int64.
     row = b"".join(value.to_bytes(8, "little") for value in [3, 2, 2, 1, 0, 7, 5, 70, 50, 0, 1, 71, 0])
     assert episodes_hash("data", [one]) == hashlib.sha256(b"data" + row).hexdigest()
 

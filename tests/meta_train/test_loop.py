@@ -16,7 +16,7 @@ from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError, TrainingError
 from kshot.learners.learner import Learner
 from kshot.learners.protonet import ProtoNet
-from kshot.meta_train.loop import Plan, Step, Validation, meta_train, start
+from kshot.meta_train.loop import Plan, Step, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, restore, save_state
 
@@ -62,7 +62,7 @@ class Scores:
 def test_validates_at_the_interval_and_at_the_end() -> None:
     plan, scores = Plan(7, validate_every=3), Scores(0.1, 0.2, 0.3)
     state = start(learner(), plan)
-    steps = list(meta_train(state, stream(), plan, scores))
+    steps = list(train(state, stream(), plan, scores))
     assert [step.update for step in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert [step.update for step in steps if step.validation is not None] == [3, 6, 7]
     assert [entry["update"] for entry in state.history] == [3, 6, 7]
@@ -73,7 +73,7 @@ def test_validates_at_the_interval_and_at_the_end() -> None:
 
 def test_the_last_update_is_not_validated_twice() -> None:
     plan, scores = Plan(4, validate_every=2), Scores(0.1, 0.2)
-    list(meta_train(start(learner(), plan), stream(), plan, scores))
+    list(train(start(learner(), plan), stream(), plan, scores))
     assert scores.seen == 2
 
 
@@ -85,7 +85,7 @@ def test_the_best_state_is_kept_and_does_not_move(higher: bool, scores: tuple[fl
     state = start(learner(), plan)
     seen = []
     steps = []
-    for step in meta_train(state, stream(), plan, Scores(*scores, higher=higher)):
+    for step in train(state, stream(), plan, Scores(*scores, higher=higher)):
         seen.append(weights(state))
         steps.append(step)
     assert [step.best for step in steps].count(True) >= 1
@@ -100,30 +100,30 @@ def test_the_best_state_is_kept_and_does_not_move(higher: bool, scores: tuple[fl
 def test_a_score_that_is_not_a_number_is_never_the_best() -> None:
     plan = Plan(3, validate_every=1)
     state = start(learner(), plan)
-    list(meta_train(state, stream(), plan, Scores(math.nan, 0.2, 0.1)))
+    list(train(state, stream(), plan, Scores(math.nan, 0.2, 0.1)))
     assert (state.best_score, state.best_update) == (0.2, 2)
 
 
 def test_patience_stops_after_so_many_without_a_better_one() -> None:
     plan, scores = Plan(20, validate_every=2, patience=2), Scores(0.1, 0.3, 0.2, 0.3, 0.9)
     state = start(learner(), plan)
-    assert [step.update for step in meta_train(state, stream(), plan, scores)] == list(range(1, 9))  # better at 4; not at 6, not at 8
+    assert [step.update for step in train(state, stream(), plan, scores)] == list(range(1, 9))  # better at 4; not at 6, not at 8
     assert state.stopped
     assert state.best_update == 4
-    assert list(meta_train(state, stream(), plan, scores)) == []
+    assert list(train(state, stream(), plan, scores)) == []
 
 
 def test_a_better_score_gives_patience_back() -> None:
     plan, scores = Plan(5, validate_every=1, patience=2), Scores(0.1, 0.0, 0.2, 0.1, 0.3)
     state = start(learner(), plan)
-    assert len(list(meta_train(state, stream(), plan, scores))) == 5
+    assert len(list(train(state, stream(), plan, scores))) == 5
     assert not state.stopped
 
 
 def test_without_validation_the_last_state_is_the_best() -> None:
     plan = Plan(4, validate_every=1, patience=1)
     state = start(learner(), plan)
-    steps = list(meta_train(state, stream(), plan))
+    steps = list(train(state, stream(), plan))
     assert all(step.validation is None and not step.best for step in steps)
     assert state.history == []
     assert same(state.best_or_last(), weights(state))
@@ -132,9 +132,9 @@ def test_without_validation_the_last_state_is_the_best() -> None:
 def test_a_finished_run_does_nothing_more() -> None:
     plan = Plan(2)
     state = start(learner(), plan)
-    list(meta_train(state, stream(), plan))
+    list(train(state, stream(), plan))
     before = weights(state)
-    assert list(meta_train(state, stream(), plan)) == []
+    assert list(train(state, stream(), plan)) == []
     assert same(before, weights(state))
 
 
@@ -155,14 +155,14 @@ def test_a_restart_from_any_state_ends_at_the_same_bits(tmp_path: Path, optimize
     whole = start(learner(), plan)
     steps = []
     save_state(tmp_path / "0", whole, {})
-    for step in meta_train(whole, stream(ways, 3), plan, score_of):
+    for step in train(whole, stream(ways, 3), plan, score_of):
         steps.append(plain(step))
         save_state(tmp_path / str(step.update), whole, {})
         torch.rand(3)  # what others draw between two updates does not matter
     for stop in range(8):
         again = start(learner(), plan)
         restore(tmp_path / str(stop), again, {})
-        assert [plain(step) for step in meta_train(again, stream(ways, 3), plan, score_of)] == steps[stop:]
+        assert [plain(step) for step in train(again, stream(ways, 3), plan, score_of)] == steps[stop:]
         assert same(weights(whole), weights(again)), stop
         assert same(whole.best, again.best), stop
         assert again.history == whole.history
@@ -174,7 +174,7 @@ def test_the_same_seed_is_the_same_run_and_another_is_not() -> None:
     def run(seed: int) -> tuple[list[Any], dict[str, Tensor]]:
         plan = Plan(3, seed=seed)
         state = start(learner(), plan)
-        return [plain(step) for step in meta_train(state, stream(seed=seed), plan)], weights(state)
+        return [plain(step) for step in train(state, stream(seed=seed), plan)], weights(state)
 
     first, second, other = run(0), run(0), run(1)
     assert first[0] == second[0]
@@ -182,13 +182,13 @@ def test_the_same_seed_is_the_same_run_and_another_is_not() -> None:
     assert first[0] != other[0]
     plan = Plan(3, seed=9)  # the same episodes, other dropout
     state = start(learner(), plan)
-    assert [plain(step) for step in meta_train(state, stream(seed=0), plan)] != first[0]
+    assert [plain(step) for step in train(state, stream(seed=0), plan)] != first[0]
 
 
 def test_a_loss_that_is_not_a_number_leaves_the_state_of_the_update_before() -> None:
     plan = Plan(5)
     state = start(learner(), plan)
-    steps = meta_train(state, stream(), plan)
+    steps = train(state, stream(), plan)
     next(steps)
     next(steps)
     poisoned = EpisodeStream(
@@ -196,10 +196,10 @@ def test_a_loss_that_is_not_a_number_leaves_the_state_of_the_update_before() -> 
     )
     before = weights(state)
     with pytest.raises(TrainingError, match=r"not a number at update 3, episode 2\. "):
-        next(meta_train(state, poisoned, plan))
+        next(train(state, poisoned, plan))
     assert state.update == 2
     assert same(before, weights(state))
-    assert next(meta_train(state, stream(), plan)).update == 3
+    assert next(train(state, stream(), plan)).update == 3
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from kshot.data.omniglot_archive import EMBEDDED, Drawings, unpack
 from kshot.tasks.classifier import Classifier
 
-EPISODES, WAY = 12, 5
+EPISODES, WAY = 4, 5
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from kshot.backbones.constructor import construct
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
@@ -19,13 +20,8 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         RecipeError: The name or an argument is unknown, or a count is not positive.
     """
-    if name not in BACKBONES:
-        raise RecipeError(f"there is no backbone {name!r}; known are {', '.join(BACKBONES)}.")
     for argument, value in arguments.items():  # every whole number of these networks is a count
         for count in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(count, int) and not isinstance(count, bool) and count < 1:
+            if isinstance(count, int) and count < 1 + isinstance(count, bool):  # true is no count either
                 raise RecipeError(f"backbone {name!r}: {argument} must be at least 1; found {value!r}.")
-    try:
-        return BACKBONES[name](**arguments)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"backbone {name!r} cannot be built with {dict(arguments)}: {error}.") from error
+    return construct("backbone", name, BACKBONES, arguments, {})

@@ -22,6 +22,8 @@ from kshot.errors import DataError
 SPLITS = ("vinyals", "characters", "alphabets")
 _TURNS = ("rot000", "rot090", "rot180", "rot270")
 _AT_ONCE = 2048
+_RESIZED_BY = "bilinear1"
+"""Names what `resize_ink` does; another name when it changes, so that what an older kshot cached is not used."""
 _VALIDATION_CHARACTERS, _VALIDATION_ALPHABETS = 100, 5
 
 
@@ -60,7 +62,7 @@ class Omniglot:
         if root is None:
             packed = EMBEDDED.read_bytes()
             characters, background, self.fingerprint = read_header(packed)
-            name = f"omniglot-{self.fingerprint[:12]}-{size}.bin"
+            name = f"omniglot-{self.fingerprint[:12]}-{size}-{_RESIZED_BY}.bin"
             worth = size < SIDE  # at full size a cache would take 358 MB of disk and hardly be quicker than to unpack
             kept = read_array(name) if worth else None
             if kept is None or kept.dtype != np.uint8 or kept.shape != (DRAWERS * len(characters), 1, size, size):

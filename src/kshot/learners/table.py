@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kshot.backbones.constructor import construct
 from kshot.backbones.table import build_backbone
 from kshot.episodes.family import family_named
-from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.matching_fce import MatchingNetFCE
@@ -52,12 +52,7 @@ class LearnerSpec:
         Raises:
             RecipeError: A name or an argument is unknown.
         """
-        if self.learner not in LEARNERS:
-            raise RecipeError(f"there is no learner {self.learner!r}; known are {', '.join(LEARNERS)}.")
         family = family_named(self.family)
         with seeded(seed, "initialisation"):
             backbone = build_backbone(self.backbone, self.backbone_arguments)
-            try:
-                return LEARNERS[self.learner](backbone, family=family, **self.learner_arguments)
-            except TypeError as error:
-                raise RecipeError(f"learner {self.learner!r} cannot be built with {dict(self.learner_arguments)}: {error}.") from error
+            return construct("learner", self.learner, LEARNERS, self.learner_arguments, {"backbone": backbone, "family": family})

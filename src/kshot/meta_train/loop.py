@@ -85,9 +85,7 @@ def start(learner: Learner, plan: Plan) -> TrainState:
     return TrainState(learner, plan.optimization.build(learner.parameters()))
 
 
-def meta_train(
-    state: TrainState, stream: EpisodeStream, plan: Plan, validate: Callable[[Learner], Validation] | None = None
-) -> Iterator[Step]:
+def train(state: TrainState, stream: EpisodeStream, plan: Plan, validate: Callable[[Learner], Validation] | None = None) -> Iterator[Step]:
     """Train until the plan is done or patience runs out.
 
     Args:

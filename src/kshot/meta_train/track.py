@@ -37,11 +37,7 @@ class Track:
             self._file = file.open("a", encoding="utf-8")
         self._board: Any = None
         if tensorboard is not None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as error:
-                raise missing_extra("tensorboard", "track", "Tracking with TensorBoard") from error
-            self._board = SummaryWriter(str(tensorboard), purge_step=since or None)
+            self._board = require_tensorboard()(str(tensorboard), purge_step=since or None)
 
     def write(self, step: Step) -> None:
         """One line; flushed when it holds a validation."""
@@ -96,6 +92,19 @@ def _read(file: Path) -> str:
         return ""
     except OSError as error:
         raise SavedError(f"cannot read {file}: {error.strerror or error}. Move it away or allow reading it.") from error
+
+
+def require_tensorboard() -> Any:
+    """The class that writes TensorBoard's event files.
+
+    Raises:
+        SetupError: `tensorboard` is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise missing_extra("tensorboard", "track", "Tracking with TensorBoard") from error
+    return SummaryWriter
 
 
 def _update_of(line: str) -> int | None:

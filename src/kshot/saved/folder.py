@@ -52,7 +52,7 @@ class Saved:
 
 
 def save(
-    folder: Path,
+    folder: str | Path,
     learner: Learner,
     *,
     spec: LearnerSpec | None = None,
@@ -71,6 +71,7 @@ def save(
     Raises:
         SavedError: The folder holds something else, or the disk refused it; what was there before is untouched.
     """
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
     if folder.is_dir() and not (folder / RECORD).exists() and not all(map(_left_by_a_kill, folder.iterdir())):
