@@ -18,7 +18,7 @@ from PIL import Image
 
 import kshot.errors
 from kshot import experiment
-from kshot.config import Recipe, parse_recipe
+from kshot.config import Recipe, parse_recipe, read_recipe
 from kshot.errors import DataError, EpisodeError, KshotError, RecipeError, SavedError, SetupError, TrainingError
 from kshot.experiment import prepare, run
 from kshot.saved.folder import load_folder
@@ -326,3 +326,10 @@ def test_ctrl_c_saves_the_state_and_ends_with_130(pets: Path, tmp_path: Path) ->
         assert len(done) > before
         before = len(done)
         assert f"Stopped after update {before}" in said
+
+
+def test_a_learner_that_is_not_trained_is_refused(tmp_path: Path) -> None:
+    recipe = read_recipe("protonet", ["learner.name=nearest", "episodes.way=5"])
+    with pytest.raises(RecipeError, match="the learner 'nearest' is not trained; there is nothing for a recipe to do"):
+        prepare(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -107,6 +107,8 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     plan = Plan(steps.updates, optimization, look.every, look.patience, recipe.seed)
     spec = learner_spec(recipe, dataset.preprocess)
     learner = spec.build(recipe.seed).to(where)
+    if learner.training_source == "none":
+        raise RecipeError(f"the learner {spec.learner!r} is not trained; there is nothing for a recipe to do. Use it as it is.")
     _try(learner, stream)
     state = start(learner, plan)
     notes: tuple[str, ...] = ()

@@ -312,7 +312,7 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     (DECLARED, "self.family to be a TaskFamily, found None", without_family),
     (DECLARED, "modes to be a tuple of some of inductive, transductive, found ()", NoModes),
     (DECLARED, "found 'inductive'", OneString),
-    (DECLARED, "training_source to be 'episodes' or 'items', found 'pictures'", UnknownSource),
+    (DECLARED, "training_source to be 'episodes', 'items' or 'none', found 'pictures'", UnknownSource),
     (DECLARED, "expected predict_together", PromisesTogether),
     (DECLARED, "expected no predict_together", HidesTogether),
     ("encode gives one row of features an item", "45 items first, found torch.float32 (1, 270)", lambda: Patched(encode=joins_items)),

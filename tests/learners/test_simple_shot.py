@@ -15,8 +15,8 @@ from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
 from kshot.learners.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import ProtoNet
-from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, class_centroids, directions
+from kshot.learners.protonet import ProtoNet, prototypes
+from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
 
 
 def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
@@ -102,7 +102,7 @@ def test_gradients_of_the_kernels_by_finite_differences() -> None:
     centre = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
 
     def centres(support: Tensor) -> Tensor:
-        return class_centroids(centred_directions(support, centre), batch.support_y, 4).centres
+        return prototypes(centred_directions(support, centre), batch.support_y, 4).centres
 
     assert torch.autograd.gradcheck(centres, (batch.support_x.requires_grad_(),))
 

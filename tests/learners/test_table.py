@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from kshot.episodes.family import Classification
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
 from kshot.learners.protonet import CosineProtoNet, ProtoNet
-from kshot.learners.table import LEARNERS, LearnerSpec
+from kshot.learners.table import LEARNERS, LearnerSpec, spec_of
 
 
 @pytest.mark.parametrize("name", list(LEARNERS))
@@ -42,9 +43,10 @@ def test_arguments_reach_the_constructor() -> None:
     ("spec", "message"),
     [
         (LearnerSpec("protonets", "conv4"), "no learner 'protonets'; known are protonet, protonet_cosine"),
-        (LearnerSpec("protonet", "conv4", {"scale": 3.0}), "'protonet' cannot be built with {'scale': 3.0}: .*'scale'"),
-        (LearnerSpec("protonet", "conv4", {"family": "regression"}), "'protonet' cannot be built with"),
+        (LearnerSpec("protonet", "conv4", {"scale": 3.0}), "learner 'protonet' has no argument 'scale'; known are none"),
+        (LearnerSpec("protonet", "conv4", {"family": "regression"}), "learner 'protonet' has no argument 'family'"),
         (LearnerSpec("protonet_cosine", "conv4", {"scale": -3.0}), "must be a positive number; found -3.0"),
+        (LearnerSpec("ridge", "conv4", {"scales": 3.0}), "learner 'ridge' has no argument 'scales'; known are regularisation, scale"),
         (LearnerSpec("protonet_cosine", "conv4", {"scale": "big"}), "'protonet_cosine' cannot be built with"),
         (LearnerSpec("protonet", "vit"), "no backbone 'vit'"),
         (LearnerSpec("protonet", "conv4", family="ranking"), "no task family 'ranking'"),
@@ -53,3 +55,28 @@ def test_arguments_reach_the_constructor() -> None:
 def test_what_cannot_be_built_is_refused(spec: LearnerSpec, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         spec.build()
+
+
+OWN_ARGUMENTS = {
+    "protonet_cosine": {"scale": 3.0},
+    "matching_scaled": {"scale": 3.0},
+    "matching_fce": {"features": 16, "processing_steps": 2},
+    "ridge": {"regularisation": 3.0, "scale": 2.0},
+    "simple_shot": {"features": 16},
+}
+
+
+@pytest.mark.parametrize("learner", list(LEARNERS))
+def test_a_learner_of_the_table_knows_how_it_was_built(learner: str) -> None:
+    arguments = OWN_ARGUMENTS.get(learner, {})
+    for backbone, its_arguments in (
+        ("conv4", {"channels": 3, "width": 16}),
+        ("mlp", {"inputs": 4, "hidden": [3], "outputs": 16}),
+        ("resnet12", {"channels": 1, "widths": [4, 4, 4, 16]}),
+    ):
+        spec = LearnerSpec(learner, backbone, arguments, its_arguments)
+        assert spec_of(spec.build()) == spec
+
+
+def test_another_learner_or_backbone_has_no_spec() -> None:
+    assert spec_of(LEARNERS["protonet"](nn.Flatten())) is None

@@ -195,7 +195,7 @@ def test_a_users_own_learner_is_filled_by_into(tmp_path: Path) -> None:
     assert back.preprocess is None
     assert back.spec is None
     assert back.record == {}
-    with pytest.raises(SavedError, match=r"was saved from .*Own, which is not one of kshot's own learners\. .*into=learner"):
+    with pytest.raises(SavedError, match=r"was saved from .*Own, which is not one of kshot's own .*backbones\. .*into=learner"):
         load_folder(tmp_path)
 
 

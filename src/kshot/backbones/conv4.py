@@ -18,6 +18,7 @@ class Conv4(nn.Module):
 
     def __init__(self, channels: int = 1, width: int = 64) -> None:
         super().__init__()
+        self.arguments = {"channels": channels, "width": width}
         self.blocks = nn.Sequential(ConvBlock(channels, width), ConvBlock(width, width), ConvBlock(width, width), ConvBlock(width, width))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
 

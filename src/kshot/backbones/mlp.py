@@ -17,6 +17,7 @@ class MLP(nn.Module):
 
     def __init__(self, inputs: int, hidden: Sequence[int] = (128, 128), outputs: int = 64) -> None:
         super().__init__()
+        self.arguments = {"inputs": inputs, "hidden": list(hidden), "outputs": outputs}
         widths = [inputs, *hidden]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):

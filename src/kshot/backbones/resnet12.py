@@ -46,6 +46,7 @@ class ResNet12(nn.Module):
 
     def __init__(self, channels: int = 3, widths: Sequence[int] = (64, 160, 320, 640)) -> None:
         super().__init__()
+        self.arguments = {"channels": channels, "widths": list(widths)}
         inputs = [channels, *widths[:-1]]
         self.blocks = nn.Sequential(*(ResidualBlock(c, width) for c, width in zip(inputs, widths, strict=True)))
         for module in self.modules():

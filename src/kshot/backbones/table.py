@@ -1,4 +1,7 @@
-"""Backbones by name, for recipes and saved learners."""
+"""Backbones by name, for recipes and saved learners.
+
+Each keeps its constructor's arguments, plain values, as `arguments`: a saved learner is built again from them.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -42,8 +42,8 @@ def declared(case: Case) -> str:
     family = getattr(learner, "family", None)
     if any(getattr(family, part, None) is None for part in ("name", "score_name", "higher_is_better", "loss", "score")):
         return f"expected self.family to be a TaskFamily, found {family!r}. Set it in the constructor from an argument."
-    if learner.training_source not in ("episodes", "items"):
-        return f"expected training_source to be 'episodes' or 'items', found {learner.training_source!r}. Name one of them."
+    if learner.training_source not in ("episodes", "items", "none"):
+        return f"expected training_source to be 'episodes', 'items' or 'none', found {learner.training_source!r}. Name one of them."
     modes, known = learner.modes, get_args(Mode)
     if not isinstance(modes, tuple) or not modes or any(mode not in known for mode in modes):
         return f"expected modes to be a tuple of some of {', '.join(known)}, found {modes!r}. Name what the learner offers."

@@ -9,6 +9,8 @@ Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -30,14 +32,17 @@ class Learner(nn.Module, ABC):
 
     Attributes:
         family: The loss and score of its tasks; set by the constructor.
-        training_source: `episodes`, or `items` for baselines that train on plain labelled batches.
+        arguments: The constructor's plain arguments, but for backbone and family, where it has any: kshot's own learners are saved
+            with them, to be built again.
+        training_source: `episodes`; `items` for baselines that train on plain labelled batches; `none` for what is not trained.
         modes: What it offers. `inductive`: a query's answer depends on nothing but the support set and that query (`predict`).
             `transductive`: it depends on all queries asked together (`predict_together`).
     """
 
-    training_source: ClassVar[Literal["episodes", "items"]] = "episodes"
+    training_source: ClassVar[Literal["episodes", "items", "none"]] = "episodes"
     modes: ClassVar[tuple[Mode, ...]] = ("inductive",)
     family: TaskFamily
+    arguments: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def encode(self, x: Inputs) -> Inputs:

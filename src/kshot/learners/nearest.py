@@ -42,7 +42,7 @@ class NearestNeighbour(Learner):
         [[[-4.0, -9.0]]]
     """
 
-    training_source: ClassVar[Literal["episodes", "items"]] = "items"
+    training_source: ClassVar[Literal["episodes", "items", "none"]] = "none"
 
     def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
         super().__init__()

@@ -30,9 +30,11 @@ class Prototypes(NamedTuple):
 
     Attributes:
         centres: c_k, (B, N, D). NaN for a class without a support item.
+        known: Whether the class has a support item, bool (B, N).
     """
 
     centres: Tensor
+    known: Tensor
 
 
 class ProtoNet(Learner):
@@ -66,13 +68,12 @@ class ProtoNet(Learner):
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """(B, S, D) and (B, S) → prototypes (B, N, D)."""
         assert isinstance(support_features, Tensor)
-        centres = class_means(support_features, support_y, way_of(support_y, way))
-        return Prototypes(centres if self.training else centres.detach())
+        return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """-d: (B, Q, D) → (B, Q, N)."""
+        """-d: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
         assert isinstance(query_features, Tensor)
-        return -squared_distances(query_features, adapted.centres)
+        return only_known(-squared_distances(query_features, adapted.centres), adapted)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of J for B episodes."""
@@ -96,6 +97,7 @@ class CosineProtoNet(Learner):
         self.backbone = backbone
         if not 0 < scale < math.inf:
             raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
+        self.arguments = {"scale": scale}
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.family = require_family(family, "classification", type(self).__name__)
 
@@ -107,13 +109,12 @@ class CosineProtoNet(Learner):
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """(B, S, D) and (B, S) → prototypes (B, N, D)."""
         assert isinstance(support_features, Tensor)
-        centres = class_means(support_features, support_y, way_of(support_y, way))
-        return Prototypes(centres if self.training else centres.detach())
+        return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """The cosine times s: (B, Q, D) → (B, Q, N)."""
+        """The cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
         assert isinstance(query_features, Tensor)
-        return self.log_scale.exp() * cosines(query_features, adapted.centres)
+        return only_known(self.log_scale.exp() * cosines(query_features, adapted.centres), adapted)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of J for B episodes."""
@@ -135,6 +136,16 @@ def class_means(features: Tensor, y: Tensor, way: int) -> Tensor:
         member = F.one_hot(y, way).to(_wide(features))  # (B, S, N)
         sums = member.mT @ features.to(member.dtype)  # (B, N, D)
         return sums / member.sum(1).unsqueeze(-1)
+
+
+def prototypes(features: Tensor, y: Tensor, way: int) -> Prototypes:
+    """`class_means`, and which classes have any item."""
+    return Prototypes(class_means(features, y, way), F.one_hot(y, way).any(1))
+
+
+def only_known(logits: Tensor, adapted: Prototypes) -> Tensor:
+    """Logits (B, Q, N) with -∞ for the classes that have no support item, so that they are never chosen."""
+    return logits.masked_fill(~adapted.known.unsqueeze(1), -torch.inf)
 
 
 def squared_distances(queries: Tensor, centres: Tensor) -> Tensor:

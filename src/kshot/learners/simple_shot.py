@@ -22,9 +22,6 @@ z = 0 and is as far from all classes as their centroids are long. A class withou
 x̄ = 0, which is L2N. Measured: docs/learners/simple-shot.md.
 """
 
-import math
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,21 +31,9 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
-from kshot.learners.protonet import class_means, squared_distances
+from kshot.learners.protonet import Prototypes, class_means, only_known, prototypes, squared_distances
 
 _LEAST_PART = 0.01
-
-
-class Centroids(NamedTuple):
-    """What is learned of a task.
-
-    Attributes:
-        centres: c_k, (B, N, D).
-        known: Whether the class has a support item, bool (B, N).
-    """
-
-    centres: Tensor
-    known: Tensor
 
 
 class SimpleShot(Learner):
@@ -71,6 +56,7 @@ class SimpleShot(Learner):
         if features < 1:
             raise RecipeError(f"features must be at least 1; found {features}.")
         self.backbone = backbone
+        self.arguments = {"features": features}
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         self.family = require_family(family, "classification", type(self).__name__)
@@ -89,16 +75,16 @@ class SimpleShot(Learner):
             )
         return features
 
-    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Centroids:
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
         assert isinstance(support_features, Tensor)
-        centroids = class_centroids(centred_directions(support_features, self.centre), support_y, way_of(support_y, way))
-        return centroids if self.training else Centroids(centroids.centres.detach(), centroids.known)
+        z = centred_directions(support_features, self.centre)
+        return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
 
-    def predict(self, adapted: Centroids, query_features: Inputs) -> Tensor:
+    def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
         """-‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
-        return centroid_logits(centred_directions(query_features, self.centre), adapted)
+        return only_known(-squared_distances(centred_directions(query_features, self.centre), adapted.centres), adapted)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of the untransformed features' classification loss for B episodes; x̄ takes in their features."""
@@ -139,16 +125,16 @@ class SimpleShotL2N(Learner):
         features: Tensor = self.backbone(x)
         return features
 
-    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Centroids:
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
         assert isinstance(support_features, Tensor)
-        centroids = class_centroids(directions(support_features), support_y, way_of(support_y, way))
-        return centroids if self.training else Centroids(centroids.centres.detach(), centroids.known)
+        z = directions(support_features)
+        return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
 
-    def predict(self, adapted: Centroids, query_features: Inputs) -> Tensor:
+    def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
         """-‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
-        return centroid_logits(directions(query_features), adapted)
+        return only_known(-squared_distances(directions(query_features), adapted.centres), adapted)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of the untransformed features' classification loss for B episodes."""
@@ -166,16 +152,6 @@ def directions(features: Tensor) -> Tensor:
 def centred_directions(features: Tensor, centre: Tensor) -> Tensor:
     """CL2N: (…, D) and x̄ (D,) → vectors of length 1 (…, D) in at least float32; 0 where a feature is x̄."""
     return directions(features - centre)
-
-
-def class_centroids(z: Tensor, y: Tensor, way: int) -> Centroids:
-    """c_k of transformed features (B, S, D) and labels int64 (B, S); a class without an item is not known."""
-    return Centroids(class_means(z, y, way), F.one_hot(y, way).any(1))
-
-
-def centroid_logits(z: Tensor, centroids: Centroids) -> Tensor:
-    """-‖z - c_k‖², (B, Q, D) → (B, Q, N); -∞ where a class is not known."""
-    return (-squared_distances(z, centroids.centres)).masked_fill(~centroids.known.unsqueeze(1), -math.inf)
 
 
 def untransformed_losses(learner: Learner, support: Inputs, query: Inputs, batch: EpisodeBatch) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kshot.backbones.constructor import construct
-from kshot.backbones.table import build_backbone
+from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.episodes.family import family_named
 from kshot.learners.learner import Learner
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
@@ -56,3 +56,15 @@ class LearnerSpec:
         with seeded(seed, "initialisation"):
             backbone = build_backbone(self.backbone, self.backbone_arguments)
             return construct("learner", self.learner, LEARNERS, self.learner_arguments, {"backbone": backbone, "family": family})
+
+
+def spec_of(learner: Learner) -> LearnerSpec | None:
+    """How a learner was built, when it and its backbone are kshot's own; None otherwise."""
+    name = next((name for name, made in LEARNERS.items() if type(learner) is made), None)
+    if name is None:
+        return None
+    network = learner.get_submodule("backbone")  # all learners of the table have one
+    backbone = next((known for known, made in BACKBONES.items() if type(network) is made), None)
+    if backbone is None:
+        return None
+    return LearnerSpec(name, backbone, dict(learner.arguments), dict(vars(network)["arguments"]), learner.family.name)

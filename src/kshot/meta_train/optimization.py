@@ -59,7 +59,14 @@ class Optimization:
             raise RecipeError(f"halve_every must be at least 1; found {self.halve_every}.")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser over these parameters."""
+        """The optimiser over these parameters.
+
+        Raises:
+            RecipeError: There are none.
+        """
+        parameters = list(parameters)
+        if not parameters:
+            raise RecipeError("this learner has no parameters to train; use it as it is.")
         if self.optimizer == "adam":
             return torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
         if self.optimizer == "adamw":

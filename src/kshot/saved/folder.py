@@ -26,7 +26,7 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learner import Learner
-from kshot.learners.table import LearnerSpec
+from kshot.learners.table import LearnerSpec, spec_of
 
 FORMAT = 1
 RECORD = "learner.json"
@@ -64,7 +64,8 @@ def save(
     Args:
         folder: Where; made when missing. A learner saved there before is replaced.
         learner: Whose parameters and buffers.
-        spec: How it was built, so that loading can build it again; None for a user's own, which `load_folder(into=…)` fills.
+        spec: How it was built, so that loading can build it again. None: found out for kshot's own learners on its own backbones
+            (`spec_of`); any other is filled by `load(folder, into=learner)`.
         preprocess: How its inputs are made.
         record: Plain JSON values: what it was trained on, and how well it does.
 
@@ -72,6 +73,7 @@ def save(
         SavedError: The folder holds something else, or the disk refused it; what was there before is untouched.
     """
     folder = Path(folder)
+    spec = spec_of(learner) if spec is None else spec
     if folder.exists() and not folder.is_dir():
         raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
     if folder.is_dir() and not (folder / RECORD).exists() and not all(map(_left_by_a_kill, folder.iterdir())):
@@ -122,7 +124,7 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
         learner = _built(folder, spec)
     else:
         raise SavedError(
-            f"{folder} was saved from {content['class']}, which is not one of kshot's own learners. "
+            f"{folder} was saved from {content['class']}, which is not one of kshot's own learners on one of its own backbones. "
             "Build one yourself and fill it: kshot.load(folder, into=learner)."
         )
     _check_fit(folder, learner.state_dict(), tensors)
