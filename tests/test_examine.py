@@ -18,6 +18,7 @@ from kshot.errors import DataError, EpisodeError, RecipeError
 from kshot.examine import Question, answer, ask
 from kshot.experiment import prepare, run
 from kshot.learners.table import LearnerSpec
+from kshot.saved.class_names import fold, unfold
 from kshot.saved.folder import Saved
 
 SHAPE = EpisodeShape(2, 1, 2)
@@ -65,7 +66,7 @@ def names(saved: Saved, **question: Any) -> tuple[str, set[str]]:
 def test_left_out_it_is_the_test_part_of_what_it_was_trained_on(saved: Saved) -> None:
     division = saved.record["division"]
     assert names(saved) == ("division/test", set(division["test"]))
-    assert not set(division["test"]) & set(saved.record["classes_seen"])
+    assert not set(division["test"]) & set(unfold(saved.record["classes_seen"]))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_omniglots_splits_by_name() -> None:
         "recipe": {"data": data},
         "fingerprint": dataset.fingerprint,
         "split": "vinyals",
-        "classes_seen": list(split.part("train").names),
+        "classes_seen": fold(split.part("train").names),
     }
     saved = Saved(learner, dataset.preprocess, record)
     assert names(saved) == ("vinyals/test", set(split.part("test").names))

@@ -20,6 +20,7 @@ from kshot.errors import DataError
 from kshot.learners.learner import Mode
 from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.results.result import Results
+from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 
 
@@ -64,7 +65,7 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
     own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
     part = name.rpartition("/")[2]
-    seen = set(record.get("classes_seen", ())) if own else set()  # also where pictures were added since
+    seen = set(unfold(record.get("classes_seen", {}))) if own else set()  # also where pictures were added since
     overlap = [class_name for class_name in index.names if class_name in seen]
     if overlap and part not in ("train", "trainval"):
         raise DataError(

@@ -35,6 +35,7 @@ from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, differences, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save
 
 RECIPE, DIVISION = "recipe.json", "division.json"
@@ -187,7 +188,7 @@ def _save(ready: Run, command: str) -> Saved:
         "split": ready.split.name,
         "division": None if isinstance(ready.dataset, Omniglot) else ready.split.as_names(),
         "test_sizes": _sizes(ready.split),
-        "classes_seen": list(ready.split.part(ready.recipe.data.train_part).names),
+        "classes_seen": fold(ready.split.part(ready.recipe.data.train_part).names),
         "seed": ready.recipe.seed,
         "command": command,
         "updates": state.update,

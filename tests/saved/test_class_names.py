@@ -1,0 +1,12 @@
+"""Folding class names loses none."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kshot.saved.class_names import fold, unfold
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.text("ab/ ", min_size=1, max_size=8).filter(lambda name: not name.startswith("/")), unique=True))
+def test_every_name_comes_back(names: list[str]) -> None:
+    assert sorted(unfold(fold(names))) == sorted(names)
