@@ -50,7 +50,7 @@ def demo(
     from kshot.examine import Question
     from kshot.experiment import LEARNER
     from kshot.saved.shipped import open_saved
-    from kshot.terminal import say
+    from kshot.terminal import say, show_results
 
     began = time.perf_counter()
     run_folder = out / "run"
@@ -62,7 +62,7 @@ def demo(
         saved = _train(read_recipe("omniglot-demo"), run_folder, resume=run_folder.exists(), device=device)
     question = Question(shape=EpisodeShape(5, 1, 15), episodes=1000)
     results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
-    _show(results, f"5-way 1-shot after {time.perf_counter() - began:.0f} s")
+    show_results(results, f"kshot demo, {time.perf_counter() - began:.0f} s in all")
     say(f"The report with its pictures is {page}")
     say(f"Try the learner: kshot predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
 
@@ -118,7 +118,7 @@ def evaluate(
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
     from kshot.saved.shipped import open_saved
-    from kshot.terminal import say
+    from kshot.terminal import say, show_results
 
     opened = open_saved(saved)
     mode = "transductive" if transductive else "inductive"
@@ -127,7 +127,7 @@ def evaluate(
     if as_json:
         print(json.dumps(results.as_dict()))
     else:
-        _show(results, saved)
+        show_results(results, saved)
     if page is not None:
         say(f"The report with its pictures is {page}")
 
@@ -143,7 +143,7 @@ def predict(
     """Label pictures, given a few examples of each class."""
     from kshot.build import pick_device
     from kshot.tasks.classifier import Classifier
-    from kshot.terminal import table
+    from kshot.terminal import show_predictions
 
     classifier = Classifier(saved, support, device=str(pick_device(device)))
     predictions = classifier.predict(pictures)
@@ -154,11 +154,7 @@ def predict(
         ]
         print(json.dumps({"classes": list(classifier.classes), "predictions": answers}, ensure_ascii=False))
         return
-    rows = []
-    for picture, answer in zip(pictures, predictions, strict=True):
-        others = sorted(answer.probabilities.items(), key=lambda item: -item[1])[1:3]
-        rows.append([str(picture), answer.label, f"{answer.probability:.3f}", ", ".join(f"{name} {value:.3f}" for name, value in others)])
-    table(f"{len(classifier.classes)} classes from {support}", ["picture", "class", "probability", "next"], rows)
+    show_predictions(pictures, predictions)
 
 
 @app.command()
@@ -240,14 +236,6 @@ def _evaluate(
         return results, None
     history, command = saved.record.get("validation", ()), command_line(sys.argv[1:])
     return results, write_report(report, results, episodes, saved.learner, history=history, title=title, command=command)
-
-
-def _show(results: "Results", title: str) -> None:
-    from kshot.terminal import out, score
-
-    fraction = results.score_name == "accuracy"
-    out.print(f"{title}: {results.score_name} [bold]{score(results.mean, results.interval, fraction)}[/bold]")
-    out.print(str(results).partition("  ")[2], markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,21 @@ Bars and messages go to standard error, results to standard output, so that outp
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
+    from kshot.results.result import Results
+    from kshot.tasks.classifier import Prediction
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -32,11 +36,25 @@ def complain(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on standard output."""
-    made = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        made.add_row(*row)
+def show_predictions(pictures: Sequence[Path], predictions: Sequence["Prediction"]) -> None:
+    """One line a picture, on standard output: its class, the probability, and the runners-up. Lines survive narrow windows and pipes."""
+    for picture, answer in zip(pictures, predictions, strict=True):
+        ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
+        others = ", ".join(f"{name} {value:.3f}" for name, value in ranked if name != answer.label)
+        line = Text.assemble(f"{picture}: ", (answer.label, "bold"), f" {answer.probability:.3f}", f"  (then {_short(others)})")
+        out.print(line, soft_wrap=True)
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[:most].rpartition(",")[0] + " …"
+
+
+def show_results(results: "Results", title: str) -> None:
+    """A table of the score and everything that identifies it, on standard output."""
+    made = Table.grid(padding=(0, 2))
+    for name, value in results.rows():
+        made.add_row(name, Text(value, "bold" if name == results.score_name else "", overflow="fold"))
+    out.print(Text(title, "bold"))
     out.print(made)
 
 
