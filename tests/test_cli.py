@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +58,11 @@ def trained(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_is_quick_and_names_every_command() -> None:
-    began = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = in_its_own_process("--help")
-    assert time.perf_counter() - began < 2  # a quarter of a second on an idle machine
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # A quarter of a second on an idle machine. Processor time, not wall time: a busy machine is no fault of ours.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
     assert done.returncode == 0
     assert done.stderr == ""
     for command in COMMANDS:

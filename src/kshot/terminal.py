@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -51,11 +50,11 @@ def _short(text: str, most: int = 80) -> str:
 
 def show_results(results: "Results", title: str) -> None:
     """A table of the score and everything that identifies it, on standard output."""
-    made = Table.grid(padding=(0, 2))
-    for name, value in results.rows():
-        made.add_row(name, Text(value, "bold" if name == results.score_name else "", overflow="fold"))
     out.print(Text(title, "bold"))
-    out.print(made)
+    rows = results.rows()
+    width = 2 + max(len(name) for name, _ in rows)
+    for name, value in rows:
+        out.print(Text(f"{name:<{width}}") + Text(value, "bold" if name == results.score_name else ""), soft_wrap=True)
 
 
 def show_recipes(rows: list[dict[str, Any]]) -> None:
