@@ -61,11 +61,11 @@ def show_recipes(rows: list[dict[str, Any]]) -> None:
     """Recipes with their numbers, on standard output: one paragraph each, which reads well at any width."""
     for row in rows:
         out.print(f"[bold]{row['name']}[/bold]  kshot train {row['name']}")
-        out.print(f"  {row['description']}", markup=False)
+        out.print(f"  {row['description']}", markup=False, soft_wrap=True)
         for entry in row["results"]:
-            what = f"  {entry['setting']:<14} published {entry['published']}, measured here {entry['measured']} %"
-            out.print(f"{what} ({entry['mode']}, {entry['episodes']} episodes, seed {entry['seed']})", markup=False)
-            out.print(f"  {'':<14} {entry['command']}", markup=False)
+            out.print(f"  {entry['setting']:<14}{entry['measured']} % here, {entry['published']} published", markup=False, soft_wrap=True)
+            details = f"{entry['mode']}, {entry['split']}, {entry['episodes']} episodes, seed {entry['seed']}"
+            out.print(f"  {'':<14}{entry['command']}  ({details})", markup=False, soft_wrap=True)
         out.print()
 
 
