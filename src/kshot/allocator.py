@@ -1,9 +1,9 @@
 """Keep freed memory in the process, on request.
 
 glibc gives large blocks back to the system as soon as they are freed and takes them again, page by page and zeroed, at the next
-allocation. A training step frees and allocates the same few hundred megabytes every time; keeping them makes steps about 1.8 times
-as fast here (`python -m benchmarks.meta_step`). It is a setting of the whole process, so importing kshot never does it: the command line
-does, and a program of yours may.
+allocation. A training step frees and allocates the same few hundred megabytes every time; keeping them makes a step about 1.5 times
+as fast here (`python -m benchmarks.meta_step`). It is a setting of the whole process, so importing kshot never does it: the command
+line does, and a program of yours may.
 """
 
 import ctypes

@@ -21,7 +21,13 @@ _OWN_SHOT, _OWN_QUERY, _CHANGES, _ITEMS = 0, 1, 2, 8
 
 
 def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int) -> int:
-    """The 64-bit key of a stream of episodes: all that an episode is a function of, but for its number."""
+    """The 64-bit key of a stream of episodes: all that an episode is a function of, but for its number.
+
+    Raises:
+        EpisodeError: The seed is negative.
+    """
+    if seed < 0:
+        raise EpisodeError(f"the seed of episodes must be 0 or more; found {seed}.")
     return key_of({"data": fingerprint, "split": split, "shape": shape.as_dict(), "seed": seed})
 
 
