@@ -1,0 +1,57 @@
+"""Lake's one-shot challenge as a question to a saved learner: may it be asked, which trials, and what its score means.
+
+In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next: `kshot.examine`.
+"""
+
+import numpy as np
+
+from kshot.data.ink import Ink
+from kshot.data.lake_runs import lake_runs
+from kshot.data.omniglot import Omniglot
+from kshot.episodes.listed import listed_episodes
+from kshot.errors import DataError
+from kshot.results.evaluate import EpisodeSet
+from kshot.results.result import Results
+from kshot.saved.class_names import unfold
+from kshot.saved.folder import Saved
+
+NAME = "lake"
+_PEOPLE, _BPL, _HAUSDORFF = 4.5, 3.3, 38.8
+
+
+def lake_episodes(omniglot: Omniglot) -> EpisodeSet:
+    """The 400 trials: 20 episodes, 20-way 1-shot with one query a class, support by one drawer and queries by another."""
+    runs = lake_runs(omniglot)
+    labels = np.tile(np.arange(20), (20, 1))
+    drawn = listed_episodes(omniglot.index, runs.classes, runs.support, labels, runs.query, runs.answers)
+    return EpisodeSet.given(omniglot, omniglot.index, NAME, drawn)
+
+
+def ask_lake(saved: Saved) -> EpisodeSet:
+    """The trials for a learner that may be asked.
+
+    Raises:
+        DataError: It reads other things than ink, or it was trained on alphabets of the evaluation set.
+    """
+    if not isinstance(saved.preprocess, Ink):
+        raise DataError(f"Lake's challenge is ink on paper; this learner reads {saved.preprocess!r}. Train one on omniglot.")
+    omniglot = Omniglot(size=saved.preprocess.size, rotations="none")
+    seen = unfold(saved.record.get("classes_seen", {}))
+    foreign = [name for name in seen if name.partition("/")[0] not in omniglot.background]
+    if foreign:
+        alphabets = sorted({name.partition("/")[0] for name in foreign})
+        raise DataError(
+            f"Lake's challenge may be learnt from the 30 background alphabets only; this learner has seen {len(foreign)} classes of "
+            f"{len(alphabets)} others: {', '.join(foreign[:3])} … Train one with data.split=alphabets, or use omniglot-lake."
+        )
+    return lake_episodes(omniglot)
+
+
+def in_words(results: Results) -> str:
+    """The score as Lake's papers give it: trials wrong, beside people and the models of the first paper."""
+    trials = len(results.scores) * 20
+    wrong = round(float((1 - results.scores).sum()) * 20)
+    return (
+        f"{wrong} of {trials} trials wrong: an error of {100 * wrong / trials:.2f} %. For comparison: people {_PEOPLE} %, Bayesian program "
+        f"learning {_BPL} %, modified Hausdorff distance {_HAUSDORFF} %."
+    )
