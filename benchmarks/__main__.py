@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("load", "draw", "meta_step", "memory")
+NAMES = ("load", "draw", "meta_step", "memory", "compare")
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
     python -m benchmarks.meta_step
 
 Mark: ≤ 1.5 times, with sampling, gathering and bookkeeping included. Printed for the default allocator and for the tuned one
-(`kshot.keep_freed_memory`), in one run: the default comes first, because the setting cannot be taken back.
+(`kshot.allocator.keep_freed_memory`), in one run: the default comes first, because the setting cannot be taken back.
 The floor: 20 MFLOP an image forward, three times that with backward.
 """
 

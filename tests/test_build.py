@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from kshot.build import divide, learner_spec, open_dataset, pick_device, way_or_all
+from kshot.build import divide, learner_spec, open_dataset, pick_device, way_or_all, with_features
 from kshot.config import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe
+from kshot.data.arrays import ArrayDataset
 from kshot.data.class_index import ClassIndex
 from kshot.data.ink import Ink
 from kshot.data.picture import Picture
@@ -78,6 +79,7 @@ def test_a_folders_classes_are_divided_by_fractions_or_a_file(tmp_path: Path) ->
     [
         (BackboneRecipe("conv4", {"width": 8}), Ink(28), {"width": 8, "channels": 1}),
         (BackboneRecipe("conv4"), Picture(84, 3), {"channels": 3}),
+        (BackboneRecipe("conv4_maps", {"width": 8}), Picture(84, 3), {"width": 8, "channels": 3}),
         (BackboneRecipe("resnet12"), Picture(84, 1), {"channels": 1}),
         (BackboneRecipe("conv4", {"channels": 2}), Picture(84, 3), {"channels": 2}),
         (BackboneRecipe("mlp"), Picture(10, 3), {"inputs": 300}),
@@ -89,6 +91,28 @@ def test_a_backbone_is_told_what_it_reads(backbone: BackboneRecipe, preprocess: 
     assert spec.backbone_arguments == expected
     assert spec.learner_arguments == {"scale": 3.0}
     assert spec.build().training
+
+
+@pytest.mark.parametrize(
+    ("learner", "backbone", "features"),
+    [
+        (LearnerRecipe("simple_shot"), BackboneRecipe("conv4", {"width": 8}), 8),
+        (LearnerRecipe("relation"), BackboneRecipe("conv4_maps", {"width": 6}), 6),
+        (LearnerRecipe("simple_shot", {"features": 5}), BackboneRecipe("conv4", {"width": 8}), 5),
+        (LearnerRecipe("protonet"), BackboneRecipe("conv4", {"width": 8}), None),
+    ],
+)
+def test_a_learner_is_told_how_long_its_features_are(learner: LearnerRecipe, backbone: BackboneRecipe, features: int | None) -> None:
+    dataset = ArrayDataset(np.zeros((2, 1, 28, 28), np.uint8), ["a", "b"])
+    spec = with_features(learner_spec(Recipe(backbone=backbone, learner=learner), Ink(28)), dataset)
+    assert spec.learner_arguments.get("features") == features
+
+
+def test_a_backbone_that_cannot_read_the_data_is_named_before_the_learner_is_built() -> None:
+    dataset = ArrayDataset(np.zeros((2, 1, 8, 8), np.uint8), ["a", "b"])
+    spec = learner_spec(Recipe(learner=LearnerRecipe("simple_shot"), backbone=BackboneRecipe("conv4", {"width": 8})), Ink(8))
+    with pytest.raises(RecipeError, match="the backbone cannot read one item"):
+        with_features(spec, dataset)
 
 
 def test_zero_ways_are_all_there_are_up_to_a_limit() -> None:

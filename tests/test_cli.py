@@ -84,7 +84,19 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
     flags = {
         "demo": ["--out"],
         "train": ["--data", "--set", "--out", "--resume", "--device", "--seed", "KEY=VALUE"],
-        "evaluate": ["--data", "--split", "--way", "--shot", "--query", "--episodes", "--seed", "--transductive", "--json", "--report"],
+        "evaluate": [
+            "--data",
+            "--split",
+            "--way",
+            "--shot",
+            "--query",
+            "--episodes",
+            "--seed",
+            "--transductive",
+            "--refine",
+            "--json",
+            "--report",
+        ],
         "predict": ["--support", "--json"],
         "recipes": ["--json"],
     }[command]
@@ -175,6 +187,25 @@ def test_train_evaluate_predict_on_ones_own_folder(
     assert "tier" in capsys.readouterr().out
 
 
+def test_a_refined_answer_says_so_in_the_record_in_the_report_and_aloud(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", trained, "--way", "2", "--query", "3", "--episodes", "6", "--device", "cpu")
+    assert kshot_(*words, "--refine", "soft_k_means:iterations=1", "--json", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    content = json.loads(said.out)
+    assert (content["mode"], content["refinement"]) == ("transductive", "soft_k_means:iterations=1,scale=1.0")
+    assert "assumes" not in said.err
+    report = tmp_path / "report"
+    assert kshot_(*words, "--refine", "optimal_transport", "--report", report, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    told = "transductive, refined by optimal_transport:steps=20,rate=0.2,scale=1.0,balanced=true"
+    assert told in said.out
+    assert "Note: optimal_transport assumes equally many queries of each class" in said.err
+    assert told in (report / "report.html").read_text(encoding="utf-8")
+    assert json.loads((report / "results.json").read_text(encoding="utf-8"))["refinement"].startswith("optimal_transport")
+
+
 def test_a_folder_called_omniglot_is_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "omniglot").mkdir()
@@ -206,6 +237,11 @@ def files(folder: Path) -> dict[str, bytes]:
         (["evaluate", "{run}", "--way", "2", "--shot", "99"], "needs 114"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--episodes", "0"], "episodes must be at least 1; found 0"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
+        (
+            ["evaluate", "{run}", "--way", "2", "--query", "1", "--refine", "k_means"],
+            "there is no refinement 'k_means'; known are soft_k_means",
+        ),
+        (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be a whole number"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),
         (["evaluate", "{run}", "--report", "{run}/recipe.json"], "is a file; a report is written into a folder"),
         (["predict", "{run}", "--support", "nowhere", "x.png"], "found nothing there"),

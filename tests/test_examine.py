@@ -15,7 +15,7 @@ from kshot.data.omniglot import Omniglot
 from kshot.data.picture import Picture
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, RecipeError
-from kshot.examine import Question, answer, ask
+from kshot.examine import Question, answer, ask, asked_learner
 from kshot.experiment import prepare, run
 from kshot.learners.table import LearnerSpec
 from kshot.saved.class_names import fold, unfold
@@ -169,6 +169,21 @@ def test_an_answer_is_that_of_its_episodes(saved: Saved) -> None:
     assert (again.scores == results.scores).all()
     with pytest.raises(RecipeError, match=r"transductive was asked for"):
         answer(saved, episodes, "transductive", "cpu")
+
+
+def test_a_refined_answer_is_transductive_and_names_its_refinement(saved: Saved) -> None:
+    question = Question(shape=SHAPE, episodes=7, seed=3, refine="soft_k_means:iterations=0")
+    episodes = ask(saved, question)
+    alone = answer(saved, episodes, "inductive", "cpu")
+    unmoved = answer(saved, episodes, question.mode, "cpu", refine=question.refine)
+    assert (alone.mode, alone.refinement) == ("inductive", None)
+    assert (unmoved.mode, unmoved.refinement) == ("transductive", "soft_k_means:iterations=0,scale=1.0")
+    assert unmoved.episodes_hash == alone.episodes_hash
+    assert unmoved.statistics == alone.statistics
+    assert (unmoved.scores == alone.scores).all()  # a prototypical network is the nearest centre
+    assert asked_learner(saved, None) is saved.learner
+    with pytest.raises(RecipeError, match="there is no refinement 'none'"):
+        answer(saved, episodes, "inductive", "cpu", refine="none")
 
 
 @pytest.mark.slow

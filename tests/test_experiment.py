@@ -334,3 +334,85 @@ def test_a_learner_that_is_not_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="the learner 'nearest' is not trained; there is nothing for a recipe to do"):
         prepare(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+# Learners that are trained on labelled items.
+
+
+def item_recipe(pets: Path, learner: str, **training: Any) -> Recipe:
+    table = recipe_of(pets, **training).as_dict()
+    table["learner"] = {"name": learner, "arguments": {"features": 3} if learner == "simple_shot" else {}}
+    return parse_recipe({**table, "items": {"batch": 8}}, "made")
+
+
+@pytest.mark.parametrize("learner", ["baseline", "baseline++", "simple_shot"])
+def test_a_run_on_items_stopped_goes_on_to_the_same_bits_and_saves_no_head(pets: Path, tmp_path: Path, learner: str) -> None:
+    recipe = item_recipe(pets, learner)
+    run(prepare(recipe, tmp_path / "whole", device="cpu"))
+    ready = prepare(recipe, tmp_path / "stopped", device="cpu")
+    assert run(ready, stop=lambda: ready.state.update == 3) is None
+    run(prepare(recipe, tmp_path / "stopped", resume=True, device="cpu"))
+    for file in ("state.safetensors", "learner/learner.json"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "stopped" / file).read_bytes()
+    assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")
+    saved = load_folder(tmp_path / "whole" / "learner")
+    assert not any("head" in name for name in saved.learner.state_dict())
+    assert saved.spec is not None
+    assert not any("class" in name for name in saved.spec.learner_arguments)
+
+
+def test_the_centre_of_a_saved_simple_shot_is_the_mean_of_the_training_items(pets: Path, tmp_path: Path) -> None:
+    ready = prepare(item_recipe(pets, "simple_shot"), tmp_path / "run", device="cpu")
+    saved = run(ready)
+    assert saved is not None
+    train_items = ready.split.part("train").items
+    x = ready.dataset.preprocess.to_input(ready.dataset.gather(train_items))
+    with torch.no_grad():
+        expected = saved.learner.encode(x).mean(0)  # type: ignore[union-attr]
+    torch.testing.assert_close(saved.learner.state_dict()["centre"], expected)
+
+
+def test_the_steps_of_a_saved_fine_tuning_are_those_that_validate_best(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def evaluate(learner: Any, *rest: Any, **more: Any) -> Any:
+        result = experiment_evaluate(learner, *rest, **more)
+        steps = int(learner.steps)
+        asked[steps] = steps if steps != 10 else 100
+        return replace(result, scores=np.full(5, float(asked[steps])))
+
+    experiment_evaluate = experiment.evaluate
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    saved = run(prepare(item_recipe(pets, "finetune"), tmp_path / "run", device="cpu"))
+    assert saved is not None
+    assert sorted(asked) == [0, 1, 2, 3, 5, 10, 20, 50]
+    assert int(saved.learner.state_dict()["steps"]) == 10
+    assert int(load_folder(tmp_path / "run" / "learner").learner.state_dict()["steps"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (
+            {"batch": 21},
+            r"a batch of 21 items is more than the 20 that the 5 classes of division/train have\. Lower the batch \(items\.batch",
+        ),
+        ({"batch": 8, "augment": "blur"}, r"no augmentation 'blur'"),
+    ],
+)
+def test_items_that_cannot_be_had_are_refused_before_anything_is_written(
+    pets: Path, tmp_path: Path, items: dict[str, Any], message: str
+) -> None:
+    recipe = item_recipe(pets, "baseline")
+    with pytest.raises(EpisodeError, match=message):
+        prepare(parse_recipe({**recipe.as_dict(), "items": items}, "made"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("learner", ["baseline", "finetune"])
+def test_a_backbone_that_cannot_read_the_items_is_refused(pets: Path, tmp_path: Path, learner: str) -> None:
+    table = item_recipe(pets, learner).as_dict()
+    table["data"]["size"] = 8
+    with pytest.raises(RecipeError, match=r"backbone .*cannot read one item"):
+        prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

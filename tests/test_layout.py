@@ -21,7 +21,21 @@ PACKAGE = SOURCE / "kshot"
 
 STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web")
 LEAVES = ("allocator", "atomic", "errors", "seeding")
-COMPOSING = {"config": 0, "build": 1, "measured": 1, "examine": 2, "experiment": 2, "terminal": 3, "__init__": 4, "cli": 4, "__main__": 5}
+COMPOSING = {
+    "config": 0,
+    "build": 1,
+    "measured": 1,
+    "lake": 1,
+    "examine": 2,
+    "experiment": 2,
+    "contest": 3,
+    "entrants": 3,
+    "inspection": 3,
+    "terminal": 4,
+    "__init__": 5,
+    "cli": 5,
+    "__main__": 6,
+}
 """The root's modules that put stages together; each imports only those of a smaller rank."""
 
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc"}
@@ -91,7 +105,8 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        return f"{importer} does not come after {imported}: config ← build, measured ← examine, experiment ← terminal ← __init__, cli"
+        chain = "config ← build, measured, lake ← examine, experiment ← contest, entrants, inspection ← terminal ← __init__, cli"
+        return f"{importer} does not come after {imported}: {chain}"
     return ""
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kshot.allocator import keep_freed_memory as keep_freed_memory
     from kshot.backbones.conv4 import Conv4 as Conv4
+    from kshot.contest import compare as compare
     from kshot.data.arrays import ArrayDataset as ArrayDataset
     from kshot.data.class_index import ClassIndex as ClassIndex
     from kshot.data.image_folder import ImageFolder as ImageFolder
@@ -65,8 +65,8 @@ __all__ = [
     "TorchDataset",
     "backward_of_query_loss",
     "check_learner",
+    "compare",
     "evaluate",
-    "keep_freed_memory",
     "load",
     "open_saved",
     "save",
@@ -93,8 +93,8 @@ _HOMES = {
     "TorchDataset": "kshot.data.torch_dataset",
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.check",
+    "compare": "kshot.contest",
     "evaluate": "kshot.results.evaluate",
-    "keep_freed_memory": "kshot.allocator",
     "load": "kshot.saved.shipped",
     "open_saved": "kshot.saved.shipped",
     "save": "kshot.saved.folder",

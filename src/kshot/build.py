@@ -1,12 +1,15 @@
 """From a recipe's plain values to the objects of the stages: the one place where a configuration is taken apart.
 
-In: parts of a `Recipe`. Out: a device, a data set, its division, how a learner is built. Next: `kshot.experiment`.
+In: parts of a `Recipe`. Out: a device, a data set, its division, how a learner is built, what it is trained on. Next: `kshot.experiment`.
 """
 
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import torch
 
+from kshot.backbones.table import build_backbone
 from kshot.config import Count, DataRecipe, Recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
@@ -16,8 +19,14 @@ from kshot.data.omniglot import Omniglot
 from kshot.data.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import Split, divide_by_file, divide_by_fraction
+from kshot.episodes.augment import augmentation
+from kshot.episodes.item_stream import ItemStream
+from kshot.episodes.nearness import least_classes
+from kshot.episodes.shape import EpisodeShape
+from kshot.episodes.stream import EpisodeStream
 from kshot.errors import DataError, RecipeError, SetupError
-from kshot.learners.table import LearnerSpec
+from kshot.learners.table import LEARNERS, LearnerSpec
+from kshot.seeding import seeded
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 OMNIGLOT_SPLITS = ("vinyals", "characters", "alphabets")
@@ -85,11 +94,67 @@ def learner_spec(recipe: Recipe, preprocess: Preprocess) -> LearnerSpec:
     backbone = dict(recipe.backbone.arguments)
     channels = preprocess.channels if isinstance(preprocess, Picture) else 1
     size = getattr(preprocess, "size", None)
-    if recipe.backbone.name in ("conv4", "resnet12"):
+    if recipe.backbone.name in ("conv4", "conv4_maps", "resnet12"):
         backbone.setdefault("channels", channels)
     elif recipe.backbone.name == "mlp" and size is not None:
         backbone.setdefault("inputs", channels * size * size)
     return LearnerSpec(recipe.learner.name, recipe.backbone.name, dict(recipe.learner.arguments), backbone)
+
+
+def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
+    """A learner that must be told the length of its features (`features`) is told what its backbone makes of an item of the data.
+
+    Of features that are maps (M, C, H, W), C is meant. What a recipe says itself stays as it is.
+
+    Raises:
+        RecipeError: The backbone cannot read the data.
+    """
+    wanted = spec.learner in LEARNERS and "features" in signature(LEARNERS[spec.learner]).parameters
+    if not wanted or "features" in spec.learner_arguments:
+        return spec
+    x = dataset.preprocess.to_input(dataset.gather(dataset.index.items[:1]))
+    with seeded(0, "features"), torch.no_grad():
+        network = build_backbone(spec.backbone, spec.backbone_arguments).eval()
+        try:
+            features = network(x)
+        except (RuntimeError, ValueError) as error:
+            raise RecipeError(f"the backbone cannot read one item: {error}. Check backbone and data.size.") from error
+    return replace(spec, learner_arguments={**spec.learner_arguments, "features": int(features.shape[1])})
+
+
+def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split, device: torch.device) -> EpisodeStream | ItemStream:
+    """What a learner is trained on.
+
+    Args:
+        recipe: Its episodes or its items.
+        source: The learner's `training_source`, `episodes` or `items`.
+        dataset: Where the items are.
+        split: Its classes, divided.
+        device: Where the tensors shall be.
+
+    Raises:
+        EpisodeError: The classes cannot give what the recipe asks for.
+    """
+    part, name, ask = split.part(recipe.data.train_part), f"{split.name}/{recipe.data.train_part}", recipe.episodes
+    if source == "items":
+        return ItemStream(dataset, part, name, recipe.seed, recipe.items.batch, recipe.items.augment, device=device)
+    rules = (ask.balanced, ask.within_groups, ask.replacement, ask.augment, ask.same_positions, ask.nearness)
+    most = min(20, len(part) // least_classes(1, ask.nearness))
+    shape = EpisodeShape(way_or_all(ask.way, part, most), ask.shot, ask.query, *rules)
+    return EpisodeStream(dataset, part, name, shape, recipe.seed, tasks=ask.tasks, device=device)
+
+
+def validation_shape(recipe: Recipe, val: ClassIndex) -> EpisodeShape:
+    """The validation episodes: way, shot and query of their own, the rules of the training episodes.
+
+    An augmentation that makes other classes of the classes belongs to the rules; one that varies items is for training alone, and so is
+    the choice of near or far classes, which makes training harder or easier.
+    """
+    ask, look = recipe.episodes, recipe.validation
+    rule = augmentation(ask.augment)
+    augment = ask.augment if rule is not None and rule.kinds > 1 else "none"
+    rules = (True, ask.within_groups, ask.replacement, augment, ask.same_positions)
+    return EpisodeShape(way_or_all(look.way, val, 5), look.shot, look.query, *rules)
 
 
 def way_or_all(asked: Count, index: ClassIndex, most: int) -> Count:

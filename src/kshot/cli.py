@@ -1,7 +1,8 @@
 """The command `kshot`: reads words and flags, calls `kshot.experiment`, shows what comes out.
 
 Exit codes: 0 done; 2 wrong use or bad input, with one message; 1 a fault of ours, with its traceback; 130 on Ctrl-C.
-PyTorch is imported inside the commands, so that `kshot --help` answers at once.
+PyTorch is imported inside the commands, so that `kshot --help` answers at once. Over 300 lines because each word of the command is
+here with its flags, and their help is most of it.
 """
 
 import json
@@ -19,6 +20,7 @@ from kshot.errors import KshotError, RecipeError
 if TYPE_CHECKING:
     from kshot.config import Recipe
     from kshot.examine import Question
+    from kshot.learners.learner import Mode
     from kshot.results.result import Results
     from kshot.saved.folder import Saved
 
@@ -36,6 +38,7 @@ app = typer.Typer(
 _WrongUse: type[Any] = typer.BadParameter.__mro__[1]
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+_Nearness = Annotated[str, typer.Option(help="any, or classes that lie near each other (hard), or far apart (easy), by their pixels.")]
 _Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")]
 
 
@@ -101,7 +104,7 @@ def train(
 
 @app.command()
 def evaluate(
-    saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, or the name of a shipped learner.")],
+    saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
     data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
@@ -109,27 +112,161 @@ def evaluate(
     query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    nearness: _Nearness = "any",
     transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
+    protocol: Annotated[str | None, typer.Option(help="lake: Lake's 20 fixed runs, in place of drawn episodes.")] = None,
+    refine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="soft_k_means or optimal_transport: refine the answers together; implies --transductive."),
+    ] = None,
     as_json: _Json = False,
     report: Annotated[Path | None, typer.Option(help="Write a report with pictures into this folder.")] = None,
     device: _Device = "auto",
 ) -> None:
     """Score a learner on episodes of classes it has not seen: mean accuracy with its 95 % interval."""
+    from kshot.entrants import open_learner
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
-    from kshot.saved.shipped import open_saved
+    from kshot.lake import in_words
     from kshot.terminal import say, show_results
 
-    opened = open_saved(saved)
-    mode = "transductive" if transductive else "inductive"
-    question = Question(data, split, EpisodeShape(way, shot, query), episodes, seed, mode)  # type: ignore[arg-type]
+    if protocol not in (None, "lake"):
+        raise RecipeError(f"there is no protocol {protocol!r}; known is lake. Without the flag, episodes are drawn.")
+    opened = open_learner(saved)
+    mode = "transductive" if transductive or refine else "inductive"
+    shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # it checks the word itself
+    question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report)
     if as_json:
         print(json.dumps(results.as_dict()))
     else:
         show_results(results, saved)
+        if protocol == "lake":
+            say(in_words(results))
     if page is not None:
         say(f"The report with its pictures is {page}")
+
+
+@app.command()
+def compare(
+    learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
+    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what they were trained on.")] = None,
+    split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
+    way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
+    shots: Annotated[str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots, such as 1,2,5,10: a shot curve.")] = None,
+    query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
+    episodes: Annotated[int, typer.Option(help="How many episodes, of each number of shots.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
+    as_json: _Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the comparison into this PNG file.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs of recipes that are not trained yet.")] = Path("runs"),
+    device: _Device = "auto",
+) -> None:
+    """Score learners on the same episodes: which is better, by how much, at what cost. Recipes are trained first."""
+    from kshot.allocator import keep_freed_memory
+    from kshot.build import pick_device
+    from kshot.contest import compare_entrants, same_test
+    from kshot.entrants import find_entrants
+    from kshot.episodes.shape import EpisodeShape
+    from kshot.examine import Question
+    from kshot.results.plot_compare import plot_comparison
+    from kshot.terminal import counting, say, show_comparison
+
+    if shots is not None and shot != 1:
+        raise RecipeError(f"--shot {shot} and --shots {shots} contradict each other. Give one of them.")
+    counts = None if shots is None else _numbers(shots)
+    _check_plot(plot, "comparison.png")
+    where = pick_device(device)
+    keep_freed_memory()
+    entrants = find_entrants(learners, out, device)
+    saved = {name: entrant.saved for name, entrant in entrants.items()}
+    mode: Mode = "transductive" if transductive else "inductive"
+    test = same_test(saved, Question(data, split, EpisodeShape(way, shot, query), episodes, seed, mode), counts)
+    for name, entrant in entrants.items():
+        if (run := entrant.first) is not None:
+            goes_on = "'s training is not finished; it goes on" if run.resume else " has not been trained yet; it is trained first"
+            say(f"The recipe {name}{goes_on}, in {run.folder}. Ctrl-C keeps what is done, and the same command goes on with it.")
+            saved[name] = _train(run.recipe, run.folder, resume=run.resume, device=device, again="the same command")
+    with counting("episodes", len(saved) * sum(map(len, test.sets))) as progress:
+        comparison = compare_entrants(saved, test, mode=mode, device=where, progress=progress)
+    if plot is not None:
+        plot_comparison(comparison, plot)
+    if as_json:
+        print(json.dumps(comparison.as_dict(), ensure_ascii=False))
+    else:
+        show_comparison(comparison)
+    if plot is not None:
+        say(f"The picture is {plot}")
+
+
+@app.command("inspect")
+def inspect_tasks(
+    saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
+    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
+    split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
+    way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
+    query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
+    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    nearness: _Nearness = "any",
+    transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
+    as_json: _Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw what was found into this PNG file.")] = None,
+    device: _Device = "auto",
+) -> None:
+    """Look at a learner's tasks: hard classes, confused pairs, hard episodes, and how far its classes lie from those of training."""
+    from kshot.allocator import keep_freed_memory
+    from kshot.build import pick_device
+    from kshot.entrants import open_learner
+    from kshot.episodes.shape import EpisodeShape
+    from kshot.examine import Question, ask
+    from kshot.inspection import asked_part, known_parts, measure_shifts, report_tasks
+    from kshot.results.answers import answer_episodes
+    from kshot.results.plot_tasks import plot_tasks
+    from kshot.terminal import counting, say, show_tasks
+
+    _check_plot(plot, "tasks.png")
+    where = pick_device(device)
+    keep_freed_memory()
+    opened = open_learner(saved)
+    mode: Mode = "transductive" if transductive else "inductive"
+    shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # it checks the word itself
+    test = ask(opened, Question(data, split, shape, episodes, seed, mode))
+    with counting("episodes", len(test)) as progress:
+        answers, results = answer_episodes(opened.learner, test, mode=mode, device=where, progress=progress)
+    parts, missing = known_parts(opened, test)
+    with counting("items", 2 * sum(part.items for part in parts)) as progress:
+        shifts, notes = measure_shifts(opened, parts, progress)
+    report = report_tasks(test, answers, results, shifts, asked_part(parts, test), (*missing, *notes))
+    if plot is not None:
+        plot_tasks(report, test, plot)
+    if as_json:
+        print(json.dumps(report.as_dict(), ensure_ascii=False))
+    else:
+        show_tasks(report, saved)
+    if plot is not None:
+        say(f"The picture is {plot}")
+
+
+def _check_plot(plot: Path | None, example: str) -> None:
+    """What a picture needs is looked at before the long work."""
+    from kshot.results.plots import require_matplotlib
+
+    if plot is not None:
+        require_matplotlib()
+        if plot.is_dir() or plot.suffix != ".png":
+            raise RecipeError(f"--plot names a PNG file to write, such as {example}; found {plot}. Choose another name.")
+
+
+def _numbers(text: str) -> list[int]:
+    """`1,2,5` as numbers, ascending, each once."""
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise RecipeError(f"--shots takes whole numbers with commas between them, such as 1,2,5,10; found {text!r}.") from None
 
 
 @app.command()
@@ -194,7 +331,7 @@ def _exit_code() -> int:
         return 2
 
 
-def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "Saved":
+def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":
     """Train with a bar; a first Ctrl-C saves the state and ends with exit code 130."""
     from kshot.allocator import keep_freed_memory
     from kshot.experiment import command_line, prepare, run
@@ -204,13 +341,12 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "Sav
     ready = prepare(recipe, folder, resume=resume, device=device)
     for note in ready.notes:
         say(note)
-    tasks = recipe.episodes.tasks
-    bar = TrainingBar(ready.plan.updates, ready.state.update, tasks, len(ready.validation))
+    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, len(ready.validation), ready.stream.source)
     with interrupts() as stop, bar:
         command = command_line(sys.argv[1:])
         saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
     if saved is None:
-        say(f"Stopped after update {ready.state.update}; the state is saved. Go on with the same command and --resume.")
+        say(f"Stopped after update {ready.state.update}; the state is saved. Go on with {again}.")
         raise typer.Exit(130)
     return saved
 
@@ -219,23 +355,27 @@ def _evaluate(
     saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = ""
 ) -> "tuple[Results, Path | None]":
     """Score a learner with a bar, and write the report where one is asked for."""
-    from kshot.examine import answer, ask
+    from kshot.examine import answer, ask, asked_learner
     from kshot.experiment import command_line
+    from kshot.learners.refined import refinement_named
     from kshot.results.plots import require_matplotlib
     from kshot.results.report import write_report
-    from kshot.terminal import counting
+    from kshot.terminal import counting, say
 
+    learner = asked_learner(saved, question.refine)
+    if question.refine is not None and (assumption := refinement_named(question.refine).assumption):
+        say(f"Note: {assumption}")
     if report is not None:  # what a report needs is looked at before the long work
         require_matplotlib()
         if report.is_file():
             raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another name.")
     episodes = ask(saved, question)
     with counting("episodes", len(episodes)) as progress:
-        results = answer(saved, episodes, question.mode, device, progress)
+        results = answer(saved, episodes, question.mode, device, progress, refine=question.refine)
     if report is None:
         return results, None
     history, command = saved.record.get("validation", ()), command_line(sys.argv[1:])
-    return results, write_report(report, results, episodes, saved.learner, history=history, title=title, command=command)
+    return results, write_report(report, results, episodes, learner, history=history, title=title, command=command)
 
 
 if __name__ == "__main__":

@@ -60,8 +60,18 @@ class EpisodesRecipe:
     tasks: int = 1  # episodes an update
     balanced: bool = True  # all classes of an episode have the same shot and query
     within_groups: bool = False  # all classes of an episode from one group (alphabet)
+    same_positions: bool = False  # all classes of an episode give the items at the same positions (drawers)
     replacement: bool = False  # classes with too few items may give one more than once
     augment: str = "none"  # or quarter_turns
+    nearness: Literal["any", "near", "far"] = "any"  # the classes of an episode lie near each other or far apart, by their pixels
+
+
+@dataclass(frozen=True)
+class ItemsRecipe:
+    """The plain labelled batches of learners that are trained on items, not on episodes; others pay no attention to it."""
+
+    batch: int = 256  # items an update
+    augment: str = "none"  # or quarter_turns, which makes four classes of each
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ class Recipe:
     learner: LearnerRecipe = field(default_factory=LearnerRecipe)
     backbone: BackboneRecipe = field(default_factory=BackboneRecipe)
     episodes: EpisodesRecipe = field(default_factory=EpisodesRecipe)
+    items: ItemsRecipe = field(default_factory=ItemsRecipe)
     validation: ValidationRecipe = field(default_factory=ValidationRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
 
@@ -115,7 +126,7 @@ class Recipe:
 
 _LEAST = {
     "data.size": 0, "data.split_seed": 0, "seed": 0,
-    "episodes.way": 0, "episodes.shot": 1, "episodes.query": 1, "episodes.tasks": 1,
+    "episodes.way": 0, "episodes.shot": 1, "episodes.query": 1, "episodes.tasks": 1, "items.batch": 2,
     "validation.way": 0, "validation.shot": 1, "validation.query": 1, "validation.episodes": 1, "validation.every": 1,
     "validation.patience": 0, "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
 }  # fmt: skip

@@ -7,17 +7,20 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kshot.build import open_dataset, pick_device
 from kshot.config import DataRecipe, parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.omniglot import Omniglot
+from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
-from kshot.learners.learner import Mode
+from kshot.lake import ask_lake
+from kshot.learners.learner import Learner, Mode
+from kshot.learners.refined import Refined, refinement_named, words_of
 from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.results.result import Results
 from kshot.saved.class_names import unfold
@@ -35,6 +38,10 @@ class Question:
         episodes: How many.
         seed: Of the episodes.
         mode: Inductive or transductive.
+        protocol: `episodes`, drawn as the other fields say, or `lake`: Lake's 20 fixed runs, which the other fields but `mode` and
+            `refine` leave alone.
+        refine: What refines the answers, such as `soft_k_means` (`kshot.learners.refined.refinement_named`): the mode is then
+            `transductive`, whatever the field says. None leaves the answers as they are.
     """
 
     data: str | None = None
@@ -43,6 +50,8 @@ class Question:
     episodes: int = 1000
     seed: int = 0
     mode: Mode = "inductive"
+    protocol: Literal["episodes", "lake"] = "episodes"
+    refine: str | None = None
 
 
 def ask(saved: Saved, question: Question) -> EpisodeSet:
@@ -52,27 +61,72 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
         DataError: The data or the split cannot be found, or the learner has seen some of the classes in training and the
             question does not name its training part.
     """
+    if question.protocol == "lake":
+        return ask_lake(saved)
+    asked = asked_classes(saved, question)
+    if asked.seen and asked.split.rpartition("/")[2] not in ("train", "trainval"):
+        raise DataError(
+            f"{len(asked.seen)} of the {len(asked.index)} classes of {asked.split} were seen in training: {', '.join(asked.seen[:5])} … "
+            f"A score on them says nothing about new classes. Use the learner's own split, {saved.record.get('split')!r}."
+        )
+    return EpisodeSet.draw(asked.dataset, asked.index, asked.split, question.shape, episodes=question.episodes, seed=question.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The classes that a question means for a learner.
+
+    Attributes:
+        data: The data by name and settings.
+        dataset: The data, opened.
+        split: What records call the classes.
+        index: The classes.
+        seen: The names of those that the learner saw in training.
+    """
+
+    data: DataRecipe
+    dataset: Dataset
+    split: str
+    index: ClassIndex
+    seen: tuple[str, ...]
+
+
+def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe, Preprocess | None], Dataset] = open_dataset) -> Asked:
+    """Open the data that a question means for a learner, and find the classes.
+
+    Args:
+        saved: The learner.
+        question: Its `data` and `split`.
+        opener: Opens data; another than the usual one may keep what is open already.
+
+    Raises:
+        DataError: The data or the split cannot be found.
+    """
     record = saved.record
-    recipe = record.get("recipe")
-    trained_on = recipe.get("data") if isinstance(recipe, Mapping) else None
+    trained_on = trained_on_data(record)
     data = parse_recipe({"data": trained_on or {}}, "of the learner's record").data
     own = question.data is None or (bool(trained_on) and _same(question.data, data.name))
     if question.data is None and not trained_on:
         raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
     if not own:
         data = replace(data, name=str(question.data), split="vinyals")
-    dataset = open_dataset(data, saved.preprocess)
+    dataset = opener(data, saved.preprocess)
     own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
-    part = name.rpartition("/")[2]
-    seen = set(unfold(record.get("classes_seen", {}))) if own else set()  # also where pictures were added since
-    overlap = [class_name for class_name in index.names if class_name in seen]
-    if overlap and part not in ("train", "trainval"):
-        raise DataError(
-            f"{len(overlap)} of the {len(index)} classes of {name} were seen in training: {', '.join(overlap[:5])} … "
-            f"A score on them says nothing about new classes. Use the learner's own split, {record.get('split')!r}."
-        )
-    return EpisodeSet.draw(dataset, index, name, question.shape, episodes=question.episodes, seed=question.seed)
+    return Asked(data, dataset, name, index, seen_classes(record, index) if own else ())  # own: also where pictures were added since
+
+
+def trained_on_data(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a record says a learner was trained on: the `[data]` of its recipe; None where it says nothing."""
+    recipe = record.get("recipe")
+    data = recipe.get("data") if isinstance(recipe, Mapping) else None
+    return data or None
+
+
+def seen_classes(record: Mapping[str, Any], index: ClassIndex) -> tuple[str, ...]:
+    """The classes of an index that a record of the same data calls seen in training."""
+    seen = set(unfold(record.get("classes_seen", {})))
+    return tuple(name for name in index.names if name in seen)
 
 
 def fitting_flags(saved: Saved) -> list[str]:
@@ -117,6 +171,31 @@ def _same(asked: str, name: str) -> bool:
     return os.path.realpath(asked) == os.path.realpath(name)
 
 
-def answer(saved: Saved, episodes: EpisodeSet, mode: Mode, device: str = "auto", progress: Callable[[int], None] | None = None) -> Results:
-    """Score a saved learner on episodes."""
-    return evaluate(saved.learner, episodes, mode=mode, device=pick_device(device), progress=progress)
+def answer(
+    saved: Saved,
+    episodes: EpisodeSet,
+    mode: Mode,
+    device: str = "auto",
+    progress: Callable[[int], None] | None = None,
+    *,
+    refine: str | None = None,
+) -> Results:
+    """Score a saved learner on episodes; with `refine`, in transductive mode, and the results name the refinement.
+
+    Raises:
+        RecipeError: The learner does not offer the mode, or cannot be refined; or there is no such refinement.
+    """
+    chosen = pick_device(device)
+    if refine is None:
+        return evaluate(saved.learner, episodes, mode=mode, device=chosen, progress=progress)
+    results = evaluate(asked_learner(saved, refine), episodes, mode="transductive", device=chosen, progress=progress)
+    return replace(results, refinement=words_of(refinement_named(refine)))
+
+
+def asked_learner(saved: Saved, refine: str | None) -> Learner:
+    """The learner that answers: the saved one, or that with a refinement.
+
+    Raises:
+        RecipeError: There is no such refinement, or the learner cannot be refined.
+    """
+    return saved.learner if refine is None else Refined(saved.learner, refinement_named(refine))

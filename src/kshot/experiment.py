@@ -7,6 +7,8 @@ In: a `Recipe`. Out: a run's folder:
     state.safetensors   the latest state; `--resume` goes on from it
     metrics.jsonl       one line an update
     learner/            the best state as a saved learner
+
+Over 300 lines because the story is told in one place, and what a run's folder may hold is checked beside it.
 """
 
 import hashlib
@@ -20,23 +22,23 @@ from typing import Any
 import torch
 
 from kshot.atomic import write_json
-from kshot.build import divide, learner_spec, open_dataset, pick_device, way_or_all
+from kshot.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
 from kshot.config import DataRecipe, Recipe, parse_recipe
 from kshot.data.dataset import Dataset
+from kshot.data.inputs import map_inputs
 from kshot.data.omniglot import Omniglot
 from kshot.data.split import Split, divide_by_file
-from kshot.episodes.shape import EpisodeShape
-from kshot.episodes.stream import EpisodeStream
+from kshot.episodes.item_stream import all_items
 from kshot.errors import RecipeError, SavedError, TrainingError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec
-from kshot.meta_train.loop import Plan, Step, Validation, start, train
+from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, differences, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.saved.class_names import fold
-from kshot.saved.folder import Saved, save
+from kshot.saved.folder import RECORD, Saved, save
 
 RECIPE, DIVISION = "recipe.json", "division.json"
 STATE, METRICS, LEARNER = "state.safetensors", "metrics.jsonl", "learner"
@@ -54,7 +56,7 @@ class Run:
         split: Its classes, divided.
         spec: How its learner is built.
         state: Where it is.
-        stream: Its training episodes.
+        stream: Its training episodes, or the labelled items of a learner that is trained on these.
         plan: How long and when to validate.
         notes: Plain sentences for the user, such as in what a resumed run's machine differs.
     """
@@ -66,7 +68,7 @@ class Run:
     split: Split
     spec: LearnerSpec
     state: TrainState
-    stream: EpisodeStream
+    stream: Stream
     plan: Plan
     validation: EpisodeSet
     notes: tuple[str, ...] = ()
@@ -91,14 +93,9 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     resume = _goes_on(folder, recipe, resume)
     dataset = open_dataset(recipe.data)
     split = divide(dataset, recipe.data) if not resume else _saved_division(folder, dataset, recipe.data)
-    seen_part, val = split.part(recipe.data.train_part), split.part("val")
-    ask, look = recipe.episodes, recipe.validation
-    shape = EpisodeShape(
-        way_or_all(ask.way, seen_part, 20), ask.shot, ask.query, ask.balanced, ask.within_groups, ask.replacement, ask.augment
-    )
-    look_shape = EpisodeShape(way_or_all(look.way, val, 5), look.shot, look.query, replacement=ask.replacement, augment=ask.augment)
-    name = f"{split.name}/{recipe.data.train_part}"
-    stream = EpisodeStream(dataset, seen_part, name, shape, recipe.seed, tasks=ask.tasks, device=where)
+    val = split.part("val")
+    look = recipe.validation
+    look_shape = validation_shape(recipe, val)
     validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
     steps = recipe.training
     optimization = Optimization(
@@ -106,12 +103,13 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
         steps.clip_norm, steps.precision,
     )  # fmt: skip
     plan = Plan(steps.updates, optimization, look.every, look.patience, recipe.seed)
-    spec = learner_spec(recipe, dataset.preprocess)
+    spec = with_features(learner_spec(recipe, dataset.preprocess), dataset)
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
         raise RecipeError(f"the learner {spec.learner!r} is not trained; there is nothing for a recipe to do. Use it as it is.")
+    stream = training_stream(recipe, learner.training_source, dataset, split, where)
     _try(learner, stream)
-    state = start(learner, plan)
+    state = start(learner, plan, stream)
     notes: tuple[str, ...] = ()
     if resume:
         changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
@@ -178,11 +176,30 @@ def run(
 
 
 def _save(ready: Run, command: str) -> Saved:
-    """The best state as a saved learner."""
+    """The best state as a saved learner, with what it still takes from the data."""
     state = ready.state
     learner = ready.spec.build().eval()
     learner.load_state_dict(state.best_or_last())
+    seen, sign = ready.split.part(ready.recipe.data.train_part), 1 if learner.family.higher_is_better else -1
+    items = all_items(ready.dataset, seen, ready.device)
+    learner.to(ready.device).after_training(items, lambda: sign * evaluate(learner, ready.validation, device=ready.device).mean)
+    learner.to("cpu")
     record = {
+        **_origin(ready),
+        "command": command,
+        "updates": state.update,
+        "best_update": state.best_update,
+        "validation": state.history,
+        "environment": environment(),
+    }
+    folder = ready.folder / LEARNER
+    save(folder, learner, spec=ready.spec, preprocess=ready.dataset.preprocess, record=record)
+    return Saved(learner, ready.dataset.preprocess, record, ready.spec, folder)
+
+
+def _origin(ready: Run) -> dict[str, Any]:
+    """What a learner's record says of it that is known before it is trained."""
+    return {
         "data": ready.dataset.name,
         "fingerprint": ready.dataset.fingerprint,
         "split": ready.split.name,
@@ -190,16 +207,30 @@ def _save(ready: Run, command: str) -> Saved:
         "test_sizes": _sizes(ready.split),
         "classes_seen": fold(ready.split.part(ready.recipe.data.train_part).names),
         "seed": ready.recipe.seed,
-        "command": command,
-        "updates": state.update,
-        "best_update": state.best_update,
-        "validation": state.history,
         "recipe": ready.recipe.as_dict(),
-        "environment": environment(),
     }
-    folder = ready.folder / LEARNER
-    save(folder, learner, spec=ready.spec, preprocess=ready.dataset.preprocess, record=record)
-    return Saved(learner, ready.dataset.preprocess, record, ready.spec, folder)
+
+
+def foreseen(ready: Run) -> Saved:
+    """The learner that a run will save, as it is before training: what it may be asked can be found out before it is trained."""
+    return Saved(ready.spec.build(ready.recipe.seed).eval(), ready.dataset.preprocess, _origin(ready), ready.spec)
+
+
+def finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether a folder holds the whole run of a recipe, its learner saved.
+
+    Raises:
+        SavedError: It is a run of another recipe.
+    """
+    if not (folder / LEARNER / RECORD).is_file():
+        return False
+    _check_same(folder, _begun_recipe(folder), recipe, "Name that run by its path to use it as it is, or choose another folder for runs.")
+    return True
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds the state of a run, to be resumed."""
+    return (folder / STATE).is_file()
 
 
 def _sizes(split: Split) -> list[int] | None:
@@ -284,10 +315,9 @@ def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
     return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if isinstance(dataset, Omniglot) else "division")
 
 
-def _try(learner: Learner, stream: EpisodeStream) -> None:
+def _try(learner: Learner, stream: Stream) -> None:
     """One forward pass of one item, so that a network that does not fit the data is found before the run begins."""
-    x = stream.batches(0)[0].support_x
-    one = x[:1, 0] if isinstance(x, torch.Tensor) else {name: value[:1, 0] for name, value in x.items()}
+    one = map_inputs(lambda value: value[:1], stream.batches(0)[0].items())
     was_training = learner.training
     learner.eval()
     try:

@@ -17,7 +17,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
+    from kshot.results.comparison import Comparison
     from kshot.results.result import Results
+    from kshot.results.task_report import TaskReport
     from kshot.tasks.classifier import Prediction
 
 out = Console(highlight=False)
@@ -55,6 +57,26 @@ def show_results(results: "Results", title: str) -> None:
     width = 2 + max(len(name) for name, _ in rows)
     for name, value in rows:
         out.print(Text(f"{name:<{width}}") + Text(value, "bold" if name == results.score_name else ""), soft_wrap=True)
+
+
+def show_comparison(comparison: "Comparison") -> None:
+    """A table for each number of shots, then what it means and how to read it, on standard output."""
+    out.print(Text(comparison.table()), soft_wrap=True)
+    out.print()
+    out.print(Text(comparison.sentence(), "bold"), soft_wrap=True)
+    out.print()
+    for note in comparison.notes():
+        out.print(Text(f"- {note}"), soft_wrap=True)
+
+
+def show_tasks(report: "TaskReport", title: str) -> None:
+    """What was found out about a learner's tasks, on standard output: the score, then a heading and some lines for each question."""
+    show_results(report.results, title)
+    for heading, lines in report.sections():
+        out.print()
+        out.print(Text(heading, "bold"))
+        for line in lines:
+            out.print(Text(line), soft_wrap=True)
 
 
 def show_recipes(rows: list[dict[str, Any]]) -> None:
@@ -101,18 +123,19 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class TrainingBar:
-    """A bar for training: loss, validation ± interval, episodes a second, time left. A context manager.
+    """A bar for training: loss, validation ± interval, episodes or items a second, time left. A context manager.
 
     Where standard error is no terminal (a log file), each validation is a line instead.
 
     Args:
         updates: Of the whole run.
         done: Updates done before.
-        tasks: Episodes an update.
+        tasks: Episodes or items an update.
         validation_episodes: Episodes of one validation.
+        what: What an update is made of, `episodes` or `items`.
     """
 
-    def __init__(self, updates: int, done: int, tasks: int, validation_episodes: int) -> None:
+    def __init__(self, updates: int, done: int, tasks: int, validation_episodes: int, what: str = "episodes") -> None:
         self._progress = _bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -122,7 +145,7 @@ class TrainingBar:
             TimeRemainingColumn(),
         )
         self._task = self._progress.add_task("training", total=updates, completed=done, words="")
-        self._tasks, self._updates, self._validation_episodes = tasks, updates, validation_episodes
+        self._tasks, self._updates, self._validation_episodes, self._what = tasks, updates, validation_episodes, what
         self._loss: float | None = None
         self._rate: float | None = None
         self._checked = 0
@@ -148,8 +171,8 @@ class TrainingBar:
             if not err.is_terminal:
                 elapsed = time.perf_counter() - self._began
                 done = f"update {step.update}/{self._updates}  loss {self._loss:.4f}"
-                say(f"{done}  {self._score}  {self._rate:.1f} episodes/s  {elapsed:.0f} s")
-        words = f"loss {self._loss:.4f}  {self._score}  {self._rate:.1f} episodes/s"
+                say(f"{done}  {self._score}  {self._rate:.1f} {self._what}/s  {elapsed:.0f} s")
+        words = f"loss {self._loss:.4f}  {self._score}  {self._rate:.1f} {self._what}/s"
         self._progress.update(self._task, completed=step.update, description="training", words=words)
 
     def validating(self, more: int) -> None:

@@ -58,5 +58,5 @@ def test_what_cannot_be_turned_is_refused(found: object) -> None:
 
 def test_names() -> None:
     assert augmentation("none") is None
-    with pytest.raises(EpisodeError, match="no augmentation 'flips'; known are none, quarter_turns"):
+    with pytest.raises(EpisodeError, match="no augmentation 'flips'; known are none, affine, elastic, quarter_turns"):
         augmentation("flips")

@@ -401,3 +401,24 @@ def test_an_unknown_augmentation_is_refused() -> None:
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(EpisodeError, match=r"the seed of episodes must be 0 or more; found -1"):
         episode_key("data", "train", EpisodeShape(way=2), -1)
+
+
+def test_classes_that_share_positions_give_the_same_places_of_their_items() -> None:
+    index = classes_of([6, 5, 9, 7, 5])
+    shape = EpisodeShape(way=3, shot=2, query=2, same_positions=True)
+    (drawn,) = draw(index, shape, range(3000))
+    place = {int(item): position for name in index.names for position, item in enumerate(index.items_of(name))}
+    items = np.concatenate([drawn.support_items.reshape(-1, 3, 2), drawn.query_items.reshape(-1, 3, 2)], axis=2)
+    places = np.vectorize(place.__getitem__)(items)  # (B, N, K + Q)
+    assert (places == places[:, :1]).all()
+    assert all(len(set(row)) == 4 for row in places[:, 0])
+    assert np.bincount(places[:, 0].ravel(), minlength=5).tolist() == pytest.approx([2400] * 5, rel=0.1)  # the smallest class has five
+    firsts = draw(index, shape, [2999, 5])[0]
+    assert (firsts.support_items == drawn.support_items[[2999, 5]]).all()  # whatever is drawn together
+
+
+def test_sharing_positions_needs_no_replacement_and_keeps_older_identities() -> None:
+    with pytest.raises(EpisodeError, match="same_positions gives each position once"):
+        EpisodeShape(same_positions=True, replacement=True)
+    assert "same_positions" not in EpisodeShape().as_dict()
+    assert episode_key("data", "train", EpisodeShape(), 0) != episode_key("data", "train", EpisodeShape(same_positions=True), 0)

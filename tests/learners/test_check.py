@@ -14,12 +14,14 @@ from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
+from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import ContractError
-from kshot.learners.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner, made_batch
-from kshot.learners.learner import Learner, backward_of_query_loss, way_of
+from kshot.learners.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner, made_batch
+from kshot.learners.learner import Learner, Trainable, backward_of_query_loss, way_of
 from kshot.learners.protonet import ProtoNet, class_means, squared_distances
 
 RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **EPISODIC}
+ITEM_RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **ITEMS}
 
 
 class Centres(NamedTuple):
@@ -98,6 +100,79 @@ class Transductive(Patched):
     def predict_together(self, adapted: Any, query_features: Inputs) -> Any:
         assert isinstance(query_features, Tensor)
         return self.predict(adapted, query_features - query_features.mean(1, keepdim=True))
+
+
+class HeadOver(Trainable):
+    """Trains a learner by items; the step is given."""
+
+    def __init__(self, learner: "PatchedItems", head: nn.Module, step: Callable[..., Any]) -> None:
+        super().__init__()
+        self.learner, self.head, self.step = learner, head, step
+
+    def losses(self, batch: ItemBatch) -> Tensor:
+        return nn.functional.cross_entropy(self.head(self.learner.encode(batch.x)), batch.y, reduction="none")
+
+    def meta_backward(self, batch: ItemBatch, progress: float) -> Any:
+        return self.step(self, batch, progress)
+
+
+def good_item_step(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    losses = trained.losses(batch)
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    return losses.detach()
+
+
+class PatchedItems(Patched):
+    """Trained by items, with a given step; with none given it keeps the contract."""
+
+    training_source = "items"
+
+    def __init__(self, step: Callable[..., Any] = good_item_step, learner: Callable[["PatchedItems"], Any] = lambda self: self) -> None:
+        super().__init__()
+        self.step, self.held = step, learner
+
+    def for_training(self, example: Any) -> Trainable:
+        return HeadOver(self.held(self), nn.Linear(6, example.way), self.step)
+
+
+def mean_item_loss(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    return good_item_step(trained, batch, progress).mean()
+
+
+def no_item_backward(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    return trained.losses(batch).detach()
+
+
+def steps_the_head(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    losses = good_item_step(trained, batch, progress)
+    with torch.no_grad():
+        next(trained.head.parameters()).add_(1e-3)
+    return losses
+
+
+def trains_the_head_alone(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    with torch.no_grad():
+        features = trained.learner.encode(batch.x)
+    losses = nn.functional.cross_entropy(trained.head(features), batch.y, reduction="none")
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    return losses.detach()
+
+
+def random_item_step() -> Learner:
+    generator = torch.Generator().manual_seed(0)  # goes on from call to call
+
+    def step(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+        losses = trained.losses(batch) * (1 + torch.rand((), generator=generator))
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        return losses.detach()
+
+    return PatchedItems(step)
+
+
+class KeepsItsHead(PatchedItems):
+    def for_training(self, example: Any) -> Trainable:
+        self.head = nn.Linear(6, example.way)
+        return HeadOver(self, self.head, self.step)
 
 
 def without_family() -> Learner:
@@ -342,7 +417,7 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("a class without support items leaves the others usable", "expected 5 outputs", lambda: Patched(adapt=ignores_way)),
     ("a class without support items leaves the others usable", "with NaN or infinity", lambda: Patched(adapt=spreads_nan)),
     ("an answer does not depend on the other queries", "queries 1 at a time", lambda: Patched(predict=normalises_queries)),
-    (LOSSES, "one floating loss a task, (3,), found torch.float32 ()", lambda: Patched(meta_backward=returns_the_mean)),
+    (LOSSES, "one floating loss each task, (3,), found torch.float32 ()", lambda: Patched(meta_backward=returns_the_mean)),
     (LOSSES, "found a graph behind them", lambda: Patched(meta_backward=returns_a_graph)),
     (LOSSES, "at progress 1.0", lambda: Patched(meta_backward=ends_badly)),
     ("meta_backward leaves a gradient", "a gradient that is not zero, found none", lambda: Patched(meta_backward=forgets_backward)),
@@ -352,6 +427,15 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
      lambda: Patched(meta_backward=steps_itself)),
     ("meta_backward changes nothing but gradients and buffers", "found changes in updates",
      lambda: Patched(meta_backward=counts_updates)),
+    ("for_training leaves the learner as it was", "found changes in _modules['head']", KeepsItsHead),
+    ("training by items reaches the learner's own parameters", "found none of its own for network.0.weight",
+     lambda: PatchedItems(learner=copy.deepcopy)),
+    ("training by items reaches the learner's own parameters", "found one in the head alone", lambda: PatchedItems(trains_the_head_alone)),
+    ("training by items gives M detached finite losses", "one floating loss each item, (45,), found torch.float32 ()",
+     lambda: PatchedItems(mean_item_loss)),
+    ("training by items leaves a gradient", "a gradient that is not zero, found none", lambda: PatchedItems(no_item_backward)),
+    ("training by items is a function of its seed", "the same losses from the same seed", random_item_step),
+    ("training by items changes nothing but gradients and buffers", "found changes in head.", lambda: PatchedItems(steps_the_head)),
 ]  # fmt: skip
 
 
@@ -366,7 +450,7 @@ def test_a_broken_rule_is_caught_and_named(rule: str, message: str, learner: Cal
 
 
 def test_every_rule_has_a_learner_that_breaks_it() -> None:
-    assert {rule for rule, _, _ in BROKEN} == set(RULES)
+    assert {rule for rule, _, _ in BROKEN} == {*RULES, *ITEM_RULES}
 
 
 def test_learners_that_keep_the_contract_pass() -> None:
@@ -374,6 +458,7 @@ def test_learners_that_keep_the_contract_pass() -> None:
     held = check_learner(Patched())
     assert sorted(held) == sorted(RULES)
     assert sorted(check_learner(Transductive())) == sorted(RULES)
+    assert sorted(check_learner(PatchedItems())) == sorted(ITEM_RULES)
 
 
 def test_all_broken_rules_are_listed_at_once() -> None:

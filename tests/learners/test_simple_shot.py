@@ -12,10 +12,11 @@ from kshot.backbones.conv4 import Conv4
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
+from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
-from kshot.learners.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
+from kshot.learners.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, check_learner
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import ProtoNet, prototypes
+from kshot.learners.protonet import prototypes
 from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
 
 
@@ -107,35 +108,44 @@ def test_gradients_of_the_kernels_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(centres, (batch.support_x.requires_grad_(),))
 
 
+def items_of(shift: float = 0.0) -> ItemBatch:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(12, 5, generator=generator, dtype=torch.float64) + shift
+    return ItemBatch(x, torch.randint(7, (12,), generator=generator), 7, np.arange(12))
+
+
 @pytest.mark.parametrize("kind", ["CL2N", "L2N"])
-def test_training_is_classification_by_untransformed_means(kind: str) -> None:
-    # The gradient is that of a prototypical network with the same backbone, whose own gradient is checked by finite differences.
+def test_training_is_classification_of_all_classes_by_untransformed_features(kind: str) -> None:
     torch.manual_seed(0)
-    batch, backbone = batch_of(), MLP(5, (4,), 3).double()
+    batch, backbone = items_of(), MLP(5, (4,), 3).double()
     learner = (SimpleShot(backbone, features=3) if kind == "CL2N" else SimpleShotL2N(backbone)).double()
-    losses = learner.meta_backward(batch, 0.0)
-    found = [value.grad.clone() for value in backbone.parameters() if value.grad is not None]
-    backbone.zero_grad()
-    expected = ProtoNet(backbone).meta_backward(batch, 0.0)
-    torch.testing.assert_close(losses, expected)
-    for gradient, parameter in zip(found, backbone.parameters(), strict=True):
-        torch.testing.assert_close(gradient, parameter.grad)
+    trained = learner.for_training(batch).double()
+    head = trained.get_submodule("head")
+    losses = trained.meta_backward(batch, 0.0)
+    found = {name: value.grad.clone() for name, value in trained.named_parameters() if value.grad is not None}
+    trained.zero_grad()
+    expected = torch.nn.functional.cross_entropy(head(backbone(batch.x)), batch.y, reduction="none")
+    torch.testing.assert_close(losses, expected.detach())
+    expected.mean().backward()
+    assert sorted(found) == sorted(name for name, _ in trained.named_parameters())
+    for name, value in trained.named_parameters():
+        torch.testing.assert_close(found[name], value.grad)
 
 
 # The mean feature of training.
 
 
 def test_the_centre_is_the_mean_of_all_features_and_then_a_running_one() -> None:
+    torch.manual_seed(0)
     learner = SimpleShot(nn.Linear(5, 5), features=5).double()
+    trained = learner.for_training(items_of()).double()
     generator = torch.Generator().manual_seed(3)
     means = []
     for number in range(103):
-        batch = batch_of()
-        shift = torch.randn(5, generator=generator, dtype=torch.float64)
-        moved = EpisodeBatch(batch.support_x + shift, batch.support_y, batch.query_x + shift, batch.query_y, 4, batch.numbers)
+        batch = items_of(float(torch.randn((), generator=generator)))
         with torch.no_grad():
-            means.append(learner.backbone(torch.cat([moved.support_x, moved.query_x], 1)).mean((0, 1)))
-        learner.meta_backward(moved, 0.0)
+            means.append(learner.backbone(batch.x).mean(0))
+        trained.meta_backward(batch, 0.0)
         if number == 99:
             torch.testing.assert_close(learner.centre, torch.stack(means).mean(0))
     expected = torch.stack(means[:100]).mean(0)
@@ -143,6 +153,16 @@ def test_the_centre_is_the_mean_of_all_features_and_then_a_running_one() -> None
         expected = 0.99 * expected + 0.01 * mean
     torch.testing.assert_close(learner.centre, expected)
     assert int(learner.batches) == 103
+
+
+def test_after_training_the_centre_is_the_mean_over_all_items() -> None:
+    torch.manual_seed(0)
+    learner = SimpleShot(MLP(5, (), 3), features=3).double().eval()
+    items = torch.randn(20, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    learner.centre.fill_(7.0)
+    learner.after_training(iter([items[:13], items[13:]]), lambda: 0.0)  # chunks of different sizes
+    torch.testing.assert_close(learner.centre, learner.encode(items).mean(0).detach())
+    assert not learner.centre.requires_grad
 
 
 def test_the_centre_is_saved_and_is_no_parameter() -> None:
@@ -178,14 +198,18 @@ def test_constant_features_are_as_far_from_all_classes() -> None:
 def test_l2n_keeps_the_contract() -> None:
     torch.manual_seed(0)
     held = check_learner(SimpleShotL2N(Conv4(width=8)))
-    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **EPISODIC})
+    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **ITEMS})
 
 
 def test_under_autocast_the_centre_stays_float32() -> None:
     torch.manual_seed(0)
     learner = SimpleShot(MLP(5, (16,), 8), features=8)
+    batch = items_of()
+    assert isinstance(batch.x, Tensor)
+    batch = ItemBatch(batch.x.float(), batch.y, batch.way, batch.numbers)
+    trained = learner.for_training(batch)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = learner.meta_backward(batch_of(dtype=torch.float32), 0.0)
+        losses = trained.meta_backward(batch, 0.0)
     assert losses.dtype == learner.centre.dtype == torch.float32
     assert bool(learner.centre.any())
 

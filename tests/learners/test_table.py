@@ -1,5 +1,7 @@
 """Learners by name: the seed decides the first parameters, and what cannot be built is refused."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -13,7 +15,7 @@ from kshot.learners.table import LEARNERS, LearnerSpec, spec_of
 
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_every_learner_is_built_by_name(name: str) -> None:
-    learner = LearnerSpec(name, "mlp", backbone_arguments={"inputs": 4}).build()
+    learner = LearnerSpec(name, "mlp", OWN_ARGUMENTS.get(name, {}), {"inputs": 4}).build()
     assert isinstance(learner, Learner)
     assert type(learner) is LEARNERS[name]
     assert learner.family == Classification()
@@ -57,12 +59,15 @@ def test_what_cannot_be_built_is_refused(spec: LearnerSpec, message: str) -> Non
         spec.build()
 
 
-OWN_ARGUMENTS = {
+OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "protonet_cosine": {"scale": 3.0},
     "matching_scaled": {"scale": 3.0},
     "matching_fce": {"features": 16, "processing_steps": 2},
     "ridge": {"regularisation": 3.0, "scale": 2.0},
     "simple_shot": {"features": 16},
+    "pair_attention": {"features": 16, "width": 32, "blocks": [0, 1], "loss": "pairs", "over_items": "max"},
+    "siamese": {"features": 16, "odds": 5.0},
+    "relation": {"features": 16, "width": 4, "hidden": 3, "loss": "cross-entropy"},
 }
 
 

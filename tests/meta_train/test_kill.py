@@ -47,6 +47,30 @@ clip_norm = 1.0
 save_every = 1
 """
 
+ITEM_RECIPE = """
+[data]
+rotations = "none"
+
+[learner]
+name = "baseline"
+
+[backbone]
+width = 8
+
+[items]
+batch = 32
+
+[validation]
+query = 2
+episodes = 10
+every = 15
+
+[training]
+updates = 60
+lr = 0.01
+save_every = 1
+"""  # the state holds a head that the learner does not
+
 KILLER = '''
 import json, os, random, select, shutil, signal, sys
 from pathlib import Path
@@ -169,9 +193,10 @@ def learner(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, SIGKILL and /proc")
-def test_twenty_kills_and_resumes_end_at_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [RECIPE, ITEM_RECIPE], ids=["episodes", "items"])
+def test_twenty_kills_and_resumes_end_at_the_same_bits(tmp_path: Path, text: str) -> None:
     recipe = tmp_path / "small.toml"
-    recipe.write_text(RECIPE)
+    recipe.write_text(text)
     words = [sys.executable, "-m", "kshot", "train", str(recipe), "--out", str(tmp_path / "whole")]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

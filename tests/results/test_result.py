@@ -35,6 +35,15 @@ def test_as_dict_is_json_with_the_promised_keys() -> None:
     assert (content["split"], content["mode"], content["seconds"]) == ("vinyals/test", "inductive", 1.235)
 
 
+def test_a_refinement_is_named_wherever_the_mode_is() -> None:
+    results = make(mode="transductive", refinement="soft_k_means:iterations=4,scale=1.0")
+    assert results.as_dict()["refinement"] == "soft_k_means:iterations=4,scale=1.0"
+    told = "transductive, refined by soft_k_means:iterations=4,scale=1.0"
+    assert dict(results.rows())["mode"] == told
+    assert told in str(results)
+    assert make().as_dict()["refinement"] is None
+
+
 def test_ranges_become_lists() -> None:
     content = make(way=(2, 5), shot=(1, 3)).as_dict()
     assert (content["way"], content["shot"], content["query"]) == ([2, 5], [1, 3], 15)

@@ -1,15 +1,22 @@
 """The block of few-shot image networks: 3×3 convolution → batch normalisation → ReLU → 2×2 max-pooling.
 
-ReLU is taken after pooling: both are monotone, so max(relu(·)) = relu(max(·)) exactly, at a quarter of the work.
+ReLU is taken after pooling: both are monotone, so max(relu(·)) = relu(max(·)) exactly, at a quarter of the work. The numbers come from
+`kshot.backbones.block_operator`; this module holds the parameters, under the names they have in a convolution and a normalisation, and the
+running statistics.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
+from kshot.backbones.norm_pool import Statistics
 
 
 class ConvBlock(nn.Module):
     """Images (M, C, H, W) → (M, width, H // 2, W // 2).
+
+    Statistics are those of `nn.BatchNorm2d`: the batch's own in training, which also moves the running ones, and the running ones in
+    evaluation; always the batch's own without running ones (`track_running_stats=False`).
 
     Args:
         channels: C.
@@ -25,10 +32,27 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The block, in the memory layout of `x`."""
-        x = self.norm(self.conv(x))
-        if self.pool:
-            x = F.max_pool2d(x, 2)
-        return F.relu(x)
+        conv, norm = self.conv, self.norm
+        assert conv.bias is not None
+        parameters = conv.weight, conv.bias, norm.weight, norm.bias
+        if norm.running_mean is not None and norm.running_var is not None and not norm.training:
+            running = Statistics(norm.running_mean, norm.running_var)
+            return block_with_given_statistics(x, *parameters, running, eps=norm.eps, pool=self.pool)
+        out, statistics = block_with_batch_statistics(x, *parameters, eps=norm.eps, pool=self.pool)
+        if norm.training and norm.track_running_stats:
+            follow(norm, statistics, positions=len(x) * x.shape[2] * x.shape[3])
+        return out
+
+
+@torch.no_grad()
+def follow(norm: nn.BatchNorm2d, statistics: Statistics, positions: int) -> None:
+    """Move the running statistics towards a batch's, as `nn.BatchNorm2d` does: the running variance is the unbiased one."""
+    if norm.num_batches_tracked is None or norm.running_mean is None or norm.running_var is None:
+        return
+    norm.num_batches_tracked.add_(1)
+    step = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.mul_(1 - step).add_(statistics.mean, alpha=step)
+    norm.running_var.mul_(1 - step).add_(statistics.var, alpha=step * positions / (positions - 1))
 
 
 def pixels_last(x: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class Omniglot:
             4 · drawing + turn is a drawing turned counter-clockwise. `none`: characters as drawn, item = drawing.
 
     Attributes:
-        index: All 6,492 or 1,623 classes; a class's group is its alphabet.
+        index: All 6,492 or 1,623 classes; a class's group is its alphabet, `Greek`, with its turn where it has one, `Greek/rot090`.
+        background: The 30 alphabets of the background set; the other 20 are the evaluation set.
 
     Raises:
         DataError: The official files are missing or damaged.
@@ -74,7 +75,7 @@ class Omniglot:
             characters, background, self.fingerprint = drawings.characters, drawings.background, drawings.fingerprint()
             kept = _resized(drawings, size)
         self._kept = torch.from_numpy(kept)  # (drawings, 1, size, size)
-        self._background = background
+        self.background = background
         self._characters = ["/".join(character) for character in characters]
         self.index = self._classes()
 
@@ -109,12 +110,12 @@ class Omniglot:
             raise DataError(f"Omniglot has the splits {', '.join(SPLITS)}; there is no {name!r}.")
         random = np.random.Generator(np.random.Philox(seed))
         if name == "alphabets":
-            background = sorted(self._background)
+            background = sorted(self.background)
             chosen = {background[position] for position in random.permutation(len(background))[:_VALIDATION_ALPHABETS]}
             parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
             for character in self._characters:
                 alphabet = character.partition("/")[0]
-                part = "val" if alphabet in chosen else "train" if alphabet in self._background else "test"
+                part = "val" if alphabet in chosen else "train" if alphabet in self.background else "test"
                 parts[part].append(character)
         else:
             parts = json.loads((EMBEDDED.parent / "vinyals.json").read_text(encoding="utf-8"))
@@ -136,7 +137,8 @@ class Omniglot:
         turns = len(names) // len(self._characters)
         drawings = np.arange(len(self._kept)).reshape(-1, 1, DRAWERS)  # (characters, 1, 20)
         items = (drawings * turns + np.arange(turns)[None, :, None]).reshape(len(names), DRAWERS)
-        groups = {name: name.partition("/")[0] for name in names}
+        # A turned alphabet is an alphabet of its own: nobody mistakes a letter for another one lying on its side.
+        groups = {name: "/".join(name.split("/")[::2]) for name in names}
         return ClassIndex.build(dict(zip(names, items, strict=True)), groups)
 
 

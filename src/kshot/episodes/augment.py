@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.counter_random import below
+from kshot.episodes.warp import affine, draw_warps, elastic
 from kshot.errors import EpisodeError
 
 
@@ -24,11 +25,14 @@ class Augmentation:
         words: How many random words a class of an episode uses.
         draw: words uint64 (words, M) for M (episode, class) pairs and the number of items a class → parameters int16 (M, items).
         apply: kept items (M, …) and their parameters int16 (M,) → changed items.
+        kinds: How many classes it makes of one: 1 where a changed item stays what it was; k where the parameters are 0 … k - 1 and
+            each makes another class. Plain labelled batches (`kshot.episodes.item_stream`) number them.
     """
 
     words: int
     draw: Callable[[np.ndarray, int], np.ndarray]
     apply: Callable[[Inputs, np.ndarray], Inputs]
+    kinds: int = 1
 
 
 def _draw_quarter_turn(word: np.ndarray, items: int) -> np.ndarray:
@@ -51,7 +55,9 @@ def quarter_turns(images: Inputs, turns: np.ndarray) -> Inputs:
 
 AUGMENTATIONS = {
     # All items of a class turn together: a turned character is another character (MAML, Finn et al. 2017, section 5.2).
-    "quarter_turns": Augmentation(words=1, draw=_draw_quarter_turn, apply=quarter_turns),
+    "quarter_turns": Augmentation(words=1, draw=_draw_quarter_turn, apply=quarter_turns, kinds=4),
+    "affine": Augmentation(words=1, draw=draw_warps, apply=affine),
+    "elastic": Augmentation(words=1, draw=draw_warps, apply=elastic),
 }
 
 

@@ -10,6 +10,7 @@ from kshot.data.class_index import ClassIndex
 from kshot.episodes.augment import augmentation
 from kshot.episodes.counter_random import below, key_of, streams, words
 from kshot.episodes.episode import DrawnEpisodes
+from kshot.episodes.nearness import Candidates, ClassDistances, check_distances, draw_related, least_classes
 from kshot.episodes.sample import sample_without_replacement
 from kshot.episodes.shape import EpisodeShape, Range
 from kshot.errors import EpisodeError
@@ -18,17 +19,24 @@ from kshot.errors import EpisodeError
 # its own shot and query, the division of its items (with replacement only), the augmentation, then the items.
 _WAY, _SHOT, _QUERY, _GROUP, _CLASSES = range(5)
 _OWN_SHOT, _OWN_QUERY, _CHANGES, _ITEMS = 0, 1, 2, 8
+_POSITIONS = streams(1, np.arange(1))
+"""Makes of an episode's seed that of the stream which all its classes share (`same_positions`)."""
 
 
-def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int) -> int:
+def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int, distances: ClassDistances | None = None) -> int:
     """The 64-bit key of a stream of episodes: all that an episode is a function of, but for its number.
+
+    Distances have a part in it where the shape asks for near or far classes.
 
     Raises:
         EpisodeError: The seed is negative.
     """
     if seed < 0:
         raise EpisodeError(f"the seed of episodes must be 0 or more; found {seed}.")
-    return key_of({"data": fingerprint, "split": split, "shape": shape.as_dict(), "seed": seed})
+    parts = {"data": fingerprint, "split": split, "shape": shape.as_dict(), "seed": seed}
+    if shape.nearness != "any" and distances is not None:
+        parts["distances"] = distances.fingerprint
+    return key_of(parts)
 
 
 def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
@@ -38,9 +46,11 @@ def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
         EpisodeError: Too few classes for the way, too few items in a class, no groups, or a group with too few classes.
     """
     way, shot, query = shape.way_range[1], shape.shot_range[1], shape.query_range[1]
-    if len(index) < way:
+    least = least_classes(way, shape.nearness)
+    asked = f"way={way}" + (f" nearness={shape.nearness!r}" if shape.nearness != "any" else "")
+    if len(index) < least:
         raise EpisodeError(
-            f"way={way} needs at least {way} classes; found {len(index)}: {', '.join(index.names[:5])}. Lower way or add classes."
+            f"{asked} needs at least {least} classes; found {len(index)}: {', '.join(index.names[:5])}. Lower way or add classes."
         )
     needed = 2 if shape.replacement else shot + query
     smallest = int(np.argmin(index.sizes))
@@ -58,14 +68,16 @@ def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
         if index.groups is None:
             raise EpisodeError("episodes within groups need a group for each class; this data has none. Drop within_groups.")
         names, counts = np.unique(np.array(index.groups), return_counts=True)
-        if counts.max() < way:
+        if counts.max() < least:
             raise EpisodeError(
-                f"way={way} within one group needs a group of {way} classes; the largest, {str(names[counts.argmax()])!r}, "
+                f"{asked} within one group needs a group of {least} classes; the largest, {str(names[counts.argmax()])!r}, "
                 f"has {counts.max()}. Lower way or drop within_groups."
             )
 
 
-def draw_episodes(index: ClassIndex, shape: EpisodeShape, key: int, numbers: np.ndarray) -> list[DrawnEpisodes]:
+def draw_episodes(
+    index: ClassIndex, shape: EpisodeShape, key: int, numbers: np.ndarray, distances: ClassDistances | None = None
+) -> list[DrawnEpisodes]:
     """Draw the episodes with these numbers.
 
     Args:
@@ -73,15 +85,18 @@ def draw_episodes(index: ClassIndex, shape: EpisodeShape, key: int, numbers: np.
         shape: Way, shot, query and rules.
         key: From `episode_key`.
         numbers: Which episodes, int64 ≥ 0 (E,).
+        distances: Between the classes of `index`; needed for near or far classes only.
 
     Returns:
         Rectangles of equal way, S and Q that together hold every number once, in the order of the first number of each.
         One rectangle when way, shot and query are plain numbers.
 
     Raises:
-        EpisodeError: The classes cannot give the shape (`check_drawable`).
+        EpisodeError: The classes cannot give the shape (`check_drawable`), or the distances are missing or of other classes.
     """
     check_drawable(index, shape)
+    if shape.nearness != "any":
+        check_distances(distances, index, shape.nearness)
     numbers = np.asarray(numbers, dtype=np.int64)
     seeds = streams(key, numbers)
     way = _own(words(seeds, _WAY, 1)[0], shape.way_range)
@@ -92,7 +107,7 @@ def draw_episodes(index: ClassIndex, shape: EpisodeShape, key: int, numbers: np.
     rectangles = []
     for rows in _equal_rows(np.stack([way, shot, query])):
         first = rows[0]
-        classes = _draw_classes(index, shape, seeds[rows], int(way[first]))
+        classes = _draw_classes(index, shape, seeds[rows], int(way[first]), distances)
         drawn = _draw_items(index, shape, seeds[rows], classes, int(shot[first]), int(query[first]))
         rectangles.extend(_cut(numbers[rows], classes, *drawn))
     position = {int(number): place for place, number in enumerate(numbers)}
@@ -115,21 +130,28 @@ def _equal_rows(columns: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
 
 
-def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: int) -> np.ndarray:
+def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: int, distances: ClassDistances | None) -> np.ndarray:
     """Different classes for each episode, in random order: the order is the labelling. int64 (B, N)."""
+    choices = _candidates(index, shape, seeds, way)
+    if shape.nearness != "any":
+        assert distances is not None
+        return draw_related(shape.nearness, choices, distances.table, seeds, _CLASSES, way)
+    return choices.at(sample_without_replacement(seeds, _CLASSES, way, choices.counts, choices.largest))
+
+
+def _candidates(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: int) -> Candidates:
+    """All classes, or those of one group that is large enough, drawn for each episode."""
     if not shape.within_groups:
-        sizes = np.full(len(seeds), len(index), dtype=np.int64)
-        return sample_without_replacement(seeds, _CLASSES, way, sizes, len(index)).T
+        counts = np.full(len(seeds), len(index), dtype=np.int64)
+        return Candidates(np.arange(len(index)), np.zeros_like(counts), counts, len(index), len(index))
     assert index.groups is not None
     _, group = np.unique(np.array(index.groups), return_inverse=True)
     members = np.argsort(group, kind="stable")  # class positions, one group after another
     counts = np.bincount(group)
     starts = np.cumsum(counts) - counts
-    eligible = np.flatnonzero(counts >= way)
+    eligible = np.flatnonzero(counts >= least_classes(way, shape.nearness))
     chosen = eligible[below(words(seeds, _GROUP, 1)[0], len(eligible))]
-    within = sample_without_replacement(seeds, _CLASSES, way, counts[chosen], int(counts.max()))
-    classes: np.ndarray = members[starts[chosen] + within].T  # (B, N)
-    return classes
+    return Candidates(members, starts[chosen], counts[chosen], int(counts[eligible].min()), int(counts.max()))
 
 
 _Items = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -144,12 +166,18 @@ def _draw_items(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, class
     """
     B, N = classes.shape
     flat = classes.reshape(-1)  # (M,) with M = B N
+    episode_seeds = seeds
     own = streams(0, np.arange(N))  # one stream a class position, the same in every episode ...
     with np.errstate(over="ignore"):
         seeds = (seeds[:, None] ^ own[None, :]).reshape(-1)  # ... made its own by the episode's seed (M,)
     sizes, largest = index.sizes[flat], int(index.sizes.max())
     wanted = np.int64(shot + query)
-    drawn = sample_without_replacement(seeds, _ITEMS, shot + query, np.maximum(sizes, wanted), max(largest, shot + query))
+    if shape.same_positions:
+        smallest = int(index.sizes.min())  # these positions every class has
+        one = sample_without_replacement(episode_seeds ^ _POSITIONS, _ITEMS, shot + query, np.full(B, smallest), smallest)
+        drawn = np.repeat(one, N, axis=1)
+    else:
+        drawn = sample_without_replacement(seeds, _ITEMS, shot + query, np.maximum(sizes, wanted), max(largest, shot + query))
     if shape.replacement and (few := sizes < wanted).any():
         drawn[:, few] = _with_replacement(seeds[few], sizes[few], largest, shot, query)
     items = index.items[index.starts[flat] + drawn].T.reshape(B, N, shot + query)

@@ -8,11 +8,13 @@
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, map_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,7 @@ class EpisodeBatch:
         numbers: Which episodes of the stream these are, int64 (B,); for messages and for randomness that belongs to a task.
     """
 
+    unit: ClassVar[str] = "episode"
     support_x: Inputs
     support_y: Tensor
     query_x: Inputs
@@ -83,3 +86,12 @@ class EpisodeBatch:
 
     def __len__(self) -> int:
         return int(self.support_y.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.support_y.device
+
+    def items(self) -> Inputs:
+        """Some of the items, (M, …): here all that are support."""
+        return map_inputs(lambda value: value.flatten(0, 1), self.support_x)

@@ -4,12 +4,17 @@ In: plain numbers. Out: a frozen `EpisodeShape`, part of an episode's identity. 
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
+from kshot.episodes.nearness import Nearness
 from kshot.errors import EpisodeError
 
 Range = tuple[int, int]
 """The smallest and the largest value, both included."""
+
+
+_LATER = {"same_positions": False, "nearness": "any"}
+"""Rules that came later, with the value that changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,11 @@ class EpisodeShape:
         within_groups: All classes of an episode come from one group, such as one alphabet.
         replacement: A class with too few items may give an item more than once. Its items are then divided at random in two,
             one part for support and one for query, so that the two still never share an item.
+        same_positions: All classes of an episode give the items at the same positions among their items. Where the items of a class
+            stand in the order of who made them, as Omniglot's do, support then comes from one person and queries from others.
         augment: Name of an augmentation in `kshot.episodes.augment`; `none` changes nothing.
+        nearness: `any`: every choice of classes is as likely as any other. `near`: the classes of an episode lie near each other, which
+            makes it hard; `far`: far apart. Both need distances between the classes (`kshot.episodes.nearness`).
 
     Example:
         >>> EpisodeShape(way=5, shot=(1, 5), query=15).shot_range
@@ -38,6 +47,8 @@ class EpisodeShape:
     within_groups: bool = False
     replacement: bool = False
     augment: str = "none"
+    same_positions: bool = False
+    nearness: Nearness = "any"
 
     def __post_init__(self) -> None:
         for name, least in (("way", 2), ("shot", 1), ("query", 1)):
@@ -47,6 +58,10 @@ class EpisodeShape:
                 raise EpisodeError(f"{name} must be {wanted}; found {getattr(self, name)}.")
             # One spelling of one shape: [1, 5] is (1, 5) and (5, 5) is 5, so that they give the same episodes.
             object.__setattr__(self, name, low if low == high else (low, high))
+        if self.nearness not in get_args(Nearness):
+            raise EpisodeError(f"nearness must be one of {', '.join(get_args(Nearness))}; found {self.nearness!r}.")
+        if self.same_positions and self.replacement:
+            raise EpisodeError("same_positions gives each position once; replacement=True gives some twice. Drop one of the two.")
 
     @property
     def way_range(self) -> Range:
@@ -64,8 +79,12 @@ class EpisodeShape:
         return _range("query", self.query)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; part of what an episode is a function of."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """Plain JSON values; part of what an episode is a function of.
+
+        A rule that came after the first ones is left out where it changes nothing, so that episodes drawn before keep their identity.
+        """
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
 
 
 def _range(name: str, value: Any) -> Range:

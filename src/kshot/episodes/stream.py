@@ -4,6 +4,7 @@ In: a data set, classes, a shape and a seed. Out: for update t, the rectangles o
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ import torch
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.episodes.batch import gather_batch
+from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
 from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
+from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import EpisodeError
 
@@ -34,11 +37,13 @@ class EpisodeStream:
         rank: This process, 0 … ranks - 1.
         ranks: How many processes share the stream.
         device: Where the tensors shall be.
+        distances: Between the classes of `index`, for a shape with near or far classes; None measures them on the pixels.
 
     Raises:
         EpisodeError: The classes cannot give the shape, or there are fewer tasks than ranks.
     """
 
+    source: ClassVar[str] = "episodes"
     dataset: Dataset
     index: ClassIndex
     split: str
@@ -48,13 +53,20 @@ class EpisodeStream:
     rank: int = 0
     ranks: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    distances: ClassDistances | None = None
 
     def __post_init__(self) -> None:
         if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
         check_drawable(self.index, self.shape)
-        self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed)
+        self.distances = distances_for(self.shape, self.dataset, self.index, self.distances)
+        self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed, self.distances)
         self._ahead: dict[int, list[DrawnEpisodes]] = {}
+
+    @property
+    def size(self) -> int:
+        """Tasks an update, over all ranks."""
+        return self.tasks
 
     def drawn(self, update: int) -> list[DrawnEpisodes]:
         """The item numbers of one update's tasks, as rectangles."""
@@ -63,7 +75,8 @@ class EpisodeStream:
             start = update - update % updates
             self._ahead = {t: [] for t in range(start, start + updates)}
             numbers = np.arange(start * self.tasks, (start + updates) * self.tasks)
-            for rectangle in draw_episodes(self.index, self.shape, self._key, numbers[numbers % self.ranks == self.rank]):
+            of_rank = numbers[numbers % self.ranks == self.rank]
+            for rectangle in draw_episodes(self.index, self.shape, self._key, of_rank, self.distances):
                 of_update = rectangle.numbers // self.tasks
                 for t in np.unique(of_update):
                     self._ahead[int(t)].append(rectangle.rows(of_update == t))

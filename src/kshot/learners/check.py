@@ -53,6 +53,14 @@ EPISODIC: dict[str, Rule] = {
     "meta_backward is a function of its seed": training.training_is_deterministic,
     "meta_backward changes nothing but gradients and buffers": training.training_changes,
 }
+ITEMS: dict[str, Rule] = {
+    "for_training leaves the learner as it was": training.for_training_changes_nothing,
+    "training by items reaches the learner's own parameters": training.own_parameters_are_trained,
+    "training by items gives M detached finite losses": training.losses_form,
+    "training by items leaves a gradient": training.leaves_gradient,
+    "training by items is a function of its seed": training.training_is_deterministic,
+    "training by items changes nothing but gradients and buffers": training.training_changes,
+}
 
 
 def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[str]:
@@ -97,7 +105,7 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
             later = dict(ALWAYS)
             later |= CLASSIFICATION if case.batch.way is not None else {}
             later |= INDUCTIVE if "inductive" in learner.modes else {}
-            later |= EPISODIC if learner.training_source == "episodes" else {}
+            later |= {"episodes": EPISODIC, "items": ITEMS, "none": {}}[learner.training_source]
             complaints |= _complaints(later, case)
             tried |= later
     broken = {rule: complaint for rule, complaint in complaints.items() if complaint}

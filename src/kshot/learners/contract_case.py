@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
-from kshot.learners.learner import Learner, Mode, encode_tasks
+from kshot.episodes.item_stream import ItemBatch
+from kshot.learners.learner import Batch, Learner, Mode, Trainable, encode_tasks
 from kshot.seeding import seeded
 
 
@@ -41,6 +43,22 @@ class Case:
         """Features of `items`."""
         return self.fresh().encode(self.items())
 
+    def training_batch(self) -> Batch:
+        """What a learner of this source is trained on: the tasks, or their queries as items whose classes are those of all tasks."""
+        if self.original.training_source != "items":
+            return self.batch
+        B, Q = self.batch.query_y.shape[:2]
+        way = self.batch.way or 1
+        y = self.batch.query_y if self.batch.way else torch.zeros(B, Q, dtype=torch.int64, device=self.batch.query_y.device)
+        own = y + way * torch.arange(B, device=y.device).unsqueeze(1)  # a class of one task is none of another's
+        return ItemBatch(self.items(), own.flatten(), way * B, np.arange(B * Q))
+
+    def trained(self) -> Trainable:
+        """What training updates, made from a copy in training mode; a head's start is a function of a constant seed."""
+        learner = self.fresh(training=True)
+        with seeded(0, "check_learner/head"):
+            return learner.for_training(self.training_batch()).train()
+
 
 Rule = Callable[[Case], str]
 
@@ -65,11 +83,11 @@ def answer(learner: Learner, batch: EpisodeBatch, mode: Mode | None = None) -> T
     return ask(learner, adapt_to(learner, batch), features_of(learner, batch.query_x), mode or learner.modes[0])
 
 
-def train_once(learner: Learner, batch: EpisodeBatch) -> tuple[Tensor, dict[str, Tensor]]:
+def train_once(trained: Trainable, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """Losses and gradients of one `meta_backward` from a constant seed."""
     with seeded(0, "check_learner/meta_backward"):
-        losses = learner.meta_backward(batch, 0.0)
-    return losses, {name: value.grad for name, value in learner.named_parameters() if value.grad is not None}
+        losses = trained.meta_backward(batch, 0.0)
+    return losses, {name: value.grad for name, value in trained.named_parameters() if value.grad is not None}
 
 
 def step_of(mode: Mode) -> str:

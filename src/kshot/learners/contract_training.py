@@ -4,14 +4,17 @@ import torch
 from torch import Tensor
 
 from kshot.learners.contract_case import Case, changes_between, first_few, form_of, gap_between, photograph, train_once
+from kshot.seeding import seeded
 
 
 def losses_form(case: Case) -> str:
-    """(B,) floating, finite, without a graph, at the beginning and at the end of training."""
+    """(B,) or (M,) floating, finite, without a graph, at the beginning and at the end of training."""
+    batch = case.training_batch()
+    unit = "task" if batch.unit == "episode" else batch.unit
     for progress in (0.0, 1.0):
-        losses = case.fresh(training=True).meta_backward(case.batch, progress)
-        if not isinstance(losses, Tensor) or tuple(losses.shape) != (len(case.batch),) or not losses.is_floating_point():
-            return f"expected one floating loss a task, {(len(case.batch),)}, found {form_of(losses)}. Return the loss of each task."
+        losses = case.trained().meta_backward(batch, progress)
+        if not isinstance(losses, Tensor) or tuple(losses.shape) != (len(batch),) or not losses.is_floating_point():
+            return f"expected one floating loss each {unit}, {(len(batch),)}, found {form_of(losses)}. Return the loss of each {unit}."
         if losses.requires_grad:
             return "expected detached losses, found a graph behind them. Return losses.detach()."
         if not bool(torch.isfinite(losses).all()):
@@ -21,8 +24,7 @@ def losses_form(case: Case) -> str:
 
 def leaves_gradient(case: Case) -> str:
     """Afterwards at least one parameter has a gradient that is not zero, and every gradient is finite."""
-    learner = case.fresh(training=True)
-    _, gradients = train_once(learner, case.batch)
+    _, gradients = train_once(case.trained(), case.training_batch())
     if bad := [name for name, value in gradients.items() if not bool(torch.isfinite(value).all())]:
         return f"expected finite gradients, found NaN or infinity in {first_few(bad)}. Look for a division or a root of 0."
     if not any(bool(value.any()) for value in gradients.values()):
@@ -32,8 +34,8 @@ def leaves_gradient(case: Case) -> str:
 
 def training_is_deterministic(case: Case) -> str:
     """The same parameters, tasks and seed give the same losses and gradients; bitwise on the CPU."""
-    exactly = case.batch.support_y.device.type == "cpu"
-    first, second = (train_once(case.fresh(training=True), case.batch) for _ in range(2))
+    exactly = case.batch.device.type == "cpu"
+    first, second = (train_once(case.trained(), case.training_batch()) for _ in range(2))
     if gap := gap_between(first[0], second[0], exactly=exactly):
         return f"expected the same losses from the same seed, found {gap}. Take all randomness from the torch generator."
     for name in first[1]:
@@ -44,9 +46,35 @@ def training_is_deterministic(case: Case) -> str:
 
 def training_changes(case: Case) -> str:
     """`meta_backward` leaves parameters, modes and attributes as they are: the optimiser is who changes parameters."""
-    learner = case.fresh(training=True)
-    before = photograph(learner, training=True)
-    train_once(learner, case.batch)
-    if changed := changes_between(before, photograph(learner, training=True)):
+    trained = case.trained()
+    before = photograph(trained, training=True)
+    train_once(trained, case.training_batch())
+    if changed := changes_between(before, photograph(trained, training=True)):
         return f"expected only gradients and buffers to change, found changes in {changed}. Leave the rest to the optimiser."
+    return ""
+
+
+def for_training_changes_nothing(case: Case) -> str:
+    """Making a head leaves the learner as it was, parameters, buffers, modes and all."""
+    learner = case.fresh(training=True)
+    before = photograph(learner)
+    learner.for_training(case.training_batch())
+    if changed := changes_between(before, photograph(learner)):
+        return f"expected for_training to leave the learner as it was, found changes in {changed}. Keep the head in a module of its own."
+    return ""
+
+
+def own_parameters_are_trained(case: Case) -> str:
+    """What is trained holds the learner's own parameters, not copies, and at least one of them gets a gradient that is not zero."""
+    learner = case.fresh(training=True)
+    with seeded(0, "check_learner/head"):
+        trained = learner.for_training(case.training_batch()).train()
+    train_once(trained, case.training_batch())
+    inside = {id(parameter) for parameter in trained.parameters()}
+    if foreign := [name for name, parameter in learner.named_parameters() if id(parameter) not in inside]:
+        return (
+            f"expected what is trained to hold the learner's parameters, found none of its own for {first_few(foreign)}. Hold the learner."
+        )
+    if not any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in learner.parameters()):
+        return "expected a gradient in the learner, found one in the head alone. Let the loss reach the learner's features."
     return ""

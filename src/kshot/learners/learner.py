@@ -5,11 +5,12 @@
     predict  that, and query items   -> logits or values
     meta_backward  a batch of tasks  -> losses             (the gradient of their mean is left in `.grad`)
 
-Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train`, `kshot.results`, `kshot.tasks`.
+Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train`, `kshot.results`, `kshot.tasks`. What training
+updates is a `Trainable`: the learner itself, or the learner with a head that exists only while it is trained (`for_training`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -18,12 +19,30 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
+from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
 
 Mode = Literal["inductive", "transductive"]
+Batch = EpisodeBatch | ItemBatch
 
 
-class Learner(nn.Module, ABC):
+class Trainable(nn.Module, ABC):
+    """What training updates: all its parameters and buffers are a run's state."""
+
+    @abstractmethod
+    def meta_backward(self, batch: Any, progress: float) -> Tensor:
+        """Add the gradient of the mean loss to `.grad`.
+
+        Args:
+            batch: B tasks, or M labelled items: whichever kind it is trained on.
+            progress: How far training has come, from 0 to 1.
+
+        Returns:
+            The loss of each task (B,), or of each item (M,), detached.
+        """
+
+
+class Learner(Trainable):
     """A model that learns a task from a support set. Its parameters are the meta-parameters.
 
     In evaluation mode the three steps are pure functions of (parameters, episode): same answer in any order and from any thread,
@@ -35,6 +54,7 @@ class Learner(nn.Module, ABC):
         arguments: The constructor's plain arguments, but for backbone and family, where it has any: kshot's own learners are saved
             with them, to be built again.
         training_source: `episodes`; `items` for baselines that train on plain labelled batches; `none` for what is not trained.
+            The stream that training is given must be of the same kind.
         modes: What it offers. `inductive`: a query's answer depends on nothing but the support set and that query (`predict`).
             `transductive`: it depends on all queries asked together (`predict_together`).
     """
@@ -106,6 +126,26 @@ class Learner(nn.Module, ABC):
 
         Returns:
             The loss of each task, detached, (B,).
+        """
+
+    def for_training(self, example: Batch) -> Trainable:
+        """What training updates, made once before the first update; written by learners that are trained with a head.
+
+        Args:
+            example: A batch like those of training; only its form is looked at.
+
+        Returns:
+            The learner itself. Or a module that holds it and a head, new and on the device of `example`, which is part of the
+            run's state and of nothing that is saved as a learner. The learner is as before.
+        """
+        return self
+
+    def after_training(self, items: Iterable[Inputs], score: Callable[[], float]) -> None:
+        """What the state that will be saved still takes from the data; written by learners that take anything.
+
+        Args:
+            items: All training items, each once, as inputs (m, …) in chunks; gathered while it is walked through.
+            score: Scores the learner as it is on the validation episodes; more is better.
         """
 
 

@@ -30,6 +30,7 @@ from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.protonet import cosines
+from kshot.learners.space import Space
 
 
 class Examples(NamedTuple):
@@ -80,6 +81,10 @@ class MatchingNet(Learner):
         assert isinstance(query_features, Tensor)
         return log_attention(cosines(query_features, adapted.features), adapted.labels)
 
+    def space(self) -> Space:
+        """The directions of the features, compared by the cosine."""
+        return cosine_space()
+
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
@@ -122,9 +127,18 @@ class ScaledMatchingNet(Learner):
         assert isinstance(query_features, Tensor)
         return log_attention(self.log_scale.exp() * cosines(query_features, adapted.features), adapted.labels)
 
+    def space(self) -> Space:
+        """The directions of the features, compared by the cosine times s."""
+        return cosine_space(self.log_scale.exp())
+
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
+
+
+def cosine_space(scale: Tensor | float = 1.0) -> Space:
+    """Features divided by their length (0 stays 0), compared by scale · cosine."""
+    return Space(lambda features: F.normalize(features, dim=-1), lambda queries, centres: scale * cosines(queries, centres))
 
 
 def one_hot(y: Tensor, way: int, like: Tensor) -> Tensor:

@@ -31,8 +31,9 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
-from kshot.learners.matching import log_attention, one_hot
+from kshot.learners.matching import cosine_space, log_attention, one_hot
 from kshot.learners.protonet import cosines
+from kshot.learners.space import Space
 
 
 class ExamplesInContext(NamedTuple):
@@ -105,6 +106,10 @@ class MatchingNetFCE(Learner):
         assert isinstance(query_features, Tensor)
         in_context = embed_queries(self.query_lstm, query_features, adapted.features, self.processing_steps)
         return log_attention(cosines(in_context, adapted.features), adapted.labels)
+
+    def space(self) -> Space:
+        """The directions of the embedding without context, compared by the cosine: centres have no place in an order of items."""
+        return cosine_space()
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of the loss for B episodes."""

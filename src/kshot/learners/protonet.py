@@ -23,6 +23,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
+from kshot.learners.space import Space, as_they_are
 
 
 class Prototypes(NamedTuple):
@@ -115,6 +116,10 @@ class CosineProtoNet(Learner):
         """The cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
         assert isinstance(query_features, Tensor)
         return only_known(self.log_scale.exp() * cosines(query_features, adapted.centres), adapted)
+
+    def space(self) -> Space:
+        """The features, compared by the cosine times s."""
+        return Space(as_they_are, lambda queries, centres: self.log_scale.exp() * cosines(queries, centres))
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Gradient of J for B episodes."""

@@ -10,33 +10,37 @@ Few-Shot Learning", 2019, arXiv 1911.04623.
 `SimpleShot` is CL2N, the paper's best; `SimpleShotL2N` is L2N; the third, UN (z = f(x)), is the answer of a `ProtoNet` with the same
 backbone. The paper answers with a class only; our logits are -‖z - c_k‖², which rank the same.
 
-Departures from the paper, both in training; what follows adaptation is as printed:
-- The paper trains f by softmax classification over all base classes in plain batches, and transforms features only afterwards.
-  Here an episode stands for the batch: softmax over its classes, their mean features being the classifier, on untransformed features.
-- The paper takes x̄ from all base images after training. Here x̄ follows training: the mean over the first 100 batches, then a
-  running mean to which each batch adds 1 part in 100. With a learning rate that falls to 0 the two come together. To take the mean of
-  a finished backbone exactly: `learner.centre.copy_(learner.encode(base_images).mean(0))`.
+f is trained by softmax classification over all base classes, in plain batches and on untransformed features; features are transformed
+only afterwards. x̄ is the mean over all base images, taken from the finished network when training is over. Until then, for the
+validations on the way, x̄ follows training: the mean over the first 100 batches, then a running mean to which each batch adds 1 part
+in 100. To take the mean of a network that was trained elsewhere: `learner.after_training([base_images], score=...)`, or
+`learner.centre.copy_(learner.encode(base_images).mean(0))`. Departures from the paper: none in the equations; optimiser, rate and
+augmentation are the recipe's.
 
 Limits: 0 ≤ ‖z - c_k‖² ≤ 4, so probabilities are flat, and only their order means something. An item at x̄ (or constant features) has
 z = 0 and is as far from all classes as their centroids are long. A class without a support item has logit -∞. Before any training
 x̄ = 0, which is L2N. Measured: docs/learners/simple-shot.md.
 """
 
+from collections.abc import Callable, Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
-from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
+from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
-from kshot.learners.protonet import Prototypes, class_means, only_known, prototypes, squared_distances
+from kshot.learners.item_training import ItemLearner, ItemTraining, item_losses, linear_head
+from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.protonet import Prototypes, only_known, prototypes, squared_distances
+from kshot.learners.space import Space
 
 _LEAST_PART = 0.01
 
 
-class SimpleShot(Learner):
+class SimpleShot(ItemLearner):
     """CL2N.
 
     Args:
@@ -86,21 +90,53 @@ class SimpleShot(Learner):
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(centred_directions(query_features, self.centre), adapted.centres), adapted)
 
-    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the untransformed features' classification loss for B episodes; x̄ takes in their features."""
-        support, query = encode_tasks(self, batch.support_x, batch.query_x)
-        losses = untransformed_losses(self, support, query, batch)
+    def space(self) -> Space:
+        """CL2N, compared by minus the squared distance."""
+        return Space(
+            lambda features: centred_directions(features, self.centre), lambda queries, centres: -squared_distances(queries, centres)
+        )
+
+    def for_training(self, example: Batch) -> Trainable:
+        """With a linear layer over the base classes; x̄ takes in the features of every batch. See `Learner`."""
+        return CentredTraining(self, linear_head(self, example))
+
+    @torch.no_grad()
+    def after_training(self, items: Iterable[Inputs], score: Callable[[], float]) -> None:
+        """x̄ becomes the mean feature of all items."""
+        total, count = torch.zeros_like(self.centre, dtype=torch.float64), 0
+        for x in items:
+            features = self.encode(x)
+            total += features.double().sum(0)
+            count += len(features)
+        self.centre.copy_(total / count)
+
+
+class CentredTraining(Trainable):
+    """A SimpleShot and a linear layer over the base classes.
+
+    Args:
+        learner: Whose backbone is trained, and whose x̄ takes in the features.
+        head: Features (M, D) → logits (M, classes).
+    """
+
+    def __init__(self, learner: SimpleShot, head: nn.Module) -> None:
+        super().__init__()
+        self.learner, self.head = learner, head
+
+    def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
+        """Gradient of the items' mean loss; the loss of each item, detached, (M,)."""
+        learner = self.learner
+        features = learner.encode(batch.x)  # (M, D)
+        losses = item_losses(learner, self.head(features), batch)
         losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         with torch.no_grad():
-            assert isinstance(support, Tensor)
-            assert isinstance(query, Tensor)
-            mean = torch.cat([support, query], 1).to(self.centre.dtype).mean((0, 1))  # (D,)
-            self.batches.add_(1)
-            self.centre.lerp_(mean, (1 / self.batches).clamp(min=_LEAST_PART).to(mean.dtype))
+            mean = features.to(learner.centre.dtype).mean(0)  # (D,)
+            learner.batches.add_(1)
+            learner.centre.lerp_(mean, (1 / learner.batches).clamp(min=_LEAST_PART).to(mean.dtype))
         return losses.detach()
 
 
-class SimpleShotL2N(Learner):
+class SimpleShotL2N(ItemLearner):
     """L2N: no centring.
 
     Args:
@@ -136,12 +172,13 @@ class SimpleShotL2N(Learner):
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(directions(query_features), adapted.centres), adapted)
 
-    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the untransformed features' classification loss for B episodes."""
-        support, query = encode_tasks(self, batch.support_x, batch.query_x)
-        losses = untransformed_losses(self, support, query, batch)
-        losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
-        return losses.detach()
+    def space(self) -> Space:
+        """L2N, compared by minus the squared distance."""
+        return Space(directions, lambda queries, centres: -squared_distances(queries, centres))
+
+    def for_training(self, example: Batch) -> Trainable:
+        """With a linear layer over the base classes; see `Learner`."""
+        return ItemTraining(self, linear_head(self, example))
 
 
 def directions(features: Tensor) -> Tensor:
@@ -152,11 +189,3 @@ def directions(features: Tensor) -> Tensor:
 def centred_directions(features: Tensor, centre: Tensor) -> Tensor:
     """CL2N: (…, D) and x̄ (D,) → vectors of length 1 (…, D) in at least float32; 0 where a feature is x̄."""
     return directions(features - centre)
-
-
-def untransformed_losses(learner: Learner, support: Inputs, query: Inputs, batch: EpisodeBatch) -> Tensor:
-    """What f is trained by: the loss (B,) of classifying queries by the nearest mean of untransformed features."""
-    assert isinstance(support, Tensor)
-    assert isinstance(query, Tensor)
-    centres = class_means(support, batch.support_y, way_of(batch.support_y, batch.way))
-    return learner.family.loss(-squared_distances(query, centres), batch.query_y)

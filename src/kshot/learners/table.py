@@ -7,12 +7,18 @@ from typing import Any
 from kshot.backbones.constructor import construct
 from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.episodes.family import family_named
+from kshot.learners.baseline import Baseline
+from kshot.learners.baseline_plus_plus import BaselinePlusPlus
+from kshot.learners.finetune import FineTune
 from kshot.learners.learner import Learner
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.matching_fce import MatchingNetFCE
 from kshot.learners.nearest import NearestNeighbour
+from kshot.learners.pair_attention import PairAttention
 from kshot.learners.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.relation import RelationNet
 from kshot.learners.ridge import RidgeNet
+from kshot.learners.siamese import SiameseNet
 from kshot.learners.simple_shot import SimpleShot
 from kshot.seeding import seeded
 
@@ -22,9 +28,15 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "matching": MatchingNet,
     "matching_scaled": ScaledMatchingNet,
     "matching_fce": MatchingNetFCE,
+    "siamese": SiameseNet,
+    "relation": RelationNet,
     "ridge": RidgeNet,
     "simple_shot": SimpleShot,
     "nearest": NearestNeighbour,
+    "baseline": Baseline,
+    "baseline++": BaselinePlusPlus,
+    "finetune": FineTune,
+    "pair_attention": PairAttention,
 }
 
 

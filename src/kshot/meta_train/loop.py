@@ -1,7 +1,7 @@
 """The outer loop: a generator that yields a `Step` after each update and can be started again from any `TrainState`.
 
-In: a state, a stream of episodes, a way to validate. Out: steps, as they happen; the state changes as they do. The caller draws
-progress bars, writes metrics and saves states between two steps. Next: `kshot.results`.
+In: a state, a stream of episodes or of labelled items, a way to validate. Out: steps, as they happen; the state changes as they do.
+The caller draws progress bars, writes metrics and saves states between two steps. Next: `kshot.results`.
 """
 
 import math
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
@@ -80,17 +81,50 @@ class Step:
     best: bool = False
 
 
-def start(learner: Learner, plan: Plan) -> TrainState:
-    """The state of a run before its first update."""
-    return TrainState(learner, plan.optimization.build(learner.parameters()))
+Stream = EpisodeStream | ItemStream
 
 
-def train(state: TrainState, stream: EpisodeStream, plan: Plan, validate: Callable[[Learner], Validation] | None = None) -> Iterator[Step]:
+def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainState:
+    """The state of a run before its first update.
+
+    Args:
+        learner: What to train.
+        plan: How long and how.
+        stream: What it will be trained on, for learners that are trained with a head: how many classes there are shapes it, and
+            the plan's seed gives its first parameters. Others do not need it.
+
+    Raises:
+        RecipeError: The learner is not trained, or not by this kind of stream, or has nothing to train.
+    """
+    if stream is None:
+        return TrainState(learner, plan.optimization.build(learner.parameters()))
+    check_source(learner, stream)
+    with seeded(plan.seed, "head"):
+        trained = learner.for_training(stream.batches(0)[0])
+    with_head = None if trained is learner else trained
+    return TrainState(learner, plan.optimization.build(trained.parameters()), with_head)
+
+
+def check_source(learner: Learner, stream: Stream) -> None:
+    """Refuse a stream of another kind than the learner is trained on.
+
+    Raises:
+        RecipeError: It is of another kind.
+    """
+    if learner.training_source != stream.source:
+        wanted = {"episodes": "an EpisodeStream", "items": "an ItemStream", "none": "none: it is used as it is"}[learner.training_source]
+        raise RecipeError(
+            f"{type(learner).__name__} has training_source={learner.training_source!r}, but {type(stream).__name__} gives "
+            f"{stream.source}. Give it {wanted}."
+        )
+
+
+def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Learner], Validation] | None = None) -> Iterator[Step]:
     """Train until the plan is done or patience runs out.
 
     Args:
         state: From `start`, or restored; changed in place. Between two steps it can be saved.
-        stream: The training episodes.
+        stream: The training episodes, or the labelled items of a learner that is trained on these.
         plan: How long, and when to validate.
         validate: Scores the learner (in evaluation mode) on fixed episodes; None: no validation, the last state is the best.
 
@@ -98,15 +132,17 @@ def train(state: TrainState, stream: EpisodeStream, plan: Plan, validate: Callab
         One `Step` an update.
 
     Raises:
+        RecipeError: The stream is of another kind than the learner is trained on.
         TrainingError: A loss or gradient is not a number; the state is the one after the last good update.
     """
+    check_source(state.learner, stream)
     while state.update < plan.updates and not state.stopped:
         began = time.perf_counter()
-        state.learner.train()
+        state.trained.train()
         batches = stream.batches(state.update)
         with seeded(plan.seed, "training", state.update):
             loss, norm = meta_step(
-                state.learner,
+                state.trained,
                 state.optimizer,
                 batches,
                 optimization=plan.optimization,
@@ -119,11 +155,11 @@ def train(state: TrainState, stream: EpisodeStream, plan: Plan, validate: Callab
         seconds = time.perf_counter() - began
         result, best = None, False
         if validate is not None and (state.update % plan.validate_every == 0 or state.update == plan.updates):
-            state.learner.eval()
+            state.trained.eval()
             result = validate(state.learner)
             best = _record(state, result, plan)
         yield Step(state.update, loss, norm, lr, seconds, result, best)
-    state.learner.eval()
+    state.trained.eval()
 
 
 def _record(state: TrainState, result: Validation, plan: Plan) -> bool:

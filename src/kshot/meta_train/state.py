@@ -2,7 +2,8 @@
 
 `TrainState` is the learner, the optimiser, how far the run is, the best state so far, the patience used up and the history.
 Everything else about a run is a function of its recipe: the schedule of the update's number, the episodes and the randomness of
-stock modules of (seed, update). The file is safetensors with the JSON part in its header.
+stock modules of (seed, update). A head that exists only for training is in the state, and not in the best state, which is what is
+saved as a learner. The file is safetensors with the JSON part in its header.
 """
 
 import json
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
-from kshot.learners.learner import Learner
+from kshot.learners.learner import Learner, Trainable
 
 FORMAT = 1
 
@@ -29,9 +30,10 @@ class TrainState:
 
     Attributes:
         learner: With its parameters and buffers as they are now.
-        optimizer: Over the learner's parameters.
+        optimizer: Over the parameters of what is trained.
         update: Updates done.
-        best: Parameters and buffers at the best validation so far, by name, on the CPU; empty before the first.
+        with_head: The module that holds the learner and a head, where it is trained with one (`Learner.for_training`).
+        best: Parameters and buffers of the learner at the best validation so far, by name, on the CPU; empty before the first.
         best_score: The score there, or None.
         best_update: Updates done there.
         waited: Validations since the best one.
@@ -42,6 +44,7 @@ class TrainState:
 
     learner: Learner
     optimizer: torch.optim.Optimizer
+    with_head: Trainable | None = None
     update: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     best_score: float | None = None
@@ -50,6 +53,11 @@ class TrainState:
     stopped: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     loss_sum: float = 0.0
+
+    @property
+    def trained(self) -> Trainable:
+        """What an update changes: the learner with its head, or the learner."""
+        return self.learner if self.with_head is None else self.with_head
 
     def best_or_last(self) -> dict[str, Tensor]:
         """The tensors to keep when the run is over."""
@@ -85,7 +93,7 @@ def save_state(path: Path, state: TrainState, recipe: dict[str, Any]) -> None:
     Raises:
         SavedError: The disk refused it; the earlier state is untouched.
     """
-    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(state.learner.state_dict()).items()}
+    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(state.trained.state_dict()).items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     optimizer = state.optimizer.state_dict()
     plain: dict[str, dict[str, Any]] = {}
@@ -149,9 +157,9 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
             f"{path} belongs to a run with another recipe: {'; '.join(differing[:5])}. "
             "Resume with the recipe of the run, or start anew in another folder."
         )
-    learner = {name.removeprefix("learner/"): value for name, value in tensors.items() if name.startswith("learner/")}
+    trained = {name.removeprefix("learner/"): value for name, value in tensors.items() if name.startswith("learner/")}
     try:
-        state.learner.load_state_dict(learner)
+        state.trained.load_state_dict(trained)
     except RuntimeError as error:  # the same recipe built another network: the code has changed since
         first = str(error).partition("\n\t")[2].partition("\n")[0]
         raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error

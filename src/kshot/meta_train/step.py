@@ -1,7 +1,7 @@
-"""One update of the meta-parameters from one batch of tasks.
+"""One update of the meta-parameters from one batch of tasks, or of labelled items.
 
-In: a learner, its optimiser, rectangles of tasks. Out: the losses; the learner's parameters and buffers have changed. When a loss
-or the gradient is not a number, nothing has changed and the error names the episodes.
+In: what is trained, its optimiser, rectangles of tasks. Out: the losses; parameters and buffers have changed. When a loss
+or the gradient is not a number, nothing has changed and the error names the episodes or items.
 """
 
 from collections.abc import Sequence
@@ -9,53 +9,52 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import TrainingError
-from kshot.learners.learner import Learner
+from kshot.learners.learner import Batch, Trainable
 from kshot.meta_train.optimization import Optimization
 
 
 def meta_step(
-    learner: Learner,
+    trained: Trainable,
     optimizer: torch.optim.Optimizer,
-    batches: Sequence[EpisodeBatch],
+    batches: Sequence[Batch],
     *,
     optimization: Optimization,
     update: int,
     updates: int,
 ) -> tuple[float, float]:
-    """Update the learner once.
+    """Update what is trained once.
 
     Args:
-        learner: In training mode.
-        optimizer: Over the learner's parameters.
-        batches: The update's tasks; where they differ in way or shot, one rectangle each, weighted by its number of tasks.
+        trained: A learner, or a learner with its head (`Learner.for_training`); in training mode.
+        optimizer: Over its parameters.
+        batches: The update's tasks; where they differ in way or shot, one rectangle each, weighted by its number of tasks. Or one
+            batch of labelled items, each of which counts as a task does.
         optimization: Rate, clipping and precision.
         update: Which update this is, 0 … updates - 1.
         updates: Of the whole run.
 
     Returns:
-        The mean loss over all tasks, and the gradient's norm before clipping.
+        The mean loss over all tasks (or items), and the gradient's norm before clipping.
 
     Raises:
         TrainingError: A loss or the gradient is not finite. Parameters, buffers and optimiser are as before.
     """
     progress = update / updates
     total = sum(len(batch) for batch in batches)
-    parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
     gathered: list[Tensor | None] = [None] * len(parameters)
     loss = 0.0
-    buffers = [(buffer, buffer.clone()) for buffer in learner.buffers()]
+    buffers = [(buffer, buffer.clone()) for buffer in trained.buffers()]
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
-        device = batch.support_y.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=optimization.precision == "bfloat16"):
-            losses = learner.meta_backward(batch, progress)
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=optimization.precision == "bfloat16"):
+            losses = trained.meta_backward(batch, progress)
         if not bool(torch.isfinite(losses).all()):
             _put_back(buffers)
             bad = [int(number) for number, good in zip(batch.numbers, torch.isfinite(losses).tolist(), strict=True) if not good]
             raise TrainingError(
-                f"the loss is not a number at update {update + 1}, episode {', '.join(map(str, bad[:5]))}. "
+                f"the loss is not a number at update {update + 1}, {batch.unit} {', '.join(map(str, bad[:5]))}. "
                 "The last good state is kept. Lower the learning rate, clip gradients (training.clip_norm=1), or look at the data."
             )
         loss += float(losses.sum()) / total
@@ -71,9 +70,9 @@ def meta_step(
     norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not bool(torch.isfinite(norm)):
         _put_back(buffers)
-        numbers = [int(number) for batch in batches for number in batch.numbers]
+        numbers, unit = [int(number) for batch in batches for number in batch.numbers], batches[0].unit
         raise TrainingError(
-            f"the gradient is not a number at update {update + 1}, episodes {numbers[0]} to {numbers[-1]}, although the loss is. "
+            f"the gradient is not a number at update {update + 1}, {unit}s {min(numbers)} to {max(numbers)}, although the loss is. "
             "The last good state is kept. Lower the learning rate or look at the data."
         )
     if optimization.clip_norm:

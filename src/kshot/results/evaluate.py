@@ -5,7 +5,7 @@ encoded once, however many episodes use it; the scores are those of encoding eac
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +18,11 @@ from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.batch import gather_inputs
-from kshot.episodes.draw import draw_episodes, episode_key
+from kshot.episodes.centres import distances_for
+from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.identity import episodes_hash
+from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, Mode
@@ -55,8 +57,20 @@ class EpisodeSet:
     hash: str
 
     @classmethod
-    def draw(cls, dataset: Dataset, index: ClassIndex, split: str, shape: EpisodeShape, *, episodes: int, seed: int = 0) -> "EpisodeSet":
+    def draw(
+        cls,
+        dataset: Dataset,
+        index: ClassIndex,
+        split: str,
+        shape: EpisodeShape,
+        *,
+        episodes: int,
+        seed: int = 0,
+        distances: ClassDistances | None = None,
+    ) -> "EpisodeSet":
         """Episodes 0 … episodes - 1 of a seed.
+
+        A shape with near or far classes takes the distances given, or else measures them on the pixels.
 
         Raises:
             EpisodeError: The classes cannot give the shape.
@@ -64,9 +78,18 @@ class EpisodeSet:
         """
         if episodes < 1:
             raise RecipeError(f"episodes must be at least 1; found {episodes}.")
-        key = episode_key(dataset.fingerprint, split, shape, seed)
-        drawn = tuple(draw_episodes(index, shape, key, np.arange(episodes)))
+        check_drawable(index, shape)  # before anything is measured
+        distances = distances_for(shape, dataset, index, distances)
+        key = episode_key(dataset.fingerprint, split, shape, seed, distances)
+        drawn = tuple(draw_episodes(index, shape, key, np.arange(episodes), distances))
         return cls(dataset, index, split, shape, seed, drawn, episodes_hash(dataset.fingerprint, drawn))
+
+    @classmethod
+    def given(cls, dataset: Dataset, index: ClassIndex, name: str, drawn: DrawnEpisodes) -> "EpisodeSet":
+        """Episodes that were listed, not drawn (`kshot.episodes.listed`): a published test, by its name."""
+        way, (S, Q) = drawn.way, (drawn.support_y.shape[1], drawn.query_y.shape[1])
+        shape = EpisodeShape(way, max(1, S // way), max(1, Q // way))
+        return cls(dataset, index, name, shape, 0, (drawn,), episodes_hash(dataset.fingerprint, [drawn]))
 
     def __len__(self) -> int:
         return sum(len(rectangle) for rectangle in self.drawn)
@@ -80,6 +103,7 @@ def evaluate(
     mode: Mode = "inductive",
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
+    features: "Features | None" = None,
 ) -> Results:
     """Score a learner on an episode set.
 
@@ -89,6 +113,8 @@ def evaluate(
         mode: `inductive` or `transductive`; the learner must offer it.
         device: Where to compute; the learner is moved there.
         progress: Called with how many more episodes were scored.
+        features: Of all items that the episodes use, where they are there already (`encode_used`): several sets can share them. The
+            seconds then leave out the encoding.
 
     Returns:
         One score an episode, in the order of their numbers.
@@ -96,20 +122,35 @@ def evaluate(
     Raises:
         RecipeError: The learner does not offer the mode.
     """
-    if mode not in learner.modes:
-        offered = " and ".join(learner.modes)
-        raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for what it offers.")
+    require_mode(learner, mode)
     began = time.perf_counter()
     device = torch.device(device)
     numbers, scores = [], []
     with evaluating(learner.to(device)):
-        for rectangle, features in _with_features(learner, episodes, device):
-            scores.append(score_rectangle(learner, rectangle, features, mode, device).cpu().numpy())
+        for rectangle, encoded in with_features(learner, episodes, device, features):
+            scores.append(score_rectangle(learner, rectangle, encoded, mode, device).cpu().numpy())
             numbers.append(rectangle.numbers)
             if progress is not None:
                 progress(len(rectangle))
+    by_number = np.concatenate(scores)[np.argsort(np.concatenate(numbers))]
+    return results_of(learner, episodes, by_number, mode, time.perf_counter() - began)
+
+
+def require_mode(learner: Learner, mode: Mode) -> None:
+    """Refuse a mode that the learner does not offer.
+
+    Raises:
+        RecipeError: It does not.
+    """
+    if mode not in learner.modes:
+        offered = " and ".join(learner.modes)
+        raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for what it offers.")
+
+
+def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode: Mode, seconds: float) -> Results:
+    """Scores (E,), in the order of the episodes' numbers, with everything that they are scores of."""
     return Results(
-        scores=np.concatenate(scores)[np.argsort(np.concatenate(numbers))],
+        scores=scores,
         score_name=learner.family.score_name,
         data=episodes.dataset.name,
         split=episodes.split,
@@ -120,7 +161,8 @@ def evaluate(
         episodes_hash=episodes.hash,
         mode=mode,
         statistics=batch_norm_statistics(learner),
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
+        nearness=episodes.shape.nearness,
     )
 
 
@@ -190,18 +232,28 @@ def used_codes(drawn: DrawnEpisodes) -> np.ndarray:
     return np.unique(np.concatenate([part.reshape(-1) for part in codes]))
 
 
-def _with_features(learner: Learner, episodes: EpisodeSet, device: torch.device) -> Iterator[tuple[DrawnEpisodes, Features]]:
-    """Blocks of episodes, each with features that hold its items."""
-    everything = np.unique(np.concatenate([used_codes(rectangle) for rectangle in episodes.drawn]))
-    sample = encode_items(learner, episodes, everything[:1], device)
-    fits = len(everything) * _bytes_of(sample.rows) <= _FEATURE_BYTES
-    features = encode_items(learner, episodes, everything, device) if fits else sample
+def encode_used(learner: Learner, sets: Sequence[EpisodeSet], device: torch.device) -> Features | None:
+    """Features of all items that some sets of one data set and one augmentation use, each encoded once.
+
+    Returns:
+        None where the features would take more memory than is kept at once.
+    """
+    codes = np.unique(np.concatenate([used_codes(rectangle) for episodes in sets for rectangle in episodes.drawn]))
+    sample = encode_items(learner, sets[0], codes[:1], device)
+    return encode_items(learner, sets[0], codes, device) if len(codes) * _bytes_of(sample.rows) <= _FEATURE_BYTES else None
+
+
+def with_features(
+    learner: Learner, episodes: EpisodeSet, device: torch.device, features: Features | None = None
+) -> Iterator[tuple[DrawnEpisodes, Features]]:
+    """Blocks of episodes, each with features that hold its items: those given, or else encoded here."""
+    features = encode_used(learner, [episodes], device) if features is None else features
     for rectangle in episodes.drawn:
         per_episode = rectangle.support_y.shape[1] + rectangle.query_y.shape[1]
-        rows = max(1, _ROWS_AT_ONCE // per_episode) if fits else 1
+        rows = 1 if features is None else max(1, _ROWS_AT_ONCE // per_episode)
         for start in range(0, len(rectangle), rows):
             block = rectangle.rows(slice(start, start + rows))
-            yield block, features if fits else encode_items(learner, episodes, used_codes(block), device)
+            yield block, encode_items(learner, episodes, used_codes(block), device) if features is None else features
 
 
 def _bytes_of(rows: Inputs) -> int:

@@ -13,12 +13,9 @@ from torch import Tensor
 from kshot.learners.learner import Learner
 from kshot.results.evaluate import EpisodeSet, device_of, encode_items, evaluating, item_codes
 from kshot.results.plot_episodes import episode_at, shown_pictures
-from kshot.results.plots import GREY, name_lines, new_figure, write_png
+from kshot.results.plots import COLOURS, GREY, MARKS, name_lines, new_figure, write_png
 
 _CLASSES = 10
-_COLOURS = ("#2563a8", "#e07b00", "#1f8a4c", "#c62828", "#7b4fb5", "#7a4a33", "#d6569f", "#5f6b7a", "#9a9a00", "#0fa3b1")
-_MARKS = (("o", 36), ("s", 34), ("D", 32), ("^", 42), ("v", 42), ("P", 58), ("X", 50), ("<", 42), (">", 42), ("*", 90))
-"""Each with its size, so that all look equally large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +121,7 @@ def plot_embedding(embedding: Embedding, episodes: EpisodeSet, path: Path) -> Pa
     key.set_axis_off()
     for label, name in enumerate(embedding.names):
         own = places[embedding.y == label].numpy()
-        colour, (mark, size) = _COLOURS[label % len(_COLOURS)], _MARKS[label % len(_MARKS)]
+        colour, (mark, size) = COLOURS[label % len(COLOURS)], MARKS[label % len(MARKS)]
         axes.scatter(own[:, 0], own[:, 1], s=size, marker=mark, color=colour, edgecolors="white", linewidths=0.4)
         key.scatter([0.2], [label], s=1.3 * size, marker=mark, color=colour)
         if pictures is not None:

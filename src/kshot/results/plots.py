@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#c2570c", "#1f8a4c", "#c62828", "#5f6b7a"
+COLOURS = (BLUE, "#e07b00", GREEN, RED, "#7b4fb5", "#7a4a33", "#d6569f", GREY, "#9a9a00", "#0fa3b1")
+MARKS = (("o", 36), ("s", 34), ("D", 32), ("^", 42), ("v", 42), ("P", 58), ("X", 50), ("<", 42), (">", 42), ("*", 90))
+"""For things side by side: a colour and a mark each. A mark has its size, so that all look equally large."""
 
 _MOST_BARS = 40
 """Scores with at most this many different values get a bar each."""
@@ -102,7 +105,7 @@ def plot_scores(results: Results, path: Path) -> Path:
     else:
         left.hist(scores, bins=_MOST_BARS, color=BLUE)
     left.axvline(float(scores.mean()), color=ORANGE, linewidth=1.8, label=f"mean {scores.mean():.4g}")
-    _frame(left, name, "episodes")
+    frame(left, name, "episodes")
     left.legend(facecolor="white", edgecolor="none", framealpha=0.85)
 
     count = np.arange(1, len(scores) + 1)
@@ -114,7 +117,7 @@ def plot_scores(results: Results, path: Path) -> Path:
     margin = 0.08 * (high - low) or 0.5
     right.set_ylim(low - margin, high + margin)
     right.set_xlim(1, max(2, len(scores)))
-    _frame(right, "episodes scored", "mean " + results.score_name + (", %" if percent else ""))
+    frame(right, "episodes scored", "mean " + results.score_name + (", %" if percent else ""))
     right.legend(facecolor="white", edgecolor="none", framealpha=0.85)
     return write_png(figure, path)
 
@@ -160,21 +163,22 @@ def plot_learning(
     upper.plot(update, mean, color=BLUE, linewidth=1.6, marker="o", markersize=3, label=f"validation {score_name}")
     kept = f"best: {mean[best]:.4g}{' %' if percent else ''} at update {update[best]:,.0f}"
     upper.plot(update[best], mean[best], "*", color=ORANGE, markersize=15, markeredgecolor="white", label=kept, linestyle="none")
-    _frame(upper, "", score_name + (", %" if percent else ""))
+    frame(upper, "", score_name + (", %" if percent else ""))
     upper.legend(facecolor="white", edgecolor="none", framealpha=0.85, loc="lower right" if higher_is_better else "upper right")
 
     lower.plot(update, loss, color=GREY, linewidth=1.6, marker="o", markersize=3)
     if (loss > 0).all() and loss.max() > 20 * loss.min():
         lower.set_yscale("log")
-    _frame(lower, "update", "training loss")
+    frame(lower, "update", "training loss")
     return write_png(figure, path)
 
 
-def _frame(axes: "Axes", x: str, y: str) -> None:
+def frame(axes: "Axes", x: str, y: str, grid: Literal["x", "y"] = "y") -> None:
+    """Name the axes, and leave of their frame what helps reading: two sides and a light grid."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e3e7ec", linewidth=0.8)
+    axes.grid(axis=grid, color="#e3e7ec", linewidth=0.8)
     axes.set_axisbelow(True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kshot.episodes.nearness import Nearness
 from kshot.learners.learner import Mode
 from kshot.results.interval import mean_and_interval
 
@@ -29,6 +30,8 @@ class Results:
         mode: `inductive` or `transductive`.
         statistics: Whose batch-norm statistics were used: `running`, `support`, `none` (no batch norm) …
         seconds: Of wall time, embedding included.
+        nearness: Of the classes of an episode: `any`, `near` or `far`.
+        refinement: What refined the answers, with its settings (`kshot.learners.refined.words_of`); None for the learner's own.
     """
 
     scores: np.ndarray
@@ -43,6 +46,8 @@ class Results:
     mode: Mode
     statistics: str
     seconds: float
+    nearness: Nearness = "any"
+    refinement: str | None = None
 
     @property
     def mean(self) -> float:
@@ -64,10 +69,12 @@ class Results:
             "way": _plain(self.way),
             "shot": _plain(self.shot),
             "query": _plain(self.query),
+            "nearness": self.nearness,
             "data": self.data,
             "split": self.split,
             "seed": self.seed,
             "mode": self.mode,
+            "refinement": self.refinement,
             "statistics": self.statistics,
             "seconds": round(self.seconds, 3),
         }
@@ -79,17 +86,25 @@ class Results:
             return f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
         return f"{self.mean:.4g} ± {self.interval:.2g}"
 
+    @property
+    def _related(self) -> str:
+        return {"any": "", "near": ", near classes", "far": ", far classes"}[self.nearness]
+
+    @property
+    def _mode(self) -> str:
+        return self.mode if self.refinement is None else f"{self.mode}, refined by {self.refinement}"
+
     def rows(self) -> list[tuple[str, str]]:
         """Everything that identifies the result as names and values in words, for a table."""
         return [
             (self.score_name, f"{self.shown} (mean and 95 % interval)"),
             ("data", self.data),
             ("classes", self.split),
-            ("task", f"{_words(self.way)}-way {_words(self.shot)}-shot, {_words(self.query)} queries a class"),
+            ("task", f"{span(self.way)}-way {span(self.shot)}-shot, {span(self.query)} queries a class{self._related}"),
             ("episodes", f"{len(self.scores):,}"),
             ("seed of the episodes", str(self.seed)),
             ("hash of the episodes", self.episodes_hash),
-            ("mode", self.mode),
+            ("mode", self._mode),
             ("batch-norm statistics", self.statistics),
             ("seconds", f"{self.seconds:.1f}"),
         ]
@@ -97,8 +112,9 @@ class Results:
     def __str__(self) -> str:
         """One line: the score with its interval and what it is a score of."""
         return (
-            f"{self.score_name} {self.shown}  {_words(self.way)}-way {_words(self.shot)}-shot, {_words(self.query)} queries a class, "
-            f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self.mode}, "
+            f"{self.score_name} {self.shown}  {span(self.way)}-way {span(self.shot)}-shot, "
+            f"{span(self.query)} queries a class{self._related}, "
+            f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self._mode}, "
             f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
         )
 
@@ -107,5 +123,6 @@ def _plain(value: int | tuple[int, int]) -> int | list[int]:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _words(value: int | tuple[int, int]) -> str:
+def span(value: int | tuple[int, int]) -> str:
+    """A count, or a range of counts, in words: `5`, `1–5`."""
     return f"{value[0]}–{value[1]}" if isinstance(value, tuple) else str(value)

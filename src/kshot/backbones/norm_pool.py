@@ -1,0 +1,223 @@
+"""Batch normalisation with the batch's own statistics → 2×2 max-pooling → ReLU, with first and second derivatives written by hand.
+
+With a scale that is not negative, max-pooling commutes with normalisation, so everything but the statistics runs on the pooled maps, a
+quarter of the size. For maps z (M, C, H, W), and per channel over the n = M·H·W positions with mean μ and biased variance v:
+
+    r = 1 / √(v + ε),  x̂ = r (z - μ),  out = relu(scale · x̂[places] + shift)                         places: of the maxima of z
+
+The gradient g of `out`, zero where `out` is, spread from the places to G (M, C, H, W), gives with ⟨·⟩ the mean over positions
+
+    dz = scale · r · (G - ⟨G⟩ - x̂ ⟨G x̂⟩),  dscale = Σ G x̂,  dshift = Σ G                              (Ioffe & Szegedy 2015, section 3)
+
+G is a quarter full, so its sums are taken on the pooled maps, and the rest of dz is an affine function of z: one pass.
+For cotangents (u, a, b) of (dz, dscale, dshift), with T = Σ u (G - ⟨G⟩ - x̂ ⟨G x̂⟩), the second derivatives are
+
+    dg     = (scale · r · (u - ⟨u⟩ - x̂ ⟨u x̂⟩) + a x̂ + b)[places]                  also the tangent of `out` for tangents (u, a, b)
+    dscale = r T
+    dz     = r (V - ⟨V⟩ - x̂ (⟨V x̂⟩ + scale · r · T / n)),  V = a G - scale · r · (u ⟨G x̂⟩ + G ⟨u x̂⟩)
+
+and again affine in u, z and the spread g. Derivatives beyond the second are taken of these formulas by PyTorch.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from kshot.backbones.pooling import pick, pool_with_places, spread
+from kshot.backbones.task_channels import along_channels, over_channels
+
+_POSITIONS = (0, 2, 3)
+
+
+class Statistics(NamedTuple):
+    """Per channel, (C,) in the dtype of the maps."""
+
+    mean: Tensor
+    var: Tensor  # biased
+
+
+def norm_pool(z: Tensor, scale: Tensor, shift: Tensor, *, eps: float, pool: bool) -> tuple[Tensor, Statistics]:
+    """Normalise, pool and rectify.
+
+    Args:
+        z: Maps (M, C, H, W), float32 or float64.
+        scale: (C,), not negative: a negative one is the caller's to fold into what made `z`.
+        shift: (C,).
+        eps: Added to the variance.
+        pool: Whether to pool.
+
+    Returns:
+        (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; and the statistics, through which no gradient flows.
+    """
+    out, _, _, mean, var, _ = _NormPool.apply(z, scale, shift, eps, pool)  # type: ignore[no-untyped-call]  # torch's own
+    return out, Statistics(mean, var)
+
+
+def statistics_of(z: Tensor) -> Statistics:
+    """Mean and biased variance of each channel, not differentiable on every device."""
+    if z.device.type == "cpu":  # many times faster than `var_mean` with channels innermost
+        return Statistics(*torch.batch_norm_update_stats(z, None, None, 0.0))
+    var, mean = torch.var_mean(z, _POSITIONS, correction=0)
+    return Statistics(mean, var)
+
+
+def gradients(g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """(dz, dscale, dshift) of the gradient g of `out`. `top` is z at the places, `channel` is (scale, mean, r)."""
+    scale, mean, r = channel
+    n = z.numel() // z.shape[1]
+    g = torch.ops.aten.threshold_backward(g, out, 0)
+    total = g.sum(_POSITIONS)  # Σ G
+    along = r * torch.sub(top, along_channels(mean)).mul_(g).sum(_POSITIONS)  # Σ G x̂
+    factor = scale * r
+    slope = factor * r * along / -n
+    offset = torch.addcmul(factor * total / -n, slope, mean, value=-1)
+    dz = spread(g.mul_(along_channels(factor)), places, z)
+    dz.addcmul_(z, along_channels(slope)).add_(along_channels(offset))
+    return dz, along, total
+
+
+def tangent(u: Tensor, a: Tensor, b: Tensor, z: Tensor, top: Tensor, places: Tensor, channel: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The tangent of the normalised, pooled maps before ReLU for tangents (u, a, b) of (z, scale, shift); u[places], ⟨u⟩ and ⟨u x̂⟩."""
+    scale, mean, r = channel
+    u_top, u_mean = pick(u, places), u.mean(_POSITIONS)
+    along = r * (torch.sub(z, along_channels(mean)) * u).mean(_POSITIONS)  # ⟨u x̂⟩
+    slope = r * (a - scale * r * along)  # of z[places]
+    offset = b - scale * r * u_mean - slope * mean
+    moved = torch.addcmul(along_channels(offset), top, along_channels(slope)) + u_top * along_channels(scale * r)
+    return moved, u_top, u_mean, along
+
+
+def second_gradients(
+    g: Tensor, cotangents: tuple[Tensor, Tensor, Tensor], z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(dg, dz, dscale) of the cotangents (u, a, b) of what `gradients` returns."""
+    u, a, b = cotangents
+    scale, mean, r = channel
+    alive = out > 0
+    g = g * alive
+    n = z.numel() // z.shape[1]
+    dg, u_top, u_mean, u_along = tangent(u, a, b, z, top, places, channel)
+    g_mean = g.sum(_POSITIONS) / n
+    g_along = r * (torch.sub(top, along_channels(mean)) * g).sum(_POSITIONS) / n
+    inner = (u_top * g).sum(_POSITIONS) - n * (u_mean * g_mean + u_along * g_along)  # T
+    of_u, of_g = -scale * r * g_along, a - scale * r * u_along  # V = of_u · u + of_g · G
+    v_mean, v_along = of_u * u_mean + of_g * g_mean, of_u * u_along + of_g * g_along
+    slope = -(r**2) * (v_along + scale * r * inner / n)
+    offset = -r * v_mean - slope * mean
+    dz = spread(g * along_channels(r * of_g), places, z)
+    dz = torch.addcmul(dz, u, along_channels(r * of_u)).addcmul(z, along_channels(slope)).add(along_channels(offset))
+    return dg * alive, dz, r * inner
+
+
+class _NormPool(torch.autograd.Function):
+    """(z, scale, shift) → out, and what the derivatives need."""
+
+    @staticmethod
+    def forward(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool) -> tuple[Tensor, ...]:
+        mean, var = statistics_of(z)
+        r = (var + eps).rsqrt_()
+        top, places = pool_with_places(z, pool)
+        slope = scale * r
+        out = torch.addcmul(along_channels(shift - slope * mean), top, along_channels(slope)).relu_()
+        return out, top if pool else z.new_empty(0), places, mean, var, r
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        z, scale, _, ctx.eps, _ = inputs
+        out, *rest = output
+        top, places, mean, _, r = rest
+        ctx.mark_non_differentiable(*rest)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(z, scale, out, top, places, mean, r)
+        ctx.save_for_forward(z, scale, out, top, places, mean, r)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return None, None, None, None, None
+        return *_NormPoolGradients.apply(g, *ctx.saved_tensors, ctx.eps), None, None  # type: ignore[no-untyped-call]  # torch's own
+
+    @staticmethod
+    def jvp(ctx: Any, dz: Tensor | None, dscale: Tensor | None, dshift: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        z, scale, out, *rest = ctx.saved_tensors
+        u = torch.zeros_like(z) if dz is None else dz
+        a, b = (torch.zeros_like(scale) if d is None else d for d in (dscale, dshift))
+        of_out = _SecondGradients.apply(torch.zeros_like(out), u, a, b, z, scale, out, *rest, ctx.eps)  # type: ignore[no-untyped-call]
+        return of_out[0], None, None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        return over_channels(_NormPool, info, in_dims, arguments)
+
+
+class _NormPoolGradients(torch.autograd.Function):
+    """(g, z, scale) → (dz, dscale, dshift); the other arguments are what `_NormPool` kept, constants here."""
+
+    @staticmethod
+    def forward(
+        g: Tensor, z: Tensor, scale: Tensor, out: Tensor, top: Tensor, places: Tensor, mean: Tensor, r: Tensor, eps: float
+    ) -> tuple[Tensor, ...]:
+        return gradients(g, z, top if top.numel() else z, places, out, (scale, mean, r))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *tensors, ctx.eps = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        dg, dz, dscale = _second(ctx, cotangents)
+        return dg, dz, dscale, None, None, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dg: Tensor | None, dz: Tensor | None, dscale: Tensor | None, *_: None) -> tuple[Tensor, ...]:
+        # Linear in g; the rest is the Hessian of Σ g · out, which is symmetric, so the second gradient serves.
+        g, z, scale, *kept = ctx.saved_tensors
+        second = _second(ctx, (dz, dscale, None))
+        moved = _NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        return moved[0] + second[1], moved[1] + second[2], moved[2]
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        return over_channels(_NormPoolGradients, info, in_dims, arguments)
+
+
+def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
+    """`_SecondGradients` of what `_NormPoolGradients` kept; None stands for zeros."""
+    g, z, scale, *kept = ctx.saved_tensors
+    u, a, b = (torch.zeros_like(like) if c is None else c for c, like in zip(cotangents, (z, scale, scale), strict=True))
+    result: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SecondGradients(torch.autograd.Function):
+    """(g, u, a, b, z, scale) → (dg, dz, dscale); the other arguments are constants."""
+
+    @staticmethod
+    def forward(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, ...]:
+        out, top, places, mean, r, _ = kept
+        return second_gradients(g, (u, a, b), z, top if top.numel() else z, places, out, (scale, mean, r))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *tensors, ctx.eps = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        *variables, out, _, places, _, _ = ctx.saved_tensors
+
+        def from_scratch(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
+            var, mean = torch.var_mean(z, _POSITIONS, correction=0)
+            return second_gradients(g, (u, a, b), z, pick(z, places), places, out, (scale, mean, (var + ctx.eps).rsqrt()))
+
+        pull = torch.func.vjp(from_scratch, *variables)[1]
+        return *pull(cotangents), None, None, None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        return over_channels(_SecondGradients, info, in_dims, arguments)

@@ -1,0 +1,30 @@
+"""The batch statistics of a 3×3 convolution without making its maps: they follow from the mean and covariance of the patches.
+
+A filter w (9·C,) turns a patch p into w·p, so its mean over all positions is w·⟨p⟩ and its variance wᵀ Cov(p) w. With one input channel
+that is a 9×9 covariance, once for all filters. Sums are in float64: the covariance of smooth pictures is near singular.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_CACHE = 2**18  # numbers of one part's patches: 2 MB
+
+
+def patch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (9·C,) and covariance (9·C, 9·C) float64 of the zero-padded 3×3 patches of x (M, C, H, W)."""
+    M, C, H, W = x.shape
+    total, second = x.new_zeros(9 * C, dtype=torch.float64), x.new_zeros(9 * C, 9 * C, dtype=torch.float64)
+    step = max(1, _CACHE // (9 * C * H * W))
+    for first in range(0, M, step):
+        patches = F.unfold(x[first : first + step].contiguous(), 3, padding=1).double()  # (m, 9·C, H·W)
+        total = total + patches.sum((0, 2))
+        second = second + (patches @ patches.mT).sum(0)
+    mean = total / (M * H * W)
+    return mean, second / (M * H * W) - mean.outer(mean)
+
+
+def filter_statistics(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (width,) float64 over all positions of what each filter (width, C, 3, 3) gives."""
+    filters = weight.flatten(1).double()
+    return filters @ mean, ((filters @ covariance) * filters).sum(1)

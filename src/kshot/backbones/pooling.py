@@ -1,0 +1,34 @@
+"""2×2 max-pooling taken apart: where each maximum stands, picking there, spreading from there.
+
+Places are PyTorch's: (M, C, H // 2, W // 2) int64, `row · W + column` of the first maximum in its window. Picking and spreading are linear
+and each other's transpose, so every derivative of pooling is made of the two. An empty tensor of places stands for no pooling: all three
+then return what they are given.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pool_with_places(maps: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
+    """Maxima of 2×2 windows and their places; `maps` itself and no places without pooling."""
+    if not pool:
+        return maps, maps.new_empty(0, dtype=torch.int64)
+    return F.max_pool2d(maps, 2, return_indices=True)
+
+
+def pick(maps: Tensor, places: Tensor) -> Tensor:
+    """The values of `maps` (M, C, H, W) at the places, (M, C, H // 2, W // 2), channels innermost in memory."""
+    if places.numel() == 0:
+        return maps
+    M, C, h, w = places.shape
+    rows = maps.permute(0, 2, 3, 1).reshape(M, -1, C)
+    return rows.gather(1, places.permute(0, 2, 3, 1).reshape(M, h * w, C)).view(M, h, w, C).permute(0, 3, 1, 2)
+
+
+def spread(values: Tensor, places: Tensor, like: Tensor) -> Tensor:
+    """Zeros in the shape and layout of `like` (M, C, H, W), except `values` at the places."""
+    if places.numel() == 0:
+        return values
+    spread_out: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(values, like, [2, 2], [2, 2], [0, 0], [1, 1], False, places)
+    return spread_out

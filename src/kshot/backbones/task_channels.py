@@ -1,0 +1,46 @@
+"""Many tasks at once by standing them side by side as channels: the rule of `torch.vmap` for operators that treat channels apart.
+
+B tasks' maps (M, C, H, W) become maps (M, B·C, H, W), their values of channels (C,) become (B·C,), and their convolution weights
+(width, C, 3, 3) become those of B groups, (B·width, C, 3, 3). An empty tensor, which stands for something not needed, is one for all.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+
+def along_channels(values: Tensor) -> Tensor:
+    """(C,) → (C, 1, 1)."""
+    return values.view(-1, 1, 1)
+
+
+def over_channels(function: Any, info: Any, in_dims: Sequence[int | None], arguments: Sequence[Any]) -> tuple[Any, Any]:
+    """The rule of `torch.vmap` for an `autograd.Function` whose tensors are all maps or values of channels."""
+    folded = (fold(value, dim, info.batch_size) for value, dim in zip(arguments, in_dims, strict=True))
+    return unfold(function.apply(*folded), info.batch_size)
+
+
+def fold(value: Any, dim: int | None, tasks: int) -> Any:
+    """Maps or values of channels with the dimension of tasks folded into the channels; what is the same for all tasks is repeated."""
+    if not isinstance(value, Tensor) or value.numel() == 0:
+        return value
+    together = value.unsqueeze(0).expand(tasks, *value.shape) if dim is None else value.movedim(dim, 0)
+    return together.flatten() if together.ndim == 2 else together.movedim(0, 1).flatten(1, 2)
+
+
+def fold_weight(weight: Tensor, dim: int | None, tasks: int) -> Tensor:
+    """Weights of a convolution (width, C, 3, 3) of each task as those of one in groups, (B·width, C, 3, 3)."""
+    together = weight.unsqueeze(0).expand(tasks, *weight.shape) if dim is None else weight.movedim(dim, 0)
+    return together.flatten(0, 1)
+
+
+def unfold(results: Sequence[Tensor], tasks: int) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+    """Maps (M, B·C, H, W) → (M, B, C, H, W) and values (B·C,) → (B, C), with the dimension of tasks of each."""
+    dims = tuple(None if result.numel() == 0 else int(result.ndim > 1) for result in results)
+    return tuple(result if dim is None else split(result, dim, tasks) for result, dim in zip(results, dims, strict=True)), dims
+
+
+def split(value: Tensor, dim: int, tasks: int) -> Tensor:
+    """A dimension of B·C as two, of B and C."""
+    return value.view(*value.shape[:dim], tasks, value.shape[dim] // tasks, *value.shape[dim + 1 :])

@@ -1,0 +1,229 @@
+"""Several learners on the same test: which episodes are the same for all of them, whether all may take it, and how they compare.
+
+In: `Saved` learners by name and a `Question`. Out: a `Comparison`. `compare` does the same for learners and episodes that a program
+holds. Next: `kshot.terminal` and `kshot.cli` show it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from kshot.build import open_dataset
+from kshot.config import DataRecipe
+from kshot.data.dataset import Dataset
+from kshot.data.preprocess import Preprocess
+from kshot.episodes.shape import Range
+from kshot.errors import DataError, KshotError
+from kshot.examine import Asked, Question, asked_classes, seen_classes, trained_on_data
+from kshot.learners.learner import Learner, Mode
+from kshot.results.compare import check_contest
+from kshot.results.compare import compare as compare_learners
+from kshot.results.comparison import Comparison
+from kshot.results.evaluate import EpisodeSet
+from kshot.saved.folder import Saved
+
+
+@dataclass(frozen=True, eq=False)
+class SameTest:
+    """Episodes that are the same for all.
+
+    Attributes:
+        sets: One for each number of shots.
+        datasets: The same items, as each learner reads them, by its name.
+        remarks: What a reader of the comparison should know of how the learners meet the data.
+    """
+
+    sets: tuple[EpisodeSet, ...]
+    datasets: Mapping[str, Dataset]
+    remarks: tuple[str, ...]
+
+
+def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence[int | Range] | None = None) -> SameTest:
+    """The episodes that a question means, the same classes and items for every learner.
+
+    Learners whose record names data decide which; they must agree. A learner that names none reads the same data, in its own way or,
+    where it has none, as the first of the others does. Each data set is opened once, and episodes are drawn once.
+
+    Args:
+        learners: By name.
+        question: What to test on; its shape's shots are those of the one set where `shots` is None.
+        shots: The numbers of shots, a set for each.
+
+    Raises:
+        DataError: The learners do not mean the same classes of the same data, or one has seen some of them in training.
+        RecipeError: There are fewer than two learners, or one does not offer the mode or solves tasks of another kind.
+        EpisodeError: The classes cannot give the shape.
+    """
+    check_contest({name: saved.learner for name, saved in learners.items()}, question.mode)
+    opener = _opener()
+    at_home = [name for name, saved in learners.items() if trained_on_data(saved.record) is not None]
+    if not at_home and question.data is None:
+        raise DataError(f"none of {', '.join(learners)} names the data it is for. Give --data omniglot, or a folder of class folders.")
+    # Where all are guests, one with a preprocessing of its own says how the others read.
+    deciding = at_home or [next((name for name, saved in learners.items() if saved.preprocess is not None), next(iter(learners)))]
+    asked = {name: _asked(name, learners[name], question, opener) for name in deciding}
+    first = asked[deciding[0]]
+    for name in deciding[1:]:
+        _check_same_classes(deciding[0], first, name, asked[name])
+    datasets = {name: one.dataset for name, one in asked.items()}
+    remarks = []
+    for name, saved in learners.items():
+        if name not in asked:
+            datasets[name] = first.dataset if saved.preprocess is None else _named(name, opener, first.data, saved.preprocess)
+            if datasets[name] is first.dataset and saved.preprocess is None:
+                remarks.append(f"{name} has no preprocessing of its own; it reads the data as {deciding[0]} does.")
+        _check_unseen(name, saved, asked[name].seen if name in asked else None, first, datasets[name].fingerprint)
+        if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
+            remarks.append(f"The record of {name} does not say which classes it was trained on, so nobody can tell whether it knows these.")
+    remarks += _different_readings(learners, datasets)
+    shape = question.shape
+    sets = tuple(
+        EpisodeSet.draw(first.dataset, first.index, first.split, replace(shape, shot=shot), episodes=question.episodes, seed=question.seed)
+        for shot in (shots or [shape.shot])
+    )
+    return SameTest(sets, datasets, tuple(remarks))
+
+
+def compare_entrants(
+    learners: Mapping[str, Saved],
+    test: SameTest,
+    *,
+    mode: Mode = "inductive",
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Score learners on the test that `same_test` made for them; see `kshot.results.compare`."""
+    plain = {name: saved.learner for name, saved in learners.items()}
+    comparison = compare_learners(plain, test.sets, datasets=test.datasets, mode=mode, device=device, progress=progress)
+    return replace(comparison, remarks=test.remarks)
+
+
+def compare(
+    learners: Mapping[str, Learner | Saved],
+    episodes: EpisodeSet | Sequence[EpisodeSet],
+    *,
+    mode: Mode = "inductive",
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Compare learners on the same episodes: scores with intervals, paired differences to the best, time, memory.
+
+    Args:
+        learners: At least two by name: learners, or what `kshot.open_saved` gives, whose record is then checked.
+        episodes: A fixed test, or several that differ in their shots only.
+        mode: How to predict; all must offer it.
+        device: Where to compute; the learners are moved there.
+        progress: Called with how many more episodes a learner was scored on.
+
+    Returns:
+        A `Comparison`: `table()`, `sentence()`, `notes()` and `as_dict()`; `print` shows all.
+
+    Raises:
+        RecipeError: There are fewer than two learners, they solve tasks of different kinds, one does not offer the mode or cannot
+            answer such episodes, or the sets differ in more than their shots.
+        DataError: A saved learner has seen classes of the test in training, or reads items in another way than the data are open.
+
+    Example:
+        >>> import kshot, numpy as np, torch
+        >>> data = kshot.ArrayDataset(np.random.default_rng(0).random((40, 8), np.float32), [n % 4 for n in range(40)])
+        >>> episodes = kshot.EpisodeSet.draw(data, data.index, "all", kshot.EpisodeShape(2, 1, 3), episodes=50)
+        >>> same = {"one": kshot.ProtoNet(torch.nn.Identity()), "two": kshot.ProtoNet(torch.nn.Identity())}
+        >>> compare(same, episodes).sentence()
+        'one and two do not differ at 1 shot.'
+    """
+    sets = [episodes] if isinstance(episodes, EpisodeSet) else list(episodes)
+    plain: dict[str, Learner] = {}
+    for name, given in learners.items():
+        plain[name] = given.learner if isinstance(given, Saved) else given
+        if isinstance(given, Saved):
+            for one in sets:
+                own = given.record.get("fingerprint") == one.dataset.fingerprint
+                _refuse_seen(name, given, seen_classes(given.record, one.index) if own else (), one.split, len(one.index))
+                if given.preprocess is not None and given.preprocess != one.dataset.preprocess:
+                    raise DataError(
+                        f"{name} reads items as {given.preprocess!r}; the episodes' data are open as {one.dataset.preprocess!r}. "
+                        "Open the data with its preprocessing, or use kshot compare, which opens them for each."
+                    )
+    return compare_learners(plain, sets, mode=mode, device=device, progress=progress)
+
+
+Opener = Callable[[DataRecipe, Preprocess | None], Dataset]
+
+
+def _opener() -> Opener:
+    """Opens data as `open_dataset` does, but each only once."""
+    kept: dict[tuple[DataRecipe, str], Dataset] = {}
+
+    def opened(data: DataRecipe, preprocess: Preprocess | None) -> Dataset:
+        plain = DataRecipe()  # what divides the classes, and into which parts, does not change what is opened
+        data = replace(data, split=plain.split, split_seed=plain.split_seed, fractions=plain.fractions, train_part=plain.train_part)
+        if preprocess is not None:  # it decides in place of these
+            data = replace(data, preprocess=plain.preprocess, size=plain.size, channels=plain.channels, fit=plain.fit)
+        key = (data, repr(preprocess))
+        if key not in kept:
+            kept[key] = open_dataset(data, preprocess)
+        return kept[key]
+
+    return opened
+
+
+def _asked(name: str, saved: Saved, question: Question, opener: Opener) -> Asked:
+    try:
+        return asked_classes(saved, question, opener)
+    except KshotError as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _named(name: str, opener: Opener, data: DataRecipe, preprocess: Preprocess) -> Dataset:
+    try:
+        return opener(data, preprocess)
+    except KshotError as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _check_same_classes(first: str, one: Asked, second: str, other: Asked) -> None:
+    if one.dataset.fingerprint != other.dataset.fingerprint:
+        raise DataError(
+            f"{first} and {second} cannot take the same test: {first} is for {one.data.name} and {second} for {other.data.name}. "
+            "Say with --data what to test on, or compare learners of the same data."
+        )
+    if one.index.names != other.index.names:
+        apart = sorted(set(one.index.names) ^ set(other.index.names))
+        differing = f"; {len(apart)} are in one only: {', '.join(apart[:3])} …" if apart else ", in another order"
+        raise DataError(
+            f"{first} and {second} cannot take the same test: {one.split} of {first} and {other.split} of {second} are not the same "
+            f"classes{differing}. Say with --split which to test on, or compare learners of the same division."
+        )
+    if one.split != other.split:
+        raise DataError(
+            f"{first} and {second} call the same classes {one.split} and {other.split}, and the name is a part of what episodes are drawn "
+            f"from. Say with --split {one.split} which is meant."
+        )
+
+
+def _check_unseen(name: str, saved: Saved, seen: tuple[str, ...] | None, test: Asked, fingerprint: str) -> None:
+    if seen is None:
+        if fingerprint != test.dataset.fingerprint:
+            raise DataError(f"{name} reads other items than the others at {test.data.name}. Compare learners of the same data.")
+        seen = seen_classes(saved.record, test.index) if saved.record.get("fingerprint") == fingerprint else ()
+    _refuse_seen(name, saved, seen, test.split, len(test.index))
+
+
+def _refuse_seen(name: str, saved: Saved, seen: tuple[str, ...], split: str, classes: int) -> None:
+    if seen:
+        raise DataError(
+            f"{name} was trained on {len(seen)} of the {classes} classes of {split}: {', '.join(seen[:5])}{' …' if len(seen) > 5 else ''} "
+            f"It would be tested on what it knows. Test on classes that none has seen (its own split is {saved.record.get('split')!r}), "
+            "or leave it out."
+        )
+
+
+def _different_readings(learners: Mapping[str, Saved], datasets: Mapping[str, Dataset]) -> list[str]:
+    readings: dict[str, list[str]] = {}
+    for name in learners:
+        readings.setdefault(repr(datasets[name].preprocess), []).append(name)
+    if len(readings) == 1:
+        return []
+    told = "; ".join(f"{', '.join(names)} as {reading}" for reading, names in readings.items())
+    return [f"The learners read the same items in different ways: {told}."]

@@ -1,0 +1,159 @@
+"""Plain labelled batches, each a function of its number: what the transfer baselines are trained on.
+
+In: a data set, classes and a seed. Out: for update t, the items of that update with the number of their class. No episode: a
+batch holds items of all classes, every item as often as any other. Next: `kshot.meta_train`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.data.inputs import Inputs
+from kshot.episodes.augment import augmentation
+from kshot.episodes.batch import gather_inputs
+from kshot.episodes.counter_random import key_of, streams, words
+from kshot.errors import EpisodeError
+
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class ItemBatch:
+    """M labelled items as tensors on one device.
+
+    Attributes:
+        x: Inputs (M, …), a tensor or a mapping of names to such tensors.
+        y: Labels 0 … way - 1, int64 (M,).
+        way: How many classes there are in all; more than there are in this batch, as a rule.
+        numbers: Which items of the data set these are, int64 (M,); for messages.
+    """
+
+    unit: ClassVar[str] = "item"
+    x: Inputs
+    y: Tensor
+    way: int
+    numbers: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.y.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.y.device
+
+    def items(self) -> Inputs:
+        """Some of the items, (M, …): here all."""
+        return self.x
+
+
+@dataclass
+class ItemStream:
+    """Update t consists of the places t·batch … (t + 1)·batch - 1; rank r of R holds those ≡ r (mod R).
+
+    The places 0 … n-1 hold each of the n items once, in an order that is a function of (fingerprint, split, augmentation, seed); so
+    do the places n … 2n-1, in another order, and so on. What stands in a place does not depend on the size of a batch, so a batch
+    may hold the end of one round and the beginning of the next.
+
+    Attributes:
+        dataset: Where the items are.
+        index: The classes; the label of an item is the position of its class.
+        split: What the record calls these classes, such as `vinyals/train`.
+        seed: Which stream.
+        batch: Items an update, over all ranks.
+        augment: Name of an augmentation in `kshot.episodes.augment`, drawn for each place; `none` changes nothing. One that makes
+            other classes of a class (a turned character is another character) multiplies the classes by so many, and labels say
+            which: class · kinds + parameter.
+        rank: This process, 0 … ranks - 1.
+        ranks: How many processes share the stream.
+        device: Where the tensors shall be.
+
+    Raises:
+        EpisodeError: There are fewer items than a batch takes, one class only, fewer items than ranks, or the seed is negative.
+    """
+
+    source: ClassVar[str] = "items"
+    dataset: Dataset
+    index: ClassIndex
+    split: str
+    seed: int
+    batch: int = 256
+    augment: str = "none"
+    rank: int = 0
+    ranks: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.batch < self.ranks:
+            raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ batch; found rank={self.rank} ranks={self.ranks} batch={self.batch}.")
+        if self.seed < 0:
+            raise EpisodeError(f"the seed of items must be 0 or more; found {self.seed}.")
+        if self.batch > len(self.index.items):
+            raise EpisodeError(
+                f"a batch of {self.batch} items is more than the {len(self.index.items)} that the {len(self.index)} classes of "
+                f"{self.split} have. Lower the batch (items.batch in a recipe) or add items."
+            )
+        if len(self.index) < 2:
+            raise EpisodeError(
+                f"telling classes apart needs at least 2 of them; {self.split} has only {self.index.names[0]!r}. Add classes."
+            )
+        self._change = augmentation(self.augment)
+        parts = {"data": self.dataset.fingerprint, "split": self.split, "augment": self.augment, "seed": self.seed}
+        self._order_key, self._change_key = (key_of({"items": what, **parts}) for what in ("order", "change"))
+        self._labels = np.repeat(np.arange(len(self.index)), self.index.sizes)  # of the entries of index.items
+        self._rounds: dict[int, np.ndarray] = {}
+
+    @property
+    def size(self) -> int:
+        """Items an update, over all ranks."""
+        return self.batch
+
+    @property
+    def way(self) -> int:
+        """How many classes labels tell apart."""
+        return len(self.index) * (1 if self._change is None else self._change.kinds)
+
+    def batches(self, update: int) -> list[ItemBatch]:
+        """The tensors of one update's items: one batch."""
+        places = np.arange(update * self.batch, (update + 1) * self.batch)
+        places = places[places % self.ranks == self.rank]
+        entries, changes = self._entries(places), self._changes(places)
+        items, labels = self.index.items[entries], self._labels[entries]
+        if self._change is not None and changes is not None and self._change.kinds > 1:
+            labels = labels * self._change.kinds + changes
+        x = gather_inputs(self.dataset, items, changes, self.augment, self.device)
+        return [ItemBatch(x, torch.from_numpy(labels).to(self.device, non_blocking=True), self.way, items)]
+
+    def _entries(self, places: np.ndarray) -> np.ndarray:
+        """Which entries of `index.items` stand in these places, int64 (M,)."""
+        n = len(self.index.items)
+        rounds = places // n
+        needed = {int(number) for number in np.unique(rounds)}
+        self._rounds = {number: self._rounds[number] if number in self._rounds else self._order(number) for number in needed}
+        entries = np.empty(len(places), dtype=np.int64)
+        for number in needed:
+            entries[rounds == number] = self._rounds[number][places[rounds == number] % n]
+        return entries
+
+    def _order(self, number: int) -> np.ndarray:
+        """The order of one round: entries sorted by a random key each; equal keys (chance 2⁻⁶⁴) stay in their order."""
+        keys = words(streams(self._order_key, np.array([number])), 0, len(self.index.items))[:, 0]
+        return np.argsort(keys, kind="stable")
+
+    def _changes(self, places: np.ndarray) -> np.ndarray | None:
+        """The augmentation's parameter in each place, int16 (M,), or None without one."""
+        if self._change is None:
+            return None
+        return self._change.draw(words(streams(self._change_key, places), 0, self._change.words), 1)[:, 0]
+
+
+def all_items(dataset: Dataset, index: ClassIndex, device: torch.device) -> Iterator[Inputs]:
+    """Every item of these classes once, class by class, as inputs (m, …) in chunks of at most 512; unaugmented."""
+    for start in range(0, len(index.items), _AT_ONCE):
+        yield gather_inputs(dataset, index.items[start : start + _AT_ONCE], None, "none", device)

@@ -1,0 +1,139 @@
+"""Look at the tasks of a saved learner: which classes and episodes are hard for it, and how far they lie from what it was trained on.
+
+In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.examine`). Out: a `TaskReport`. Next: `kshot.cli` shows it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kshot.build import open_dataset
+from kshot.config import parse_recipe
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.data.omniglot import Omniglot
+from kshot.episodes.centres import class_centres, pixels
+from kshot.errors import DataError, EpisodeError
+from kshot.results.answers import Answers
+from kshot.results.confusion import count_confusion
+from kshot.results.difficulty import measure_difficulty
+from kshot.results.evaluate import EpisodeSet, device_of, evaluating
+from kshot.results.result import Results
+from kshot.results.shift import Centres, Shift, kin_of, measure_shift
+from kshot.results.task_report import TaskReport
+from kshot.saved.class_names import unfold
+from kshot.saved.folder import Saved
+
+_ITEMS = 10
+"""A class's centre is the mean of at most so many of its items: as many for classes of every part, so that all are as exact."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Classes that are compared with each other: those trained on, those validated on, those asked about."""
+
+    name: str
+    dataset: Dataset
+    index: ClassIndex
+
+    @property
+    def items(self) -> int:
+        """How many items its centres are made of."""
+        return int(self.index.sizes.clip(max=_ITEMS).sum())
+
+
+def known_parts(saved: Saved, episodes: EpisodeSet) -> tuple[list[Part], tuple[str, ...]]:
+    """The classes the learner was trained on, those it was validated on where there are any, and those asked about unless trained on.
+
+    Returns:
+        The parts, `train` first, and no sentence. Or no part and a sentence that says why: the learner's record names no training
+        classes, or they are not there any more.
+    """
+    try:
+        return _parts(saved, episodes), ()
+    except DataError as error:
+        return [], (f"No distance from the training classes: {error}",)
+
+
+def asked_part(parts: Sequence[Part], episodes: EpisodeSet) -> str:
+    """What the asked classes are called among the parts."""
+    return parts[-1].name if parts and parts[-1].index is episodes.index else "train"
+
+
+def _parts(saved: Saved, episodes: EpisodeSet) -> list[Part]:
+    record = saved.record
+    seen, recipe = unfold(record.get("classes_seen", {})), record.get("recipe")
+    if not seen or not isinstance(recipe, dict):
+        raise DataError("the learner's record names none. Train it with kshot, or give record={'classes_seen': …, 'recipe': …} to save.")
+    data = parse_recipe({"data": recipe.get("data", {})}, "of the learner's record").data
+    asked = episodes.dataset
+    own = asked if asked.fingerprint == record.get("fingerprint") or asked.name == data.name else open_dataset(data, saved.preprocess)
+    if isinstance(own, Omniglot):
+        held_out = own.split(str(record.get("split")), seed=data.split_seed).part("val").names
+    else:
+        held_out = tuple((record.get("division") or {}).get("val", ()))
+    parts = [Part("train", own, own.index.subset(seen))]
+    mine = set(episodes.index.names) if own is asked else set()
+    val = [name for name in held_out if name not in set(seen)]
+    if val and mine != set(val):
+        parts.append(Part("val", own, own.index.subset(val)))
+    if not mine or not mine <= set(seen):
+        name = episodes.split.rpartition("/")[2]
+        parts.append(Part("asked" if name in ("train", "trainval", "val") and own is not asked else name, asked, episodes.index))
+    return parts
+
+
+def measure_shifts(
+    saved: Saved, parts: Sequence[Part], progress: Callable[[int], None] | None = None
+) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
+    """How far the parts lie from the training classes, in the learner's features and in the pixels.
+
+    Args:
+        saved: The learner.
+        parts: From `known_parts`.
+        progress: Called with how many more items were encoded; all items of all parts come twice.
+
+    Returns:
+        The shifts that can be measured, and a sentence for each that cannot, such as that of a learner whose features are no vectors.
+    """
+    shifts, notes = [], []
+    if not parts:
+        return (), ()
+    device = device_of(saved.learner)
+    for space, encode in (("features", saved.learner.encode), ("pixels", pixels)):
+        try:
+            with evaluating(saved.learner):
+                centres = {
+                    part.name: Centres(
+                        part.index.names,
+                        _kin(part, parts[0]),
+                        class_centres(part.dataset, part.index, encode=encode, items=_ITEMS, device=device, progress=progress),
+                    )
+                    for part in parts
+                }
+            train = centres.pop("train")
+            shifts.append(measure_shift(space, train, centres))
+        except (DataError, EpisodeError) as error:
+            notes.append(f"No distances in the {space}: {error}")
+    return tuple(shifts), tuple(notes)
+
+
+def _kin(part: Part, train: Part) -> tuple[str, ...]:
+    kin = kin_of(part.index.names, part.index.groups)
+    return kin if part.dataset is train.dataset else tuple(f"elsewhere: {name}" for name in kin)  # equal names of other data are no kin
+
+
+def report_tasks(
+    episodes: EpisodeSet, answers: Sequence[Answers], results: Results, shifts: tuple[Shift, ...], part: str, notes: tuple[str, ...]
+) -> TaskReport:
+    """Everything that was found out, together."""
+    difficulty = measure_difficulty(answers)
+    shown = {int(place) for place in (*difficulty.hardest(), *difficulty.easiest())}
+    wanted = {int(difficulty.numbers[place]): place for place in shown}
+    names = {
+        wanted[int(number)]: tuple(episodes.index.names[position] for position in rectangle.classes[row])
+        for rectangle in episodes.drawn
+        for row, number in enumerate(rectangle.numbers)
+        if int(number) in wanted
+    }
+    confusion = count_confusion(episodes.index, answers)
+    return TaskReport(results, confusion, difficulty, names, shifts, part, notes)

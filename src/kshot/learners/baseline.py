@@ -1,0 +1,97 @@
+"""Baseline: train a classifier, freeze the network, fit a linear head.
+
+Wei-Yu Chen, Yen-Cheng Liu, Zsolt Kira, Yu-Chiang Frank Wang, Jia-Bin Huang, "A Closer Look at Few-shot Classification", ICLR 2019,
+arXiv 1904.04232.
+
+    training:    θ, W_b = argmin  E -log softmax(W_bᵀ f_θ(x))_y           over all training classes, in plain batches
+    adaptation:  W = argmin  1/S Σ_i -log softmax(Wᵀ f_θ(x_i))_{y_i} + λ/2 ‖W‖²      f_θ frozen, over the support set
+
+Departures from the paper, all in adaptation:
+- The authors take 100 passes of stochastic gradient descent over the support set in batches of 4 (rate 0.01, momentum and dampening
+  0.9, weight decay λ = 0.001) from a random start, and stop there. We solve the problem that these steps are on the way to: the
+  same task has one answer (`kshot.learners.softmax_regression`).
+- λ is 0.01, because the solution is reached, and not stopped short of, which regularises too.
+
+W has a row for an intercept, regularised like the rest, as the authors' weight decay does. Limits: a class without a support item
+has logit -∞. Equal items, constant features and features of 0 are regular: λ > 0. Measured: docs/learners/baseline.md.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import DataError, RecipeError
+from kshot.learners.item_training import ItemLearner, ItemTraining, linear_head
+from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.ridge import LinearHeads
+from kshot.learners.softmax_regression import answers_of, fit_softmax_regression
+
+
+class Baseline(ItemLearner):
+    """The two equations above.
+
+    Args:
+        backbone: f: inputs (M, …) → features (M, D).
+        regularisation: λ > 0.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: λ is not a positive number.
+
+    Example:
+        >>> import torch
+        >>> learner = Baseline(torch.nn.Identity()).eval()
+        >>> task = learner.adapt(torch.tensor([[[-1.0], [1.0]]]), torch.tensor([[0, 1]]))
+        >>> learner.predict(task, torch.tensor([[[3.0]]])).argmax(-1).tolist()
+        [[1]]
+    """
+
+    def __init__(self, backbone: nn.Module, regularisation: float = 0.01, family: TaskFamily = Classification()) -> None:  # noqa: B008
+        super().__init__()
+        if not 0 < regularisation < math.inf:
+            raise RecipeError(f"the regularisation of a linear head must be a positive number; found {regularisation}.")
+        self.backbone = backbone
+        self.arguments = {"regularisation": regularisation}
+        self.regularisation = regularisation
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """f: (M, …) → (M, D)."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> LinearHeads:
+        """(B, S, D) and (B, S) → W, (B, D + 1, N).
+
+        Raises:
+            DataError: Features are not all finite.
+        """
+        features = require_finite(support_features)
+        return fit_softmax_regression(features, support_y, way_of(support_y, way), self.regularisation)
+
+    def predict(self, adapted: LinearHeads, query_features: Inputs) -> Tensor:
+        """Wᵀ f: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return answers_of(adapted, query_features)
+
+    def for_training(self, example: Batch) -> Trainable:
+        """With W_b, a linear layer; see `Learner`."""
+        return ItemTraining(self, linear_head(self, example))
+
+
+def require_finite(features: Inputs) -> Tensor:
+    """Support features (B, S, …), detached, when all are finite numbers.
+
+    Raises:
+        DataError: They are not; the message names the task.
+    """
+    assert isinstance(features, Tensor)
+    finite = torch.isfinite(features).flatten(1).all(1)  # (B,)
+    if not bool(finite.all()):
+        raise DataError(
+            f"the support features of task {int(finite.int().argmin())} of the batch are not all finite numbers. Look at its items."
+        )
+    return features.detach()

@@ -1,0 +1,154 @@
+"""Baseline++: the baseline with cosines in place of inner products.
+
+Wei-Yu Chen, Yen-Cheng Liu, Zsolt Kira, Yu-Chiang Frank Wang, Jia-Bin Huang, "A Closer Look at Few-shot Classification", ICLR 2019,
+arXiv 1904.04232.
+
+    s_k = τ · cosine(f_θ(x), w_k)                                                    one weight vector w_k a class
+    training:    θ, w = argmin  E -log softmax(s)_y          over all training classes, in plain batches
+    adaptation:  w = argmin  1/S Σ_i -log softmax(s(x_i))_{y_i}      f_θ frozen, over the support set
+
+The authors' code has τ = 2, and 10 for more than 200 classes: with logits in [-τ, τ] one of C classes has probability at most
+1 / (1 + (C - 1) e^{-2τ}). Here training and adaptation each have their own τ.
+
+Departures from the paper:
+- The authors' code multiplies each class's cosine by a learnt number of its own (weight normalisation); the paper's equation has
+  none, and neither have we.
+- Adaptation is `STEPS` steps of gradient descent on the whole support set from the class means of the directions f / ‖f‖, with the
+  step that the largest curvature allows, each step followed by w_k / ‖w_k‖. The authors take 100 passes of stochastic gradient
+  descent in batches of 4 from a random start. Ours has no draw: the same task, the same answer.
+
+Limits: a class without a support item has logit -∞. Where all features are the same, all classes tie. A feature of 0 has cosine 0
+with every class. Measured: docs/learners/baseline.md.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.baseline import require_finite
+from kshot.learners.item_training import ItemLearner, ItemTraining, form_of_training
+from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.matching import cosine_space
+from kshot.learners.protonet import class_means, cosines
+from kshot.learners.space import Space
+
+STEPS = 100
+
+
+class Directions(NamedTuple):
+    """What Baseline++ learns of a task.
+
+    Attributes:
+        weights: w_k of length 1, (B, N, D); 0 for a class without a support item.
+        known: Whether the class has a support item, bool (B, N).
+    """
+
+    weights: Tensor
+    known: Tensor
+
+
+class BaselinePlusPlus(ItemLearner):
+    """The equations above.
+
+    Args:
+        backbone: f: inputs (M, …) → features (M, D).
+        training_scale: τ over the training classes, > 0.
+        scale: τ in a task, > 0.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: A scale is not a positive number.
+
+    Example:
+        >>> import torch
+        >>> learner = BaselinePlusPlus(torch.nn.Identity()).eval()
+        >>> task = learner.adapt(torch.tensor([[[2.0, 0.0], [0.0, 3.0]]]), torch.tensor([[0, 1]]))
+        >>> learner.predict(task, torch.tensor([[[5.0, 1.0]]])).argmax(-1).tolist()
+        [[0]]
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        training_scale: float = 10.0,
+        scale: float = 10.0,
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        for name, value in (("training_scale", training_scale), ("scale", scale)):
+            if not 0 < value < math.inf:
+                raise RecipeError(f"the {name} of a cosine must be a positive number; found {value}.")
+        self.backbone = backbone
+        self.arguments = {"training_scale": training_scale, "scale": scale}
+        self.training_scale, self.scale = training_scale, scale
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """f: (M, …) → (M, D)."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Directions:
+        """(B, S, D) and (B, S) → w, (B, N, D).
+
+        Raises:
+            DataError: Features are not all finite.
+        """
+        return fit_directions(require_finite(support_features), support_y, way_of(support_y, way), self.scale)
+
+    def predict(self, adapted: Directions, query_features: Inputs) -> Tensor:
+        """s: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return (self.scale * cosines(query_features, adapted.weights)).masked_fill(~adapted.known.unsqueeze(1), -math.inf)
+
+    def space(self) -> Space:
+        """The directions of the features, compared by s."""
+        return cosine_space(self.scale)
+
+    def for_training(self, example: Batch) -> Trainable:
+        """With a weight vector for each training class; see `Learner`."""
+        features, classes = form_of_training(self, example)
+        return ItemTraining(self, CosineHead(features, classes, self.training_scale).to(example.device))
+
+
+class CosineHead(nn.Module):
+    """Features (M, D) → τ · cosine with each class's weight vector, (M, classes)."""
+
+    def __init__(self, features: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(classes, features))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as of a linear layer; their length sets how fast directions turn
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits in [-τ, τ]."""
+        return self.scale * cosines(features, self.weight)
+
+
+def fit_directions(features: Tensor, y: Tensor, way: int, scale: float) -> Directions:
+    """W after `STEPS` steps from the class means of directions.
+
+    Args:
+        features: Finite numbers (B, S, D).
+        y: Labels 0 … way - 1, int64 (B, S); classes need not be balanced.
+        way: N. A class without an item takes no part.
+        scale: τ.
+    """
+    with torch.autocast(features.device.type, enabled=False), torch.no_grad():
+        z = F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)  # (B, S, D)
+        labels = F.one_hot(y, way).to(z.dtype)  # (B, S, N)
+        known = labels.any(1)  # (B, N)
+        w = F.normalize(class_means(z, y, way).nan_to_num(), dim=-1)  # (B, N, D); 0 where there is no item
+        # The loss bends at most τ²/2 times the largest eigenvalue of ZᵀZ/S; where z is 0 altogether any step stands still.
+        bend = scale * torch.linalg.matrix_norm(z, 2).square().clamp_min(1e-12) / (2 * z.shape[1])  # (B,), over τ
+        for _ in range(STEPS):
+            logits = (scale * z @ w.mT).masked_fill(~known.unsqueeze(1), -math.inf)  # (B, S, N)
+            slope = (logits.softmax(-1) - labels).mT @ z / z.shape[1]  # (B, N, D), over τ
+            w = F.normalize(w - slope / bend[:, None, None], dim=-1)
+        return Directions(w, known)

@@ -1,0 +1,103 @@
+"""Training as an ordinary classifier: plain labelled batches, one output a training class, cross-entropy.
+
+The classifier exists only while the network is trained: it is part of a run's state and of no saved learner. In: a learner with a
+backbone, a head. Out: what `kshot.meta_train` updates. Used by the transfer baselines: `kshot.learners.baseline`,
+`kshot.learners.baseline_plus_plus`, `kshot.learners.finetune`, `kshot.learners.simple_shot`.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from kshot.data.inputs import map_inputs
+from kshot.episodes.item_stream import ItemBatch
+from kshot.errors import RecipeError
+from kshot.learners.learner import Batch, Learner, Trainable
+
+
+class ItemLearner(Learner):
+    """A learner whose backbone is trained as a classifier of all training classes; abstract.
+
+    Attributes:
+        backbone: f: inputs (M, …) → features (M, D).
+    """
+
+    training_source: ClassVar[Literal["episodes", "items", "none"]] = "items"
+    backbone: nn.Module
+
+    def meta_backward(self, batch: Any, progress: float) -> Tensor:
+        """Refuses: what is trained is the learner with its head (`for_training`).
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError(
+            f"{type(self).__name__} is trained as a classifier of all training classes, and has no output for them itself. "
+            "kshot.start(learner, plan, stream) makes one from the stream; or train learner.for_training(batch)."
+        )
+
+
+class ItemTraining(Trainable):
+    """A learner and a head over its features.
+
+    Args:
+        learner: Whose backbone is trained.
+        head: Features (M, D) → logits (M, classes).
+    """
+
+    def __init__(self, learner: ItemLearner, head: nn.Module) -> None:
+        super().__init__()
+        self.learner, self.head = learner, head
+
+    def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
+        """Gradient of the items' mean loss; the loss of each item, detached, (M,)."""
+        losses = item_losses(self.learner, self.head(self.learner.backbone(batch.x)), batch)
+        losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        return losses.detach()
+
+
+def item_losses(learner: Learner, logits: Tensor, batch: ItemBatch) -> Tensor:
+    """The family's loss of each item, (M,), from logits (M, classes)."""
+    return learner.family.loss(logits.unsqueeze(1), batch.y.unsqueeze(1))
+
+
+def linear_head(learner: ItemLearner, example: Batch) -> nn.Module:
+    """An affine map from the learner's features to one logit a class, on the device of `example`; its intercept starts from 0.
+
+    Raises:
+        RecipeError: As of `form_of_training`.
+    """
+    features, classes = form_of_training(learner, example)
+    head = nn.Linear(features, classes)
+    nn.init.zeros_(head.bias)
+    return head.to(example.device)
+
+
+def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
+    """D, found by encoding one item, and the number of classes; what the head of a training is shaped by.
+
+    Raises:
+        RecipeError: The batch holds no labelled items, or the backbone gives anything but one vector an item.
+    """
+    name = type(learner).__name__
+    if not isinstance(example, ItemBatch):
+        raise RecipeError(
+            f"{name} is trained on labelled items (an ItemStream); found a batch of {example.unit}s. Give it a batch of items."
+        )
+    modes = {module: module.training for module in learner.backbone.modules()}
+    learner.backbone.eval()
+    try:
+        with torch.no_grad():
+            features = learner.backbone(map_inputs(lambda value: value[:1], example.x))
+    except (RuntimeError, ValueError) as error:
+        raise RecipeError(f"the backbone of {name} cannot read one item of the training data: {error}. Choose one that can.") from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        found = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else "a mapping"
+        raise RecipeError(
+            f"{name} needs a backbone that gives one vector an item, (M, D); for one item this one gives {found}. Flatten it."
+        )
+    return features.shape[1], example.way

@@ -1,0 +1,189 @@
+"""A learner whose answers are refined by looking at all queries together. Transductive; nothing of it is trained.
+
+In: any learner whose features are vectors, and a `Refinement`. Out: a `Learner` with one mode, `transductive`:
+
+    encode            the learner's own
+    adapt             the support set's vectors and labels, in the space in which the learner compares (`kshot.learners.space`)
+    predict_together  the refinement: class centres that the queries have moved
+
+The learner inside is never changed; it is what to ask for inductive answers. Of learners that are no nearest-centre classifiers (a
+ridge head, a linear head, matching with several items a class), the features and the comparison are used, and not the head: without
+any iteration the answer is that of the nearest centre. Refinements by name are in `REFINEMENTS`. Measured: docs/learners/refinement.md.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from kshot.backbones.constructor import construct
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.errors import DataError, RecipeError
+from kshot.learners.learner import Learner, Mode, require_family, way_of
+from kshot.learners.matching import Examples, one_hot
+from kshot.learners.optimal_transport import OptimalTransport
+from kshot.learners.protonet import squared_distances
+from kshot.learners.soft_k_means import SoftKMeans
+from kshot.learners.space import Compare, HasSpace, Space, as_they_are
+
+
+class Refinement(Protocol):
+    """What moves class centres by the queries: a frozen data class of plain settings."""
+
+    @property
+    def assumption(self) -> str:
+        """What it takes for granted about the queries, as a sentence for people; empty for nothing."""
+        ...
+
+    def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
+        """Answer all queries of B tasks, each task on its own.
+
+        Args:
+            compare: Queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); -∞ for a class without a support item.
+            support: Vectors (B, S, D) and one-hot labels (B, S, N), of the queries' type.
+            queries: Vectors (B, Q, D), at least float32.
+
+        Returns:
+            Logits (B, Q, N).
+        """
+        ...
+
+
+REFINEMENTS: dict[str, Callable[..., Refinement]] = {
+    "soft_k_means": SoftKMeans,
+    "optimal_transport": OptimalTransport,
+}
+
+EUCLIDEAN = Space(as_they_are, lambda queries, centres: -squared_distances(queries, centres))
+"""The space of a learner that names no other: its features, and minus their squared distance."""
+
+
+class Refined(Learner):
+    """A learner with a refinement.
+
+    Args:
+        learner: Any whose features are vectors; used as it is.
+        refinement: How.
+
+    Raises:
+        RecipeError: The learner's tasks are no classification.
+
+    Example:
+        >>> from kshot.learners.protonet import ProtoNet
+        >>> learner = Refined(ProtoNet(torch.nn.Identity()), SoftKMeans(iterations=1)).eval()
+        >>> task = learner.adapt(torch.tensor([[[0.0], [10.0]]]), torch.tensor([[0, 1]]))
+        >>> learner.predict_together(task, torch.tensor([[[2.0], [2.0]]])).round().tolist()  # 0 moves to (0 + 2 + 2) / 3
+        [[[-0.0, -75.0], [-0.0, -75.0]]]
+    """
+
+    training_source: ClassVar[Literal["episodes", "items", "none"]] = "none"
+    modes: ClassVar[tuple[Mode, ...]] = ("transductive",)
+
+    def __init__(self, learner: Learner, refinement: Refinement) -> None:
+        super().__init__()
+        self.learner, self.refinement = learner, refinement
+        self.family = require_family(learner.family, "classification", "a refinement")
+
+    def encode(self, x: Inputs) -> Tensor:
+        """The learner's own: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: It gives something else than a vector of real numbers an item.
+        """
+        features = self.learner.encode(x)
+        if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
+            form = f"{features.dtype} {tuple(features.shape[1:])}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
+            raise RecipeError(
+                f"a refinement moves class centres, which needs features that are one vector of real numbers an item; "
+                f"{type(self.learner).__name__} gives {form} an item. Ask it without a refinement."
+            )
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
+        """(B, S, D) and (B, S) → vectors (B, S, D) in at least float32, and labels (B, S, N).
+
+        Raises:
+            DataError: Features are not all finite.
+        """
+        vectors = self._vectors(support_features, "support").detach()
+        return Examples(vectors, one_hot(support_y, way_of(support_y, way), vectors))
+
+    def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        """Refuses.
+
+        Raises:
+            RecipeError: Always: a refinement looks at all queries.
+        """
+        raise RecipeError("a refinement answers all queries together; it has no inductive mode. Ask the learner inside, without it.")
+
+    def predict_together(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        """All queries of each task, (B, Q, D) → logits (B, Q, N); -∞ for a class without a support item.
+
+        Raises:
+            DataError: Features are not all finite; one such query would spoil the answer to all.
+        """
+        queries = self._vectors(query_features, "query")
+        absent = ~adapted.labels.any(1).unsqueeze(1)  # (B, 1, N)
+        logits = space_of(self.learner).logits
+
+        def compare(queries: Tensor, centres: Tensor) -> Tensor:
+            return logits(queries, centres).masked_fill(absent, -torch.inf)
+
+        with torch.autocast(queries.device.type, enabled=False):
+            return self.refinement(compare, adapted, queries)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Refuses.
+
+        Raises:
+            RecipeError: Always: a refinement is added to a trained learner.
+        """
+        raise RecipeError("a refinement learns nothing in training. Train the learner inside, then refine its answers.")
+
+    def _vectors(self, features: Inputs, kind: str) -> Tensor:
+        """Features (B, n, D) in the learner's space, in at least float32."""
+        assert isinstance(features, Tensor)
+        finite = features.isfinite().all(-1)  # (B, n)
+        if not bool(finite.all()):
+            task, item = (~finite).nonzero()[0].tolist()
+            raise DataError(f"the features of {kind} item {item} of task {task} of the batch are not all finite numbers. Look at it.")
+        with torch.autocast(features.device.type, enabled=False):
+            return space_of(self.learner).vectors(features.to(torch.promote_types(features.dtype, torch.float32)))
+
+
+def space_of(learner: Learner) -> Space:
+    """The space that a learner names, or else `EUCLIDEAN`."""
+    return learner.space() if isinstance(learner, HasSpace) else EUCLIDEAN
+
+
+def refinement_named(text: str) -> Refinement:
+    """The refinement that a text names, as `kshot evaluate --refine` takes it.
+
+    Args:
+        text: `NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`, such as `soft_k_means:iterations=1`.
+
+    Raises:
+        RecipeError: The name or a setting is unknown, or a value makes no sense.
+    """
+    name, _, rest = text.partition(":")
+    settings: dict[str, Any] = {}
+    for part in rest.split(",") if rest else ():
+        setting, equals, value = part.partition("=")
+        if not equals:
+            raise RecipeError(f"a refinement is NAME or NAME:SETTING=VALUE,SETTING=VALUE; found {part!r} in {text!r}.")
+        try:
+            settings[setting] = json.loads(value)
+        except ValueError:
+            raise RecipeError(f"the value of {setting} in {text!r} must be a number, true or false; found {value!r}.") from None
+    return construct("refinement", name, REFINEMENTS, settings, {})
+
+
+def words_of(refinement: Refinement) -> str:
+    """The text that names a refinement of kshot's own with all its settings, for records; `refinement_named` reads it back."""
+    name = next((name for name, made in REFINEMENTS.items() if type(refinement) is made), type(refinement).__name__)
+    settings = asdict(refinement)  # type: ignore[call-overload]  # of a data class, as Refinement says
+    return f"{name}:{','.join(f'{setting}={json.dumps(value)}' for setting, value in settings.items())}"
