@@ -18,7 +18,7 @@ from kshot import cli
 from kshot.config import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
-COMMANDS = ("demo", "train", "evaluate", "predict", "recipes")
+COMMANDS = ("demo", "train", "evaluate", "compare", "inspect", "predict", "recipes")
 QUICK = [
     "--set", "data.size=16", "--set", "backbone.width=3", "--set", "episodes.query=2", "--set", "validation.query=2",
     "--set", "validation.episodes=5", "--set", "training.updates=2", "--set", "data.fractions=[0.5,0.25,0.25]", "--device", "cpu",
@@ -97,6 +97,8 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
             "--json",
             "--report",
         ],
+        "inspect": ["--data", "--split", "--way", "--shot", "--query", "--episodes", "--seed", "--nearness", "--json", "--plot"],
+        "compare": ["--data", "--split", "--way", "--shots", "--query", "--episodes", "--transductive", "--json", "--plot", "--out"],
         "predict": ["--support", "--json"],
         "recipes": ["--json"],
     }[command]
@@ -206,6 +208,104 @@ def test_a_refined_answer_says_so_in_the_record_in_the_report_and_aloud(
     assert json.loads((report / "results.json").read_text(encoding="utf-8"))["refinement"].startswith("optimal_transport")
 
 
+def test_inspect_shows_tasks_and_prints_one_object(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ("inspect", trained, "--way", "2", "--query", "3", "--episodes", "20", "--device", "cpu")
+    assert kshot_(*words, "--json", "--plot", tmp_path / "tasks.png", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (found["episodes"], found["split"], found["nearness"]) == (20, "division/test", "any")
+    assert {"classes", "confused", "difficulty", "shift", "notes", "accuracy", "episodes_hash"} <= found.keys()
+    assert set(found["shift"]) == {"features", "pixels"}
+    assert set(found["shift"]["features"]["nearest"]) == {"train", "val", "test"}
+    assert f"The picture is {tmp_path / 'tasks.png'}" in said.err
+    with Image.open(tmp_path / "tasks.png") as image:
+        assert image.size[0] > 1000
+    assert kshot_(*words, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    for heading in ("Classes", "Most confused pairs", "Difficulty of the episodes", "Distance from the training classes"):
+        assert heading in said.out.splitlines()
+    assert found["episodes_hash"] in said.out
+    assert kshot_("evaluate", *words[1:], "--json", monkeypatch=monkeypatch) == 0
+    assert {**json.loads(capsys.readouterr().out), "seconds": 0}.items() <= {**found, "seconds": 0}.items()
+
+
+def test_near_and_far_episodes_are_other_ones(
+    trained: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes = {}
+    for nearness in ("any", "near", "far"):
+        words = ("evaluate", trained, "--split", "train", "--way", "2", "--query", "3", "--episodes", "20", "--nearness", nearness)
+        assert kshot_(*words, "--json", "--device", "cpu", monkeypatch=monkeypatch) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["nearness"] == nearness
+        hashes[nearness] = answer["episodes_hash"]
+    assert len(set(hashes.values())) == 3
+
+
+def test_compare_prints_a_table_or_one_object_and_draws(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ("compare", trained, "nearest", "--way", "2", "--query", "2", "--shots", "2,1", "--episodes", "30", "--device", "cpu")
+    assert kshot_(*words, "--json", "--plot", tmp_path / "c.png", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    plain = json.loads(said.out)
+    assert [(one["shot"], one["episodes"]) for one in plain["rounds"]] == [(1, 30), (2, 30)]
+    assert all({learner["name"] for learner in one["learners"]} == {str(trained), "nearest"} for one in plain["rounds"])
+    assert f"The picture is {tmp_path / 'c.png'}" in said.err
+    with Image.open(tmp_path / "c.png") as image:
+        assert image.format == "PNG"
+    assert kshot_(*words, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    for one in plain["rounds"]:
+        assert f"{one['shot']}-shot, 2 queries a class, 30 episodes of" in said.out
+        assert said.out.count(one["episodes_hash"]) == 1
+    assert plain["sentence"] in said.out
+    assert said.out.count("training seeds") + said.out.count("other seeds") == 1
+    assert kshot_("evaluate", trained, *words[3:7], "--shot", "2", *words[9:], "--json", monkeypatch=monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["episodes_hash"] == plain["rounds"][1]["episodes_hash"]  # the same test
+
+
+def test_compare_trains_a_recipe_first_and_only_once(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = json.loads((trained / "recipe.json").read_text(encoding="utf-8"))
+    lines = ["[data]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in record["data"].items())]
+    lines += ["[learner]", 'name = "ridge"', "[backbone]", "width = 3", "[episodes]", "query = 2", "[validation]", "query = 2"]
+    (tmp_path / "mine.toml").write_text("\n".join([*lines, "episodes = 5", "[training]", "updates = 2"]), encoding="utf-8")
+    words = ("compare", "mine.toml", trained, "--way", "2", "--query", "2", "--episodes", "20", "--device", "cpu", "--json")
+    assert kshot_(*words, "--shot", "9", monkeypatch=monkeypatch) == 2  # found out before anything is trained
+    assert not (tmp_path / "runs").exists()
+    capsys.readouterr()
+    assert kshot_(*words, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert "The recipe mine.toml has not been trained yet; it is trained first, in runs/mine." in said.err
+    (one,) = json.loads(said.out)["rounds"]
+    before = files(tmp_path / "runs")
+    assert "mine/learner/learner.json" in before
+    assert kshot_(*words, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    (again,) = json.loads(said.out)["rounds"]
+    scores = [{learner["name"]: learner["accuracy"] for learner in both["learners"]} for both in (one, again)]
+    assert scores[0] == scores[1]
+    assert files(tmp_path / "runs") == before
+
+
+def test_what_needs_no_training_is_evaluated_by_name(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", "nearest", "--way", "2", "--query", "2", "--episodes", "10", "--json", "--device", "cpu")
+    assert kshot_(*words, "--data", pets, monkeypatch=monkeypatch) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["split"], answer["statistics"]) == ("all", "none")
+    assert kshot_(*words, monkeypatch=monkeypatch) == 2
+    assert "names no data; give --data omniglot or a folder" in capsys.readouterr().err
+
+
 def test_a_folder_called_omniglot_is_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "omniglot").mkdir()
@@ -243,7 +343,30 @@ def files(folder: Path) -> dict[str, bytes]:
         ),
         (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be a whole number"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),
+        (["evaluate", "{run}", "--way", "2", "--query", "1", "--nearness", "hard"], "nearness must be one of any, near, far; found 'hard'"),
+        (
+            ["evaluate", "{run}", "--way", "2", "--query", "1", "--nearness", "near"],
+            "way=2 nearness='near' needs at least 4 classes; found 2",
+        ),
+        (["inspect", "nowhere"], "nowhere"),
+        (["inspect", "{run}", "--way", "50"], "way=50 needs at least 50 classes; found 2"),
+        (["inspect", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
+        (["inspect", "{run}", "--plot", "tasks.jpg"], "--plot names a PNG file to write, such as tasks.png; found tasks.jpg"),
         (["evaluate", "{run}", "--report", "{run}/recipe.json"], "is a file; a report is written into a folder"),
+        (["compare", "{run}"], "at least two learners; found"),
+        (["compare", "{run}", "{run}"], "are the same learner"),
+        (["compare", "{run}", "nowhere"], "there is no learner 'nowhere'"),
+        (["compare", "{run}", "omniglot-protonet"], "cannot take the same test"),
+        (["compare", "{run}", "nearest", "--way", "5"], "way=5 needs at least 5 classes; found 2"),
+        (["compare", "{run}", "nearest", "--way", "2", "--query", "1", "--shots", "1,9"], "needs 10"),
+        (["compare", "{run}", "nearest", "--shots", "1;2"], "--shots takes whole numbers with commas between them"),
+        (["compare", "{run}", "nearest", "--shots", "1,2", "--shot", "5"], "--shot 5 and --shots 1,2 contradict each other"),
+        (["compare", "{run}", "nearest", "--shots", "0", "--way", "2"], "shot must be at least 1; found 0"),
+        (["compare", "{run}", "nearest", "--way", "2", "--split", "train"], "was trained on 4 of the 4 classes of division/train"),
+        (["compare", "{run}", "nearest", "--transductive"], "offers inductive prediction; transductive was asked for"),
+        (["compare", "{run}", "nearest", "--plot", "picture.jpg"], "--plot names a PNG file"),
+        (["compare", "{run}", "nearest", "--plot", "{run}"], "--plot names a PNG file"),
+        (["compare", "nearest", "hausdorff"], "names the data it is for. Give --data"),
         (["predict", "{run}", "--support", "nowhere", "x.png"], "found nothing there"),
         (["predict", "{run}", "--support", "{pets}", "x.png"], "there is no file x.png"),
         (["predict", "{run}", "--support", "{pets}", "{run}/recipe.json"], "recipe.json"),

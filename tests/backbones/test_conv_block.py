@@ -1,13 +1,24 @@
 """The block module is convolution → batch normalisation → ReLU → pooling, in its numbers, its running statistics and its state."""
 
 import pickle
+from collections.abc import Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kshot.backbones import folded_block
 from kshot.backbones.conv_block import ConvBlock, pixels_last
+
+
+@pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])
+def ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many images":
+            patch.setattr(folded_block, "_CACHE", 0)
+        yield
 
 
 def plain_order(block: ConvBlock, x: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """The block's operator against the stock operations, and its first, second and third derivatives."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,11 +10,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
+from kshot.backbones import folded_block
 from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.conv_block import pixels_last
 from kshot.backbones.norm_pool import Statistics
 
 Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])
+def ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many images":
+            patch.setattr(folded_block, "_CACHE", 0)
+        yield
 
 
 def stock(

@@ -1,6 +1,6 @@
 """The block under the transforms of `torch.func`: gradients over `vmap`, `vmap` over gradients, tangents of gradients, alone and nested."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
+from kshot.backbones import folded_block
 from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import ConvBlock
@@ -18,6 +19,15 @@ Parameters = dict[str, Tensor]
 Block = Callable[..., Tensor]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of PyTorch's own forward mode
+
+
+@pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])
+def ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many images":
+            patch.setattr(folded_block, "_CACHE", 0)
+        yield
 
 
 def written_out(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:

@@ -44,6 +44,15 @@ def test_a_refinement_is_named_wherever_the_mode_is() -> None:
     assert make().as_dict()["refinement"] is None
 
 
+def test_near_and_far_classes_are_named() -> None:
+    near = make(nearness="near")
+    assert near.as_dict()["nearness"] == "near"
+    assert "15 queries a class, near classes, 4 episodes" in str(near)
+    assert dict(near.rows())["task"].endswith("15 queries a class, near classes")
+    assert make().as_dict()["nearness"] == "any"
+    assert "classes" not in str(make())
+
+
 def test_ranges_become_lists() -> None:
     content = make(way=(2, 5), shot=(1, 3)).as_dict()
     assert (content["way"], content["shot"], content["query"]) == ([2, 5], [1, 3], 15)

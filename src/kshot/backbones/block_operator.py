@@ -1,10 +1,10 @@
 """The block conv 3×3 → batch normalisation → 2×2 max-pooling → ReLU as one function of its input and parameters.
 
 Three ways to the same numbers, to rounding, and to the same derivatives of first, second and any higher order, under autograd and under the
-transforms of `torch.func`; which one is taken depends on the device, the dtype and the number of channels, never on who calls:
+transforms of `torch.func`; which one is taken depends on the device, the dtype and the size, never on who calls:
 
 - with given statistics the normalisation is folded into the weights (`folded_block`);
-- with the batch's own, it is `norm_pool` after the convolution; or, for images of few channels on a CPU, whose statistics are known
+- with the batch's own, it is `norm_pool` after the convolution; or, for many images of few channels on a CPU, whose statistics are known
   before the maps are made (`patch_statistics`), folded into the weights as well;
 - under autocast and for half-precision numbers, the plain block, normalisation written out (the native one's second derivative is
   wrong when a gradient is taken over `vmap`, PyTorch 2.13 on CPU).
@@ -18,13 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.backbones.folded_block import convolve, folded_block
+from kshot.backbones.folded_block import convolve, folded_block, maps_are_small
 from kshot.backbones.norm_pool import Statistics, norm_pool
 from kshot.backbones.patch_statistics import filter_statistics, patch_statistics
 from kshot.backbones.task_channels import along_channels
 
 _FEW_CHANNELS = 3  # beyond, a covariance of 9·C values costs more than the maps
-_MANY = 2**19  # numbers of the maps; below, they stay in the cache
 
 
 def block_with_batch_statistics(
@@ -53,7 +52,7 @@ def block_with_batch_statistics(
     beta = beta.add(bias, alpha=0)  # connected, as optimisers and `torch.autograd.grad` expect
     if not _exact(x):
         return _written_out(x, weight, bias, gamma, beta, eps, pool)
-    if x.shape[1] <= _FEW_CHANNELS and x.device.type == "cpu" and positions * len(weight) > _MANY and not x.requires_grad:
+    if x.shape[1] <= _FEW_CHANNELS and x.device.type == "cpu" and not maps_are_small(x, weight) and not x.requires_grad:
         mean, var = filter_statistics(weight, *patch_statistics(x))
         scale = gamma * (var + eps).rsqrt()
         folded = (weight * scale.view(-1, 1, 1, 1)).to(weight.dtype)

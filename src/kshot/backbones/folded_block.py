@@ -2,6 +2,7 @@
 
 With known statistics, normalisation is one more scale and shift of each filter. The operator keeps its input, its output and the places
 of the maxima, never the maps between, which are four times its output; it makes them a few images at a time, while they fit in the cache.
+A few images alone are left to PyTorch's own operations.
 
     out = relu((x ⋆ W + b)[places])                        ⋆ is the convolution; places: of the maxima
 
@@ -43,8 +44,16 @@ def folded_block(x: Tensor, weight: Tensor, bias: Tensor, *, pool: bool) -> Tens
     Returns:
         (M, width, H // 2, W // 2), or (M, width, H, W) without pooling.
     """
+    if maps_are_small(x, weight):
+        maps = convolve(x, weight, bias, 1)
+        return F.relu(F.max_pool2d(maps, 2) if pool else maps)
     out: Tensor = _FoldedBlock.apply(x, weight, bias, pool, 1, torch.is_grad_enabled())[0]  # type: ignore[no-untyped-call]  # torch's own
     return out
+
+
+def maps_are_small(x: Tensor, weight: Tensor) -> bool:
+    """Whether the maps x ⋆ weight fit in the cache as they are; PyTorch's own operations are then the quickest."""
+    return len(x) * len(weight) * x.shape[2] * x.shape[3] <= _CACHE
 
 
 def parts(x: Tensor, weight: Tensor) -> Iterator[slice]:

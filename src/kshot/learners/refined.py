@@ -76,8 +76,8 @@ class Refined(Learner):
         >>> from kshot.learners.protonet import ProtoNet
         >>> learner = Refined(ProtoNet(torch.nn.Identity()), SoftKMeans(iterations=1)).eval()
         >>> task = learner.adapt(torch.tensor([[[0.0], [10.0]]]), torch.tensor([[0, 1]]))
-        >>> learner.predict_together(task, torch.tensor([[[2.0], [2.0]]])).round().tolist()  # 0 moves to (0 + 2 + 2) / 3
-        [[[-0.0, -75.0], [-0.0, -75.0]]]
+        >>> learner.predict_together(task, torch.tensor([[[3.0], [3.0]]])).round().tolist()  # 0 moves to (0 + 3 + 3) / 3
+        [[[-1.0, -49.0], [-1.0, -49.0]]]
     """
 
     training_source: ClassVar[Literal["episodes", "items", "none"]] = "none"

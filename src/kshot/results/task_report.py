@@ -126,15 +126,15 @@ class TaskReport:
         found, order, ends = self.confusion, self.confusion.by_accuracy(), self.confusion.interval
         accuracy = found.accuracy[order]
         perfect = int((accuracy == 1).sum())
+        worst = [place for place in order[:_SHOWN] if found.accuracy[place] < 1]
         lines = [
             f"{len(order):,} of {len(found.names):,} classes were asked, each with {np.median(found.asked[order]):.0f} queries in "
-            f"{np.median(found.episodes[order]):.0f} episodes (medians); {perfect:,} made no mistake. The worst:"
+            f"{np.median(found.episodes[order]):.0f} episodes (medians); {perfect:,} made no mistake.{' The worst:' if worst else ''}"
         ]
         lines += [
             f"  {100 * found.accuracy[place]:5.1f} %  {found.names[place]}  "
             f"({100 * ends[place, 0]:.0f} to {100 * ends[place, 1]:.0f} %, {found.asked[place]} queries)"
-            for place in order[:_SHOWN]
-            if found.accuracy[place] < 1
+            for place in worst
         ]
         return lines
 
