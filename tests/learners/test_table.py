@@ -68,6 +68,9 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "pair_attention": {"features": 16, "width": 32, "blocks": [0, 1], "loss": "pairs", "over_items": "max"},
     "siamese": {"features": 16, "odds": 5.0},
     "relation": {"features": 16, "width": 4, "hidden": 3, "loss": "cross-entropy"},
+    "baseline": {"regularisation": 0.1},
+    "baseline++": {"training_scale": 5.0, "scale": 3.0},
+    "finetune": {"steps": 3, "most_steps": 7, "lr": 0.01, "start": "zero"},
 }
 
 
