@@ -1,8 +1,9 @@
-"""Put the measured numbers of `recipes/results.json` into the README and the learner's page.
+"""Put the measured numbers of `recipes/results.json` into the README and the pages.
 
     python scripts/fill_tables.py
 
-What stands between `<!-- measured: NAME -->` and `<!-- end -->` is replaced.
+What stands between `<!-- measured: NAME -->` and `<!-- end -->` is replaced: NAME is a recipe, with a row for each of its settings, or
+`vinyals`, all recipes of that split, with a row each.
 """
 
 import json
@@ -10,7 +11,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/learners/protonet.md")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def table(entries: list[dict[str, str]]) -> str:
@@ -20,14 +21,25 @@ def table(entries: list[dict[str, str]]) -> str:
     return "\n".join(rows)
 
 
+def overview(entries: list[dict[str, str]], split: str) -> str:
+    """One row a recipe, one column a setting."""
+    entries = [entry for entry in entries if entry["split"] == f"{split}/test"]
+    settings = list(dict.fromkeys(entry["setting"] for entry in entries))
+    rows = ["| recipe | " + " | ".join(settings) + " |", "| --- |" + " --- |" * len(settings)]
+    for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
+        measured = {entry["setting"]: entry["measured"] for entry in entries if entry["recipe"] == recipe}
+        rows.append(f"| `{recipe}` | " + " | ".join(measured.get(setting, "–") for setting in settings) + " |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     """Fill every page."""
     numbers = json.loads((ROOT / "src" / "kshot" / "recipes" / "results.json").read_text())
-    for page in PAGES:
-        path = ROOT / page
+    for path in PAGES:
         text = path.read_text()
         for name in re.findall(r"<!-- measured: (\S+) -->", text):
-            filled = table([entry for entry in numbers if entry["recipe"] == name])
+            own = [entry for entry in numbers if entry["recipe"] == name]
+            filled = table(own) if own else overview(numbers, name)
             text = re.sub(
                 rf"<!-- measured: {name} -->.*?<!-- end -->", f"<!-- measured: {name} -->\n{filled}\n<!-- end -->", text, flags=re.DOTALL
             )

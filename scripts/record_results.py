@@ -12,17 +12,30 @@ from pathlib import Path
 from kshot.atomic import write_json
 from kshot.episodes.shape import EpisodeShape
 from kshot.examine import Question, answer, ask
-from kshot.saved.shipped import open_saved
+from kshot.saved.shipped import open_saved, shipped
 
 RESULTS = Path(__file__).parents[1] / "src" / "kshot" / "recipes" / "results.json"
+SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
+SNELL, VINYALS, KOCH, SUNG = (
+    "Snell et al. 2017",
+    "Vinyals et al. 2016",
+    "Koch et al. 2015, as quoted by Vinyals et al. 2016",
+    "Sung et al. 2018",
+)
 PUBLISHED = {
-    "omniglot-protonet": {
-        (5, 1): "98.8 (Snell et al. 2017)",
-        (5, 5): "99.7 (Snell et al. 2017)",
-        (20, 1): "96.0 (Snell et al. 2017)",
-        (20, 5): "98.9 (Snell et al. 2017)",
-    }
+    "omniglot-protonet": (SNELL, "98.8", "99.7", "96.0", "98.9"),
+    "omniglot-matching": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
+    "omniglot-matching-scaled": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
+    "omniglot-matching-fce": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
+    "omniglot-siamese": (KOCH, "97.3", "98.4", "88.2", "97.0"),
+    "omniglot-relation": (SUNG, "99.6", "99.8", "97.6", "99.1"),
+    "omniglot-ridge": (),
+    "omniglot-simple-shot": (),
+    "omniglot-baseline": (),
+    "omniglot-baseline-plus-plus": (),
+    "omniglot-finetune": (),
 }
+"""What the paper says of `SETTINGS`, and which paper; nothing where there is no comparable number."""
 
 
 def main() -> None:
@@ -32,8 +45,11 @@ def main() -> None:
     parser.add_argument("--saved", help="Default: the shipped learner of the recipe's name.")
     options = parser.parse_args()
     saved = open_saved(options.saved or options.recipe)
+    place = options.recipe if options.recipe in shipped() else f"runs/{options.recipe}"
     entries = [entry for entry in json.loads(RESULTS.read_text()) if entry["recipe"] != options.recipe]
-    for (way, shot), published in PUBLISHED[options.recipe].items():
+    paper, *numbers = PUBLISHED[options.recipe] or ("", *[""] * len(SETTINGS))
+    for (way, shot), number in zip(SETTINGS, numbers, strict=True):
+        published = f"{number} ({paper})" if number else "none"
         question = Question(shape=EpisodeShape(way, shot, 15), episodes=1000)
         episodes = ask(saved, question)
         results = answer(saved, episodes, question.mode)
@@ -42,8 +58,8 @@ def main() -> None:
             "setting": f"{way}-way {shot}-shot",
             "published": published,
             "measured": f"{100 * results.mean:.2f} ± {100 * results.interval:.2f}",
-            "command": f"kshot evaluate {options.recipe} --way {way} --shot {shot}",
-            "trained_by": saved.record.get("command", ""),
+            "command": f"kshot evaluate {place} --way {way} --shot {shot}",
+            "trained_by": saved.record.get("command", "").partition(" --out")[0],
             **results.as_dict(),
         }
         del entry["seconds"]

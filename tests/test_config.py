@@ -50,7 +50,8 @@ def test_every_built_in_recipe_is_good_and_described(name: str) -> None:
     [
         (
             "sed = 1",
-            r"mine\.toml: there is no setting 'sed'; known are description, seed, data, learner, backbone, episodes, items, validation, training",
+            r"mine\.toml: there is no setting 'sed'; known are description, seed, data, learner, backbone, episodes, items, "
+            "validation, training",
         ),
         (
             "[training]\nlearning_rate = 1",
