@@ -12,6 +12,7 @@ from kshot.errors import RecipeError
 SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "conv4": ({"channels": 1, "width": 4}, (1, 28, 28)),
     "conv4_maps": ({"channels": 1, "width": 4}, (1, 28, 28)),
+    "conv_maps": ({"channels": 1, "widths": [4, 4], "depths": [1, 2]}, (1, 28, 28)),
     "mlp": ({"inputs": 6, "hidden": [4], "outputs": 3}, (6,)),
     "resnet12": ({"channels": 3, "widths": [2, 3, 4, 5]}, (3, 32, 32)),
 }
@@ -23,7 +24,7 @@ def test_every_backbone_is_built_from_plain_values_and_embeds_items_alone(name: 
     network = build_backbone(name, arguments).eval()
     x = torch.rand(3, *shape)
     features = network(x)
-    assert features.ndim == (4 if name == "conv4_maps" else 2)
+    assert features.ndim == (4 if name.endswith("_maps") else 2)
     assert len(features) == 3
     assert torch.isfinite(features).all()
     torch.testing.assert_close(features[1:2], network(x[1:2]), rtol=1e-4, atol=1e-5)
@@ -38,7 +39,7 @@ def test_arguments_reach_the_constructor() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("conv5", {}, "no backbone 'conv5'; known are conv4, conv4_maps, mlp, resnet12"),
+        ("conv5", {}, "no backbone 'conv5'; known are conv4, conv4_maps, conv_maps, mlp, resnet12"),
         ("conv4", {"filters": 3}, "backbone 'conv4' has no argument 'filters'; known are channels, width"),
         ("conv4", {"width": "64"}, "'conv4' cannot be built with"),
         ("conv4", {"width": 2.5}, "'conv4' cannot be built with"),

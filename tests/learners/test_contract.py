@@ -52,6 +52,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], EpisodeBatch | None
 
 ARGUMENTS: dict[str, dict[str, int]] = {
     "matching_fce": {"features": 8},
+    "local_matching": {"features": 8},
     "pair_attention": {"features": 8, "width": 16},
     "relation": {"features": 8, "width": 8},
     "siamese": {"features": 8},

@@ -14,7 +14,8 @@ from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
 from kshot.learners.check import check_learner
 from kshot.learners.learner import Learner, backward_of_query_loss, encode_tasks
-from kshot.learners.pair_attention import PairAttention, loss_of_pairs, over_items
+from kshot.learners.over_items import OVER_ITEMS, over_items
+from kshot.learners.pair_attention import PairAttention, loss_of_pairs
 from kshot.learners.pair_blocks import AttentionBlock
 from kshot.learners.protonet import ProtoNet
 
@@ -188,7 +189,7 @@ def test_a_pair_has_one_score_whichever_comes_first() -> None:
     assert float(forth.std()) > 0.1, "the scores must differ for this test to say anything"
 
 
-@pytest.mark.parametrize("over", module.OVER_ITEMS)
+@pytest.mark.parametrize("over", OVER_ITEMS)
 def test_the_order_of_the_support_set_does_not_matter(over: str) -> None:
     learner, batch = learner_of(over=over), batch_of()
     support, query = tokens_of(learner, batch)
@@ -355,7 +356,7 @@ def test_learns_where_things_lie_from_each_other_which_a_bag_of_features_cannot(
 # The contract, and bad input.
 
 
-@pytest.mark.parametrize(("loss", "over"), list(zip(module.LOSSES, module.OVER_ITEMS, strict=True)))
+@pytest.mark.parametrize(("loss", "over"), list(zip(module.LOSSES, OVER_ITEMS, strict=True)))
 def test_the_contract_holds_on_maps(loss: str, over: str) -> None:
     torch.manual_seed(0)
     check_learner(PairAttention(Conv4Maps(width=8), features=8, width=16, blocks=(1, 1), loss=loss, over_items=over))
@@ -369,7 +370,7 @@ def test_cross_entropy_trains_as_most_learners_do() -> None:
         torch.testing.assert_close(one.grad, other.grad)
 
 
-@pytest.mark.parametrize("over", module.OVER_ITEMS)
+@pytest.mark.parametrize("over", OVER_ITEMS)
 def test_a_class_without_support_items_is_never_the_answer(over: str) -> None:
     learner, batch = learner_of(over=over), batch_of()
     support, query = tokens_of(learner, batch)

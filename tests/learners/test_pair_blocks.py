@@ -5,7 +5,8 @@ import math
 import torch
 from torch import nn
 
-from kshot.learners.pair_blocks import AttentionBlock, places_of, waves_of
+from kshot.learners.maps import places_of
+from kshot.learners.pair_blocks import AttentionBlock, waves_of
 
 
 def test_places_are_the_middles_of_the_cells() -> None:

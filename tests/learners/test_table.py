@@ -67,6 +67,7 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "simple_shot": {"features": 16},
     "pair_attention": {"features": 16, "width": 32, "blocks": [0, 1], "loss": "pairs", "over_items": "max"},
     "siamese": {"features": 16, "odds": 5.0},
+    "local_matching": {"features": 16, "sharpness": 5.0, "nearness": 1.0, "scale": 3.0, "over_items": "max"},
     "relation": {"features": 16, "width": 4, "hidden": 3, "loss": "cross-entropy"},
     "baseline": {"regularisation": 0.1},
     "baseline++": {"training_scale": 5.0, "scale": 3.0},

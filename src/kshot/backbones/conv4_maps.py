@@ -1,12 +1,9 @@
 """Conv4 with feature maps for an answer: the embedding module of Relation Networks (Sung et al. 2018, arXiv 1711.06025)."""
 
-import torch
-from torch import Tensor, nn
-
-from kshot.backbones.conv_block import ConvBlock, pixels_last
+from kshot.backbones.conv_maps import ConvMaps
 
 
-class Conv4Maps(nn.Module):
+class Conv4Maps(ConvMaps):
     """Images (M, C, H, W) float → feature maps (M, width, H // 4, W // 4), channels innermost in memory.
 
     Four convolution blocks, of which the first two pool. A 28×28 image gives maps of 7×7, an 84×84 image maps of 21×21. Every
@@ -18,17 +15,5 @@ class Conv4Maps(nn.Module):
     """
 
     def __init__(self, channels: int = 1, width: int = 64) -> None:
-        super().__init__()
+        super().__init__(channels, [width] * 3, [1, 1, 2])
         self.arguments = {"channels": channels, "width": width}
-        self.blocks = nn.Sequential(
-            ConvBlock(channels, width),
-            ConvBlock(width, width),
-            ConvBlock(width, width, pool=False),
-            ConvBlock(width, width, pool=False),
-        )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed images."""
-        maps: Tensor = self.blocks(pixels_last(x))  # (M, width, H // 4, W // 4)
-        return maps

@@ -11,11 +11,18 @@ from torch import nn
 from kshot.backbones.constructor import construct
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_maps import Conv4Maps
+from kshot.backbones.conv_maps import ConvMaps
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
 from kshot.errors import RecipeError
 
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"conv4": Conv4, "conv4_maps": Conv4Maps, "mlp": MLP, "resnet12": ResNet12}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "conv4": Conv4,
+    "conv4_maps": Conv4Maps,
+    "conv_maps": ConvMaps,
+    "mlp": MLP,
+    "resnet12": ResNet12,
+}
 
 
 def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -31,12 +31,12 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
-from kshot.learners.maps import maps_of
-from kshot.learners.matching import class_log_sums, class_maxima, one_hot
-from kshot.learners.pair_blocks import HEAD, AttentionBlock, places_of, waves_of
+from kshot.learners.maps import maps_of, places_of
+from kshot.learners.matching import one_hot
+from kshot.learners.over_items import check_over_items, over_items
+from kshot.learners.pair_blocks import HEAD, AttentionBlock, waves_of
 
 LOSSES = ("cross-entropy", "pairs")
-OVER_ITEMS = ("log-mean-exp", "max")
 _TOKENS_AT_ONCE = 1 << 15
 """Tokens of pairs in evaluation; of 64 numbers each, 8 MB a tensor, of which about ten are alive."""
 
@@ -83,9 +83,9 @@ class PairAttention(Learner):
     ) -> None:
         super().__init__()
         _refuse_impossible(features, width, blocks)
-        for what, name, known in (("loss", loss, LOSSES), ("over_items", over_items, OVER_ITEMS)):
-            if name not in known:
-                raise RecipeError(f"{what} of pair attention is one of {', '.join(known)}; found {name!r}.")
+        if loss not in LOSSES:
+            raise RecipeError(f"loss of pair attention is one of {', '.join(LOSSES)}; found {loss!r}.")
+        check_over_items(over_items, "pair attention")
         self.backbone = backbone
         self.arguments = {"features": features, "width": width, "blocks": list(blocks), "loss": loss, "over_items": over_items}
         self.features, self.loss, self.over_items = features, loss, over_items
@@ -190,23 +190,6 @@ def _blocks(blocks: nn.ModuleList) -> Iterator[AttentionBlock]:
     for block in blocks:
         assert isinstance(block, AttentionBlock)
         yield block
-
-
-def over_items(scores: Tensor, labels: Tensor, how: str) -> Tensor:
-    """Class logits from the scores of its items.
-
-    Args:
-        scores: r, (B, Q, S).
-        labels: One-hot rows (B, S, N); classes need not be balanced.
-        how: `log-mean-exp`, in which a class does not gain by having many items, or `max`.
-
-    Returns:
-        (B, Q, N) in at least float32; -∞ where a class has no item.
-    """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    if how == "max":
-        return class_maxima(scores, labels)
-    return class_log_sums(scores, labels) - labels.sum(1).clamp(min=1).log().unsqueeze(1)
 
 
 def loss_of_pairs(scores: Tensor, support_y: Tensor, query_y: Tensor) -> Tensor:

@@ -96,13 +96,6 @@ class AttentionBlock(nn.Module):
         return numbers.reshape(B * n, R, self.heads, -1).transpose(1, 2)
 
 
-def places_of(H: int, W: int, like: Tensor) -> Tensor:
-    """The middles of the cells of a map, row by row, from -1 to 1 in both directions: (H·W, 2), in at least float32."""
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    y, x = ((2 * torch.arange(n, dtype=dtype, device=like.device) + 1) / n - 1 for n in (H, W))
-    return torch.cartesian_prod(y, x)
-
-
 def waves_of(places: Tensor) -> Tensor:
     """Sine and cosine of each coordinate at ½, 1, 2 and 4 waves over the map: (T, 2) → (T, 16)."""
     frequencies = torch.pi / 2 * 2 ** torch.arange(_WAVES, dtype=places.dtype, device=places.device)

@@ -11,6 +11,7 @@ from kshot.learners.baseline import Baseline
 from kshot.learners.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.finetune import FineTune
 from kshot.learners.learner import Learner
+from kshot.learners.local_matching import LocalMatching
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.matching_fce import MatchingNetFCE
 from kshot.learners.nearest import NearestNeighbour
@@ -37,6 +38,7 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "baseline++": BaselinePlusPlus,
     "finetune": FineTune,
     "pair_attention": PairAttention,
+    "local_matching": LocalMatching,
 }
 
 
