@@ -1,5 +1,6 @@
 """From a recipe's plain values to the objects of the stages."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,22 @@ import pytest
 import torch
 from PIL import Image
 
-from kshot.build import divide, learner_spec, open_dataset, pick_device, way_or_all, with_features
-from kshot.config import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe
+from kshot.build import (
+    divide,
+    learner_spec,
+    open_dataset,
+    pick_device,
+    training_stream,
+    validation_shape,
+    way_or_all,
+    with_features,
+)
+from kshot.config import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe, read_recipe
 from kshot.data.arrays import ArrayDataset
 from kshot.data.class_index import ClassIndex
 from kshot.data.ink import Ink
 from kshot.data.picture import Picture
-from kshot.errors import DataError, RecipeError, SetupError
+from kshot.errors import DataError, EpisodeError, RecipeError, SetupError
 
 
 def folder_of(root: Path, classes: int = 4, pictures: int = 3) -> Path:
@@ -80,6 +90,7 @@ def test_a_folders_classes_are_divided_by_fractions_or_a_file(tmp_path: Path) ->
         (BackboneRecipe("conv4", {"width": 8}), Ink(28), {"width": 8, "channels": 1}),
         (BackboneRecipe("conv4"), Picture(84, 3), {"channels": 3}),
         (BackboneRecipe("conv4_maps", {"width": 8}), Picture(84, 3), {"width": 8, "channels": 3}),
+        (BackboneRecipe("conv_maps"), Picture(84, 3), {"channels": 3}),
         (BackboneRecipe("resnet12"), Picture(84, 1), {"channels": 1}),
         (BackboneRecipe("conv4", {"channels": 2}), Picture(84, 3), {"channels": 2}),
         (BackboneRecipe("mlp"), Picture(10, 3), {"inputs": 300}),
@@ -87,7 +98,9 @@ def test_a_folders_classes_are_divided_by_fractions_or_a_file(tmp_path: Path) ->
     ],
 )
 def test_a_backbone_is_told_what_it_reads(backbone: BackboneRecipe, preprocess: Any, expected: dict[str, int]) -> None:
-    spec = learner_spec(Recipe(backbone=backbone, learner=LearnerRecipe("protonet_cosine", {"scale": 3.0})), preprocess)
+    pictures = np.zeros((2, preprocess.channels if isinstance(preprocess, Picture) else 1, preprocess.size, preprocess.size), np.uint8)
+    dataset = ArrayDataset(pictures, ["a", "b"], preprocess=preprocess)
+    spec = learner_spec(Recipe(backbone=backbone, learner=LearnerRecipe("protonet_cosine", {"scale": 3.0})), dataset)
     assert spec.backbone_arguments == expected
     assert spec.learner_arguments == {"scale": 3.0}
     assert spec.build().training
@@ -104,13 +117,13 @@ def test_a_backbone_is_told_what_it_reads(backbone: BackboneRecipe, preprocess: 
 )
 def test_a_learner_is_told_how_long_its_features_are(learner: LearnerRecipe, backbone: BackboneRecipe, features: int | None) -> None:
     dataset = ArrayDataset(np.zeros((2, 1, 28, 28), np.uint8), ["a", "b"])
-    spec = with_features(learner_spec(Recipe(backbone=backbone, learner=learner), Ink(28)), dataset)
+    spec = with_features(learner_spec(Recipe(backbone=backbone, learner=learner), dataset), dataset)
     assert spec.learner_arguments.get("features") == features
 
 
 def test_a_backbone_that_cannot_read_the_data_is_named_before_the_learner_is_built() -> None:
     dataset = ArrayDataset(np.zeros((2, 1, 8, 8), np.uint8), ["a", "b"])
-    spec = learner_spec(Recipe(learner=LearnerRecipe("simple_shot"), backbone=BackboneRecipe("conv4", {"width": 8})), Ink(8))
+    spec = learner_spec(Recipe(learner=LearnerRecipe("simple_shot"), backbone=BackboneRecipe("conv4", {"width": 8})), dataset)
     with pytest.raises(RecipeError, match="the backbone cannot read one item"):
         with_features(spec, dataset)
 
@@ -123,3 +136,20 @@ def test_zero_ways_are_all_there_are_up_to_a_limit() -> None:
     assert way_or_all(0, one, 5) == 2  # which the drawing then refuses in words
     assert way_or_all(7, three, 5) == 7
     assert way_or_all((2, 9), three, 5) == (2, 9)
+
+
+def test_sinusoids_are_tasks_of_real_targets() -> None:
+    recipe = read_recipe("sinusoid-ridge")
+    waves = open_dataset(recipe.data)
+    split = divide(waves, recipe.data)
+    assert {part: len(names) for part, names in split.as_names().items()} == {"train": 10_000, "val": 1_000, "test": 1_000}
+    spec = learner_spec(recipe, waves)
+    assert (spec.family, spec.backbone_arguments["inputs"]) == ("regression", 1)
+    stream = training_stream(recipe, "episodes", waves, split, torch.device("cpu"))
+    (batch,) = stream.batches(0)
+    assert (batch.way, batch.support_x.shape, batch.query_y.shape) == (None, (25, 5, 1), (25, 10, 1))
+    assert validation_shape(recipe, waves, split.part("val")).way == 1
+    with pytest.raises(EpisodeError, match="way must be 1; found way=5"):
+        training_stream(replace(recipe, episodes=replace(recipe.episodes, way=5)), "episodes", waves, split, torch.device("cpu"))
+    with pytest.raises(DataError, match="one split, 'sinusoids'; found 'vinyals'"):
+        divide(waves, DataRecipe(name="sinusoids"))

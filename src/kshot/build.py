@@ -8,6 +8,7 @@ from inspect import signature
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from kshot.backbones.table import build_backbone
 from kshot.config import Count, DataRecipe, Recipe
@@ -15,10 +16,14 @@ from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.image_folder import ImageFolder
 from kshot.data.ink import Ink
+from kshot.data.inputs import Inputs
 from kshot.data.omniglot import Omniglot
+from kshot.data.own_split import divides_itself
 from kshot.data.picture import Picture
 from kshot.data.preprocess import Preprocess
+from kshot.data.sinusoids import Sinusoids
 from kshot.data.split import Split, divide_by_file, divide_by_fraction
+from kshot.data.targets import has_targets
 from kshot.episodes.augment import augmentation
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.nearness import least_classes
@@ -69,6 +74,8 @@ def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Data
             raise DataError(f"omniglot is ink on paper; this learner reads {preprocess!r}. Give it data of its own kind.")
         size = preprocess.size if isinstance(preprocess, Ink) else data.size or 28
         return Omniglot(size=size, rotations=data.rotations)
+    if data.name == "sinusoids":
+        return Sinusoids()
     if preprocess is None:
         preprocess = Ink(data.size or 28) if data.preprocess == "ink" else Picture(data.size or 84, data.channels, data.fit)
     return ImageFolder(Path(data.name), preprocess)
@@ -80,7 +87,7 @@ def divide(dataset: Dataset, data: DataRecipe) -> Split:
     Raises:
         DataError: The split is unknown, or there are too few classes.
     """
-    if isinstance(dataset, Omniglot):
+    if divides_itself(dataset):
         return dataset.split(data.split, seed=data.split_seed)
     if data.split.endswith(".json"):
         return divide_by_file(dataset.index, Path(data.split))
@@ -89,16 +96,20 @@ def divide(dataset: Dataset, data: DataRecipe) -> Split:
     return divide_by_fraction(dataset.index, data.fractions, data.split_seed)
 
 
-def learner_spec(recipe: Recipe, preprocess: Preprocess) -> LearnerSpec:
-    """The learner of a recipe; a backbone of pictures is told how many channels they have unless the recipe says."""
+def learner_spec(recipe: Recipe, dataset: Dataset) -> LearnerSpec:
+    """The learner of a recipe, for the data's kind of task; its backbone is told the form of the items unless the recipe says."""
     backbone = dict(recipe.backbone.arguments)
-    channels = preprocess.channels if isinstance(preprocess, Picture) else 1
-    size = getattr(preprocess, "size", None)
-    if recipe.backbone.name in ("conv4", "conv4_maps", "resnet12"):
-        backbone.setdefault("channels", channels)
-    elif recipe.backbone.name == "mlp" and size is not None:
-        backbone.setdefault("inputs", channels * size * size)
-    return LearnerSpec(recipe.learner.name, recipe.backbone.name, dict(recipe.learner.arguments), backbone)
+    if recipe.backbone.name in ("conv4", "conv4_maps", "conv4_strided", "conv_maps", "resnet12"):
+        backbone.setdefault("channels", dataset.preprocess.channels if isinstance(dataset.preprocess, Picture) else 1)
+    elif recipe.backbone.name == "mlp" and isinstance(x := one_item(dataset), Tensor):
+        backbone.setdefault("inputs", x[0].numel())
+    family = "regression" if has_targets(dataset) else "classification"
+    return LearnerSpec(recipe.learner.name, recipe.backbone.name, dict(recipe.learner.arguments), backbone, family)
+
+
+def one_item(dataset: Dataset) -> Inputs:
+    """An item as a network reads it, (1, …)."""
+    return dataset.preprocess.to_input(dataset.gather(dataset.index.items[:1]))
 
 
 def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
@@ -112,7 +123,7 @@ def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
     wanted = spec.learner in LEARNERS and "features" in signature(LEARNERS[spec.learner]).parameters
     if not wanted or "features" in spec.learner_arguments:
         return spec
-    x = dataset.preprocess.to_input(dataset.gather(dataset.index.items[:1]))
+    x = one_item(dataset)
     with seeded(0, "features"), torch.no_grad():
         network = build_backbone(spec.backbone, spec.backbone_arguments).eval()
         try:
@@ -140,11 +151,12 @@ def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split,
         return ItemStream(dataset, part, name, recipe.seed, recipe.items.batch, recipe.items.augment, device=device)
     rules = (ask.balanced, ask.within_groups, ask.replacement, ask.augment, ask.same_positions, ask.nearness)
     most = min(20, len(part) // least_classes(1, ask.nearness))
-    shape = EpisodeShape(way_or_all(ask.way, part, most), ask.shot, ask.query, *rules)
+    way = ask.way or 1 if has_targets(dataset) else way_or_all(ask.way, part, most)
+    shape = EpisodeShape(way, ask.shot, ask.query, *rules)
     return EpisodeStream(dataset, part, name, shape, recipe.seed, tasks=ask.tasks, device=device)
 
 
-def validation_shape(recipe: Recipe, val: ClassIndex) -> EpisodeShape:
+def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> EpisodeShape:
     """The validation episodes: way, shot and query of their own, the rules of the training episodes.
 
     An augmentation that makes other classes of the classes belongs to the rules; one that varies items is for training alone, and so is
@@ -154,7 +166,8 @@ def validation_shape(recipe: Recipe, val: ClassIndex) -> EpisodeShape:
     rule = augmentation(ask.augment)
     augment = ask.augment if rule is not None and rule.kinds > 1 else "none"
     rules = (True, ask.within_groups, ask.replacement, augment, ask.same_positions)
-    return EpisodeShape(way_or_all(look.way, val, 5), look.shot, look.query, *rules)
+    way = look.way or 1 if has_targets(dataset) else way_or_all(look.way, val, 5)
+    return EpisodeShape(way, look.shot, look.query, *rules)
 
 
 def way_or_all(asked: Count, index: ClassIndex, most: int) -> Count:

@@ -13,9 +13,10 @@ from kshot.build import open_dataset, pick_device
 from kshot.config import DataRecipe, parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.omniglot import Omniglot
+from kshot.data.own_split import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
+from kshot.data.targets import has_targets
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
 from kshot.lake import ask_lake
@@ -69,7 +70,8 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
             f"{len(asked.seen)} of the {len(asked.index)} classes of {asked.split} were seen in training: {', '.join(asked.seen[:5])} … "
             f"A score on them says nothing about new classes. Use the learner's own split, {saved.record.get('split')!r}."
         )
-    return EpisodeSet.draw(asked.dataset, asked.index, asked.split, question.shape, episodes=question.episodes, seed=question.seed)
+    shape = replace(question.shape, way=1) if has_targets(asked.dataset) else question.shape
+    return EpisodeSet.draw(asked.dataset, asked.index, asked.split, shape, episodes=question.episodes, seed=question.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +144,7 @@ def fitting_flags(saved: Saved) -> list[str]:
 def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool) -> tuple[str, ClassIndex]:
     """The classes that `asked` names, and what a record calls them."""
     file, dot, rest = (asked or "").partition(".json")
-    if dot and rest.strip("/") in ("", *PARTS, "trainval") and not isinstance(dataset, Omniglot):
+    if dot and rest.strip("/") in ("", *PARTS, "trainval") and not divides_itself(dataset):
         split = divide_by_file(dataset.index, Path(file + dot))
         part = rest.strip("/") or "test"
         return f"{split.name}/{part}", split.part(part)
@@ -151,7 +153,7 @@ def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], aske
         name, part = "", name
     if part == "all" and not name:
         return "all", dataset.index
-    if isinstance(dataset, Omniglot):
+    if divides_itself(dataset):
         split = dataset.split(name or str(data.split), seed=data.split_seed)
     elif own and record.get("division"):
         if name and name != record.get("split"):

@@ -26,7 +26,7 @@ from kshot.build import divide, learner_spec, open_dataset, pick_device, trainin
 from kshot.config import DataRecipe, Recipe, parse_recipe
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import map_inputs
-from kshot.data.omniglot import Omniglot
+from kshot.data.own_split import divides_itself
 from kshot.data.split import Split, divide_by_file
 from kshot.episodes.item_stream import all_items
 from kshot.errors import RecipeError, SavedError, TrainingError
@@ -95,7 +95,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     split = divide(dataset, recipe.data) if not resume else _saved_division(folder, dataset, recipe.data)
     val = split.part("val")
     look = recipe.validation
-    look_shape = validation_shape(recipe, val)
+    look_shape = validation_shape(recipe, dataset, val)
     validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
     steps = recipe.training
     optimization = Optimization(
@@ -103,7 +103,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
         steps.clip_norm, steps.precision,
     )  # fmt: skip
     plan = Plan(steps.updates, optimization, look.every, look.patience, recipe.seed)
-    spec = with_features(learner_spec(recipe, dataset.preprocess), dataset)
+    spec = with_features(learner_spec(recipe, dataset), dataset)
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
         raise RecipeError(f"the learner {spec.learner!r} is not trained; there is nothing for a recipe to do. Use it as it is.")
@@ -203,7 +203,7 @@ def _origin(ready: Run) -> dict[str, Any]:
         "data": ready.dataset.name,
         "fingerprint": ready.dataset.fingerprint,
         "split": ready.split.name,
-        "division": None if isinstance(ready.dataset, Omniglot) else ready.split.as_names(),
+        "division": None if divides_itself(ready.dataset) else ready.split.as_names(),
         "test_sizes": _sizes(ready.split),
         "classes_seen": fold(ready.split.part(ready.recipe.data.train_part).names),
         "seed": ready.recipe.seed,
@@ -312,7 +312,7 @@ def _litter(folder: Path) -> list[Path]:
 
 def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
     """The division that the run was started with."""
-    return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if isinstance(dataset, Omniglot) else "division")
+    return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if divides_itself(dataset) else "division")
 
 
 def _try(learner: Learner, stream: Stream) -> None:

@@ -10,7 +10,7 @@ from kshot.build import open_dataset
 from kshot.config import parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.omniglot import Omniglot
+from kshot.data.own_split import divides_itself
 from kshot.episodes.centres import class_centres, pixels
 from kshot.errors import DataError, EpisodeError
 from kshot.results.answers import Answers
@@ -67,7 +67,7 @@ def _parts(saved: Saved, episodes: EpisodeSet) -> list[Part]:
     data = parse_recipe({"data": recipe.get("data", {})}, "of the learner's record").data
     asked = episodes.dataset
     own = asked if asked.fingerprint == record.get("fingerprint") or asked.name == data.name else open_dataset(data, saved.preprocess)
-    if isinstance(own, Omniglot):
+    if divides_itself(own):
         held_out = own.split(str(record.get("split")), seed=data.split_seed).part("val").names
     else:
         held_out = tuple((record.get("division") or {}).get("val", ()))

@@ -317,7 +317,7 @@ def test_twice_as_many_classes_are_needed(nearness: Nearness) -> None:
 
 def test_one_class_has_no_other_near_it() -> None:
     with pytest.raises(EpisodeError, match=r"way must be at least 2; found 1"):
-        EpisodeShape(1, nearness="near")
+        EpisodeSet.draw(Numbers(), index_of(1), "all", EpisodeShape(1, 1, 1, nearness="near"), episodes=3)
     with pytest.raises(EpisodeError, match=r"way=2 nearness='near' needs at least 4 classes; found 1: class 0"):
         EpisodeSet.draw(Numbers(), index_of(1), "all", EpisodeShape(2, 1, 1, nearness="near"), episodes=3)
 

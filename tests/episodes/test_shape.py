@@ -27,7 +27,8 @@ def test_as_dict_is_plain_json() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"way": 1}, "way must be at least 2; found 1"),
+        ({"way": 0}, "way must be at least 2; found 0"),
+        ({"way": (1, 5)}, r"way must be at least 2, the smaller value first; found \(1, 5\)"),
         ({"shot": 0}, "shot must be at least 1; found 0"),
         ({"query": -3}, "query must be at least 1; found -3"),
         ({"shot": (5, 1)}, r"shot must be at least 1, the smaller value first; found \(5, 1\)"),

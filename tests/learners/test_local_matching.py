@@ -14,7 +14,6 @@ from kshot.errors import RecipeError
 from kshot.learners.check import check_learner
 from kshot.learners.local_matching import LocalMatching
 
-
 # Tolerances of values are those of the learnt numbers, which start in float32.
 
 

@@ -44,7 +44,7 @@ def shared_logits(learner: Learner, episodes: EpisodeSet) -> list[Tensor]:
     """Logits from features that all episodes share, in the order of the numbers."""
     codes = np.unique(np.concatenate([used_codes(rectangle) for rectangle in episodes.drawn]))
     features = encode_items(learner, episodes, codes, CPU)
-    return [predict_rectangle(learner, drawn, features, "inductive", CPU) for drawn in rows_of(episodes)]
+    return [predict_rectangle(learner, episodes, drawn, features, "inductive", CPU) for drawn in rows_of(episodes)]
 
 
 def plain_scores(learner: Learner, episodes: EpisodeSet) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch import nn
 from kshot.backbones.constructor import construct
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_maps import Conv4Maps
+from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.conv_maps import ConvMaps
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
@@ -19,6 +20,7 @@ from kshot.errors import RecipeError
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4": Conv4,
     "conv4_maps": Conv4Maps,
+    "conv4_strided": Conv4Strided,
     "conv_maps": ConvMaps,
     "mlp": MLP,
     "resnet12": ResNet12,

@@ -54,7 +54,7 @@ class ArrayDataset:
         name: str = "arrays",
         preprocess: Preprocess | None = None,
     ) -> None:
-        self._x: Inputs = {key: _tensor(value, key) for key, value in x.items()} if isinstance(x, Mapping) else _tensor(x, "x")
+        self._x: Inputs = {key: tensor_of(value, key) for key, value in x.items()} if isinstance(x, Mapping) else tensor_of(x, "x")
         labels = [
             plain_label(value, f"item {number}") for number, value in enumerate(y.tolist() if isinstance(y, Tensor | np.ndarray) else y)
         ]
@@ -67,7 +67,7 @@ class ArrayDataset:
                     f"x and y hold one entry an item; found {part.shape[0]} items in {key!r} and {len(labels)} labels. "
                     "Check that they belong together."
                 )
-            _check_finite(part, key)
+            check_finite(part, key)
         index = ClassIndex.from_labels(labels)
         if groups is not None:
             index = ClassIndex.build({class_name: index.items_of(class_name) for class_name in index.names}, groups)
@@ -108,8 +108,16 @@ def plain_label(value: object, item: str) -> int | str:
     raise DataError(f"a label is a whole number or text; {item} has {shown}. Give each item the number or the name of its class.")
 
 
-def _tensor(value: object, key: str) -> Tensor:
-    """An array as a tensor on the CPU that shares its memory where it can."""
+def tensor_of(value: object, key: str) -> Tensor:
+    """An array as a tensor on the CPU that shares its memory where it can.
+
+    Args:
+        value: An array or a tensor.
+        key: What messages call it.
+
+    Raises:
+        DataError: It is neither, holds no numbers, or is a single number.
+    """
     if isinstance(value, Tensor):
         tensor = value.detach().cpu()
     elif isinstance(value, np.ndarray):
@@ -128,7 +136,16 @@ def _tensor(value: object, key: str) -> Tensor:
     return tensor
 
 
-def _check_finite(part: Tensor, key: str) -> None:
+def check_finite(part: Tensor, key: str) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        part: Numbers (M, …); whole numbers pass.
+        key: What the message calls it.
+
+    Raises:
+        DataError: An item holds one; the message names it.
+    """
     if not (part.is_floating_point() or part.is_complex()):
         return
     for start in range(0, part.shape[0], 4096):  # in pieces: a copy of the whole would double the memory

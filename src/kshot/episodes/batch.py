@@ -6,9 +6,11 @@ it becomes float there. Next: a learner.
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import Inputs, map_inputs
+from kshot.data.targets import has_targets
 from kshot.episodes.augment import augmentation
 from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
 
@@ -51,12 +53,34 @@ def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: t
     if drawn.support_changes is not None and drawn.query_changes is not None:
         changes = np.concatenate([drawn.support_changes, drawn.query_changes], axis=1).reshape(-1)
     inputs = gather_inputs(dataset, items.reshape(-1), changes, augment, device)
+    support_y, query_y, way = gather_answers(dataset, drawn, device)
     both = map_inputs(lambda value: value.reshape(B, items.shape[1], *value.shape[1:]), inputs)  # (B, S + Q, …)
     return EpisodeBatch(
         support_x=map_inputs(lambda value: value[:, :S], both),
-        support_y=torch.from_numpy(drawn.support_y).to(device, non_blocking=True),
+        support_y=support_y,
         query_x=map_inputs(lambda value: value[:, S:], both),
-        query_y=torch.from_numpy(drawn.query_y).to(device, non_blocking=True),
-        way=drawn.way,
+        query_y=query_y,
+        way=way,
         numbers=drawn.numbers,
     )
+
+
+def gather_answers(dataset: Dataset, drawn: DrawnEpisodes, device: torch.device) -> tuple[Tensor, Tensor, int | None]:
+    """What the items of drawn episodes are, and N.
+
+    Args:
+        dataset: The data set whose class index they were drawn from.
+        drawn: One rectangle.
+        device: Where the tensors shall be.
+
+    Returns:
+        Labels int64 (B, S) and (B, Q), and N. Or, where items have real targets, those (B, S, T) and (B, Q, T), and None.
+    """
+    if has_targets(dataset):
+        support, query = (
+            dataset.targets(items.reshape(-1)).to(device, non_blocking=True).reshape(*items.shape, -1)
+            for items in (drawn.support_items, drawn.query_items)
+        )
+        return support, query, None
+    support, query = (torch.from_numpy(labels).to(device, non_blocking=True) for labels in (drawn.support_y, drawn.query_y))
+    return support, query, drawn.way

@@ -22,7 +22,7 @@ class EpisodeShape:
     """N-way K-shot with Q queries a class; each may be a range from which every episode draws its own.
 
     Attributes:
-        way: Classes an episode, N.
+        way: Classes an episode, N. 1 where items have real targets (`kshot.data.targets`): a class is then a task of its own.
         shot: Support items a class, K.
         query: Query items a class.
         balanced: True: all classes of an episode have the same shot and query. False: each class draws its own.
@@ -51,7 +51,7 @@ class EpisodeShape:
     nearness: Nearness = "any"
 
     def __post_init__(self) -> None:
-        for name, least in (("way", 2), ("shot", 1), ("query", 1)):
+        for name, least in (("way", 1 if self.way in (1, (1, 1)) else 2), ("shot", 1), ("query", 1)):
             low, high = _range(name, getattr(self, name))
             if low < least or high < low:
                 wanted = f"at least {least}" + ("" if low == high else ", the smaller value first")
@@ -85,6 +85,23 @@ class EpisodeShape:
         """
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
+
+
+def check_way(shape: EpisodeShape, *, real_targets: bool) -> None:
+    """Refuse a number of classes that tasks of this kind cannot have.
+
+    Args:
+        shape: Of the episodes.
+        real_targets: Whether the items have real targets, so that each class is a task of its own.
+
+    Raises:
+        EpisodeError: Two classes or more with real targets, or one class without.
+    """
+    if not real_targets and shape.way == 1:
+        raise EpisodeError("way must be at least 2; found 1. With one class there is nothing to tell apart.")
+    if real_targets and (shape.way != 1 or shape.nearness != "any"):
+        found = f"way={shape.way}" + (f" nearness={shape.nearness!r}" if shape.nearness != "any" else "")
+        raise EpisodeError(f"these items have real targets, and each class is a task of its own: way must be 1; found {found}.")
 
 
 def _range(name: str, value: Any) -> Range:

@@ -11,12 +11,13 @@ import torch
 
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
+from kshot.data.targets import has_targets
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
 from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
 from kshot.episodes.nearness import ClassDistances
-from kshot.episodes.shape import EpisodeShape
+from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import EpisodeError
 
 _AHEAD = 64
@@ -58,6 +59,7 @@ class EpisodeStream:
     def __post_init__(self) -> None:
         if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
+        check_way(self.shape, real_targets=has_targets(self.dataset))
         check_drawable(self.index, self.shape)
         self.distances = distances_for(self.shape, self.dataset, self.index, self.distances)
         self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed, self.distances)

@@ -57,10 +57,13 @@ class Learner(Trainable):
             The stream that training is given must be of the same kind.
         modes: What it offers. `inductive`: a query's answer depends on nothing but the support set and that query (`predict`).
             `transductive`: it depends on all queries asked together (`predict_together`).
+        statistics: Whose statistics batch normalisation uses to answer in a mode, in words for records, where they are not those that
+            the modules keep: `support and this query`.
     """
 
     training_source: ClassVar[Literal["episodes", "items", "none"]] = "episodes"
     modes: ClassVar[tuple[Mode, ...]] = ("inductive",)
+    statistics: ClassVar[Mapping[Mode, str]] = MappingProxyType({})
     family: TaskFamily
     arguments: Mapping[str, Any] = MappingProxyType({})
 
@@ -193,6 +196,24 @@ def require_family(family: TaskFamily, wanted: str, learner: str) -> TaskFamily:
     if family.name != wanted:
         raise RecipeError(f"{learner} learns tasks of {wanted}; the family {family.name!r} was asked for. Choose another learner.")
     return family
+
+
+def require_kind(learner: Learner, *, real_targets: bool) -> None:
+    """Refuse data of another kind than the learner's tasks.
+
+    Args:
+        learner: Any.
+        real_targets: Whether the data's items have real targets, in place of classes.
+
+    Raises:
+        RecipeError: It classifies and the items have real targets, or the other way round.
+    """
+    if real_targets != (learner.family.name == "regression"):
+        has, family = ("real targets", "regression") if real_targets else ("classes", "classification")
+        raise RecipeError(
+            f"the items have {has}, and {type(learner).__name__} was built for tasks of {learner.family.name}. "
+            f"Build one whose family is {family}, or give it data of its own kind."
+        )
 
 
 def way_of(support_y: Tensor, way: int | None) -> int:

@@ -18,6 +18,7 @@ from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.pair_attention import PairAttention
 from kshot.learners.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.relation import RelationNet
+from kshot.learners.reptile import Reptile
 from kshot.learners.ridge import RidgeNet
 from kshot.learners.siamese import SiameseNet
 from kshot.learners.simple_shot import SimpleShot
@@ -39,6 +40,7 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "finetune": FineTune,
     "pair_attention": PairAttention,
     "local_matching": LocalMatching,
+    "reptile": Reptile,
 }
 
 

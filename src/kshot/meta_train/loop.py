@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kshot.data.targets import has_targets
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner
+from kshot.learners.learner import Learner, require_kind
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, on_cpu
 from kshot.meta_train.step import meta_step
@@ -109,7 +110,7 @@ def check_source(learner: Learner, stream: Stream) -> None:
     """Refuse a stream of another kind than the learner is trained on.
 
     Raises:
-        RecipeError: It is of another kind.
+        RecipeError: It is of another kind, or its items are: classes where targets are wanted, or the other way round.
     """
     if learner.training_source != stream.source:
         wanted = {"episodes": "an EpisodeStream", "items": "an ItemStream", "none": "none: it is used as it is"}[learner.training_source]
@@ -117,6 +118,7 @@ def check_source(learner: Learner, stream: Stream) -> None:
             f"{type(learner).__name__} has training_source={learner.training_source!r}, but {type(stream).__name__} gives "
             f"{stream.source}. Give it {wanted}."
         )
+    require_kind(learner, real_targets=has_targets(stream.dataset))
 
 
 def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Learner], Validation] | None = None) -> Iterator[Step]:

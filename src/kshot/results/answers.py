@@ -72,7 +72,7 @@ def answer_episodes(
     answers, numbers, scores = [], [], []
     with evaluating(learner.to(device)):
         for drawn, features in with_features(learner, episodes, device):
-            logits = predict_rectangle(learner, drawn, features, mode, device)
+            logits = predict_rectangle(learner, episodes, drawn, features, mode, device)
             scores.append(learner.family.score(logits, torch.from_numpy(drawn.query_y).to(device)).cpu().numpy())
             numbers.append(drawn.numbers)
             answers.append(Answers.of(drawn, logits.cpu().float().numpy()))

@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import Inputs, concatenate, map_inputs
-from kshot.episodes.batch import gather_inputs
+from kshot.data.targets import has_targets
+from kshot.episodes.batch import gather_answers, gather_inputs
 from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.identity import episodes_hash
 from kshot.episodes.nearness import ClassDistances
-from kshot.episodes.shape import EpisodeShape
+from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import RecipeError
-from kshot.learners.learner import Learner, Mode
+from kshot.learners.learner import Learner, Mode, require_kind
 from kshot.results.result import Results
 
 _ITEMS_AT_ONCE = 512
@@ -78,6 +79,7 @@ class EpisodeSet:
         """
         if episodes < 1:
             raise RecipeError(f"episodes must be at least 1; found {episodes}.")
+        check_way(shape, real_targets=has_targets(dataset))
         check_drawable(index, shape)  # before anything is measured
         distances = distances_for(shape, dataset, index, distances)
         key = episode_key(dataset.fingerprint, split, shape, seed, distances)
@@ -120,15 +122,16 @@ def evaluate(
         One score an episode, in the order of their numbers.
 
     Raises:
-        RecipeError: The learner does not offer the mode.
+        RecipeError: The learner does not offer the mode, or solves tasks of another kind.
     """
     require_mode(learner, mode)
+    require_kind(learner, real_targets=has_targets(episodes.dataset))
     began = time.perf_counter()
     device = torch.device(device)
     numbers, scores = [], []
     with evaluating(learner.to(device)):
         for rectangle, encoded in with_features(learner, episodes, device, features):
-            scores.append(score_rectangle(learner, rectangle, encoded, mode, device).cpu().numpy())
+            scores.append(score_rectangle(learner, episodes, rectangle, encoded, mode, device).cpu().numpy())
             numbers.append(rectangle.numbers)
             if progress is not None:
                 progress(len(rectangle))
@@ -160,7 +163,7 @@ def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode:
         seed=episodes.seed,
         episodes_hash=episodes.hash,
         mode=mode,
-        statistics=batch_norm_statistics(learner),
+        statistics=batch_norm_statistics(learner, mode),
         seconds=seconds,
         nearness=episodes.shape.nearness,
     )
@@ -178,17 +181,23 @@ def evaluating(learner: Learner) -> Iterator[None]:
             module.training = flag
 
 
-def score_rectangle(learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device) -> Tensor:
+def score_rectangle(
+    learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
+) -> Tensor:
     """The score of each episode of a rectangle, float64 (B,)."""
-    outputs = predict_rectangle(learner, drawn, features, mode, device)
-    return learner.family.score(outputs, torch.from_numpy(drawn.query_y).to(device))
+    outputs = predict_rectangle(learner, episodes, drawn, features, mode, device)
+    _, query_y, _ = gather_answers(episodes.dataset, drawn, device)
+    return learner.family.score(outputs, query_y)
 
 
-def predict_rectangle(learner: Learner, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device) -> Tensor:
+def predict_rectangle(
+    learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
+) -> Tensor:
     """Logits (B, Q, N) of a rectangle's queries, or values (B, Q, T)."""
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
-    adapted: Any = learner.adapt(support, torch.from_numpy(drawn.support_y).to(device), way=drawn.way)
+    support_y, _, way = gather_answers(episodes.dataset, drawn, device)
+    adapted: Any = learner.adapt(support, support_y, way=way)
     return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
 
 
@@ -266,9 +275,15 @@ def device_of(learner: Learner) -> torch.device:
     return next((tensor.device for tensor in (*learner.parameters(), *learner.buffers())), torch.device("cpu"))
 
 
-def batch_norm_statistics(learner: Learner) -> str:
-    """Whose batch-norm statistics an evaluation of this learner uses: `running`, `batch`, or `none` when it has no batch norm."""
+def batch_norm_statistics(learner: Learner, mode: Mode = "inductive") -> str:
+    """Whose batch-norm statistics an evaluation of this learner uses.
+
+    Returns:
+        `none` when it has no batch norm; what the learner says of the mode; or else `running`, or `batch`.
+    """
     norms = [module for module in learner.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return "none"
+    if mode in learner.statistics:
+        return learner.statistics[mode]
     return "running" if all(norm.track_running_stats for norm in norms) else "batch"

@@ -72,7 +72,7 @@ def sample_episodes(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, 
                 continue
             drawn = episode_at(episodes, place)
             features = encode_items(learner, episodes, used_codes(drawn), device)
-            answers = predict_rectangle(learner, drawn, features, mode, device)[0].argmax(-1).cpu().numpy()
+            answers = predict_rectangle(learner, episodes, drawn, features, mode, device)[0].argmax(-1).cpu().numpy()
             samples[place] = Sample(kind, drawn, answers, tuple(episodes.index.names[place] for place in drawn.classes[0]))
     return list(samples.values())
 

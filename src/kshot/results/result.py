@@ -22,7 +22,7 @@ class Results:
         score_name: `accuracy` (a fraction) or `mean squared error`.
         data: Name of the data set.
         split: Which classes, such as `vinyals/test`.
-        way: As asked: a number, or (smallest, largest).
+        way: As asked: a number, or (smallest, largest); 1 for tasks of real targets.
         shot: Likewise.
         query: Query items a class, likewise.
         seed: Of the episodes.
@@ -87,6 +87,12 @@ class Results:
         return f"{self.mean:.4g} ± {self.interval:.2g}"
 
     @property
+    def _task(self) -> str:
+        if self.way == 1:  # of real targets
+            return f"{span(self.shot)}-shot, {span(self.query)} queries a task"
+        return f"{span(self.way)}-way {span(self.shot)}-shot, {span(self.query)} queries a class{self._related}"
+
+    @property
     def _related(self) -> str:
         return {"any": "", "near": ", near classes", "far": ", far classes"}[self.nearness]
 
@@ -99,8 +105,8 @@ class Results:
         return [
             (self.score_name, f"{self.shown} (mean and 95 % interval)"),
             ("data", self.data),
-            ("classes", self.split),
-            ("task", f"{span(self.way)}-way {span(self.shot)}-shot, {span(self.query)} queries a class{self._related}"),
+            ("classes" if self.way != 1 else "tasks", self.split),
+            ("task", self._task),
             ("episodes", f"{len(self.scores):,}"),
             ("seed of the episodes", str(self.seed)),
             ("hash of the episodes", self.episodes_hash),
@@ -112,8 +118,7 @@ class Results:
     def __str__(self) -> str:
         """One line: the score with its interval and what it is a score of."""
         return (
-            f"{self.score_name} {self.shown}  {span(self.way)}-way {span(self.shot)}-shot, "
-            f"{span(self.query)} queries a class{self._related}, "
+            f"{self.score_name} {self.shown}  {self._task}, "
             f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self._mode}, "
             f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
         )

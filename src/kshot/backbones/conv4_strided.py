@@ -1,0 +1,33 @@
+"""Four strided convolution blocks: the Omniglot network of the gradient-based learners (Finn et al. 2017; Nichol et al. 2018)."""
+
+import torch
+from torch import Tensor, nn
+
+from kshot.backbones.conv_block import pixels_last
+
+
+class Conv4Strided(nn.Module):
+    """Images (M, C, H, W) float → features (M, D) with D = width · ⌈H / 16⌉ · ⌈W / 16⌉.
+
+    Each block is a 3×3 convolution of stride 2 → batch normalisation → ReLU; nothing pools. A 28×28 image and 64 filters give
+    D = 256. Images are padded by one pixel on every side, where the authors' framework pads even sizes on the right and below only:
+    the maps are of the same size, and lie one pixel further left and up.
+
+    Args:
+        channels: C, 1 for drawings and 3 for photographs.
+        width: Filters of each block.
+    """
+
+    def __init__(self, channels: int = 1, width: int = 64) -> None:
+        super().__init__()
+        self.arguments = {"channels": channels, "width": width}
+        blocks: list[nn.Module] = []
+        for before in (channels, width, width, width):
+            blocks += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+        self.blocks = nn.Sequential(*blocks)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed images."""
+        maps: Tensor = self.blocks(pixels_last(x))
+        return maps.flatten(1)  # (M, D)

@@ -1,0 +1,79 @@
+"""Few-shot regression from arrays: inputs, real targets, and which task each item belongs to.
+
+One group, one task: a person, a machine, a place. In: arrays. Out: a `TargetDataset`. Next: `kshot.episodes`.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kshot.data.arrays import Array, ArrayDataset, check_finite, tensor_of
+from kshot.data.inputs import Inputs
+from kshot.data.preprocess import Preprocess
+from kshot.errors import DataError
+
+
+class ArrayTasks:
+    """Items given as arrays, each with real targets and the group that it belongs to.
+
+    Args:
+        x: Inputs `(M, …)`, or a mapping of names to such arrays of equal first dimension.
+        y: Real targets `(M,)` or `(M, T)`; kept as float32, or float64 where they are.
+        groups: M labels: whose item it is, whole numbers or text. The items of one group are one task.
+        name: What records call it.
+        preprocess: How items become inputs; left out, they are inputs as they are.
+
+    Attributes:
+        name: As given.
+        fingerprint: SHA-256 of inputs, targets and groups.
+        index: The groups, sorted; split them like classes (`kshot.data.split`), so that no person is in two parts.
+        preprocess: As given.
+
+    Raises:
+        DataError: Lengths differ, there are no items, or a number is not finite.
+
+    Example:
+        >>> people = ArrayTasks(np.eye(4, dtype=np.float32), [1.0, 2.0, 3.0, 4.0], ["ann", "bob", "bob", "ann"])
+        >>> people.index.names, people.targets(people.index.items_of("bob")).tolist()
+        (('ann', 'bob'), [[2.0], [3.0]])
+    """
+
+    def __init__(
+        self,
+        x: Array | Mapping[str, Array],
+        y: Array | Iterable[float],
+        groups: Iterable[object],
+        *,
+        name: str = "tasks",
+        preprocess: Preprocess | None = None,
+    ) -> None:
+        self._items = ArrayDataset(x, groups, name=name, preprocess=preprocess)
+        targets = tensor_of(y if isinstance(y, Tensor | np.ndarray) else np.asarray(list(y)), "y")
+        if targets.is_complex() or targets.dtype == torch.bool:
+            raise DataError(f"targets are real numbers; found {str(targets.dtype).removeprefix('torch.')}. Convert them to floats.")
+        if targets.shape[0] != len(self._items) or targets.ndim > 2:
+            raise DataError(
+                f"y holds one target, or one row of targets, an item: ({len(self._items)},) or ({len(self._items)}, T); "
+                f"found {tuple(targets.shape)}. Check that x, y and groups belong together."
+            )
+        targets = targets if targets.dtype == torch.float64 else targets.float()
+        check_finite(targets, "y")
+        self._targets = targets.reshape(len(targets), -1)
+        self.name, self.index, self.preprocess = name, self._items.index, self._items.preprocess
+        digest = hashlib.sha256(f"{self._items.fingerprint}\0{targets.dtype}\0{tuple(self._targets.shape)}\0".encode())
+        digest.update(self._targets.contiguous().numpy().tobytes())
+        self.fingerprint = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def gather(self, items: np.ndarray) -> Inputs:
+        """The items with these numbers `(M, …)`, fresh on the CPU, in their own dtype."""
+        return self._items.gather(items)
+
+    def targets(self, items: np.ndarray) -> Tensor:
+        """Their targets (M, T), fresh on the CPU."""
+        return self._targets.index_select(0, torch.from_numpy(np.ascontiguousarray(items, dtype=np.int64)))

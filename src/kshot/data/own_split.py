@@ -1,0 +1,31 @@
+"""Data sets that bring their own divisions into training, validation and test, by name.
+
+In: a `Dataset`. Out: whether it does, and then its splits. Next: `kshot.build`, which divides other data by fractions or by a file.
+"""
+
+from typing import Protocol, TypeGuard, runtime_checkable
+
+from kshot.data.dataset import Dataset
+from kshot.data.split import Split
+
+
+@runtime_checkable
+class DividedDataset(Dataset, Protocol):
+    """A `Dataset` with splits of its own."""
+
+    def split(self, name: str, *, seed: int = 0) -> Split:
+        """A split by name.
+
+        Args:
+            name: One that this data set knows.
+            seed: Of splits that are drawn; others pay no attention to it.
+
+        Raises:
+            DataError: There is no such split.
+        """
+        ...
+
+
+def divides_itself(dataset: Dataset) -> TypeGuard[DividedDataset]:
+    """Whether a data set has splits of its own."""
+    return callable(getattr(dataset, "split", None))

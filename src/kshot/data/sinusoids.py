@@ -1,0 +1,106 @@
+"""The sinusoid tasks of the MAML paper: y = a sin(x + φ), each task with its own amplitude and phase.
+
+Chelsea Finn, Pieter Abbeel, Sergey Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", ICML 2017,
+arXiv 1703.03400, section 5.1: a uniform in [0.1, 5.0], φ uniform in [0, π], x uniform in [-5, 5].
+
+In: how many waves. Out: a `TargetDataset` whose classes are waves. Next: `kshot.episodes`.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kshot.data.as_is import AsIs
+from kshot.data.class_index import ClassIndex
+from kshot.data.preprocess import Preprocess
+from kshot.data.split import PARTS, Split, divide_by_names
+from kshot.errors import DataError
+
+LARGEST, SMALLEST, PHASES, REACH = 5.0, 0.1, np.pi, 5.0
+"""Amplitudes are SMALLEST … LARGEST, phases 0 … PHASES, inputs -REACH … REACH."""
+_POINTS = 256
+
+
+class Sinusoids:
+    """Sine waves in three parts, `train`, `val` and `test`, none in two of them.
+
+    The paper draws a new wave for every task of training; here `train` holds a fixed number of them, so that a wave has a name, parts are
+    disjoint, and a test is the same for everyone.
+
+    Args:
+        train: Waves for training.
+        val: Waves for validation.
+        test: Waves for tests.
+        seed: Which waves.
+
+    Attributes:
+        name: `sinusoids`.
+        fingerprint: SHA-256 of the arguments and of what they mean.
+        index: One class a wave, `train/00000` …, of 256 points each.
+        names: Of the waves.
+        amplitudes: Of the waves, float64.
+        phases: Of the waves, float64.
+        preprocess: None is needed.
+
+    Raises:
+        DataError: A part is empty, or the seed negative.
+
+    Example:
+        >>> waves = Sinusoids(train=3, val=2, test=2)
+        >>> waves.index.names[:4], waves.gather(np.arange(2)).shape, waves.targets(np.arange(2)).shape
+        (('train/00000', 'train/00001', 'train/00002', 'val/00000'), torch.Size([2, 1]), torch.Size([2, 1]))
+    """
+
+    name = "sinusoids"
+
+    def __init__(self, train: int = 10_000, val: int = 1_000, test: int = 1_000, *, seed: int = 0) -> None:
+        self.sizes = {"train": train, "val": val, "test": test}
+        for part, size in self.sizes.items():
+            if size < 1:
+                raise DataError(f"the part {part!r} of the sinusoids needs at least one wave; found {size}.")
+        if seed < 0:
+            raise DataError(f"the seed of the sinusoids must be 0 or more; found {seed}.")
+        self.seed = seed
+        meaning = {"sinusoids": 1, "seed": seed, **self.sizes, "points": _POINTS}
+        self.fingerprint = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+        self.preprocess: Preprocess = AsIs()
+        self.names = tuple(f"{part}/{number:05d}" for part, size in self.sizes.items() for number in range(size))
+        waves = len(self.names)
+        self.index = ClassIndex.build(dict(zip(self.names, np.arange(waves * _POINTS).reshape(waves, _POINTS), strict=True)))
+        # The raw words of Philox are the same in every version of NumPy; what its distributions make of them need not be.
+        words = np.random.Philox(seed).random_raw(waves * (_POINTS + 2))
+        uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53  # [0, 1)
+        self.amplitudes = SMALLEST + (LARGEST - SMALLEST) * uniform[:waves]
+        self.phases = PHASES * uniform[waves : 2 * waves]
+        self._x = (REACH * (2 * uniform[2 * waves :] - 1)).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def split(self, name: str = "sinusoids", *, seed: int = 0) -> Split:
+        """Its parts; there is one split, `sinusoids`, and nothing of it is drawn.
+
+        Raises:
+            DataError: Another split was asked for.
+        """
+        if name != "sinusoids":
+            raise DataError(f"the sinusoids have one split, 'sinusoids'; found {name!r}. Say data.split='sinusoids'.")
+        return divide_by_names(
+            self.index, {part: [name for name in self.names if name.startswith(f"{part}/")] for part in PARTS}, "sinusoids"
+        )
+
+    def gather(self, items: np.ndarray) -> Tensor:
+        """The x of points, float32 (M, 1)."""
+        return torch.from_numpy(self._x[items][:, None])
+
+    def targets(self, items: np.ndarray) -> Tensor:
+        """The y of points, float32 (M, 1)."""
+        return torch.from_numpy(self.wave(items // _POINTS, self._x[items]).astype(np.float32)[:, None])
+
+    def wave(self, number: np.ndarray | int, x: np.ndarray) -> np.ndarray:
+        """The true y, float64: a sin(x + φ) of waves, by their position in `index`, at x."""
+        y: np.ndarray = self.amplitudes[number] * np.sin(x.astype(np.float64) + self.phases[number])
+        return y

@@ -1,0 +1,96 @@
+"""The implicit meta-gradient: of an inner problem taken to its end, whatever path led there.
+
+Rajeswaran, Finn, Kakade, Levine, "Meta-learning with implicit gradients", NeurIPS 2019, arXiv 1909.04630. The inner problem holds φ near
+its start θ, and its solution φ* depends on θ in a way that only φ* decides:
+
+    φ* = argmin_φ  L_support(φ) + λ/2 ‖φ - θ‖²                                                       (equation 3)
+    ∂L_query/∂θ = (I + H/λ)⁻¹ ∇ L_query(φ*),     H = ∇² L_support(φ*)                                 (lemma 1)
+
+The system is solved by conjugate gradient, a Hessian-vector product each (algorithm 2); H is never made. With shared parameters s,
+∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). φ* is taken to be where n steps of gradient descent arrive, so the formula is as
+exact as they are; learnt rates get no gradient, for φ* does not depend on them. Memory does not grow with the steps.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kshot.learners.inner_loop.derivative import Gradient
+from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, added, detached, support_slope, walk
+
+
+def implicit(regularisation: float, iterations: int) -> Mode:
+    """The mode for one λ.
+
+    Args:
+        regularisation: λ > 0.
+        iterations: Of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
+    """
+
+    def mode(problem: Problem, gradient: Gradient) -> TaskGradient:
+        path, trail = walk(proximal(problem, regularisation), gradient)
+        fast, shared = path[-1], detached(problem.shared)
+        (v, of_shared), loss, buffers = gradient(
+            lambda fast, shared: problem.query({**shared, **fast}, problem.steps), fast, shared, again=False
+        )
+
+        def curved(w: Tensors) -> tuple[Tensors, Tensors]:
+            """(H w, H_sφ w) at φ*."""
+
+            def along(fast: Tensors, shared: Tensors) -> tuple[Tensor, Tensors]:
+                slopes, _, _ = support_slope(problem, gradient, fast, shared, problem.steps, again=True)
+                return inner(slopes, w), {}
+
+            return gradient(along, fast, shared, again=False)[0]  # type: ignore[return-value]  # two dictionaries in, two out
+
+        def system(w: Tensors) -> Tensors:
+            return {name: w[name] + value / regularisation for name, value in curved(w)[0].items()}
+
+        solution = conjugate_gradient(system, v, iterations)
+        if shared:
+            of_shared = added(of_shared, {name: -value / regularisation for name, value in curved(solution)[1].items()})
+        rates = {name: torch.zeros_like(value) for name, value in problem.rates.learnt.items()}
+        return TaskGradient(loss, trail.path(problem), solution, of_shared, rates, trail.buffers(problem, buffers))
+
+    return mode
+
+
+def proximal(problem: Problem, regularisation: float) -> Problem:
+    """The same task with λ/2 ‖φ - θ‖² added to the support loss."""
+    start = detached(problem.start)
+
+    def support(parameters: Tensors, number: int) -> tuple[Tensor, Tensors]:
+        loss, buffers = problem.support(parameters, number)
+        distance = torch.stack([(parameters[name] - value).square().sum() for name, value in start.items()]).sum()
+        return loss + 0.5 * regularisation * distance, buffers
+
+    return replace(problem, support=support)
+
+
+def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, iterations: int) -> Tensors:
+    """The solution of a symmetric positive definite system, starting from its right side.
+
+    Iterations after convergence change nothing; there is no test for it, so no waiting for the device.
+    """
+    tiny = torch.finfo(next(iter(right.values())).dtype).tiny
+    x = right
+    image = system(x)
+    residual = {name: value - image[name] for name, value in right.items()}
+    direction, square = residual, inner(residual, residual)
+    for _ in range(iterations):
+        image = system(direction)
+        length = square / inner(direction, image).clamp_min(tiny)
+        x = {name: value + length * direction[name] for name, value in x.items()}
+        residual = {name: value - length * image[name] for name, value in residual.items()}
+        before, square = square, inner(residual, residual)
+        turn = square / before.clamp_min(tiny)
+        direction = {name: value + turn * direction[name] for name, value in residual.items()}
+    return x
+
+
+def inner(a: Tensors, b: Tensors) -> Tensor:
+    """Σ a b over all tensors."""
+    return torch.stack([(value * b[name]).sum() for name, value in a.items()]).sum()

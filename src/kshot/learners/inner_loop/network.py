@@ -1,0 +1,128 @@
+"""A stock module as a pure function of its parameters, its buffers and its inputs.
+
+`torch.func.functional_call` puts parameters into the module for as long as it runs, so nothing is called on the user's module: a copy
+shares its tensors, and every thread has its own. Buffers come in as copies and what the module made of them comes out; what may happen
+to them is a policy:
+
+    batch      normalisation uses the statistics of the items at hand, in evaluation mode too; running statistics move (on the copy)
+    running    normalisation uses the running statistics, which stay
+
+Running statistics of its own for each inner step (MAML++) are `batch`, with buffers whose first dimension counts steps: see `of_step`.
+A buffer that a module other than a normalisation changes has no policy, and is an error.
+
+In: a module, `Inputs` of one task. Out: outputs and buffers. Next: `task_loss`.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kshot.data.inputs import Inputs
+from kshot.errors import DataError, RecipeError
+from kshot.learners.inner_loop.parameters import Tensors
+from kshot.seeding import seeded
+
+Statistics = Literal["batch", "running"]
+Norm = nn.modules.batchnorm._NormBase  # of batch and instance normalisation
+_RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
+
+
+class Network:
+    """A copy of a module that shares its tensors; for one thread at a time.
+
+    Args:
+        module: Any; its flags of training stay, but for normalisation.
+        statistics: What normalisation uses.
+        momentum: In place of the module's own, of running statistics: 1 makes them those of the last batch. None keeps it.
+    """
+
+    def __init__(self, module: nn.Module, statistics: Statistics, momentum: float | None = None) -> None:
+        self.module = sharing_copy(module)
+        self.norms: set[str] = set()
+        for path, norm in self.module.named_modules():
+            if isinstance(norm, Norm):
+                norm.training = statistics == "batch"
+                norm.momentum = norm.momentum if momentum is None else momentum
+                self.norms |= {f"{path}.{name}".lstrip(".") for name in norm._buffers}
+
+    def __call__(
+        self, parameters: Tensors, buffers: Tensors, x: Inputs, *, seed: tuple[int, str, int] | None = None
+    ) -> tuple[Any, Tensors]:
+        """What the module makes of x, and what it makes of the buffers; nothing that is given changes.
+
+        Args:
+            parameters: By name; those that are missing are the module's own.
+            buffers: By name.
+            x: Items of one task (n, …).
+            seed: What dropout draws from (see `kshot.seeding.seeded`); None leaves the generator alone.
+
+        Raises:
+            RecipeError: A buffer changed that has no policy.
+            DataError: The module needs floating numbers, and x has none.
+        """
+        given = {name: value.clone() for name, value in buffers.items()}
+        versions = {name: value._version for name, value in given.items()}
+        passed = {**parameters, **given}
+        try:
+            if seed is None:
+                outputs = functional_call(self.module, passed, (x,))
+            else:
+                with seeded(*seed):
+                    outputs = functional_call(self.module, passed, (x,))
+        except RuntimeError as error:
+            raise _of_integers(x, error) or error
+        for name, value in given.items():
+            if name not in self.norms and (passed[name] is not value or value._version != versions[name]):
+                owner = type(self.module.get_submodule(name.rpartition(".")[0])).__name__
+                raise RecipeError(
+                    f"the forward pass changes the buffer {name!r} of {owner}, which has no policy in an inner loop: only running statistics "
+                    "of stock batch and instance normalisation have one. Keep what changes in a parameter, or compute it from the inputs."
+                )
+        return outputs, {name: passed[name] for name in given}
+
+
+def sharing_copy(module: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers are the same tensors."""
+    tensors = [*module.parameters(), *module.buffers()]
+    copied: nn.Module = copy.deepcopy(module, {id(value): value for value in tensors})
+    return copied
+
+
+def buffers_of(module: nn.Module) -> Tensors:
+    """A module's buffers by name, detached."""
+    return {name: value.detach() for name, value in module.named_buffers()}
+
+
+def of_step(buffers: Tensors, step: int) -> Tensors:
+    """The buffers of one step, of buffers with a first dimension that counts steps; later steps have the last."""
+    return {name: value[min(step, len(value) - 1)] for name, value in buffers.items()}
+
+
+def draws(module: nn.Module) -> bool:
+    """Whether stock parts of the module draw random numbers as it is: dropout in training."""
+    for part in module.modules():
+        if part.training and isinstance(part, _RANDOM) and getattr(part, "p", 1.0) > 0:
+            return True
+        if part.training and isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and part.dropout > 0:
+            return True
+    return False
+
+
+def _of_integers(x: Inputs, error: RuntimeError) -> DataError | None:
+    """The error for integers where the module computes with floating numbers; None where that is not what is wrong."""
+    named: Mapping[str, Tensor] = {"x": x} if isinstance(x, Tensor) else x
+    whole = [name for name, value in named.items() if not value.is_floating_point()]
+    about_types = any(
+        word in str(error) for word in ("dtype", "scalar type", "not implemented for", "should be the same", "floating point")
+    )
+    if not whole or not about_types:
+        return None
+    name = whole[0]
+    return DataError(
+        f"the module computes with floating numbers, and the items {name!r} are {named[name].dtype} "
+        f"({str(error).partition(chr(10))[0]}). Convert them: {name}.float(), or learner.double() for float64."
+    )

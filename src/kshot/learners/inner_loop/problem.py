@@ -1,0 +1,116 @@
+"""What one task asks of the inner loop, and what comes back: the types that the modes share.
+
+A mode is a function (`Problem`, `Gradient`) → `TaskGradient`. Next: `unrolled`, `flat`, `first_order`, `implicit`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kshot.learners.inner_loop.derivative import Gradient
+from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.steps import Rates
+
+Loss = Callable[[Tensors, int], tuple[Tensor, Tensors]]
+"""(all trainable parameters by name, number of steps taken so far) → (scalar, buffers afterwards)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One task.
+
+    Attributes:
+        start: φ_0, the parameters that adapt.
+        shared: Those that do not; both losses may depend on them.
+        rates: The inner rates.
+        steps: Inner steps, ≥ 0.
+        support: The loss that the steps descend.
+        query: The loss after them, whose gradient is wanted.
+        per_step: Whether each step has buffers of its own; a result's buffers then have a first dimension of steps + 1.
+    """
+
+    start: Tensors
+    shared: Tensors
+    rates: Rates
+    steps: int
+    support: Loss
+    query: Loss
+    per_step: bool = False
+
+
+class TaskGradient(NamedTuple):
+    """Of one task; with a first dimension B of a batch of them.
+
+    Attributes:
+        loss: L_query(φ_n), ().
+        path: L_support(φ_0) … L_support(φ_{n-1}), (n,).
+        start: ∂loss/∂φ_0, as the mode defines it.
+        shared: ∂loss/∂ the shared parameters.
+        rates: ∂loss/∂ the learnt rates.
+        buffers: What the query loss made of the buffers.
+    """
+
+    loss: Tensor
+    path: Tensor
+    start: Tensors
+    shared: Tensors
+    rates: Tensors
+    buffers: Tensors
+
+
+Mode = Callable[[Problem, Gradient], TaskGradient]
+
+
+class Trail:
+    """What is seen along the way: L_support(φ_0) … L_support(φ_{n-1}), and the buffers of each step."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self._buffers: list[Tensors] = []
+
+    def note(self, loss: Tensor, buffers: Tensors) -> None:
+        """One step more."""
+        self.losses.append(loss.detach())
+        self._buffers.append(detached(buffers))
+
+    def path(self, problem: Problem) -> Tensor:
+        """(n,); empty without steps."""
+        return torch.stack(self.losses) if self.losses else next(iter(problem.start.values())).new_zeros(0)
+
+    def buffers(self, problem: Problem, last: Tensors) -> Tensors:
+        """Those of the query loss, or those of all steps."""
+        if not problem.per_step:
+            return last
+        return {name: torch.stack([*(step[name] for step in self._buffers), value]) for name, value in last.items()}
+
+
+def support_slope(
+    problem: Problem, gradient: Gradient, fast: Tensors, shared: Tensors, number: int, *, again: bool
+) -> tuple[Tensors, Tensor, Tensors]:
+    """g_t, L_support(φ_t), and the buffers afterwards."""
+    (slopes,), loss, buffers = gradient(lambda values: problem.support({**shared, **values}, number), fast, again=again)
+    return slopes, loss, buffers
+
+
+def walk(problem: Problem, gradient: Gradient) -> tuple[list[Tensors], Trail]:
+    """φ_0 … φ_n as plain numbers."""
+    shared, learnt = detached(problem.shared), detached(problem.rates.learnt)
+    path, trail = [detached(problem.start)], Trail()
+    for number in range(problem.steps):
+        slopes, loss, buffers = support_slope(problem, gradient, path[-1], shared, number, again=False)
+        path.append(detached(problem.rates.step(path[-1], slopes, learnt, number)))
+        trail.note(loss, buffers)
+    return path, trail
+
+
+def detached(values: Tensors) -> Tensors:
+    """The same numbers without a graph."""
+    return {name: value.detach() for name, value in values.items()}
+
+
+def added(total: Tensors, more: Tensors) -> Tensors:
+    """The sum, name by name."""
+    return {name: value + more[name] for name, value in total.items()}

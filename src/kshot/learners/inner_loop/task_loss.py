@@ -1,0 +1,72 @@
+"""The loss of one task as a pure function of the parameters.
+
+In: a `Network`, a task family, the task's support and query items. Out: the two losses of a `Problem`. Dropout draws from the run's seed,
+the task's number and the step, so that a step that is computed again (`flat`) drops the same units. Next: the modes.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from kshot.data.inputs import Inputs, map_inputs
+from kshot.episodes.family import TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.inner_loop.network import Network, of_step
+from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.problem import Loss
+
+
+def task_loss(
+    network: Network,
+    family: TaskFamily,
+    part: tuple[Inputs, Tensor],
+    buffers: Tensors,
+    *,
+    per_step: bool = False,
+    seed: tuple[int, str] | None = None,
+) -> Loss:
+    """The loss of one task's items.
+
+    Args:
+        network: The module.
+        family: Whose loss.
+        part: Items (n, …) with labels (n,), or with real targets (n, T).
+        buffers: Where running statistics start.
+        per_step: Whether the buffers have a first dimension that counts steps; the step's own are then used, and returned.
+        seed: (seed, what it is for) of dropout; None where nothing is drawn.
+
+    Returns:
+        (parameters, step) → the loss, a scalar, and the buffers afterwards. It raises `RecipeError` where the family gives anything
+        but one number a task.
+    """
+    x, y = part
+
+    def loss(parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
+        own = of_step(buffers, step) if per_step else buffers
+        outputs, after = network(parameters, own, x, seed=None if seed is None else (*seed, step))
+        return loss_of(family, outputs, y), after
+
+    return loss
+
+
+def loss_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
+    """One task's loss, a scalar, of outputs (n, N) or (n, T).
+
+    Raises:
+        RecipeError: The module gives no tensor of a row an item, or the family gives anything but one number a task.
+    """
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(y):
+        found = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+        raise RecipeError(f"the module must give one row of outputs an item, ({len(y)}, N); found {found}. Return such a tensor.")
+    losses = family.loss(outputs.unsqueeze(0), y.unsqueeze(0))  # (1,)
+    if tuple(losses.shape) != (1,):
+        raise RecipeError(
+            f"the loss of family {family.name!r} must be one number a task, shape (1,) for one task; found {tuple(losses.shape)}. "
+            "Take the mean over the task's items."
+        )
+    return losses.squeeze(0)
+
+
+def one_task(inputs: Inputs, number: int) -> Inputs:
+    """Items (n, …) of one task, of (B, n, …)."""
+    return map_inputs(lambda value: value[number], inputs)
