@@ -90,6 +90,7 @@ def test_a_folders_classes_are_divided_by_fractions_or_a_file(tmp_path: Path) ->
         (BackboneRecipe("conv4", {"width": 8}), Ink(28), {"width": 8, "channels": 1}),
         (BackboneRecipe("conv4"), Picture(84, 3), {"channels": 3}),
         (BackboneRecipe("conv4_maps", {"width": 8}), Picture(84, 3), {"width": 8, "channels": 3}),
+        (BackboneRecipe("conv4_strided"), Picture(84, 3), {"channels": 3}),
         (BackboneRecipe("conv_maps"), Picture(84, 3), {"channels": 3}),
         (BackboneRecipe("resnet12"), Picture(84, 1), {"channels": 1}),
         (BackboneRecipe("conv4", {"channels": 2}), Picture(84, 3), {"channels": 2}),

@@ -95,7 +95,7 @@ class TrainingRecipe:
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["constant", "halving", "cosine"] = "cosine"
+    schedule: Literal["constant", "halving", "cosine", "linear"] = "cosine"
     halve_every: int = 2000
     warmup: int = 0
     clip_norm: float = 0.0

@@ -12,6 +12,7 @@ from kshot.errors import RecipeError
 SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "conv4": ({"channels": 1, "width": 4}, (1, 28, 28)),
     "conv4_maps": ({"channels": 1, "width": 4}, (1, 28, 28)),
+    "conv4_strided": ({"channels": 1, "width": 4}, (1, 28, 28)),
     "conv_maps": ({"channels": 1, "widths": [4, 4], "depths": [1, 2]}, (1, 28, 28)),
     "mlp": ({"inputs": 6, "hidden": [4], "outputs": 3}, (6,)),
     "resnet12": ({"channels": 3, "widths": [2, 3, 4, 5]}, (3, 32, 32)),
@@ -39,7 +40,7 @@ def test_arguments_reach_the_constructor() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("conv5", {}, "no backbone 'conv5'; known are conv4, conv4_maps, conv_maps, mlp, resnet12"),
+        ("conv5", {}, "no backbone 'conv5'; known are conv4, conv4_maps, conv4_strided, conv_maps, mlp, resnet12"),
         ("conv4", {"filters": 3}, "backbone 'conv4' has no argument 'filters'; known are channels, width"),
         ("conv4", {"width": "64"}, "'conv4' cannot be built with"),
         ("conv4", {"width": 2.5}, "'conv4' cannot be built with"),

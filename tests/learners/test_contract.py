@@ -1,6 +1,7 @@
 """The contract suite over every learner of kshot, on pictures and on mappings, and over one with real targets."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import NamedTuple
 
 import numpy as np
@@ -55,10 +56,13 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "local_matching": {"features": 8},
     "pair_attention": {"features": 8, "width": 16},
     "relation": {"features": 8, "width": 8},
+    "reptile": {"features": 8, "adapt_steps": 3},
     "siamese": {"features": 8},
     "simple_shot": {"features": 8},
 }
 """Both backbones give 8 features, which these learners are told."""
+WAYS = {"pictures": 5, "mappings": 4}
+"""What learners with a head of so many outputs are told."""
 
 
 @pytest.mark.parametrize("case", list(CASES))
@@ -66,13 +70,14 @@ ARGUMENTS: dict[str, dict[str, int]] = {
 def test_every_learner_keeps_every_rule(name: str, case: str) -> None:
     torch.manual_seed(0)
     backbone, batch = CASES[case]
-    learner = LEARNERS[name](backbone(), **ARGUMENTS.get(name, {}))
+    head = {"outputs": WAYS[case]} if "outputs" in signature(LEARNERS[name]).parameters else {}
+    learner = LEARNERS[name](backbone(), **ARGUMENTS.get(name, {}), **head)
     held = check_learner(learner, batch())
     of_training = {"episodes": EPISODIC, "items": ITEMS, "none": {}}[learner.training_source]
     assert sorted(held) == sorted({*EVERY_RULE} - {*EPISODIC} | {*of_training})
 
 
-# Real targets. No learner of kshot has them yet; the room for them is tested.
+# Real targets.
 
 
 class Examples(NamedTuple):

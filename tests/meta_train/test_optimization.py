@@ -26,6 +26,11 @@ def test_cosine_falls_from_the_whole_rate_towards_zero() -> None:
     assert [rate(update, 4) for update in range(4)] == pytest.approx([2.0, 1 + math.sqrt(0.5), 1.0, 1 - math.sqrt(0.5)])
 
 
+def test_linear_falls_by_equal_parts() -> None:
+    rate = Optimization(lr=2.0, schedule="linear").rate
+    assert [rate(update, 4) for update in range(4)] == pytest.approx([2.0, 1.5, 1.0, 0.5])
+
+
 def test_warmup_rises_linearly_and_ends_at_the_schedule() -> None:
     rate = Optimization(lr=1.0, warmup=4).rate
     assert [rate(update, 10) for update in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
@@ -54,7 +59,7 @@ def test_builds_stock_optimisers_with_the_settings(name: Any, kind: type[torch.o
     ("settings", "message"),
     [
         ({"optimizer": "lion"}, r"optimizer must be one of adam, adamw, sgd; found 'lion'"),
-        ({"schedule": "linear"}, r"schedule must be one of constant, halving, cosine; found 'linear'"),
+        ({"schedule": "step"}, r"schedule must be one of constant, halving, cosine, linear; found 'step'"),
         ({"precision": "float16"}, r"precision must be one of float32, bfloat16; found 'float16'"),
         ({"lr": 0.0}, r"lr must be a number above 0; found 0"),
         ({"lr": -1e-3}, r"lr must be a number above 0"),

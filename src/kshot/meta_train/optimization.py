@@ -14,7 +14,7 @@ from torch import nn
 from kshot.errors import RecipeError
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "halving", "cosine")
+SCHEDULES = ("constant", "halving", "cosine", "linear")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -27,7 +27,8 @@ class Optimization:
         lr: Learning rate before the schedule, > 0.
         weight_decay: ≥ 0; decoupled for adamw, added to the gradient for the others.
         momentum: Of sgd, in [0, 1).
-        schedule: `constant`; `halving`: halved every `halve_every` updates; `cosine`: to zero over the whole run.
+        schedule: `constant`; `halving`: halved every `halve_every` updates; `cosine` and `linear`: to zero over
+            the whole run.
         halve_every: Updates between two halvings, ≥ 1.
         warmup: Updates over which the rate rises linearly from zero, ≥ 0.
         clip_norm: Gradients with a larger total norm are scaled down to it; 0 clips nothing.
@@ -38,7 +39,7 @@ class Optimization:
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["constant", "halving", "cosine"] = "constant"
+    schedule: Literal["constant", "halving", "cosine", "linear"] = "constant"
     halve_every: int = 2000
     warmup: int = 0
     clip_norm: float = 0.0
@@ -85,4 +86,6 @@ class Optimization:
             rate *= 0.5 ** (update // self.halve_every)
         elif self.schedule == "cosine":
             rate *= 0.5 * (1 + math.cos(math.pi * update / updates))
+        elif self.schedule == "linear":
+            rate *= 1 - update / updates
         return rate * min(1.0, (update + 1) / self.warmup) if self.warmup else rate

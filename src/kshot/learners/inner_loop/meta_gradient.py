@@ -4,8 +4,6 @@ In: a stock module, which of its parameters adapt, a batch of tasks, an `InnerLo
 with respect to where the parameters start, the parameters that do not adapt, and learnt rates. The module stays as it is.
 """
 
-import threading
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,15 +14,15 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, RecipeError, TrainingError
-from kshot.learners.inner_loop.derivative import Gradient, by_tape, differentiable_twice
+from kshot.learners.inner_loop.derivative import Gradient, differentiable_twice
 from kshot.learners.inner_loop.first_order import first_order
-from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
 from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
-from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, detached, support_slope
+from kshot.learners.inner_loop.plan import choose, footprint_of, form_of, require_room_for
+from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, detached
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
-from kshot.learners.inner_loop.tasks import SMALL_STEP, WAYS, Tasks, Way, over_tasks
+from kshot.learners.inner_loop.tasks import WAYS, Tasks, Way, over_tasks
 from kshot.learners.inner_loop.unrolled import unrolled
 
 
@@ -104,9 +102,11 @@ def meta_gradient(
         return Network(module, loop.statistics)
 
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
-        footprint = _footprint(module, family, loop, parameters, tasks.some(0))
-        way = loop.tasks if loop.tasks != "auto" else _choose(footprint, random, tasks)
-        _require_room(footprint, loop, way, tasks, free)
+        asked = (form_of(module, parameters, tasks), loop.mode is first_order, loop.steps, loop.statistics, loop.per_step)
+        first = _problem(network(), family, loop, parameters, tasks.some(0), (seed, "inner_loop/footprint") if random else None)
+        footprint = footprint_of(asked, first, again=loop.mode is not first_order)
+        way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, solve, network, tasks, random=random)
+        require_room_for(footprint, loop.mode, loop.steps, way, tasks, free)
         result = over_tasks(solve, network, tasks, way)
     losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
     require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
@@ -123,10 +123,11 @@ def check_rectangle(batch: EpisodeBatch) -> None:
     for name, x, y in (("support", batch.support_x, batch.support_y), ("query", batch.query_x, batch.query_y)):
         for key, value in {"x": x}.items() if isinstance(x, Tensor) else x.items():
             if not isinstance(value, Tensor) or value.is_nested or tuple(value.shape[:2]) != tuple(y.shape[:2]) or len(value) != B:
-                found = tuple(value.shape[:2]) if isinstance(value, Tensor) and not value.is_nested else f"a {type(value).__name__}"
+                plain = isinstance(value, Tensor) and not value.is_nested
+                found = tuple(value.shape[:2]) if plain else f"a {type(value).__name__}"
                 raise DataError(
-                    f"all tasks of a batch must have one size: {name}_y is {tuple(y.shape)} for {B} tasks, and {name}_x ({key}) begins with "
-                    f"{found}. Put tasks of another size into a batch of their own."
+                    f"all tasks of a batch must have one size: {name}_y is {tuple(y.shape)} for {B} tasks, and {name}_x "
+                    f"({key}) begins with {found}. Put tasks of another size into a batch of their own."
                 )
 
 
@@ -148,71 +149,3 @@ def _purpose(seed: int, task: Tasks) -> tuple[int, str]:
 def _plain(inputs: Inputs) -> Inputs:
     """Of a mapping, a dictionary: what `torch.vmap` takes apart."""
     return inputs if isinstance(inputs, Tensor) else dict(inputs)
-
-
-_known: dict[Hashable, Footprint] = {}
-_lock = threading.Lock()
-_MOST_KNOWN = 64
-
-
-def _footprint(module: nn.Module, family: TaskFamily, loop: InnerLoop, parameters: Parameters, task: Tasks) -> Footprint:
-    """Of one task, by running one support step of it; once for each form of module and task."""
-    key = (
-        tuple((path, type(part)) for path, part in module.named_modules()),
-        tuple((name, tuple(value.shape), value.dtype, value.device) for part in parameters for name, value in part.items()),
-        tuple(parameters.adapting), _form(task.support_x), _form(task.query_x), loop.mode is first_order, loop.statistics, module.training,
-    )  # fmt: skip
-    with _lock:
-        known = _known.get(key)
-    if known is not None:
-        return known
-    problem = _problem(Network(module, loop.statistics), family, loop, parameters, task, _purpose(0, task) if draws(module) else None)
-    start = {name: value.detach().requires_grad_() for name, value in problem.start.items()}
-    shared = {name: value.detach().requires_grad_() for name, value in problem.shared.items()}
-    own = [*start.values(), *shared.values(), *task.buffers.values()]
-    step = bytes_kept(lambda: support_slope(problem, by_tape, start, shared, 0, again=loop.mode is not first_order), but=own)
-    loss = bytes_kept(lambda: _held(problem, start, shared), but=own)
-    sizes = [sum(value.numel() * value.element_size() for value in part) for part in (own[: len(start) + len(shared)],)]
-    items = task.query_y.shape[0] / max(1, task.support_y.shape[0])
-    found = Footprint(step, int(loss * items), sizes[0])
-    with _lock:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = found
-    return found
-
-
-def _held(problem: Problem, start: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
-    with torch.enable_grad():
-        return problem.support({**shared, **start}, 0)[0]
-
-
-def _form(x: Inputs) -> Hashable:
-    if isinstance(x, Tensor):
-        return tuple(x.shape), x.dtype
-    return tuple((name, tuple(value.shape), value.dtype) for name, value in x.items())
-
-
-def _choose(footprint: Footprint, random: bool, tasks: Tasks) -> Way:
-    """The automatic choice: see `tasks`."""
-    if random or len(tasks.number) == 1:
-        return "in_turn"
-    if tasks.support_y.device.type != "cpu" or footprint.step < SMALL_STEP:
-        return "vmap"
-    return "threads" if torch.get_num_threads() > 1 else "in_turn"
-
-
-def _require_room(footprint: Footprint, loop: InnerLoop, way: Way, tasks: Tasks, free: int | None) -> None:
-    """Refuse what will not fit, with the advice that fits."""
-    at_once = {"in_turn": 1, "threads": min(torch.get_num_threads(), len(tasks.number)), "vmap": len(tasks.number)}[way]
-    graphs = loop.steps if loop.mode is unrolled else 1
-    copies = 0 if loop.mode is unrolled else loop.steps
-    advice = []
-    if loop.mode is unrolled and loop.steps > 1:
-        advice.append("memory='flat' gives the same gradient with one step's graph at a time")
-    if at_once > 1:
-        advice.append("tasks='in_turn' holds one task at a time")
-    advice.append("fewer queries, a smaller backbone or smaller images need less")
-    text = "; ".join(advice)
-    needed = footprint.needed(graphs=graphs, copies=copies, at_once=at_once)
-    require_room(needed, tasks.support_y.device, f"{text[0].upper()}{text[1:]}.", free)

@@ -17,7 +17,6 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -74,13 +73,16 @@ class Network:
                 with seeded(*seed):
                     outputs = functional_call(self.module, passed, (x,))
         except RuntimeError as error:
-            raise _of_integers(x, error) or error
+            about_integers = _of_integers(x, error)
+            if about_integers is None:
+                raise
+            raise about_integers from error
         for name, value in given.items():
             if name not in self.norms and (passed[name] is not value or value._version != versions[name]):
                 owner = type(self.module.get_submodule(name.rpartition(".")[0])).__name__
                 raise RecipeError(
-                    f"the forward pass changes the buffer {name!r} of {owner}, which has no policy in an inner loop: only running statistics "
-                    "of stock batch and instance normalisation have one. Keep what changes in a parameter, or compute it from the inputs."
+                    f"the forward pass changes the buffer {name!r} of {owner}, which has no policy in an inner loop. Running statistics of "
+                    "stock batch and instance normalisation have one. Keep what changes in a parameter, or compute it from the inputs."
                 )
         return outputs, {name: passed[name] for name in given}
 

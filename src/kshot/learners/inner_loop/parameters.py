@@ -38,7 +38,7 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
     Raises:
         RecipeError: Nothing adapts; a name is unknown or frozen; parameters are on two devices, or are no floating numbers.
     """
-    named = dict(module.named_parameters())
+    named: Tensors = dict(module.named_parameters())
     _check_devices(named)
     trainable = {name: value for name, value in named.items() if value.requires_grad}
     chosen = set(trainable) if adapt is None else _chosen(module, named, adapt)

@@ -44,7 +44,7 @@ class Tasks(NamedTuple):
         """One task, without its first dimension, or several with it."""
         cut: Callable[[Tensor], Tensor] = lambda value: value[chosen]  # noqa: E731
         x, q, b = (map_inputs(cut, part) for part in (self.support_x, self.query_x, self.buffers))
-        return Tasks(x, cut(self.support_y), q, cut(self.query_y), dict(b), cut(self.number))  # type: ignore[arg-type]  # a mapping of a mapping
+        return Tasks(x, cut(self.support_y), q, cut(self.query_y), dict(b), cut(self.number))
 
 
 Solve = Callable[[Network, Gradient, Tasks], TaskGradient]

@@ -1,0 +1,131 @@
+"""What is decided before the first inner step: how the tasks are run, and whether memory will do.
+
+Both rest on one support step of the first task, run with a count of what its graph keeps; once for each form of module, tasks and loop,
+and remembered for the process, for the answer is a function of that form.
+"""
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.errors import RecipeError
+from kshot.learners.inner_loop.derivative import by_tape
+from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
+from kshot.learners.inner_loop.network import Network
+from kshot.learners.inner_loop.parameters import Parameters, Tensors
+from kshot.learners.inner_loop.problem import Mode, Problem, support_slope
+from kshot.learners.inner_loop.tasks import SMALL_STEP, Solve, Tasks, Way, over_tasks
+from kshot.learners.inner_loop.unrolled import unrolled
+
+_MOST_KNOWN = 64
+T = TypeVar("T")
+
+
+class _Answers(Generic[T]):
+    """What was found for the last few questions; for any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Hashable, T] = {}
+
+    def of(self, question: Hashable, find: Callable[[], T]) -> T:
+        """The answer, found now where it is not known."""
+        with self._lock:
+            if question in self._known:
+                return self._known[question]
+        answer = find()
+        with self._lock:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[question] = answer
+        return answer
+
+
+_footprints: _Answers[Footprint] = _Answers()
+_readable: _Answers[bool] = _Answers()
+
+
+def form_of(module: nn.Module, parameters: Parameters, tasks: Tasks) -> Hashable:
+    """What the cost of a step depends on: the kinds of modules, and the shapes, types and places of tensors."""
+    return (
+        tuple((path, type(part)) for path, part in module.named_modules()),
+        tuple((name, tuple(value.shape), value.dtype, value.device) for part in parameters for name, value in part.items()),
+        len(parameters.adapting), module.training, _form(tasks.support_x), _form(tasks.query_x),
+    )  # fmt: skip
+
+
+def _form(x: Inputs) -> Hashable:
+    named = {"": x} if isinstance(x, Tensor) else x
+    return tuple((name, tuple(value.shape), value.dtype, value.device) for name, value in named.items())
+
+
+def footprint_of(asked: Hashable, problem: Problem, *, again: bool) -> Footprint:
+    """Of one task.
+
+    Args:
+        asked: Names the question: the form and the loop.
+        problem: The first task.
+        again: Whether the gradients of the steps are differentiated again.
+    """
+    return _footprints.of(asked, lambda: _measured(problem, again=again))
+
+
+def _measured(problem: Problem, *, again: bool) -> Footprint:
+    start, shared = ({name: value.detach().requires_grad_() for name, value in part.items()} for part in (problem.start, problem.shared))
+    own = [*start.values(), *shared.values()]
+
+    def loss(of: Callable[[Tensors, int], tuple[Tensor, Tensors]]) -> Tensor:
+        with torch.enable_grad():
+            return of({**shared, **start}, 0)[0]
+
+    step = bytes_kept(lambda: support_slope(problem, by_tape, start, shared, 0, again=again), but=own)
+    query = bytes_kept(lambda: loss(problem.query), but=own)
+    return Footprint(step, query, sum(value.numel() * value.element_size() for value in own))
+
+
+def choose(asked: Hashable, footprint: Footprint, solve: Solve, network: Callable[[], Network], tasks: Tasks, *, random: bool) -> Way:
+    """The automatic way; the numbers that it follows are in `docs/learners/maml.md`.
+
+    Args:
+        asked: Names the question.
+        footprint: Of one task.
+        solve: One task; tried under `torch.vmap` on the first two, once, where `vmap` would be the choice.
+        network: Makes a network.
+        tasks: All tasks.
+        random: Whether the module draws random numbers.
+    """
+    if random or len(tasks.number) == 1:
+        return "in_turn"
+    if tasks.support_y.device.type != "cpu" or footprint.step < SMALL_STEP:
+
+        def readable() -> bool:
+            try:
+                over_tasks(solve, network, tasks.some(slice(0, 2)), "vmap")
+            except RecipeError:
+                return False
+            return True
+
+        if _readable.of(asked, readable):
+            return "vmap"
+    return "threads" if tasks.support_y.device.type == "cpu" and torch.get_num_threads() > 1 else "in_turn"
+
+
+def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tasks: Tasks, free: int | None) -> None:
+    """Refuse what will not fit, and say what would.
+
+    Raises:
+        SetupError: More memory is needed than is free.
+    """
+    at_once = {"in_turn": 1, "threads": min(torch.get_num_threads(), len(tasks.number)), "vmap": len(tasks.number)}[way]
+    advice = ["Fewer queries, a smaller backbone or smaller items need less"]
+    if at_once > 1:
+        advice.insert(0, "tasks='in_turn' holds one task at a time")
+    if mode is unrolled and steps > 1:
+        advice.insert(0, "The mode flat gives the same gradient with one step's graph at a time")
+    graphs, copies = (steps, 0) if mode is unrolled else (1, steps)
+    needed = footprint.needed(graphs=graphs, copies=copies, at_once=at_once)
+    require_room(needed, tasks.support_y.device, "; ".join(advice) + ".", free)
