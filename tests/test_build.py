@@ -154,3 +154,5 @@ def test_sinusoids_are_tasks_of_real_targets() -> None:
         training_stream(replace(recipe, episodes=replace(recipe.episodes, way=5)), "episodes", waves, split, torch.device("cpu"))
     with pytest.raises(DataError, match="one split, 'sinusoids'; found 'vinyals'"):
         divide(waves, DataRecipe(name="sinusoids"))
+    with pytest.raises(DataError, match="the sinusoids are plain numbers; this learner reads Ink"):
+        open_dataset(recipe.data, Ink(28))

@@ -47,6 +47,21 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill(tmp_path_factory.mktemp("data") / "pets", [f"pet{number}" for number in range(8)])
 
 
+def test_learners_of_real_targets_take_the_same_waves(tmp_path: Path) -> None:
+    waves = {"name": "sinusoids", "split": "sinusoids"}
+    parts = {"learner": {"name": "ridge"}, "backbone": {"name": "mlp", "hidden": [4], "outputs": 4}}
+    parts |= {"episodes": {"shot": 2, "query": 2}, "validation": {"episodes": 2}, "training": {"updates": 1}}
+    learners = {}
+    for seed in (0, 1):
+        saved = run(prepare(parse_recipe({"data": waves, "seed": seed, **parts}, "of this test"), tmp_path / str(seed)))
+        assert saved is not None
+        learners[f"seed {seed}"] = saved
+    comparison = compare_entrants(learners, same_test(learners, Question(shape=EpisodeShape(5, 1, 9), episodes=20), [2, 5]))
+    assert [one.heading.partition(",")[0] for one in comparison.rounds] == ["2-shot", "5-shot"]
+    assert "9 queries a task" in comparison.rounds[0].heading
+    assert "mean squared error" in comparison.sentence()
+
+
 @pytest.fixture(scope="module")
 def train(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Saved]:
     def trained(learner: str, **data: Any) -> Saved:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kshot.backbones.table import build_backbone
 from kshot.config import Count, DataRecipe, Recipe
+from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.image_folder import ImageFolder
@@ -75,6 +76,8 @@ def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Data
         size = preprocess.size if isinstance(preprocess, Ink) else data.size or 28
         return Omniglot(size=size, rotations=data.rotations)
     if data.name == "sinusoids":
+        if preprocess is not None and not isinstance(preprocess, AsIs):
+            raise DataError(f"the sinusoids are plain numbers; this learner reads {preprocess!r}. Give it data of its own kind.")
         return Sinusoids()
     if preprocess is None:
         preprocess = Ink(data.size or 28) if data.preprocess == "ink" else Picture(data.size or 84, data.channels, data.fit)

@@ -23,7 +23,9 @@ class DataRecipe:
     """What to learn from."""
 
     name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders
-    split: str = "vinyals"  # omniglot: vinyals, characters, alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
+    split: str = (
+        "vinyals"  # omniglot: vinyals, characters, alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
+    )
     split_seed: int = 0  # of `characters`, `alphabets` and `fractions`
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # of a folder's classes: train, val, test
     train_part: Literal["train", "trainval"] = "train"  # `trainval` also learns from the validation classes

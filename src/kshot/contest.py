@@ -13,6 +13,7 @@ from kshot.build import open_dataset
 from kshot.config import DataRecipe
 from kshot.data.dataset import Dataset
 from kshot.data.preprocess import Preprocess
+from kshot.data.targets import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
 from kshot.examine import Asked, Question, asked_classes, seen_classes, trained_on_data
@@ -77,7 +78,7 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
         if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
             remarks.append(f"The record of {name} does not say which classes it was trained on, so nobody can tell whether it knows these.")
     remarks += _different_readings(learners, datasets)
-    shape = question.shape
+    shape = replace(question.shape, way=1) if has_targets(first.dataset) else question.shape
     sets = tuple(
         EpisodeSet.draw(first.dataset, first.index, first.split, replace(shape, shot=shot), episodes=question.episodes, seed=question.seed)
         for shot in (shots or [shape.shot])

@@ -4,7 +4,7 @@ Three ways to the same numbers, to rounding, and to the same derivatives of firs
 transforms of `torch.func`; which one is taken depends on the device, the dtype and the size, never on who calls:
 
 - with given statistics the normalisation is folded into the weights (`folded_block`);
-- with the batch's own, it is `norm_pool` after the convolution; or, for many images of few channels on a CPU, whose statistics are known
+- with the batch's own, it is `norm_block`; or, for many images of few channels on a CPU, whose statistics are known
   before the maps are made (`patch_statistics`), folded into the weights as well;
 - under autocast and for half-precision numbers, the plain block, normalisation written out (the native one's second derivative is
   wrong when a gradient is taken over `vmap`, PyTorch 2.13 on CPU).
@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kshot.backbones.folded_block import convolve, folded_block, maps_are_small
-from kshot.backbones.norm_pool import Statistics, norm_pool
+from kshot.backbones.norm_block import norm_block
+from kshot.backbones.norm_pool import Statistics
 from kshot.backbones.patch_statistics import filter_statistics, patch_statistics
 from kshot.backbones.task_channels import along_channels
 
@@ -58,10 +59,8 @@ def block_with_batch_statistics(
         folded = (weight * scale.view(-1, 1, 1, 1)).to(weight.dtype)
         out = folded_block(x, folded, (beta - scale * mean).to(weight.dtype), pool=pool)
         return out, Statistics((mean + bias).detach().to(weight.dtype), var.detach().to(weight.dtype))
-    sign = torch.ones_like(gamma).copysign(gamma.detach())
-    z = convolve(x, weight * sign.view(-1, 1, 1, 1), None, 1)
-    out, statistics = norm_pool(z, gamma * sign, beta, eps=eps, pool=pool)
-    return out, Statistics(torch.addcmul(bias.detach(), statistics.mean, sign), statistics.var)
+    out, statistics = norm_block(x, weight, gamma, beta, eps=eps, pool=pool)
+    return out, Statistics(statistics.mean + bias.detach(), statistics.var)
 
 
 def block_with_given_statistics(

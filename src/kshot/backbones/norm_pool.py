@@ -38,8 +38,16 @@ class Statistics(NamedTuple):
     var: Tensor  # biased
 
 
-def norm_pool(z: Tensor, scale: Tensor, shift: Tensor, *, eps: float, pool: bool) -> tuple[Tensor, Statistics]:
-    """Normalise, pool and rectify.
+def statistics_of(z: Tensor) -> Statistics:
+    """Mean and biased variance of each channel, not differentiable on every device."""
+    if z.device.type == "cpu":  # many times faster than `var_mean` with channels innermost
+        return Statistics(*torch.batch_norm_update_stats(z, None, None, 0.0))
+    var, mean = torch.var_mean(z, _POSITIONS, correction=0)
+    return Statistics(mean, var)
+
+
+def normalise_and_pool(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool) -> tuple[Tensor, ...]:
+    """The forward pass.
 
     Args:
         z: Maps (M, C, H, W), float32 or float64.
@@ -49,18 +57,15 @@ def norm_pool(z: Tensor, scale: Tensor, shift: Tensor, *, eps: float, pool: bool
         pool: Whether to pool.
 
     Returns:
-        (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; and the statistics, through which no gradient flows.
+        out (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; the maxima of z, empty without pooling; their places; and, of each
+        channel, mean, biased variance and r.
     """
-    out, _, _, mean, var, _ = _NormPool.apply(z, scale, shift, eps, pool)  # type: ignore[no-untyped-call]  # torch's own
-    return out, Statistics(mean, var)
-
-
-def statistics_of(z: Tensor) -> Statistics:
-    """Mean and biased variance of each channel, not differentiable on every device."""
-    if z.device.type == "cpu":  # many times faster than `var_mean` with channels innermost
-        return Statistics(*torch.batch_norm_update_stats(z, None, None, 0.0))
-    var, mean = torch.var_mean(z, _POSITIONS, correction=0)
-    return Statistics(mean, var)
+    mean, var = statistics_of(z)
+    r = (var + eps).rsqrt_()
+    top, places = pool_with_places(z, pool)
+    slope = scale * r
+    out = torch.addcmul(along_channels(shift - slope * mean), top, along_channels(slope)).relu_()
+    return out, top if pool else z.new_empty(0), places, mean, var, r
 
 
 def gradients(g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,48 +116,7 @@ def second_gradients(
     return dg * alive, dz, r * inner
 
 
-class _NormPool(torch.autograd.Function):
-    """(z, scale, shift) → out, and what the derivatives need."""
-
-    @staticmethod
-    def forward(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool) -> tuple[Tensor, ...]:
-        mean, var = statistics_of(z)
-        r = (var + eps).rsqrt_()
-        top, places = pool_with_places(z, pool)
-        slope = scale * r
-        out = torch.addcmul(along_channels(shift - slope * mean), top, along_channels(slope)).relu_()
-        return out, top if pool else z.new_empty(0), places, mean, var, r
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        z, scale, _, ctx.eps, _ = inputs
-        out, *rest = output
-        top, places, mean, _, r = rest
-        ctx.mark_non_differentiable(*rest)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(z, scale, out, top, places, mean, r)
-        ctx.save_for_forward(z, scale, out, top, places, mean, r)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-        if g is None:
-            return None, None, None, None, None
-        return *_NormPoolGradients.apply(g, *ctx.saved_tensors, ctx.eps), None, None  # type: ignore[no-untyped-call]  # torch's own
-
-    @staticmethod
-    def jvp(ctx: Any, dz: Tensor | None, dscale: Tensor | None, dshift: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-        z, scale, out, *rest = ctx.saved_tensors
-        u = torch.zeros_like(z) if dz is None else dz
-        a, b = (torch.zeros_like(scale) if d is None else d for d in (dscale, dshift))
-        of_out = _SecondGradients.apply(torch.zeros_like(out), u, a, b, z, scale, out, *rest, ctx.eps)  # type: ignore[no-untyped-call]
-        return of_out[0], None, None, None, None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(_NormPool, info, in_dims, arguments)
-
-
-class _NormPoolGradients(torch.autograd.Function):
+class NormPoolGradients(torch.autograd.Function):
     """(g, z, scale) → (dz, dscale, dshift); the other arguments are what `_NormPool` kept, constants here."""
 
     @staticmethod
@@ -178,23 +142,23 @@ class _NormPoolGradients(torch.autograd.Function):
         # Linear in g; the rest is the Hessian of Σ g · out, which is symmetric, so the second gradient serves.
         g, z, scale, *kept = ctx.saved_tensors
         second = _second(ctx, (dz, dscale, None))
-        moved = _NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        moved = NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
         return moved[0] + second[1], moved[1] + second[2], moved[2]
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(_NormPoolGradients, info, in_dims, arguments)
+        return over_channels(NormPoolGradients, info, in_dims, arguments)
 
 
 def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
-    """`_SecondGradients` of what `_NormPoolGradients` kept; None stands for zeros."""
+    """`SecondGradients` of what `NormPoolGradients` kept; None stands for zeros."""
     g, z, scale, *kept = ctx.saved_tensors
     u, a, b = (torch.zeros_like(like) if c is None else c for c, like in zip(cotangents, (z, scale, scale), strict=True))
-    result: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, Tensor, Tensor] = SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
     return result
 
 
-class _SecondGradients(torch.autograd.Function):
+class SecondGradients(torch.autograd.Function):
     """(g, u, a, b, z, scale) → (dg, dz, dscale); the other arguments are constants."""
 
     @staticmethod
@@ -220,4 +184,4 @@ class _SecondGradients(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(_SecondGradients, info, in_dims, arguments)
+        return over_channels(SecondGradients, info, in_dims, arguments)

@@ -23,9 +23,7 @@ items for each query where the network has batch normalisation. Measured: docs/l
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -35,26 +33,16 @@ from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.counter_random import key_of, streams, words
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.errors import DataError, RecipeError
-from kshot.learners.inner_loop.network import Network, buffers_of
+from kshot.errors import RecipeError
+from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.learners.inner_loop.network import Network, buffers_of, draws
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.task_loss import loss_of, one_task
-from kshot.learners.learner import Learner, Mode
+from kshot.learners.learner import Learner
+from kshot.learners.task_threads import for_each_task
 
 BETAS, EPSILON = (0.0, 0.999), 1e-8
 _TRAINING, _ANSWERING = (key_of({"reptile": "minibatches", "of": part}) for part in ("training", "answering"))
-
-
-class Adapted(NamedTuple):
-    """What Reptile learns of a task.
-
-    Attributes:
-        parameters: φ, by name in the network of backbone (`0.`) and head (`1.`), each (B, …).
-        support: The support items (B, S, …), whose statistics answers need.
-    """
-
-    parameters: Tensors
-    support: Inputs
 
 
 class Reptile(Learner):
@@ -75,7 +63,7 @@ class Reptile(Learner):
     """
 
     modes = ("inductive", "transductive")
-    statistics: ClassVar[Mapping[Mode, str]] = MappingProxyType({"inductive": "support and this query", "transductive": "all queries"})
+    statistics = STATISTICS
 
     def __init__(
         self,
@@ -114,63 +102,45 @@ class Reptile(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps lead to no finite numbers.
         """
-        self._require_outputs(support_y, way)
+        require_outputs(self.outputs, support_y, way)
         order = list(minibatches(_ANSWERING, 0, support_y.shape[1], self.inner_batch, self.adapt_steps))
-        tasks = [self._steps(one_task(support_features, b), support_y[b], order)[0] for b in range(len(support_y))]
-        for b, parameters in enumerate(tasks):
-            if not all(bool(value.isfinite().all()) for value in parameters.values()):
-                raise DataError(
-                    f"{self.adapt_steps} inner steps on task {b} of the batch lead to numbers that are not finite. "
-                    f"Lower inner_lr ({self.inner_lr}), or look at the task's items."
-                )
-        return Adapted({name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}, support_features)
+        tasks = [reached for reached, _ in self._each(support_features, support_y, [order] * len(support_y))]
+        return stacked(tasks, support_features, self.adapt_steps, f"inner_lr ({self.inner_lr})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), each with the statistics of the support set and itself."""
-        network = self._network()
-        if not network.norms:
-            return self._forward(network, adapted.parameters, query_features)
-        answers = []
-        for q in range(_items(query_features)):
-            query = map_inputs(lambda value, q=q: value[:, q : q + 1], query_features)  # type: ignore[misc]
-            answers.append(self._forward(network, adapted.parameters, concatenate([adapted.support, query], dim=1))[:, -1])
-        return torch.stack(answers, dim=1)
+        return answer_alone(self._whole(), adapted, query_features)
 
     def predict_together(self, adapted: Adapted, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), with the statistics of all queries of a task."""
-        return self._forward(self._network(), adapted.parameters, query_features)
+        return answer_together(self._whole(), adapted, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Leaves θ - mean φ_b; the loss of a task is the mean of its minibatches' losses, each before its step."""
-        self._require_outputs(batch.support_y, batch.way)
+        require_outputs(self.outputs, batch.support_y, batch.way)
         x, y = concatenate([batch.support_x, batch.query_x], dim=1), torch.cat([batch.support_y, batch.query_y], dim=1)
-        start = self._start()
-        total, losses = {name: torch.zeros_like(value) for name, value in start.items()}, []
-        for b, number in enumerate(batch.numbers):
-            order = minibatches(_TRAINING, int(number), y.shape[1], self.inner_batch, self.inner_steps)
-            reached, path = self._steps(one_task(x, b), y[b], list(order))
-            for name, value in reached.items():
-                total[name] += value
-            losses.append(path.mean())
-        for name, value in start.items():
-            step = value.detach() - total[name] / len(losses)
+        orders = [list(minibatches(_TRAINING, int(number), y.shape[1], self.inner_batch, self.inner_steps)) for number in batch.numbers]
+        tasks = self._each(x, y, orders)
+        for name, value in trainable(self._whole()).items():
+            step = value.detach() - torch.stack([reached[name] for reached, _ in tasks]).mean(0)
             value.grad = step if value.grad is None else value.grad + step
-        return torch.stack(losses)
+        return torch.stack([path.mean() for _, path in tasks])
 
     def _whole(self) -> nn.Module:
         return nn.Sequential(self.backbone, self.head)
 
-    def _network(self) -> Network:
-        return Network(self._whole(), "batch")
+    def _each(self, x: Inputs, y: Tensor, orders: list[list[Tensor]]) -> list[tuple[Tensors, Tensor]]:
+        """`_steps` of each task."""
 
-    def _start(self) -> Tensors:
-        """θ: the trainable parameters by name."""
-        return {name: value for name, value in self._whole().named_parameters() if value.requires_grad}
+        def solve(b: int) -> tuple[Tensors, Tensor]:
+            return self._steps(one_task(x, b), y[b], orders[b])
+
+        return [solve(b) for b in range(len(y))] if draws(self) else for_each_task(solve, len(y), y.device)
 
     def _steps(self, x: Inputs, y: Tensor, order: list[Tensor]) -> tuple[Tensors, Tensor]:
         """One task's φ after a step on each minibatch, and the losses before the steps, (k,)."""
-        network, buffers = self._network(), buffers_of(self._whole())
-        fast = {name: value.detach().clone().requires_grad_() for name, value in self._start().items()}
+        network, buffers = Network(self._whole(), "batch"), buffers_of(self._whole())
+        fast = {name: value.detach().clone().requires_grad_() for name, value in trainable(self._whole()).items()}
         fused = y.device.type in ("cpu", "cuda")
         adam = torch.optim.Adam(fast.values(), lr=self.inner_lr, betas=BETAS, eps=EPSILON, fused=fused)
         losses = []
@@ -184,24 +154,6 @@ class Reptile(Learner):
                 adam.step()
                 losses.append(loss.detach())
         return {name: value.detach() for name, value in fast.items()}, torch.stack(losses) if losses else y.new_zeros(0)
-
-    def _forward(self, network: Network, parameters: Tensors, x: Inputs) -> Tensor:
-        """Each task's items (B, n, …) through its own network, together."""
-        buffers = buffers_of(self._whole())
-        tasks = range(len(next(iter(parameters.values()))))
-        own = ({name: value[b] for name, value in parameters.items()} for b in tasks)
-        return torch.stack([network(values, buffers, one_task(x, b))[0] for b, values in zip(tasks, own, strict=True)])
-
-    def _require_outputs(self, y: Tensor, way: int | None) -> None:
-        if y.is_floating_point():
-            found, what = y.shape[-1], "target values an item"
-        else:
-            found, what = (max(self.outputs, int(y.max()) + 1) if way is None else way), "classes"
-        if found != self.outputs:
-            raise RecipeError(
-                f"the head of this learner has {self.outputs} outputs, and the tasks have {found} {what}. Ask for what it was trained for, "
-                f"or train one with learner.outputs={found}."
-            )
 
 
 def minibatches(key: int, number: int, items: int, size: int, steps: int) -> Iterator[Tensor]:
@@ -223,8 +175,3 @@ def minibatches(key: int, number: int, items: int, size: int, steps: int) -> Ite
     order = np.argsort(random, axis=1, kind="stable").reshape(-1)
     for step in range(steps):
         yield torch.from_numpy(order[step * size : (step + 1) * size])
-
-
-def _items(x: Inputs) -> int:
-    """Q of items (B, Q, …)."""
-    return int((x if isinstance(x, Tensor) else next(iter(x.values()))).shape[1])

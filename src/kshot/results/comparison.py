@@ -64,8 +64,9 @@ class Round:
     def heading(self) -> str:
         """What the round is a test of, in one line; `episodes` is the hash that names the test."""
         one = self.first
-        task = f"{span(one.way)}-way {self.shots}-shot, {span(one.query)} queries a class"
-        return f"{task}, {len(one.scores):,} episodes of {one.data} {one.split}, seed {one.seed}, {one.mode}, episodes {one.episodes_hash}"
+        return (
+            f"{one.task}, {len(one.scores):,} episodes of {one.data} {one.split}, seed {one.seed}, {one.mode}, episodes {one.episodes_hash}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

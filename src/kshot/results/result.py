@@ -87,7 +87,8 @@ class Results:
         return f"{self.mean:.4g} ± {self.interval:.2g}"
 
     @property
-    def _task(self) -> str:
+    def task(self) -> str:
+        """What an episode looks like, in words."""
         if self.way == 1:  # of real targets
             return f"{span(self.shot)}-shot, {span(self.query)} queries a task"
         return f"{span(self.way)}-way {span(self.shot)}-shot, {span(self.query)} queries a class{self._related}"
@@ -106,7 +107,7 @@ class Results:
             (self.score_name, f"{self.shown} (mean and 95 % interval)"),
             ("data", self.data),
             ("classes" if self.way != 1 else "tasks", self.split),
-            ("task", self._task),
+            ("task", self.task),
             ("episodes", f"{len(self.scores):,}"),
             ("seed of the episodes", str(self.seed)),
             ("hash of the episodes", self.episodes_hash),
@@ -118,7 +119,7 @@ class Results:
     def __str__(self) -> str:
         """One line: the score with its interval and what it is a score of."""
         return (
-            f"{self.score_name} {self.shown}  {self._task}, "
+            f"{self.score_name} {self.shown}  {self.task}, "
             f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self._mode}, "
             f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
         )

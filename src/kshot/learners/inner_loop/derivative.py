@@ -71,7 +71,7 @@ def _named_faults() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
-        text = str(error).partition("\n")[0]
+        text = str(error).partition("\n")[0].rstrip(".")
         if "cudnn" in text.lower() and "rnn" in text.lower():
             cure = (
                 "Use nn.LSTMCell or nn.GRUCell in a loop, or torch.backends.cudnn.flags(enabled=False) around the call; "

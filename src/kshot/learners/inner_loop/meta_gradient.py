@@ -83,7 +83,7 @@ def meta_gradient(
 
     Raises:
         DataError: The batch is no rectangle.
-        RecipeError: The module cannot be differentiated so, or run so.
+        RecipeError: The module cannot be differentiated so, or run so; or it draws random numbers, and tasks shall not run in turn.
         SetupError: It will not fit into memory.
         TrainingError: A task's inner loop diverged; it is named.
     """
@@ -94,6 +94,8 @@ def meta_gradient(
     each = {name: value.expand(B, *value.shape) for name, value in buffers.items()}
     tasks = Tasks(_plain(batch.support_x), batch.support_y, _plain(batch.query_x), batch.query_y, each, number)
     random = draws(module)
+    if random and loop.tasks not in ("auto", "in_turn"):
+        raise RecipeError(f"dropout is drawn task by task; tasks={loop.tasks!r} would draw it in another order. Use tasks='in_turn'.")
 
     def solve(network: Network, gradient: Gradient, task: Tasks) -> TaskGradient:
         return loop.mode(_problem(network, family, loop, parameters, task, _purpose(seed, task) if random else None), gradient)

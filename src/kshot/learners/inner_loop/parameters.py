@@ -42,6 +42,10 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
     _check_devices(named)
     trainable = {name: value for name, value in named.items() if value.requires_grad}
     chosen = set(trainable) if adapt is None else _chosen(module, named, adapt)
+    for name in sorted(chosen | set(trainable)):
+        if not named[name].is_floating_point():
+            what = "shall adapt, but is" if name in chosen else "is"
+            raise RecipeError(f"{name!r} {what} {named[name].dtype}; gradient steps need floating numbers. Convert it, or freeze it.")
     if frozen := sorted(chosen - set(trainable)):
         raise RecipeError(f"{frozen[0]!r} shall adapt, but is frozen (requires_grad=False). Unfreeze it, or adapt others.")
     if not chosen:
@@ -49,9 +53,6 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
             f"nothing adapts: of {len(named)} parameters of {type(module).__name__}, {len(trainable)} are trainable and "
             f"adapt={adapt!r} chooses none. Name layers that have trainable parameters."
         )
-    for name in trainable:
-        if not trainable[name].is_floating_point():
-            raise RecipeError(f"{name!r} is {trainable[name].dtype}; gradient steps need floating numbers. Convert it, or freeze it.")
     adapting = {name: value for name, value in trainable.items() if name in chosen}
     return Parameters(adapting, {name: value for name, value in trainable.items() if name not in chosen})
 

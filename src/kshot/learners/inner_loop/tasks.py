@@ -83,10 +83,8 @@ def _vectorised(solve: Solve, network: Network, tasks: Tasks) -> TaskGradient:
     except RuntimeError as error:
         if "randomness" in str(error):
             raise RecipeError("the module draws random numbers, which are drawn task by task. Use tasks='in_turn'.") from error
-        if "vmap" in str(error) or "functorch" in str(error):
-            first = str(error).partition("\n")[0]
-            raise RecipeError(f"torch.vmap cannot read this module: {first} Use tasks='in_turn' or tasks='threads'.") from error
-        raise
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise RecipeError(f"torch.vmap cannot run this module: {first}. Use tasks='in_turn' or tasks='threads'.") from error
     start, shared, rates = ({name: value.mean(0) for name, value in part.items()} for part in (each.start, each.shared, each.rates))
     buffers = {name: value.mean(0) if value.is_floating_point() else value[0] for name, value in each.buffers.items()}
     return TaskGradient(each.loss.detach(), each.path, start, shared, rates, buffers)

@@ -1,0 +1,266 @@
+"""3×3 convolution → batch normalisation with the batch's own statistics → 2×2 max-pooling → ReLU, as one operator.
+
+The numbers of normalisation and pooling are those of `norm_pool`; here they are put together with the convolution, so that a second
+derivative takes as few convolutions and as few small operations as it can. With ⋆ the convolution, s the sign of the scale γ:
+
+    z = x ⋆ (s W),  out = norm_pool(z, |γ|, β)
+
+For the gradient g of `out`, and the gradient e of z (of second derivatives below; none at first), with D = e + ∂out/∂zᵀ g:
+
+    dx = ∂⟨x ⋆ (s W), D⟩/∂x,  dW = s ∂⟨x ⋆ W, D⟩/∂W,  dγ,  dβ
+
+and for cotangents (p, q, a, b) of (dx, dW, dγ, dβ), with u = p ⋆ (s W) + x ⋆ (s q), which is the cotangent of D,
+
+    dx = ∂⟨x ⋆ (s q), D⟩/∂x,  dW = s ∂⟨p ⋆ W, D⟩/∂W,  de = u,  and (dg, dz, dγ) by the second derivatives of `norm_pool` for (u, s a, b)
+
+z is a value of its own in the graph: its gradient dz comes back as e when the block itself is differentiated, so that the convolution is
+differentiated once for both. D is kept from the first derivative for the second. All in all a step of gradient descent and its second
+derivative take nine convolutions' work, three times what the gradient takes: fewer there cannot be.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kshot.backbones.folded_block import convolution_gradients, convolve
+from kshot.backbones.norm_pool import (
+    NormPoolGradients,
+    SecondGradients,
+    Statistics,
+    gradients,
+    normalise_and_pool,
+    second_gradients,
+    statistics_of,
+)
+from kshot.backbones.pooling import pick
+from kshot.backbones.task_channels import fold, fold_weight, split, unfold
+
+
+def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, pool: bool) -> tuple[Tensor, Statistics]:
+    """The block, without the bias that normalisation takes away.
+
+    Args:
+        x: Images (M, C, H, W), float32 or float64.
+        weight: (width, C, 3, 3).
+        gamma: (width,), the scale, of any sign.
+        beta: (width,), the shift.
+        eps: Added to the variance.
+        pool: Whether to pool.
+
+    Returns:
+        (M, width, H // 2, W // 2), or (M, width, H, W) without pooling; and the statistics of x ⋆ W, through which no gradient flows.
+    """
+    out, _, _, _, mean, var, _ = _NormBlock.apply(x, weight, gamma, beta, eps, pool, 1)  # type: ignore[no-untyped-call]  # torch's own
+    return out, Statistics(mean * sign_of(gamma.detach()), var)
+
+
+def sign_of(gamma: Tensor) -> Tensor:
+    """1 or -1 for each channel; of zero, that of its bit."""
+    return torch.ones_like(gamma).copysign_(gamma)
+
+
+def signed(weight: Tensor, sign: Tensor) -> Tensor:
+    """Each filter (width, C, 3, 3) times its sign."""
+    return weight * sign.view(-1, 1, 1, 1)
+
+
+class _NormBlock(torch.autograd.Function):
+    """(x, weight, gamma, beta) → out, z, and what the derivatives need."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, eps: float, pool: bool, groups: int) -> tuple[Tensor, ...]:
+        z = convolve(x, signed(weight, sign_of(gamma)), None, groups)
+        out, top, places, mean, var, r = normalise_and_pool(z, gamma.abs(), beta, eps, pool)
+        return out, z, top, places, mean, var, r
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, weight, gamma, _, ctx.eps, _, ctx.groups = inputs
+        out, z, top, places, mean, var, r = output
+        ctx.mark_non_differentiable(top, places, mean, var, r)
+        ctx.set_materialize_grads(False)
+        kept = x, weight, gamma, z, out, top, places, mean, r
+        ctx.save_for_backward(*kept)
+        ctx.save_for_forward(*kept)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, e: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        if g is None and e is None:
+            return None, None, None, None, None, None, None
+        x, weight, gamma, z, out, *kept = ctx.saved_tensors
+        g = torch.zeros_like(out) if g is None else g
+        needs_x = ctx.needs_input_grad[0]
+        found = _NormBlockGradients.apply(g, e, x, weight, gamma, z, out, *kept, ctx.eps, ctx.groups, needs_x)  # type: ignore[no-untyped-call]
+        dx, dweight, dgamma, dbeta, _ = found
+        return dx if needs_x else None, dweight, dgamma, dbeta, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor | None, dw: Tensor | None, dgamma: Tensor | None, dbeta: Tensor | None, *_: None) -> tuple[Any, ...]:
+        x, weight, gamma, z, out, *kept = ctx.saved_tensors
+        sign = sign_of(gamma.detach())
+        u = torch.zeros_like(z)
+        u = u if dx is None else u + convolve(dx, signed(weight, sign), None, ctx.groups)
+        u = u if dw is None else u + convolve(x, signed(dw, sign), None, ctx.groups)
+        a, b = (torch.zeros_like(gamma) if d is None else d for d in (dgamma, dbeta))
+        moved = SecondGradients.apply(torch.zeros_like(out), u, a * sign, b, z, gamma * sign, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        return moved[0], u, None, None, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        folded = _folded(arguments, in_dims, info.batch_size, weights=(1,), groups=6)
+        return unfold(_NormBlock.apply(*folded), info.batch_size)  # type: ignore[no-untyped-call]
+
+
+class _NormBlockGradients(torch.autograd.Function):
+    """(g, e, x, weight, gamma, z) → (dx, dweight, dgamma, dbeta), and D; the other arguments are constants. No e stands for zeros."""
+
+    @staticmethod
+    def forward(g: Tensor, e: Tensor | None, x: Tensor, weight: Tensor, gamma: Tensor, z: Tensor, *kept: Any) -> tuple[Tensor, ...]:
+        out, top, places, mean, r, _, groups, needs_x = kept
+        sign = sign_of(gamma)
+        D, dscale, dbeta = gradients(g, z, top if top.numel() else z, places, out, (gamma.abs(), mean, r))
+        D = D if e is None else D.add_(e)
+        dx, dweight = convolution_gradients(D, x, signed(weight, sign), groups, (needs_x, True))
+        return dx if needs_x else x.new_empty(0), dweight.mul_(sign.view(-1, 1, 1, 1)), dscale.mul_(sign), dbeta, D
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *tensors, ctx.eps, ctx.groups, ctx.needs_x = inputs
+        ctx.mark_non_differentiable(output[4])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, output[4])
+        ctx.save_for_forward(*tensors, output[4])
+
+    @staticmethod
+    def backward(ctx: Any, p: Tensor | None, q: Tensor | None, a: Tensor | None, b: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        g, e, x, weight, gamma, z, *kept = ctx.saved_tensors
+        p = p if ctx.needs_x else None  # of the empty tensor
+        q = torch.zeros_like(weight) if q is None else q
+        a, b = (torch.zeros_like(gamma) if c is None else c for c in (a, b))
+        needs_x = ctx.needs_input_grad[2]
+        found = _NormBlockSecond.apply(  # type: ignore[no-untyped-call]
+            g, e, p, q, a, b, x, weight, gamma, z, *kept, ctx.eps, ctx.groups, needs_x
+        )
+        dg, u, dx, dweight, dgamma, dz = found
+        de = u if ctx.needs_input_grad[1] else None
+        return dg, de, dx if needs_x else None, None if p is None else dweight, dgamma, dz, *[None] * 8
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
+        # D is linear in g and e; the rest of its tangent is the Hessian of Σ g · out in (z, scale), which is symmetric.
+        g, e, x, weight, gamma, z, out, *kept, D = ctx.saved_tensors
+        zeros = ((torch.zeros_like(value) if d is None else d) for value, d in zip((g, z, gamma), (tangents[0], *tangents[5:3:-1]), strict=True))
+        dg, dz, dgamma = zeros
+        sign = sign_of(gamma.detach())
+        scale, w = gamma * sign, signed(weight, sign)
+        second = SecondGradients.apply(g, dz, dgamma * sign, torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        moved = NormPoolGradients.apply(dg, z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        now = NormPoolGradients.apply(g, z, scale, out, *kept, ctx.eps)[0]  # type: ignore[no-untyped-call]  # D, differentiable
+        now = now if e is None else now + e
+        of_D = moved[0] + second[1]
+        of_D = of_D if tangents[1] is None else of_D + tangents[1]
+        needs = ctx.needs_x, True
+        of_x, of_weight = convolution_gradients(of_D, x, w, ctx.groups, needs)
+        if tangents[3] is not None and ctx.needs_x:
+            of_x = of_x + convolution_gradients(now, x, signed(tangents[3], sign), ctx.groups, (True, False))[0]
+        if tangents[2] is not None:
+            of_weight = of_weight + convolution_gradients(now, tangents[2], w, ctx.groups, (False, True))[1]
+        empty = x.new_empty(0)
+        return of_x if ctx.needs_x else empty, signed(of_weight, sign), (moved[1] + second[2]) * sign, moved[2], None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        folded = _folded(arguments, in_dims, info.batch_size, weights=(3,), groups=12)
+        found = _NormBlockGradients.apply(*folded)  # type: ignore[no-untyped-call]
+        return _unfolded(found, info.batch_size, weight=1)
+
+
+class _NormBlockSecond(torch.autograd.Function):
+    """(g, e, p, q, a, b, x, weight, gamma, z) → (dg, u, dx, dweight, dgamma, dz); the other arguments are constants.
+
+    No p, and no e, stand for zeros. dx is empty where it is not needed.
+    """
+
+    @staticmethod
+    def forward(g: Tensor, e: Tensor | None, p: Tensor | None, q: Tensor, a: Tensor, b: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+        x, weight, gamma, z, out, top, places, mean, r, D, _, groups, needs_x = rest
+        sign = sign_of(gamma)
+        channel = gamma.abs(), mean, r
+        return _second((g, p, q, a, b, x, weight, z), D, top if top.numel() else z, places, out, channel, sign, groups, needs_x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *tensors, ctx.eps, ctx.groups, ctx.needs_x = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        *values, out, _, places, _, _, _ = ctx.saved_tensors
+        given = [number for number, value in enumerate(values) if value is not None]
+
+        def from_scratch(*variables: Tensor) -> tuple[Tensor, ...]:
+            every: list[Any] = [None] * len(values)
+            for number, value in zip(given, variables, strict=True):
+                every[number] = value
+            g, e, p, q, a, b, x, weight, gamma, z = every
+            var, mean = torch.var_mean(z, (0, 2, 3), correction=0)
+            sign = sign_of(gamma.detach())
+            top, channel = pick(z, places), (gamma * sign, mean, (var + ctx.eps).rsqrt())
+            D = gradients(g, z, top, places, out, channel)[0]
+            D = D if e is None else D + e
+            return _second((g, p, q, a, b, x, weight, z), D, top, places, out, channel, sign, ctx.groups, ctx.needs_x)
+
+        pulled = torch.func.vjp(from_scratch, *(values[number] for number in given))[1](cotangents)
+        back: list[Tensor | None] = [None] * len(values)
+        for number, value in zip(given, pulled, strict=True):
+            back[number] = value
+        return *back, *[None] * 9
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        folded = _folded(arguments, in_dims, info.batch_size, weights=(3, 7), groups=17)
+        found = _NormBlockSecond.apply(*folded)  # type: ignore[no-untyped-call]
+        return _unfolded(found, info.batch_size, weight=3)
+
+
+def _second(
+    variables: tuple[Any, ...],
+    D: Tensor,
+    top: Tensor,
+    places: Tensor,
+    out: Tensor,
+    channel: tuple[Tensor, Tensor, Tensor],
+    sign: Tensor,
+    groups: int,
+    needs_x: bool,
+) -> tuple[Tensor, ...]:
+    """(dg, u, dx, dweight, dgamma, dz) of the cotangents (p, q, a, b); no p stands for zeros, of which an empty dweight comes."""
+    g, p, q, a, b, x, weight, z = variables
+    signed_q, signed_weight = signed(q, sign), signed(weight, sign)
+    u = convolve(x, signed_q, None, groups)
+    u = u if p is None else u + convolve(p, signed_weight, None, groups)
+    dg, dz, dscale = second_gradients(g, (u, a * sign, b), z, top, places, out, channel)
+    dx = convolution_gradients(D, x, signed_q, groups, (True, False))[0] if needs_x else x.new_empty(0)
+    dweight = weight.new_empty(0) if p is None else signed(convolution_gradients(D, p, signed_weight, groups, (False, True))[1], sign)
+    return dg, u, dx, dweight, dscale * sign, dz
+
+
+def _folded(arguments: Sequence[Any], in_dims: Sequence[int | None], tasks: int, *, weights: Sequence[int], groups: int) -> list[Any]:
+    """The arguments with the dimension of tasks folded into channels; which ones are weights, and which is the number of groups."""
+    found: list[Any] = []
+    for number, (value, dim) in enumerate(zip(arguments, in_dims, strict=True)):
+        if number in weights:
+            found.append(fold_weight(value, dim, tasks))
+        else:
+            found.append(value * tasks if number == groups else fold(value, dim, tasks))
+    return found
+
+
+def _unfolded(found: Sequence[Tensor], tasks: int, *, weight: int) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+    """What came of folded arguments, with the dimension of tasks; one of them is a weight."""
+    values, dims = unfold([value for number, value in enumerate(found) if number != weight], tasks)
+    of_weight = found[weight]
+    here, dim = (of_weight, None) if of_weight.numel() == 0 else (split(of_weight, 0, tasks), 0)
+    return (*values[:weight], here, *values[weight:]), (*dims[:weight], dim, *dims[weight:])

@@ -1,0 +1,219 @@
+"""What learners by gradient steps have in common: a network that ends in one output a class, and takes steps on a task's support set.
+
+    encode             the identity: what the network makes of an item depends on the task
+    adapt              φ_n from φ_0 by gradient steps on the support loss; normalisation uses the support set's own statistics
+    predict            inductive: normalisation uses statistics that know nothing of the queries
+    predict_together   transductive: normalisation uses the statistics of the queries that are asked together
+    meta_backward      the meta-gradient (`meta_gradient`), with the statistics of each task's queries, as in MAML's own code
+
+Inductive statistics are the support set's under φ_n (mean, and the unbiased variance that running statistics also keep), or the running
+ones, which training moves towards the queries' once an update. A network without batch normalisation answers the same in both modes.
+Next: `kshot.learners.maml`, `first_order_maml`, `anil`, `meta_sgd`.
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import TaskFamily
+from kshot.errors import DataError, RecipeError
+from kshot.learners.inner_loop.derivative import by_tape, differentiable_twice
+from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.network import Network, buffers_of, draws
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
+from kshot.learners.inner_loop.problem import Problem, walk
+from kshot.learners.inner_loop.steps import Rates, require_descent
+from kshot.learners.inner_loop.task_loss import one_task, task_loss
+from kshot.learners.learner import Learner, Mode, way_of
+
+InductiveStatistics = Literal["support", "running"]
+
+
+class FastWeights(NamedTuple):
+    """What gradient steps learn of a task.
+
+    Attributes:
+        parameters: φ_n by name, each (B, …): those that adapt.
+        statistics: The buffers with which `predict` normalises, each (B, …).
+    """
+
+    parameters: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+
+
+class AdaptingLearner(Learner):
+    """A backbone and a linear head, some of whose parameters take gradient steps; abstract.
+
+    Attributes:
+        backbone: Inputs (M, …) → features (M, D).
+        head: (M, D) → (M, N).
+        way: N, or the number of targets T.
+        adapting: What adapts: see `divide_parameters`, of a module of a `backbone` and a `head`.
+        training_loop: The inner loop of training, without learnt rates.
+        test_steps: Steps outside training.
+        inductive: Whose statistics `predict` uses.
+    """
+
+    modes: ClassVar[tuple[Mode, ...]] = ("inductive", "transductive")
+    backbone: nn.Module
+    head: nn.Linear
+    way: int
+    adapting: str | None
+    training_loop: InnerLoop
+    test_steps: int
+    inductive: InductiveStatistics
+
+    @abstractmethod
+    def learnt_rates(self) -> dict[str, nn.Parameter]:
+        """Rates that training learns, by the parameter's name; none where the rate is given."""
+
+    def encode(self, x: Inputs) -> Inputs:
+        """X itself: what a network makes of an item depends on the task."""
+        return x
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FastWeights:
+        """Items (B, S, …) and labels (B, S), or targets (B, S, T) → fast weights.
+
+        Raises:
+            DataError: A task's steps diverged.
+            RecipeError: The support set has another way than the head.
+        """
+        self._require_way(support_y, way)
+        module = self._network()
+        parts, rates = divide_parameters(module, self.adapting), self._rates()
+        network, own = Network(module, "batch"), Network(module, "batch", momentum=1.0)
+        buffers = buffers_of(module)
+        fast, statistics, losses = [], [], []
+        with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
+            for number in range(len(support_y)):
+                x = one_task(support_features, number)
+                support = task_loss(network, self.family, (x, support_y[number]), buffers)
+                problem = Problem(parts.adapting, parts.shared, rates, self.test_steps, support, support)
+                path, trail = walk(problem, by_tape)
+                fast.append(path[-1])
+                with torch.no_grad():
+                    statistics.append(buffers if self.inductive == "running" else own(path[-1], buffers, x)[1])
+                losses.append(trail.path(problem))
+        require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
+        return FastWeights(_stacked(fast), {name: value.detach() for name, value in _stacked(statistics).items()})
+
+    def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
+        """The network with φ_n: items (B, Q, …) → (B, Q, N).
+
+        Raises:
+            RecipeError: The network normalises by batch statistics alone.
+        """
+        module = self._network()
+        for path, norm in module.named_modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is None:
+                raise RecipeError(
+                    f"{path!r} keeps no running statistics, so it cannot normalise a query on its own. Make it with "
+                    "track_running_stats=True, or ask for transductive answers (predict_together)."
+                )
+        return self._answers(Network(module, "running"), adapted, query_features)
+
+    def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
+        """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
+        return self._answers(Network(self._network(), "batch"), adapted, query_features)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """The meta-gradient of the queries' mean loss for B tasks.
+
+        Raises:
+            RecipeError: The support sets have another way than the head.
+            TrainingError: An inner loop diverged; its episode is named.
+        """
+        self._require_way(batch.support_y, batch.way)
+        module = self._network()
+        parts = divide_parameters(module, self.adapting)
+        loop = InnerLoop(self.training_loop.steps, self._rates(), self.training_loop.mode, tasks=self.training_loop.tasks)
+        seed = int(torch.randint(2**62, ())) if draws(module) else 0
+        found = meta_gradient(module, parts, self.family, batch, loop, seed=seed)
+        _leave(parts, found.start, found.shared, self.learnt_rates(), found.rates)
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                buffer.copy_(found.buffers[name])
+        return found.loss
+
+    def _network(self) -> nn.Module:
+        return _Whole(self.backbone, self.head).train(self.training)
+
+    def _rates(self) -> Rates:
+        given = self.training_loop.rates
+        return Rates(given.rate, given.per_step, given.clip, {name: value.detach() for name, value in self.learnt_rates().items()})
+
+    def _answers(self, network: Network, adapted: FastWeights, query: Inputs) -> Tensor:
+        some = next(iter(adapted.parameters.values()))
+        answers = []
+        with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
+            for number in range(len(some)):
+                fast = {name: value[number] for name, value in adapted.parameters.items()}
+                buffers = {name: value[number] for name, value in adapted.statistics.items()}
+                answers.append(network(fast, buffers, one_task(query, number))[0])
+        return torch.stack(answers)
+
+    def _require_way(self, support_y: Tensor, way: int | None) -> None:
+        found = support_y.shape[-1] if support_y.is_floating_point() else way_of(support_y, way)
+        if found != self.way:
+            unit = "targets" if support_y.is_floating_point() else "classes"
+            raise RecipeError(
+                f"the head of this {type(self).__name__} has {self.way} outputs, and the support set has {found} {unit}. "
+                f"Give tasks of {self.way}, or train a learner with way={found}."
+            )
+
+
+class _Whole(nn.Module):
+    """A backbone and its head as one module."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, x: Inputs) -> Tensor:
+        outputs: Tensor = self.head(self.backbone(x))
+        return outputs
+
+
+def checked(inner_lr: float, inner_steps: int, test_steps: int, clip: float, inductive: str) -> None:
+    """Refuse settings of an inner loop that make no sense.
+
+    Raises:
+        RecipeError: One of them; it is named.
+    """
+    if not 0 < inner_lr < float("inf"):
+        raise RecipeError(f"inner_lr must be a positive number; found {inner_lr}.")
+    for name, count in (("inner_steps", inner_steps), ("test_steps", test_steps)):
+        if count < 1:
+            raise RecipeError(f"{name} must be 1 or more; found {count}.")
+    if not 0 <= clip < float("inf"):
+        raise RecipeError(f"clip must be 0 (no clipping) or a positive number; found {clip}.")
+    if inductive not in ("support", "running"):
+        raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
+
+
+def head_of(features: int, way: int) -> nn.Linear:
+    """A linear head.
+
+    Raises:
+        RecipeError: A count is not positive.
+    """
+    for name, count in (("features", features), ("way", way)):
+        if count < 1:
+            raise RecipeError(f"{name} must be 1 or more; found {count}.")
+    return nn.Linear(features, way)
+
+
+@torch.no_grad()
+def _leave(parts: Parameters, start: Tensors, shared: Tensors, learnt: dict[str, nn.Parameter], rates: Tensors) -> None:
+    """Add gradients to `.grad`."""
+    for values, slopes in ((parts.adapting, start), (parts.shared, shared), (learnt, rates)):
+        for name, value in values.items():
+            value.grad = slopes[name].clone() if value.grad is None else value.grad + slopes[name]
+
+
+def _stacked(tasks: list[Tensors]) -> Tensors:
+    return {name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}

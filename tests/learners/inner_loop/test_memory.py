@@ -1,0 +1,60 @@
+"""The estimate, by hand and for a network whose graph is known; what does not fit is refused with what to change."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from kshot.episodes.family import Classification
+from kshot.errors import SetupError
+from kshot.learners.inner_loop.flat import flat
+from kshot.learners.inner_loop.memory import Footprint, bytes_kept, free_bytes, require_room
+from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.steps import Rates
+
+
+def test_what_a_graph_keeps_is_counted_once() -> None:
+    x, w = torch.rand(100, 3), torch.rand(3, 7, requires_grad=True)
+    assert bytes_kept(lambda: torch.tanh(x @ w), but=[w]) == 4 * (100 * 3 + 100 * 7)  # x for the product, tanh's own answer
+    assert bytes_kept(lambda: torch.tanh(x @ w), but=[w, x]) == 4 * 100 * 7
+
+
+def test_needs_by_hand() -> None:
+    footprint = Footprint(step=100, query=1000, parameters=10)
+    assert footprint.needed(graphs=5, copies=0, at_once=1) == 5 * 100 + 1000 + 6 * 10
+    assert footprint.needed(graphs=1, copies=5, at_once=2) == 2 * (1000 + (5 + 6) * 10)
+
+
+def test_flat_needs_hardly_more_for_more_steps() -> None:
+    footprint = Footprint(step=2**20, query=2**24, parameters=2**16)
+    one, fifty = (footprint.needed(graphs=1, copies=steps, at_once=1) for steps in (1, 50))
+    assert fifty < 1.3 * one
+    assert footprint.needed(graphs=50, copies=0, at_once=1) > 3 * one
+
+
+def test_what_cannot_fit_is_refused_before_the_first_step(loops: SimpleNamespace) -> None:
+    module = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 3)).double()
+    batch = loops.tasks(4)
+
+    def ask(loop: InnerLoop, free: int) -> None:
+        meta_gradient(module, divide_parameters(module), Classification(), batch, loop, free=free)
+
+    with pytest.raises(SetupError, match=r"needs about \d+ MiB on cpu, and 0 MiB are free. The mode flat .*in_turn.*[Ff]ewer queries"):
+        ask(InnerLoop(200, Rates(0.1), tasks="vmap"), 2**18)
+    with pytest.raises(SetupError, match=r"free\. Fewer queries"):
+        ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**10)
+    ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**22)
+
+
+def test_the_machine_says_what_is_free() -> None:
+    free = free_bytes(torch.device("cpu"))
+    if Path("/proc/meminfo").exists():
+        assert free is not None
+        assert 2**20 < free < 2**50
+    assert free_bytes(torch.device("meta")) is None
+    require_room(2**60, torch.device("meta"), "nothing")  # where nothing is known, nothing is refused
+    with pytest.raises(SetupError, match=r"needs about 1.0 GiB on cpu, and 1 MiB are free. Less."):
+        require_room(2**30, torch.device("cpu"), "Less.", 2**20)
