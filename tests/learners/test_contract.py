@@ -26,11 +26,11 @@ class TwoEyes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.vector = nn.Linear(6, 8)
-        self.tokens = nn.EmbeddingBag(10, 8)
+        self.tokens = nn.Embedding(10, 8)  # an EmbeddingBag has no second derivative, which MAML needs
 
     def forward(self, x: Inputs) -> Tensor:
         assert not isinstance(x, Tensor)
-        features: Tensor = torch.tanh(self.vector(x["vector"])) + self.tokens(x["tokens"])
+        features: Tensor = torch.tanh(self.vector(x["vector"])) + self.tokens(x["tokens"]).mean(-2)
         return features
 
 
@@ -56,6 +56,10 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "local_matching": {"features": 8},
     "pair_attention": {"features": 8, "width": 16},
     "relation": {"features": 8, "width": 8},
+    "maml": {"features": 8},
+    "first_order_maml": {"features": 8},
+    "anil": {"features": 8},
+    "meta_sgd": {"features": 8},
     "reptile": {"features": 8, "adapt_steps": 3},
     "siamese": {"features": 8},
     "simple_shot": {"features": 8},

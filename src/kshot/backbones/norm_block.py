@@ -70,7 +70,8 @@ class _NormBlock(torch.autograd.Function):
     """(x, weight, gamma, beta) → out, z, and what the derivatives need."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, eps: float, pool: bool, groups: int) -> tuple[Tensor, ...]:
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        x, weight, gamma, beta, eps, pool, groups = arguments
         z = convolve(x, signed(weight, sign_of(gamma)), None, groups)
         out, top, places, mean, var, r = normalise_and_pool(z, gamma.abs(), beta, eps, pool)
         return out, z, top, places, mean, var, r
@@ -117,8 +118,8 @@ class _NormBlockGradients(torch.autograd.Function):
     """(g, e, x, weight, gamma, z) → (dx, dweight, dgamma, dbeta), and D; the other arguments are constants. No e stands for zeros."""
 
     @staticmethod
-    def forward(g: Tensor, e: Tensor | None, x: Tensor, weight: Tensor, gamma: Tensor, z: Tensor, *kept: Any) -> tuple[Tensor, ...]:
-        out, top, places, mean, r, _, groups, needs_x = kept
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        g, e, x, weight, gamma, z, out, top, places, mean, r, _, groups, needs_x = arguments
         sign = sign_of(gamma)
         D, dscale, dbeta = gradients(g, z, top if top.numel() else z, places, out, (gamma.abs(), mean, r))
         D = D if e is None else D.add_(e)
@@ -184,8 +185,8 @@ class _NormBlockSecond(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(g: Tensor, e: Tensor | None, p: Tensor | None, q: Tensor, a: Tensor, b: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-        x, weight, gamma, z, out, top, places, mean, r, D, _, groups, needs_x = rest
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        g, _, p, q, a, b, x, weight, gamma, z, out, top, places, mean, r, D, _, groups, needs_x = arguments
         sign = sign_of(gamma)
         channel = gamma.abs(), mean, r
         return _second((g, p, q, a, b, x, weight, z), D, top if top.numel() else z, places, out, channel, sign, groups, needs_x)

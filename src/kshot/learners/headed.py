@@ -77,7 +77,8 @@ def stacked(tasks: list[Tensors], support: Inputs, steps: int, rate: str) -> Ada
     for b, parameters in enumerate(tasks):
         if not all(bool(value.isfinite().all()) for value in parameters.values()):
             raise DataError(
-                f"{steps} inner steps on task {b} of the batch lead to numbers that are not finite. Lower {rate}, or look at the task's items."
+                f"{steps} inner steps on task {b} of the batch lead to numbers that are not finite. Lower {rate}, or look at "
+                "the task's items."
             )
     return Adapted({name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}, support)
 

@@ -7,13 +7,17 @@ from typing import Any
 from kshot.backbones.constructor import construct
 from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.episodes.family import family_named
+from kshot.learners.anil import ANIL
 from kshot.learners.baseline import Baseline
 from kshot.learners.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.finetune import FineTune
+from kshot.learners.first_order_maml import FirstOrderMAML
 from kshot.learners.learner import Learner
 from kshot.learners.local_matching import LocalMatching
+from kshot.learners.maml import MAML
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.matching_fce import MatchingNetFCE
+from kshot.learners.meta_sgd import MetaSGD
 from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.pair_attention import PairAttention
 from kshot.learners.protonet import CosineProtoNet, ProtoNet
@@ -40,6 +44,10 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "finetune": FineTune,
     "pair_attention": PairAttention,
     "local_matching": LocalMatching,
+    "maml": MAML,
+    "first_order_maml": FirstOrderMAML,
+    "anil": ANIL,
+    "meta_sgd": MetaSGD,
     "reptile": Reptile,
 }
 

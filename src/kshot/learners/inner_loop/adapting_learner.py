@@ -12,6 +12,7 @@ Next: `kshot.learners.maml`, `first_order_maml`, `anil`, `meta_sgd`.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -19,16 +20,19 @@ from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
-from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.headed import require_outputs
 from kshot.learners.inner_loop.derivative import by_tape, differentiable_twice
+from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network, buffers_of, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
+from kshot.learners.inner_loop.problem import Mode as ModeFunction
 from kshot.learners.inner_loop.problem import Problem, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
-from kshot.learners.learner import Learner, Mode, way_of
+from kshot.learners.inner_loop.unrolled import unrolled
+from kshot.learners.learner import Learner, Mode
 
 InductiveStatistics = Literal["support", "running"]
 
@@ -51,20 +55,20 @@ class AdaptingLearner(Learner):
     Attributes:
         backbone: Inputs (M, …) → features (M, D).
         head: (M, D) → (M, N).
-        way: N, or the number of targets T.
+        outputs: N, or the number of targets T.
         adapting: What adapts: see `divide_parameters`, of a module of a `backbone` and a `head`.
         training_loop: The inner loop of training, without learnt rates.
-        test_steps: Steps outside training.
+        adapt_steps: Steps outside training.
         inductive: Whose statistics `predict` uses.
     """
 
     modes: ClassVar[tuple[Mode, ...]] = ("inductive", "transductive")
     backbone: nn.Module
     head: nn.Linear
-    way: int
+    outputs: int
     adapting: str | None
     training_loop: InnerLoop
-    test_steps: int
+    adapt_steps: int
     inductive: InductiveStatistics
 
     @abstractmethod
@@ -82,8 +86,8 @@ class AdaptingLearner(Learner):
             DataError: A task's steps diverged.
             RecipeError: The support set has another way than the head.
         """
-        self._require_way(support_y, way)
-        module = self._network()
+        require_outputs(self.outputs, support_y, way)
+        module = self.network()
         parts, rates = divide_parameters(module, self.adapting), self._rates()
         network, own = Network(module, "batch"), Network(module, "batch", momentum=1.0)
         buffers = buffers_of(module)
@@ -92,7 +96,7 @@ class AdaptingLearner(Learner):
             for number in range(len(support_y)):
                 x = one_task(support_features, number)
                 support = task_loss(network, self.family, (x, support_y[number]), buffers)
-                problem = Problem(parts.adapting, parts.shared, rates, self.test_steps, support, support)
+                problem = Problem(parts.adapting, parts.shared, rates, self.adapt_steps, support, support)
                 path, trail = walk(problem, by_tape)
                 fast.append(path[-1])
                 with torch.no_grad():
@@ -107,7 +111,7 @@ class AdaptingLearner(Learner):
         Raises:
             RecipeError: The network normalises by batch statistics alone.
         """
-        module = self._network()
+        module = self.network()
         for path, norm in module.named_modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is None:
                 raise RecipeError(
@@ -118,7 +122,7 @@ class AdaptingLearner(Learner):
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
-        return self._answers(Network(self._network(), "batch"), adapted, query_features)
+        return self._answers(Network(self.network(), "batch"), adapted, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """The meta-gradient of the queries' mean loss for B tasks.
@@ -127,8 +131,8 @@ class AdaptingLearner(Learner):
             RecipeError: The support sets have another way than the head.
             TrainingError: An inner loop diverged; its episode is named.
         """
-        self._require_way(batch.support_y, batch.way)
-        module = self._network()
+        require_outputs(self.outputs, batch.support_y, batch.way)
+        module = self.network()
         parts = divide_parameters(module, self.adapting)
         loop = InnerLoop(self.training_loop.steps, self._rates(), self.training_loop.mode, tasks=self.training_loop.tasks)
         seed = int(torch.randint(2**62, ())) if draws(module) else 0
@@ -139,8 +143,9 @@ class AdaptingLearner(Learner):
                 buffer.copy_(found.buffers[name])
         return found.loss
 
-    def _network(self) -> nn.Module:
-        return _Whole(self.backbone, self.head).train(self.training)
+    def network(self) -> nn.Module:
+        """Backbone and head as one module, whose parameters are named as the learner's own."""
+        return _Whole(self.backbone, self.head)
 
     def _rates(self) -> Rates:
         given = self.training_loop.rates
@@ -156,15 +161,6 @@ class AdaptingLearner(Learner):
                 answers.append(network(fast, buffers, one_task(query, number))[0])
         return torch.stack(answers)
 
-    def _require_way(self, support_y: Tensor, way: int | None) -> None:
-        found = support_y.shape[-1] if support_y.is_floating_point() else way_of(support_y, way)
-        if found != self.way:
-            unit = "targets" if support_y.is_floating_point() else "classes"
-            raise RecipeError(
-                f"the head of this {type(self).__name__} has {self.way} outputs, and the support set has {found} {unit}. "
-                f"Give tasks of {self.way}, or train a learner with way={found}."
-            )
-
 
 class _Whole(nn.Module):
     """A backbone and its head as one module."""
@@ -178,7 +174,7 @@ class _Whole(nn.Module):
         return outputs
 
 
-def checked(inner_lr: float, inner_steps: int, test_steps: int, clip: float, inductive: str) -> None:
+def checked(inner_lr: float, inner_steps: int, adapt_steps: int, clip: float, inductive: str) -> None:
     """Refuse settings of an inner loop that make no sense.
 
     Raises:
@@ -186,7 +182,7 @@ def checked(inner_lr: float, inner_steps: int, test_steps: int, clip: float, ind
     """
     if not 0 < inner_lr < float("inf"):
         raise RecipeError(f"inner_lr must be a positive number; found {inner_lr}.")
-    for name, count in (("inner_steps", inner_steps), ("test_steps", test_steps)):
+    for name, count in (("inner_steps", inner_steps), ("adapt_steps", adapt_steps)):
         if count < 1:
             raise RecipeError(f"{name} must be 1 or more; found {count}.")
     if not 0 <= clip < float("inf"):
@@ -195,16 +191,36 @@ def checked(inner_lr: float, inner_steps: int, test_steps: int, clip: float, ind
         raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
 
 
-def head_of(features: int, way: int) -> nn.Linear:
+def statistics_of(inductive: InductiveStatistics) -> Mapping[Mode, str]:
+    """Whose statistics normalise answers in each mode, in words for records."""
+    return {"inductive": inductive, "transductive": "all queries"}
+
+
+MODES: dict[str, ModeFunction] = {"unrolled": unrolled, "flat": flat}
+"""The two ways to the exact meta-gradient, by the name that recipes use."""
+
+
+def mode_named(name: str) -> ModeFunction:
+    """A way to the exact meta-gradient.
+
+    Raises:
+        RecipeError: The name is unknown.
+    """
+    if name not in MODES:
+        raise RecipeError(f"mode must be one of {', '.join(MODES)}; found {name!r}.")
+    return MODES[name]
+
+
+def head_of(features: int, outputs: int) -> nn.Linear:
     """A linear head.
 
     Raises:
         RecipeError: A count is not positive.
     """
-    for name, count in (("features", features), ("way", way)):
+    for name, count in (("features", features), ("outputs", outputs)):
         if count < 1:
             raise RecipeError(f"{name} must be 1 or more; found {count}.")
-    return nn.Linear(features, way)
+    return nn.Linear(features, outputs)
 
 
 @torch.no_grad()

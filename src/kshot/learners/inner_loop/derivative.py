@@ -75,12 +75,12 @@ def _named_faults() -> Iterator[None]:
         if "cudnn" in text.lower() and "rnn" in text.lower():
             cure = (
                 "Use nn.LSTMCell or nn.GRUCell in a loop, or torch.backends.cudnn.flags(enabled=False) around the call; "
-                "or gradient='first_order'."
+                "or first_order_maml."
             )
             raise RecipeError(f"cuDNN's recurrent networks cannot be differentiated here: {text}. {cure}") from error
         if "derivative for" in text and "not implemented" in text:
             raise RecipeError(
-                f"an operation of the module has no second derivative in PyTorch: {text}. Use another operation, or gradient='first_order'."
+                f"an operation of the module has no second derivative in PyTorch: {text}. Use another operation, or first_order_maml."
             ) from error
         raise
 

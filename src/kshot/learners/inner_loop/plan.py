@@ -133,7 +133,7 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")
     if mode is unrolled and steps > 1:
-        advice.insert(0, "The mode flat gives the same gradient with one step's graph at a time")
+        advice.insert(0, "mode='flat' gives the same gradient with one step's graph at a time")
     graphs, copies = (steps, 0) if mode is unrolled else (1, steps)
     needed = footprint.needed(graphs=graphs, copies=copies, at_once=at_once)
     require_room(needed, tasks.support_y.device, "; ".join(advice) + ".", free)

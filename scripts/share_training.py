@@ -1,0 +1,70 @@
+"""Train once what several recipes train alike: Baseline, fine-tuning and SimpleShot learn the same classifier of all training classes.
+
+    kshot train omniglot-baseline
+    python scripts/share_training.py runs/omniglot-baseline omniglot-finetune omniglot-simple-shot
+
+From one seed these recipes go through the same parameters, to the bit (`tests/test_scripts.py`); only the learner around the network
+differs. The parameters of the finished run become those of the other recipes' runs, in `runs/RECIPE`, and their learners are saved. One
+thing is not what training them alone would have done: the kept state was chosen by the first learner's validation score.
+"""
+
+import argparse
+from pathlib import Path
+
+from kshot.config import Recipe, read_recipe
+from kshot.errors import RecipeError
+from kshot.experiment import STATE, prepare, run
+from kshot.meta_train.state import differences, read_state
+from kshot.saved.folder import Saved
+
+ALIKE = ("baseline", "finetune", "simple_shot")
+
+
+def share(source: Path, recipe: Recipe, folder: Path, command: str = "") -> Saved | None:
+    """Give the parameters of a finished run to a run of another recipe, and save its learner.
+
+    Args:
+        source: Folder of the finished run.
+        recipe: What the other run does; it may differ from the first in its learner, its validation and its description.
+        folder: Of the other run, new or empty.
+        command: What its learner's record says made it.
+
+    Raises:
+        RecipeError: The recipes differ in more, their learners do not train alike, or the first run is not finished.
+    """
+    header, tensors = read_state(source / STATE)
+    ready = prepare(recipe, folder, device="cpu")
+    mine, theirs = recipe.as_dict(), header["recipe"]
+    apart = [text for part in ("seed", "data", "backbone", "items", "training") for text in _differences(theirs, mine, part)]
+    names = [theirs["learner"]["name"], recipe.learner.name]
+    if apart or any(name not in ALIKE for name in names):
+        raise RecipeError(f"{names[0]} and {names[1]} do not train alike: {'; '.join(apart) or 'only ' + ', '.join(ALIKE) + ' do'}.")
+    if header["update"] < recipe.training.updates:
+        raise RecipeError(f"{source} stands at update {header['update']} of {recipe.training.updates}. Finish it first.")
+    state = ready.state
+    state.trained.load_state_dict({name: tensors.get(f"learner/{name}", own) for name, own in state.trained.state_dict().items()})
+    state.best = {name: tensors.get(f"best/{name}", own) for name, own in state.learner.state_dict().items()}
+    for name in ("update", "history", "best_update", "best_score", "waited", "stopped"):
+        setattr(state, name, header[name])
+    return run(ready, command=command)
+
+
+def _differences(theirs: dict[str, object], mine: dict[str, object], part: str) -> list[str]:
+    """What differs in one part of two recipes, but for how often the state is written."""
+    return [text for text in differences(theirs.get(part), mine.get(part), part) if "save_every" not in text and "tensorboard" not in text]
+
+
+def main() -> None:
+    """Share with each recipe named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("recipes", nargs="+", help="recipes that train the same")
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    options = parser.parse_args()
+    for name in options.recipes:
+        share(options.run, read_recipe(name), options.out / name, f"kshot train {name}")
+        print(f"kshot evaluate {options.out / name}")
+
+
+if __name__ == "__main__":
+    main()

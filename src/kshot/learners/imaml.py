@@ -1,0 +1,133 @@
+"""Implicit MAML: what a task is adapted to stays near the start, and the outer gradient follows from where it ends alone.
+
+Aravind Rajeswaran, Chelsea Finn, Sham Kakade, Sergey Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019, arXiv 1909.04630.
+
+    φ*(θ) = argmin_φ  L_support(φ) + λ/2 ‖φ - θ‖²                              proximal inner problem              (equation 3)
+    dL_query/dθ = (I + 1/λ ∇² L_support(φ*))⁻¹ ∇ L_query(φ*)                    whatever path led to φ*             (lemma 1)
+
+φ* is where `steps` steps of gradient descent from θ arrive. The system is solved by `iterations` of conjugate gradient, a Hessian-vector
+product each (algorithm 2); the numbers are those of `kshot.learners.inner_loop.implicit`. Memory does not grow with the steps.
+
+The gradient is as exact as the inner problem is solved: with few steps, or few iterations, it is an approximation, and the paper bounds
+its error. Where λ is smaller than the largest negative curvature of the support loss, the system is not positive definite and conjugate
+gradient may fail; the paper's remedy is a larger λ.
+
+Batch normalisation uses the statistics of the items at hand: see `kshot.learners.headed`. Departures from the paper: none of the equations;
+its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured: docs/learners/imaml.md.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.learners.inner_loop.derivative import by_tape
+from kshot.learners.inner_loop.implicit import implicit, proximal
+from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.network import Network, buffers_of
+from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.problem import Problem, walk
+from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.task_loss import one_task, task_loss
+from kshot.learners.learner import Learner
+
+
+class IMAML(Learner):
+    """The two lines above.
+
+    Args:
+        backbone: Inputs (M, …) → features (M, D).
+        features: D.
+        outputs: N, the way of all tasks; or T, for real targets.
+        regularisation: λ > 0.
+        inner_lr: Of the inner gradient descent, > 0. Steps on a loss of curvature c shrink what is left by |1 - inner_lr (c + λ)|.
+        steps: Of the inner gradient descent, ≥ 1.
+        iterations: Of conjugate gradient, ≥ 1.
+        family: The kind of task.
+
+    Raises:
+        RecipeError: A number is out of its range.
+    """
+
+    modes = ("inductive", "transductive")
+    statistics = STATISTICS
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        features: int,
+        outputs: int = 5,
+        *,
+        regularisation: float = 2.0,
+        inner_lr: float = 0.1,
+        steps: int = 16,
+        iterations: int = 5,
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        counts = {"features": features, "outputs": outputs, "steps": steps, "iterations": iterations}
+        sizes = {"regularisation": regularisation, "inner_lr": inner_lr}
+        for name, count in counts.items():
+            if count < 1:
+                raise RecipeError(f"{name} of implicit MAML must be 1 or more; found {count}.")
+        for name, size in sizes.items():
+            if not 0 < size < math.inf:
+                raise RecipeError(f"the {name} of implicit MAML must be a positive number; found {size}.")
+        self.arguments = {**counts, **sizes}
+        self.outputs, self.regularisation, self.iterations = outputs, regularisation, iterations
+        self.steps, self.rates = steps, Rates(inner_lr)
+        self.backbone = backbone
+        self.head = nn.Linear(features, outputs)
+        self.family = family
+
+    def encode(self, x: Inputs) -> Inputs:
+        """X itself: what the network makes of an item depends on the task."""
+        return x
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Adapted:
+        """Items (B, S, …) and labels (B, S), or targets (B, S, T) → φ*.
+
+        Raises:
+            RecipeError: The tasks have another way, or other targets, than the head.
+            DataError: A task's steps lead to no finite numbers.
+        """
+        require_outputs(self.outputs, support_y, way)
+        network, buffers = Network(self._whole(), "batch"), buffers_of(self._whole())
+        tasks = []
+        for b in range(len(support_y)):
+            support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
+            problem = Problem(trainable(self._whole()), {}, self.rates, self.steps, support, support)
+            tasks.append(walk(proximal(problem, self.regularisation), by_tape)[0][-1])
+        return stacked(tasks, support_features, self.steps, f"inner_lr ({self.rates.rate})")
+
+    def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
+        """Items (B, Q, …) → (B, Q, outputs), each with the statistics of the support set and itself."""
+        return answer_alone(self._whole(), adapted, query_features)
+
+    def predict_together(self, adapted: Adapted, query_features: Inputs) -> Tensor:
+        """Items (B, Q, …) → (B, Q, outputs), with the statistics of all queries of a task."""
+        return answer_together(self._whole(), adapted, query_features)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """The implicit gradient of the queries' loss, mean over B tasks.
+
+        Raises:
+            RecipeError: The tasks have another way, or other targets, than the head.
+            TrainingError: The inner steps of a task diverge.
+        """
+        require_outputs(self.outputs, batch.support_y, batch.way)
+        module = self._whole()
+        parameters = divide_parameters(module)
+        mode = implicit(self.regularisation, self.iterations)
+        result = meta_gradient(module, parameters, self.family, batch, InnerLoop(self.steps, self.rates, mode))
+        for name, value in parameters.adapting.items():
+            gradient = result.start[name]
+            value.grad = gradient if value.grad is None else value.grad + gradient
+        return result.loss
+
+    def _whole(self) -> nn.Module:
+        return nn.Sequential(self.backbone, self.head)
