@@ -53,6 +53,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], EpisodeBatch | None
 
 ARGUMENTS: dict[str, dict[str, int]] = {
     "matching_fce": {"features": 8},
+    "imaml": {"features": 8, "steps": 2, "iterations": 2},
     "local_matching": {"features": 8},
     "pair_attention": {"features": 8, "width": 16},
     "relation": {"features": 8, "width": 8},

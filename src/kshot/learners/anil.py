@@ -46,7 +46,7 @@ class ANIL(AdaptingLearner):
         *,
         features: int,
         outputs: int = 5,
-        inner_lr: float = 0.1,
+        inner_lr: float = 0.4,
         inner_steps: int = 1,
         adapt_steps: int = 3,
         clip: float = 0.0,
@@ -58,8 +58,8 @@ class ANIL(AdaptingLearner):
         checked(inner_lr, inner_steps, adapt_steps, clip, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip,
-            "inductive": inductive, "mode": mode,
+            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps,
+            "clip": clip, "inductive": inductive, "mode": mode,
         }  # fmt: skip
         self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, "head", adapt_steps, inductive
         self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument

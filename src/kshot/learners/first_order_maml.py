@@ -55,8 +55,8 @@ class FirstOrderMAML(AdaptingLearner):
         checked(inner_lr, inner_steps, adapt_steps, clip, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip,
-            "inductive": inductive,
+            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps,
+            "clip": clip, "inductive": inductive,
         }  # fmt: skip
         self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, None, adapt_steps, inductive
         self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument

@@ -61,8 +61,8 @@ class MAML(AdaptingLearner):
         checked(inner_lr, inner_steps, adapt_steps, clip, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip,
-            "inductive": inductive, "mode": mode,
+            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps,
+            "clip": clip, "inductive": inductive, "mode": mode,
         }  # fmt: skip
         self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, None, adapt_steps, inductive
         self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument

@@ -12,6 +12,7 @@ from kshot.learners.baseline import Baseline
 from kshot.learners.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.finetune import FineTune
 from kshot.learners.first_order_maml import FirstOrderMAML
+from kshot.learners.imaml import IMAML
 from kshot.learners.learner import Learner
 from kshot.learners.local_matching import LocalMatching
 from kshot.learners.maml import MAML
@@ -49,6 +50,7 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "anil": ANIL,
     "meta_sgd": MetaSGD,
     "reptile": Reptile,
+    "imaml": IMAML,
 }
 
 

@@ -133,13 +133,15 @@ def test_a_frozen_backbone_gets_nothing_and_its_head_all(loops: SimpleNamespace)
 
 
 def test_batch_statistics_are_used_whatever_the_flags_and_running_ones_come_back() -> None:
-    norm = nn.Sequential(nn.BatchNorm1d(2)).double().eval()
+    inside = nn.BatchNorm1d(2)
+    norm = nn.Sequential(inside).double().eval()
     x = torch.tensor([[0.0, 2.0], [2.0, 6.0]], dtype=torch.float64)
     outputs, after = Network(norm, "batch")({}, buffers_of(norm), x)
     torch.testing.assert_close(outputs, torch.tensor([[-1.0, -1.0], [1.0, 1.0]], dtype=torch.float64), atol=1e-4, rtol=0)
     torch.testing.assert_close(after["0.running_mean"], torch.tensor([0.1, 0.4], dtype=torch.float64))
     torch.testing.assert_close(after["0.running_var"], torch.tensor([0.9 + 0.2, 0.9 + 0.8], dtype=torch.float64))  # unbiased
-    assert norm[0].running_mean.tolist() == [0.0, 0.0]
+    assert inside.running_mean is not None
+    assert inside.running_mean.tolist() == [0.0, 0.0]
     _, own = Network(norm, "batch", momentum=1.0)({}, buffers_of(norm), x)
     torch.testing.assert_close(own["0.running_mean"], torch.tensor([1.0, 4.0], dtype=torch.float64))
 
@@ -185,10 +187,11 @@ class Counter(nn.Module):
 @pytest.mark.parametrize("way", ["auto", "in_turn", "vmap", "threads"])
 @pytest.mark.parametrize("in_place", [True, False])
 def test_a_buffer_without_a_policy_is_refused_and_stays(in_place: bool, way: Any, loops: SimpleNamespace) -> None:
-    module = nn.Sequential(Counter(in_place)).double()
+    counter = Counter(in_place).double()
+    module = nn.Sequential(counter)
     with pytest.raises(RecipeError, match=r"changes the buffer '0.seen' of Counter, which has no policy.*Keep what changes"):
         gradient_of(module, loops.tasks(4), InnerLoop(1, tasks=way))
-    assert module[0].seen.item() == 0.0
+    assert counter.seen.item() == 0.0
 
 
 # Dropout.
@@ -228,7 +231,7 @@ class Noise(nn.Module):
         self.linear = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(self.linear(x), 0.5)  # type: ignore[no-any-return]
+        return F.dropout(self.linear(x), 0.5)
 
 
 @pytest.mark.parametrize("way", ["vmap", "threads"])
