@@ -1,6 +1,7 @@
 """What the scripts promise: recipes that train alike go through the same parameters."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +12,12 @@ import torch
 from PIL import Image
 
 from kshot.config import Recipe, parse_recipe
-from kshot.errors import RecipeError
+from kshot.data.ink import Ink
+from kshot.episodes.shape import EpisodeShape
+from kshot.errors import RecipeError, SavedError
+from kshot.examine import Question, answer, ask
 from kshot.experiment import prepare, run
+from kshot.saved.shipped import open_saved
 
 
 def script(name: str) -> ModuleType:
@@ -71,3 +76,22 @@ def test_what_does_not_train_alike_is_refused(recipe_of: Any, tmp_path: Path) ->
         share(tmp_path / "baseline", recipe_of("finetune", 4), tmp_path / "other")
     with pytest.raises(RecipeError, match=r"baseline and baseline\+\+ do not train alike: only baseline, finetune, simple_shot do"):
         share(tmp_path / "baseline", recipe_of("baseline++", 2), tmp_path / "third")
+
+
+def test_an_ensemble_is_a_saved_learner_like_any_other(tmp_path: Path) -> None:
+    shipped, views = open_saved("omniglot-protonet"), 2
+    script("assemble").together(tmp_path / "both", [shipped, shipped], views)
+    both = open_saved(tmp_path / "both")
+    assert both.spec is not None
+    assert both.spec.learner == "ensemble"
+    assert both.record["classes_seen"] == shipped.record["classes_seen"]
+    assert len(both.record["members"]) == 2
+    question = Question(shape=EpisodeShape(5, 1, 3), episodes=5)
+    results = answer(both, ask(both, question), "inductive")
+    assert results.mean > 0.8
+
+
+def test_members_that_read_differently_are_refused(tmp_path: Path) -> None:
+    shipped = open_saved("omniglot-protonet")
+    with pytest.raises(SavedError, match="member 1 reads other data, or reads them in another way"):
+        script("assemble").together(tmp_path / "both", [shipped, replace(shipped, preprocess=Ink(32))], 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from inspect import signature
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -51,7 +51,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], EpisodeBatch | None
 }
 
 
-ARGUMENTS: dict[str, dict[str, int]] = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "ensemble": {"learner": "protonet", "members": 2},
     "matching_fce": {"features": 8},
     "imaml": {"features": 8, "steps": 2, "iterations": 2},
     "local_matching": {"features": 8},
@@ -61,6 +62,7 @@ ARGUMENTS: dict[str, dict[str, int]] = {
     "first_order_maml": {"features": 8},
     "anil": {"features": 8},
     "meta_sgd": {"features": 8},
+    "maml++": {"features": 8, "inner_steps": 2},
     "reptile": {"features": 8, "adapt_steps": 3},
     "siamese": {"features": 8},
     "simple_shot": {"features": 8},

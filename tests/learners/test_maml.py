@@ -65,7 +65,7 @@ def test_the_gradient_equals_finite_differences(made: Callable[..., AdaptingLear
         for move in (h, -2 * h, h):
             with torch.no_grad():
                 for name, value in learner.named_parameters():
-                    value += move * direction[name]
+                    value.add_(direction[name], alpha=move)
             seen.append(float(learner.meta_backward(batch, 0.0).mean()))
         expected = (seen[0] - seen[1]) / (2 * h)
         along = sum(float((slope * direction[name]).sum()) for name, slope in found.items())
@@ -87,13 +87,14 @@ def forward(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
 def test_the_gradient_equals_a_loop_with_batch_norm_and_pooling(made: Callable[..., AdaptingLearner]) -> None:
     learner, batch = convolutional(made), batch_of(1, 8, 8)
     losses = learner.meta_backward(batch, 0.0)
-    named = {name: value for name, value in learner.named_parameters() if not name.startswith("rates")}
+    named: dict[str, Tensor] = {name: value for name, value in learner.named_parameters() if not name.startswith("rates")}
     adapting = [name for name in named if made is not ANIL or name.startswith("head")]
     given = {MAML: 0.4, FirstOrderMAML: 0.4, ANIL: 0.4}
-    rates = learner.learnt_rates() or {name: torch.tensor(given[made], dtype=torch.float64) for name in adapting}  # type: ignore[index]
+    learnt: Mapping[str, Tensor] = learner.learnt_rates()
+    rates = learnt or {name: torch.tensor(given[made], dtype=torch.float64) for name in adapting}  # type: ignore[index]
     expected_losses = []
     for b in range(2):
-        fast = dict(named)
+        fast: dict[str, Tensor] = dict(named)
         for _ in range(3):
             loss = F.cross_entropy(forward(fast, batch.support_x[b]), batch.support_y[b])  # type: ignore[index]
             slopes = torch.autograd.grad(loss, [fast[name] for name in adapting], create_graph=True)

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.folded_block import convolution_gradients, convolve
+from kshot.backbones.folded_block import convolution_gradients, convolve, filter_gradients
 from kshot.backbones.norm_pool import (
     NormPoolGradients,
     SecondGradients,
@@ -123,8 +123,9 @@ class _NormBlockGradients(torch.autograd.Function):
         sign = sign_of(gamma)
         D, dscale, dbeta = gradients(g, z, top if top.numel() else z, places, out, (gamma.abs(), mean, r))
         D = D if e is None else D.add_(e)
-        dx, dweight = convolution_gradients(D, x, signed(weight, sign), groups, (needs_x, True))
-        return dx if needs_x else x.new_empty(0), dweight.mul_(sign.view(-1, 1, 1, 1)), dscale.mul_(sign), dbeta, D
+        dx = convolution_gradients(D, x, signed(weight, sign), groups, (True, False))[0] if needs_x else x.new_empty(0)
+        dweight = filter_gradients(D, x, weight, groups)
+        return dx, signed(dweight, sign), dscale.mul_(sign), dbeta, D
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -152,7 +153,9 @@ class _NormBlockGradients(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
         # D is linear in g and e; the rest of its tangent is the Hessian of Σ g · out in (z, scale), which is symmetric.
         g, e, x, weight, gamma, z, out, *kept, D = ctx.saved_tensors
-        zeros = ((torch.zeros_like(value) if d is None else d) for value, d in zip((g, z, gamma), (tangents[0], *tangents[5:3:-1]), strict=True))
+        zeros = (
+            (torch.zeros_like(value) if d is None else d) for value, d in zip((g, z, gamma), (tangents[0], *tangents[5:3:-1]), strict=True)
+        )
         dg, dz, dgamma = zeros
         sign = sign_of(gamma.detach())
         scale, w = gamma * sign, signed(weight, sign)
@@ -244,7 +247,7 @@ def _second(
     u = u if p is None else u + convolve(p, signed_weight, None, groups)
     dg, dz, dscale = second_gradients(g, (u, a * sign, b), z, top, places, out, channel)
     dx = convolution_gradients(D, x, signed_q, groups, (True, False))[0] if needs_x else x.new_empty(0)
-    dweight = weight.new_empty(0) if p is None else signed(convolution_gradients(D, p, signed_weight, groups, (False, True))[1], sign)
+    dweight = weight.new_empty(0) if p is None else signed(filter_gradients(D, p, weight, groups), sign)
     return dg, u, dx, dweight, dscale * sign, dz
 
 

@@ -74,46 +74,38 @@ def gradients(g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, ch
     n = z.numel() // z.shape[1]
     g = torch.ops.aten.threshold_backward(g, out, 0)
     total = g.sum(_POSITIONS)  # Σ G
-    along = r * torch.sub(top, along_channels(mean)).mul_(g).sum(_POSITIONS)  # Σ G x̂
+    along = r * (torch.sub(top, along_channels(mean)) * g).sum(_POSITIONS)  # Σ G x̂
     factor = scale * r
     slope = factor * r * along / -n
     offset = torch.addcmul(factor * total / -n, slope, mean, value=-1)
-    dz = spread(g.mul_(along_channels(factor)), places, z)
-    dz.addcmul_(z, along_channels(slope)).add_(along_channels(offset))
-    return dz, along, total
-
-
-def tangent(u: Tensor, a: Tensor, b: Tensor, z: Tensor, top: Tensor, places: Tensor, channel: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The tangent of the normalised, pooled maps before ReLU for tangents (u, a, b) of (z, scale, shift); u[places], ⟨u⟩ and ⟨u x̂⟩."""
-    scale, mean, r = channel
-    u_top, u_mean = pick(u, places), u.mean(_POSITIONS)
-    along = r * (torch.sub(z, along_channels(mean)) * u).mean(_POSITIONS)  # ⟨u x̂⟩
-    slope = r * (a - scale * r * along)  # of z[places]
-    offset = b - scale * r * u_mean - slope * mean
-    moved = torch.addcmul(along_channels(offset), top, along_channels(slope)) + u_top * along_channels(scale * r)
-    return moved, u_top, u_mean, along
+    dz = spread(g * along_channels(factor), places, z)
+    return dz.addcmul_(z, along_channels(slope)).add_(along_channels(offset)), along, total
 
 
 def second_gradients(
     g: Tensor, cotangents: tuple[Tensor, Tensor, Tensor], z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(dg, dz, dscale) of the cotangents (u, a, b) of what `gradients` returns."""
+    """(dg, dz, dscale) of the cotangents (u, a, b) of what `gradients` returns; dg is also the tangent of `out` for tangents (u, a, b)."""
     u, a, b = cotangents
     scale, mean, r = channel
-    alive = out > 0
-    g = g * alive
     n = z.numel() // z.shape[1]
-    dg, u_top, u_mean, u_along = tangent(u, a, b, z, top, places, channel)
+    g = torch.ops.aten.threshold_backward(g, out, 0)
+    u_top, u_mean = pick(u, places), u.sum(_POSITIONS) / n
+    u_along = r * (torch.sub(z, along_channels(mean)) * u).sum(_POSITIONS) / n  # ⟨u x̂⟩
     g_mean = g.sum(_POSITIONS) / n
     g_along = r * (torch.sub(top, along_channels(mean)) * g).sum(_POSITIONS) / n
     inner = (u_top * g).sum(_POSITIONS) - n * (u_mean * g_mean + u_along * g_along)  # T
-    of_u, of_g = -scale * r * g_along, a - scale * r * u_along  # V = of_u · u + of_g · G
-    v_mean, v_along = of_u * u_mean + of_g * g_mean, of_u * u_along + of_g * g_along
-    slope = -(r**2) * (v_along + scale * r * inner / n)
-    offset = -r * v_mean - slope * mean
-    dz = spread(g * along_channels(r * of_g), places, z)
-    dz = torch.addcmul(dz, u, along_channels(r * of_u)).addcmul(z, along_channels(slope)).add(along_channels(offset))
-    return dg * alive, dz, r * inner
+    factor = scale * r
+    of_g = a - factor * u_along  # V = of_u · u + of_g · G with of_u = -factor · g_along
+    slope = r * of_g  # of z[places] in dg
+    offset = b - factor * u_mean - slope * mean
+    moved = torch.addcmul(along_channels(offset), top, along_channels(slope)).addcmul_(u_top, along_channels(factor))
+    r_of_g, r_of_u = slope, -r * factor * g_along
+    v_mean, v_along = r_of_u * u_mean + r_of_g * g_mean, r_of_u * u_along + r_of_g * g_along  # times r
+    bend = -r * (v_along + factor * r * inner / n)
+    dz = spread(g * along_channels(r_of_g), places, z)
+    dz = dz.addcmul_(u, along_channels(r_of_u)).addcmul_(z, along_channels(bend)).sub_(along_channels(v_mean + bend * mean))
+    return torch.ops.aten.threshold_backward(moved, out, 0), dz, r * inner
 
 
 class NormPoolGradients(torch.autograd.Function):

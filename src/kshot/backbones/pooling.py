@@ -22,8 +22,11 @@ def pick(maps: Tensor, places: Tensor) -> Tensor:
     if places.numel() == 0:
         return maps
     M, C, h, w = places.shape
-    rows = maps.permute(0, 2, 3, 1).reshape(M, -1, C)
-    return rows.gather(1, places.permute(0, 2, 3, 1).reshape(M, h * w, C)).view(M, h, w, C).permute(0, 3, 1, 2)
+    numbers = maps.permute(0, 2, 3, 1).reshape(-1)
+    images, channels = torch.arange(M, device=maps.device), torch.arange(C, device=maps.device)
+    first = (images * (maps.shape[2] * maps.shape[3] * C)).view(M, 1, 1, 1) + channels  # (M, 1, 1, C)
+    chosen = torch.add(first, places.permute(0, 2, 3, 1), alpha=C)  # (M, h, w, C), one index each: several times faster than a gather
+    return numbers.index_select(0, chosen.reshape(-1)).view(M, h, w, C).permute(0, 3, 1, 2)
 
 
 def spread(values: Tensor, places: Tensor, like: Tensor) -> Tensor:

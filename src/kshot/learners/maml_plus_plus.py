@@ -8,20 +8,21 @@ Antreas Antoniou, Harrison Edwards, Amos Storkey, "How to train your MAML", ICLR
 γ_t and β_t are the scale and shift of batch normalisation: learnt for each step, the same for all tasks, not adapted (BNWB). Its running
 statistics are kept for each step (BNRS). All of α, γ, β and φ_0 follow the outer gradient. With n steps and m = `multi_step_until`:
 
-    p < m:  v_t = max(1 - p/m, 0.03) / n for t < n - 1, and the last takes what is left of 1      all alike at first, then more and more the last
+    p < m:  v_t = max(1 - p/m, 0.03) / n for t < n - 1, and the last takes what is left of 1     (alike at first, then the last most)
     p ≥ m:  v_{n-1} = 1, and no other query loss is computed
 
-While p < `second_order_from` the slopes are constants (first order, DA); after that the gradient goes through them. The outer rate falls as a
-cosine (CA): `schedule = "cosine"` of the recipe.
+While p < `second_order_from` the slopes are constants (first order, DA); after that the gradient goes through them. The outer rate falls
+as a cosine (CA): `schedule = "cosine"` of the recipe.
 
-As in the authors' code, the last query loss is that of step n - 1, so there are n sets of γ and β; α is one for each tensor, where the paper
-says layer; and batch normalisation takes the statistics of the items at hand, in inner steps and transductive answers (`predict_together`). The
-running ones, which that code keeps and does not use, follow the items of the step, for the last step those of the queries; inductive answers
-(`predict`) use those of the last step. Departures: p is continuous, where the code counts epochs of 500 updates. Steps outside training are as
-many as in it. Measured: docs/learners/maml-plus-plus.md.
+As in the authors' code, the last query loss is that of step n - 1, so there are n sets of γ and β; α is one for each tensor, where the
+paper says layer; and batch normalisation takes the statistics of the items at hand, in inner steps and transductive answers
+(`predict_together`). The running ones, which that code keeps and does not use, follow the items of the step, for the last step those of
+the queries; inductive answers (`predict`) use those of the last step. Departures: p is continuous, where the code counts epochs of 500
+updates. Steps outside training are as many as in it. Measured: docs/learners/maml-plus-plus.md.
 """
 
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ from kshot.learners.inner_loop.derivative import Gradient, by_tape, differentiab
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
-from kshot.learners.inner_loop.problem import Loss, Mode, Problem, TaskGradient, Trail, detached, support_slope, walk
+from kshot.learners.inner_loop.problem import Loss, Mode, Problem, TaskGradient, detached, support_slope, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
 from kshot.learners.learner import Learner
@@ -65,7 +66,7 @@ class MAMLPlusPlus(Learner):
     """
 
     modes = ("inductive", "transductive")
-    statistics = {"inductive": "running, of the last step", "transductive": "all queries"}  # noqa: RUF012  # as `Learner` says
+    statistics = MappingProxyType({"inductive": "running, of the last step", "transductive": "all queries"})
 
     def __init__(
         self,
@@ -93,8 +94,8 @@ class MAMLPlusPlus(Learner):
         self.outputs, self.steps, self.clip, self.family = outputs, inner_steps, clip, family
         self.multi_step_until, self.second_order_from = multi_step_until, second_order_from
         norms = norm_parameters(self.network())
-        for value in norms.values():
-            value.requires_grad_(False)
+        for scale_or_shift in norms.values():
+            scale_or_shift.requires_grad_(False)
         self.norms = nn.ParameterList(value.detach().expand(inner_steps, -1).clone() for value in norms.values())
         self.rates = nn.ParameterList(torch.full((inner_steps,), inner_lr, dtype=value.dtype) for value in self._adapting().values())
         for number, value in enumerate(dict(self.network().named_buffers()).values()):
@@ -116,15 +117,16 @@ class MAMLPlusPlus(Learner):
             DataError: A task's steps diverged.
         """
         require_outputs(self.outputs, support_y, way)
-        network, rates, norms, buffers = Network(self.network(), "batch"), self._rates(), detached(self._norms()), self._buffers()
+        network, rates, norms, buffers = Network(self.network(), "batch"), self._rates(), detached(self._norms()), self._running()
         fast, losses = [], []
         with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
             for number in range(len(support_y)):
                 part = one_task(support_features, number), support_y[number]
                 support = of_own_step(task_loss(network, self.family, part, buffers, per_step=True), norms)
-                path, trail = walk(Problem(self._adapting(), norms, rates, self.steps, support, support), by_tape)
+                problem = Problem(self._adapting(), norms, rates, self.steps, support, support)
+                path, trail = walk(problem, by_tape)
                 fast.append({**path[-1], **{name: value[-1] for name, value in norms.items()}})
-                losses.append(trail.path(Problem(self._adapting(), norms, rates, self.steps, support, support)))
+                losses.append(trail.path(problem))
         require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
         last = {name: value[-1].expand(len(support_y), *value.shape[1:]).clone() for name, value in buffers.items()}
         return FastWeights({name: torch.stack([task[name] for task in fast]) for name in fast[0]}, last)
@@ -150,13 +152,13 @@ class MAMLPlusPlus(Learner):
         mode = multi_step(weights, detached(norms), second_order=progress >= self.second_order_from)
         first = Parameters(adapting, {name: value[0] for name, value in norms.items()})  # of a form that the network takes as it is
         loop = InnerLoop(self.steps, self._rates(), mode, per_step=True)
-        found = meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._buffers())
+        found = meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running())
         learnt = dict(zip(adapting, self.rates, strict=True))
         for values, slopes in ((adapting, found.start), (norms, found.shared), (learnt, found.rates)):
             for name, value in values.items():
                 value.grad = slopes[name].clone() if value.grad is None else value.grad + slopes[name]
         with torch.no_grad():
-            for name, buffer in self._buffers().items():
+            for name, buffer in self._running().items():
                 buffer.copy_(found.buffers[name])
         return found.loss
 
@@ -168,7 +170,7 @@ class MAMLPlusPlus(Learner):
         """γ and β of all steps (n, C), by the name of the network's own."""
         return dict(zip(norm_parameters(self.network()), self.norms, strict=True))
 
-    def _buffers(self) -> Tensors:
+    def _running(self) -> Tensors:
         """Buffers of all steps (n, …), by the name of the network's own."""
         return {name: self.get_buffer(f"running_{number}") for number, (name, _) in enumerate(self.network().named_buffers())}
 
@@ -236,17 +238,17 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> M
         own = replace(problem, support=of_own_step(problem.support, norms), query=of_own_step(problem.query, norms))
 
         def weighted(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, tuple[Tensor, Tensors]]:
-            fast, trail, total = start, Trail(), None
+            fast, path, seen, total = start, [], [], start[next(iter(start))].new_zeros(())
             for number, weight in enumerate(weights):
                 slopes, loss, buffers = support_slope(own, gradient, fast, shared, number, again=second_order)
                 fast = problem.rates.step(fast, slopes if second_order else detached(slopes), learnt, number)
+                path.append(loss.detach())
                 if weight:
                     query, after = own.query({**shared, **fast}, number)
-                    total = weight * query if total is None else total + weight * query
+                    total = total + weight * query
                     buffers = after if number == len(weights) - 1 else buffers
-                trail.note(loss, buffers)
-            assert total is not None  # the last weight is never 0
-            return total, (trail.path(problem), trail.of_steps())
+                seen.append(detached(buffers))
+            return total, (torch.stack(path), {name: torch.stack([step[name] for step in seen]) for name in seen[0]})
 
         (start, shared, rates), loss, (path, buffers) = gradient(weighted, problem.start, norms, problem.rates.learnt, again=False)
         return TaskGradient(loss, path, start, shared, rates, buffers)

@@ -10,12 +10,14 @@ from kshot.episodes.family import family_named
 from kshot.learners.anil import ANIL
 from kshot.learners.baseline import Baseline
 from kshot.learners.baseline_plus_plus import BaselinePlusPlus
+from kshot.learners.ensemble import Ensemble
 from kshot.learners.finetune import FineTune
 from kshot.learners.first_order_maml import FirstOrderMAML
 from kshot.learners.imaml import IMAML
 from kshot.learners.learner import Learner
 from kshot.learners.local_matching import LocalMatching
 from kshot.learners.maml import MAML
+from kshot.learners.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.matching_fce import MatchingNetFCE
 from kshot.learners.meta_sgd import MetaSGD
@@ -45,12 +47,14 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "finetune": FineTune,
     "pair_attention": PairAttention,
     "local_matching": LocalMatching,
+    "ensemble": Ensemble,
     "maml": MAML,
     "first_order_maml": FirstOrderMAML,
     "anil": ANIL,
     "meta_sgd": MetaSGD,
     "reptile": Reptile,
     "imaml": IMAML,
+    "maml++": MAMLPlusPlus,
 }
 
 

@@ -91,7 +91,7 @@ def _measured(problem: Problem, *, again: bool) -> Footprint:
 
 
 def choose(asked: Hashable, footprint: Footprint, solve: Solve, network: Callable[[], Network], tasks: Tasks, *, random: bool) -> Way:
-    """The automatic way; the numbers that it follows are in `docs/learners/maml.md`.
+    """The automatic way: see `tasks`.
 
     Args:
         asked: Names the question.

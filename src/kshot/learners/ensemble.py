@@ -1,0 +1,183 @@
+"""Several learners of one kind asked together, each on several views of every item.
+
+    x^1 … x^V                                        views of an item: as it is, and moved, turned and stretched a little
+    log p(k) = mean over members m and views a, b of log softmax over k of member m's logits, support seen as a, query as b
+
+Averaging logarithms of probabilities over networks that differ in their start alone: Lakshminarayanan, Pritzel & Blundell, "Simple and
+Scalable Predictive Uncertainty Estimation using Deep Ensembles", NeurIPS 2017, arXiv 1612.01474 (there the mean is of probabilities).
+Averaging over views of the test items: Krizhevsky, Sutskever & Hinton 2012, section 4.1. Each query is answered alone: inductive.
+
+The members are trained on their own, one run each, and put together by `assembled`. Cost: members × views times the encoding, and
+members × views² times the comparing.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from kshot.backbones.constructor import construct
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.episodes.warp import affine
+from kshot.errors import RecipeError
+from kshot.learners.learner import Learner, require_family, way_of
+from kshot.learners.matching import one_hot
+
+
+class SeenSupport(NamedTuple):
+    """What is learned of a task: its support set as all members see it.
+
+    Attributes:
+        features: `MEMBER/VIEW` or `MEMBER/VIEW/NAME` → (B, S, …).
+        labels: One-hot rows (B, S, N).
+    """
+
+    features: dict[str, Tensor]
+    labels: Tensor
+
+
+class Ensemble(Learner):
+    """The mean above.
+
+    Args:
+        backbone: Of the first member; the others have copies, with parameters of their own once they are loaded.
+        learner: The members' name in `kshot.learners.table`.
+        members: How many, ≥ 1.
+        views: V ≥ 1; 1 takes items as they are. More are for images (M, C, H, W).
+        arguments: Of the members' constructor.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: A number is too small, or there is no such learner.
+    """
+
+    training_source: ClassVar[Literal["episodes", "items", "none"]] = "none"
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        learner: str,
+        members: int = 1,
+        views: int = 1,
+        arguments: Mapping[str, Any] | None = None,
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        from kshot.learners.table import LEARNERS  # here, for the table lists this module
+
+        super().__init__()
+        for name, count in (("members", members), ("views", views)):
+            if count < 1:
+                raise RecipeError(f"{name} of an ensemble must be at least 1; found {count}.")
+        if learner == "ensemble":
+            raise RecipeError("an ensemble of ensembles is one ensemble with more members. Name the learner of its members.")
+        self.family = require_family(family, "classification", type(self).__name__)
+        self.arguments = {"learner": learner, "members": members, "views": views, "arguments": dict(arguments or {})}
+        self.views = views
+        known = {name: make for name, make in LEARNERS.items() if name != "ensemble"}
+        first = construct("learner", learner, known, dict(arguments or {}), {"backbone": backbone, "family": family})
+        self.members = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(members - 1))])
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The first member's; all have one of the same form."""
+        return self.members[0].get_submodule("backbone")
+
+    def encode(self, x: Inputs) -> dict[str, Tensor]:
+        """All views of each item, as all members see them: (M, …) → `MEMBER/VIEW` → (M, …)."""
+        features: dict[str, Tensor] = {}
+        for view in range(self.views):
+            seen = view_of(x, view)
+            for number, member in enumerate(self.members):
+                assert isinstance(member, Learner)
+                found = member.encode(seen)
+                named = {"": found} if isinstance(found, Tensor) else {f"/{name}": value for name, value in found.items()}
+                features |= {f"{number}/{view}{name}": value for name, value in named.items()}
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> SeenSupport:
+        """The support set, as it is; the members adapt when they are asked."""
+        assert not isinstance(support_features, Tensor)
+        features = {name: value.detach() for name, value in support_features.items()}
+        return SeenSupport(features, one_hot(support_y, way_of(support_y, way), next(iter(features.values()))))
+
+    def predict(self, adapted: SeenSupport, query_features: Inputs) -> Tensor:
+        """Mean logarithm of probabilities, (B, Q, N); -∞ for a class without a support item."""
+        y, way = adapted.labels.argmax(-1), adapted.labels.shape[-1]
+        total: Tensor | float = 0.0
+        for number, member in enumerate(self.members):
+            assert isinstance(member, Learner)
+            asked = [_of(query_features, f"{number}/{view}") for view in range(self.views)]
+            for view in range(self.views):
+                task = member.adapt(_of(adapted.features, f"{number}/{view}"), y, way=way)
+                for query in asked:
+                    total = total + member.predict(task, query).log_softmax(-1)
+        assert isinstance(total, Tensor)
+        return total / (len(self.members) * self.views**2)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Refuses: members are trained on their own.
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError("an ensemble is not trained: train its members, one run each, and put them together with assembled().")
+
+
+def assembled(members: Sequence[Learner], learner: str, *, views: int = 1) -> Ensemble:
+    """An ensemble of trained learners, which are copied.
+
+    Args:
+        members: Of one kind, built with the same arguments.
+        learner: Their name in `kshot.learners.table`.
+        views: How many views of each item.
+
+    Raises:
+        RecipeError: There are none, or they are not of one kind.
+    """
+    if not members:
+        raise RecipeError("an ensemble needs at least one member.")
+    first = members[0]
+    for number, member in enumerate(members):
+        if type(member) is not type(first) or member.arguments != first.arguments:
+            raise RecipeError(
+                f"the members of an ensemble are learners of one kind; member {number} is {type(member).__name__} with "
+                f"{dict(member.arguments)}, the first is {type(first).__name__} with {dict(first.arguments)}."
+            )
+    backbone = getattr(first, "backbone", None)
+    if not isinstance(backbone, nn.Module):
+        raise RecipeError(f"an ensemble is of learners with a backbone; {type(first).__name__} has none.")
+    made = Ensemble(
+        copy.deepcopy(backbone), learner=learner, members=len(members), views=views, arguments=first.arguments, family=first.family
+    )
+    for own, given in zip(made.members, members, strict=True):
+        try:
+            own.load_state_dict(given.state_dict())
+        except RuntimeError as error:
+            raise RecipeError(f"the members of an ensemble have one kind of backbone: {str(error).partition(chr(10))[2]}") from error
+    return made.eval()
+
+
+def view_of(x: Inputs, view: int) -> Inputs:
+    """View number `view` of items: the first is the items; the others are moved, turned and stretched, all items alike.
+
+    Raises:
+        EpisodeError: The items are not images (M, C, H, W), and it is not the first view.
+    """
+    if view == 0:
+        return x
+    M = x.shape[0] if isinstance(x, Tensor) else next(iter(x.values())).shape[0]
+    return affine(x, np.full(M, view, dtype=np.int16))
+
+
+def _of(features: Inputs, member_and_view: str) -> Inputs:
+    """What one member sees of one view."""
+    assert not isinstance(features, Tensor)
+    named = {name: value for name, value in features.items() if name == member_and_view or name.startswith(f"{member_and_view}/")}
+    if member_and_view in named:
+        return named[member_and_view]
+    return {name.removeprefix(f"{member_and_view}/"): value for name, value in named.items()}
