@@ -23,13 +23,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from kshot.backbones.conv4 import Conv4 as Conv4
     from kshot.contest import compare as compare
-    from kshot.data.array_tasks import ArrayTasks as ArrayTasks
     from kshot.data.arrays import ArrayDataset as ArrayDataset
     from kshot.data.class_index import ClassIndex as ClassIndex
     from kshot.data.image_folder import ImageFolder as ImageFolder
     from kshot.data.omniglot import Omniglot as Omniglot
     from kshot.data.picture import Picture as Picture
-    from kshot.data.sinusoids import Sinusoids as Sinusoids
     from kshot.data.torch_dataset import TorchDataset as TorchDataset
     from kshot.episodes.shape import EpisodeShape as EpisodeShape
     from kshot.episodes.stream import EpisodeStream as EpisodeStream
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrayDataset",
-    "ArrayTasks",
     "ClassIndex",
     "Classifier",
     "Conv4",
@@ -65,7 +62,6 @@ __all__ = [
     "Picture",
     "Plan",
     "ProtoNet",
-    "Sinusoids",
     "TorchDataset",
     "backward_of_query_loss",
     "check_learner",
@@ -81,7 +77,6 @@ __all__ = [
 
 _HOMES = {
     "ArrayDataset": "kshot.data.arrays",
-    "ArrayTasks": "kshot.data.array_tasks",
     "ClassIndex": "kshot.data.class_index",
     "Classifier": "kshot.tasks.classifier",
     "Conv4": "kshot.backbones.conv4",
@@ -95,7 +90,6 @@ _HOMES = {
     "Picture": "kshot.data.picture",
     "Plan": "kshot.meta_train.loop",
     "ProtoNet": "kshot.learners.protonet",
-    "Sinusoids": "kshot.data.sinusoids",
     "TorchDataset": "kshot.data.torch_dataset",
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.check",

@@ -32,7 +32,6 @@ from kshot.backbones.norm_pool import (
     gradients,
     normalise_and_pool,
     second_gradients,
-    statistics_of,
 )
 from kshot.backbones.pooling import pick
 from kshot.backbones.task_channels import fold, fold_weight, split, unfold
@@ -52,18 +51,22 @@ def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: f
     Returns:
         (M, width, H // 2, W // 2), or (M, width, H, W) without pooling; and the statistics of x ⋆ W, through which no gradient flows.
     """
-    out, _, _, _, mean, var, _ = _NormBlock.apply(x, weight, gamma, beta, eps, pool, 1)  # type: ignore[no-untyped-call]  # torch's own
-    return out, Statistics(mean * sign_of(gamma.detach()), var)
+    out, _, _, _, mean, var, _, sign = _NormBlock.apply(x, weight, gamma, beta, eps, pool, 1)  # type: ignore[no-untyped-call]  # torch's own
+    return out, Statistics(signed(mean, sign), var)
 
 
 def sign_of(gamma: Tensor) -> Tensor:
-    """1 or -1 for each channel; of zero, that of its bit."""
+    """1 or -1 for each channel; empty where that is known to be 1 for all, which is not asked of a device that would have to be waited for."""
+    if gamma.device.type == "cpu" and not bool((gamma < 0).any()):
+        return gamma.new_empty(0)
     return torch.ones_like(gamma).copysign_(gamma)
 
 
-def signed(weight: Tensor, sign: Tensor) -> Tensor:
-    """Each filter (width, C, 3, 3) times its sign."""
-    return weight * sign.view(-1, 1, 1, 1)
+def signed(value: Tensor, sign: Tensor) -> Tensor:
+    """Filters (width, C, 3, 3), or values of channels (width,), times their signs."""
+    if sign.numel() == 0:
+        return value
+    return value * (sign.view(-1, 1, 1, 1) if value.ndim == 4 else sign)
 
 
 class _NormBlock(torch.autograd.Function):
@@ -72,17 +75,18 @@ class _NormBlock(torch.autograd.Function):
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
         x, weight, gamma, beta, eps, pool, groups = arguments
-        z = convolve(x, signed(weight, sign_of(gamma)), None, groups)
-        out, top, places, mean, var, r = normalise_and_pool(z, gamma.abs(), beta, eps, pool)
-        return out, z, top, places, mean, var, r
+        sign = sign_of(gamma)
+        z = convolve(x, signed(weight, sign), None, groups)
+        out, top, places, mean, var, r = normalise_and_pool(z, signed(gamma, sign), beta, eps, pool)
+        return out, z, top, places, mean, var, r, sign
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         x, weight, gamma, _, ctx.eps, _, ctx.groups = inputs
-        out, z, top, places, mean, var, r = output
-        ctx.mark_non_differentiable(top, places, mean, var, r)
+        out, z, top, places, mean, var, r, sign = output
+        ctx.mark_non_differentiable(top, places, mean, var, r, sign)
         ctx.set_materialize_grads(False)
-        kept = x, weight, gamma, z, out, top, places, mean, r
+        kept = x, weight, gamma, z, out, top, places, mean, r, sign
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
 
@@ -99,14 +103,13 @@ class _NormBlock(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor | None, dw: Tensor | None, dgamma: Tensor | None, dbeta: Tensor | None, *_: None) -> tuple[Any, ...]:
-        x, weight, gamma, z, out, *kept = ctx.saved_tensors
-        sign = sign_of(gamma.detach())
+        x, weight, gamma, z, out, *kept, sign = ctx.saved_tensors
         u = torch.zeros_like(z)
         u = u if dx is None else u + convolve(dx, signed(weight, sign), None, ctx.groups)
         u = u if dw is None else u + convolve(x, signed(dw, sign), None, ctx.groups)
         a, b = (torch.zeros_like(gamma) if d is None else d for d in (dgamma, dbeta))
-        moved = SecondGradients.apply(torch.zeros_like(out), u, a * sign, b, z, gamma * sign, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
-        return moved[0], u, None, None, None, None, None
+        moved = SecondGradients.apply(torch.zeros_like(out), u, signed(a, sign), b, z, signed(gamma, sign), out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        return moved[0], u, None, None, None, None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
@@ -119,13 +122,12 @@ class _NormBlockGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        g, e, x, weight, gamma, z, out, top, places, mean, r, _, groups, needs_x = arguments
-        sign = sign_of(gamma)
-        D, dscale, dbeta = gradients(g, z, top if top.numel() else z, places, out, (gamma.abs(), mean, r))
+        g, e, x, weight, gamma, z, out, top, places, mean, r, sign, _, groups, needs_x = arguments
+        D, dscale, dbeta = gradients(g, z, top if top.numel() else z, places, out, (signed(gamma, sign), mean, r))
         D = D if e is None else D.add_(e)
         dx = convolution_gradients(D, x, signed(weight, sign), groups, (True, False))[0] if needs_x else x.new_empty(0)
         dweight = filter_gradients(D, x, weight, groups)
-        return dx, signed(dweight, sign), dscale.mul_(sign), dbeta, D
+        return dx, signed(dweight, sign), signed(dscale, sign), dbeta, D
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -147,19 +149,18 @@ class _NormBlockGradients(torch.autograd.Function):
         )
         dg, u, dx, dweight, dgamma, dz = found
         de = u if ctx.needs_input_grad[1] else None
-        return dg, de, dx if needs_x else None, None if p is None else dweight, dgamma, dz, *[None] * 8
+        return dg, de, dx if needs_x else None, None if p is None else dweight, dgamma, dz, *[None] * 9
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
         # D is linear in g and e; the rest of its tangent is the Hessian of Σ g · out in (z, scale), which is symmetric.
-        g, e, x, weight, gamma, z, out, *kept, D = ctx.saved_tensors
+        g, e, x, weight, gamma, z, out, *kept, sign, D = ctx.saved_tensors
         zeros = (
             (torch.zeros_like(value) if d is None else d) for value, d in zip((g, z, gamma), (tangents[0], *tangents[5:3:-1]), strict=True)
         )
         dg, dz, dgamma = zeros
-        sign = sign_of(gamma.detach())
-        scale, w = gamma * sign, signed(weight, sign)
-        second = SecondGradients.apply(g, dz, dgamma * sign, torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        scale, w = signed(gamma, sign), signed(weight, sign)
+        second = SecondGradients.apply(g, dz, signed(dgamma, sign), torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
         moved = NormPoolGradients.apply(dg, z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
         now = NormPoolGradients.apply(g, z, scale, out, *kept, ctx.eps)[0]  # type: ignore[no-untyped-call]  # D, differentiable
         now = now if e is None else now + e
@@ -172,11 +173,11 @@ class _NormBlockGradients(torch.autograd.Function):
         if tangents[2] is not None:
             of_weight = of_weight + convolution_gradients(now, tangents[2], w, ctx.groups, (False, True))[1]
         empty = x.new_empty(0)
-        return of_x if ctx.needs_x else empty, signed(of_weight, sign), (moved[1] + second[2]) * sign, moved[2], None
+        return of_x if ctx.needs_x else empty, signed(of_weight, sign), signed(moved[1] + second[2], sign), moved[2], None
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        folded = _folded(arguments, in_dims, info.batch_size, weights=(3,), groups=12)
+        folded = _folded(arguments, in_dims, info.batch_size, weights=(3,), groups=13)
         found = _NormBlockGradients.apply(*folded)  # type: ignore[no-untyped-call]
         return _unfolded(found, info.batch_size, weight=1)
 
@@ -189,9 +190,8 @@ class _NormBlockSecond(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        g, _, p, q, a, b, x, weight, gamma, z, out, top, places, mean, r, D, _, groups, needs_x = arguments
-        sign = sign_of(gamma)
-        channel = gamma.abs(), mean, r
+        g, _, p, q, a, b, x, weight, gamma, z, out, top, places, mean, r, sign, D, _, groups, needs_x = arguments
+        channel = signed(gamma, sign), mean, r
         return _second((g, p, q, a, b, x, weight, z), D, top if top.numel() else z, places, out, channel, sign, groups, needs_x)
 
     @staticmethod
@@ -201,7 +201,7 @@ class _NormBlockSecond(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        *values, out, _, places, _, _, _ = ctx.saved_tensors
+        *values, out, _, places, _, _, sign, _ = ctx.saved_tensors
         given = [number for number, value in enumerate(values) if value is not None]
 
         def from_scratch(*variables: Tensor) -> tuple[Tensor, ...]:
@@ -210,8 +210,7 @@ class _NormBlockSecond(torch.autograd.Function):
                 every[number] = value
             g, e, p, q, a, b, x, weight, gamma, z = every
             var, mean = torch.var_mean(z, (0, 2, 3), correction=0)
-            sign = sign_of(gamma.detach())
-            top, channel = pick(z, places), (gamma * sign, mean, (var + ctx.eps).rsqrt())
+            top, channel = pick(z, places), (signed(gamma, sign), mean, (var + ctx.eps).rsqrt())
             D = gradients(g, z, top, places, out, channel)[0]
             D = D if e is None else D + e
             return _second((g, p, q, a, b, x, weight, z), D, top, places, out, channel, sign, ctx.groups, ctx.needs_x)
@@ -220,11 +219,11 @@ class _NormBlockSecond(torch.autograd.Function):
         back: list[Tensor | None] = [None] * len(values)
         for number, value in zip(given, pulled, strict=True):
             back[number] = value
-        return *back, *[None] * 9
+        return *back, *[None] * 10
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        folded = _folded(arguments, in_dims, info.batch_size, weights=(3, 7), groups=17)
+        folded = _folded(arguments, in_dims, info.batch_size, weights=(3, 7), groups=18)
         found = _NormBlockSecond.apply(*folded)  # type: ignore[no-untyped-call]
         return _unfolded(found, info.batch_size, weight=3)
 
@@ -245,10 +244,10 @@ def _second(
     signed_q, signed_weight = signed(q, sign), signed(weight, sign)
     u = convolve(x, signed_q, None, groups)
     u = u if p is None else u + convolve(p, signed_weight, None, groups)
-    dg, dz, dscale = second_gradients(g, (u, a * sign, b), z, top, places, out, channel)
+    dg, dz, dscale = second_gradients(g, (u, signed(a, sign), b), z, top, places, out, channel)
     dx = convolution_gradients(D, x, signed_q, groups, (True, False))[0] if needs_x else x.new_empty(0)
     dweight = weight.new_empty(0) if p is None else signed(filter_gradients(D, p, weight, groups), sign)
-    return dg, u, dx, dweight, dscale * sign, dz
+    return dg, u, dx, dweight, signed(dscale, sign), dz
 
 
 def _folded(arguments: Sequence[Any], in_dims: Sequence[int | None], tasks: int, *, weights: Sequence[int], groups: int) -> list[Any]:

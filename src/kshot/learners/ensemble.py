@@ -26,6 +26,7 @@ from kshot.episodes.warp import affine
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, require_family, way_of
 from kshot.learners.matching import one_hot
+from kshot.learners.single import SINGLE
 
 
 class SeenSupport(NamedTuple):
@@ -45,7 +46,7 @@ class Ensemble(Learner):
 
     Args:
         backbone: Of the first member; the others have copies, with parameters of their own once they are loaded.
-        learner: The members' name in `kshot.learners.table`.
+        learner: The members' name in `kshot.learners.single`.
         members: How many, ≥ 1.
         views: V ≥ 1; 1 takes items as they are. More are for images (M, C, H, W).
         arguments: Of the members' constructor.
@@ -67,8 +68,6 @@ class Ensemble(Learner):
         arguments: Mapping[str, Any] | None = None,
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
-        from kshot.learners.table import LEARNERS  # here, for the table lists this module
-
         super().__init__()
         for name, count in (("members", members), ("views", views)):
             if count < 1:
@@ -78,8 +77,7 @@ class Ensemble(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
         self.arguments = {"learner": learner, "members": members, "views": views, "arguments": dict(arguments or {})}
         self.views = views
-        known = {name: make for name, make in LEARNERS.items() if name != "ensemble"}
-        first = construct("learner", learner, known, dict(arguments or {}), {"backbone": backbone, "family": family})
+        first = construct("learner", learner, SINGLE, dict(arguments or {}), {"backbone": backbone, "family": family})
         self.members = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(members - 1))])
 
     @property
@@ -133,7 +131,7 @@ def assembled(members: Sequence[Learner], learner: str, *, views: int = 1) -> En
 
     Args:
         members: Of one kind, built with the same arguments.
-        learner: Their name in `kshot.learners.table`.
+        learner: Their name in `kshot.learners.single`.
         views: How many views of each item.
 
     Raises:

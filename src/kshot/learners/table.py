@@ -7,55 +7,12 @@ from typing import Any
 from kshot.backbones.constructor import construct
 from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.episodes.family import family_named
-from kshot.learners.anil import ANIL
-from kshot.learners.baseline import Baseline
-from kshot.learners.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.ensemble import Ensemble
-from kshot.learners.finetune import FineTune
-from kshot.learners.first_order_maml import FirstOrderMAML
-from kshot.learners.imaml import IMAML
 from kshot.learners.learner import Learner
-from kshot.learners.local_matching import LocalMatching
-from kshot.learners.maml import MAML
-from kshot.learners.maml_plus_plus import MAMLPlusPlus
-from kshot.learners.matching import MatchingNet, ScaledMatchingNet
-from kshot.learners.matching_fce import MatchingNetFCE
-from kshot.learners.meta_sgd import MetaSGD
-from kshot.learners.nearest import NearestNeighbour
-from kshot.learners.pair_attention import PairAttention
-from kshot.learners.protonet import CosineProtoNet, ProtoNet
-from kshot.learners.relation import RelationNet
-from kshot.learners.reptile import Reptile
-from kshot.learners.ridge import RidgeNet
-from kshot.learners.siamese import SiameseNet
-from kshot.learners.simple_shot import SimpleShot
+from kshot.learners.single import SINGLE
 from kshot.seeding import seeded
 
-LEARNERS: dict[str, Callable[..., Learner]] = {
-    "protonet": ProtoNet,
-    "protonet_cosine": CosineProtoNet,
-    "matching": MatchingNet,
-    "matching_scaled": ScaledMatchingNet,
-    "matching_fce": MatchingNetFCE,
-    "siamese": SiameseNet,
-    "relation": RelationNet,
-    "ridge": RidgeNet,
-    "simple_shot": SimpleShot,
-    "nearest": NearestNeighbour,
-    "baseline": Baseline,
-    "baseline++": BaselinePlusPlus,
-    "finetune": FineTune,
-    "pair_attention": PairAttention,
-    "local_matching": LocalMatching,
-    "ensemble": Ensemble,
-    "maml": MAML,
-    "first_order_maml": FirstOrderMAML,
-    "anil": ANIL,
-    "meta_sgd": MetaSGD,
-    "reptile": Reptile,
-    "imaml": IMAML,
-    "maml++": MAMLPlusPlus,
-}
+LEARNERS: dict[str, Callable[..., Learner]] = {**SINGLE, "ensemble": Ensemble}
 
 
 @dataclass(frozen=True)
