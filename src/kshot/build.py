@@ -25,7 +25,7 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import Sinusoids
 from kshot.data.split import Split, divide_by_file, divide_by_fraction
 from kshot.data.targets import has_targets
-from kshot.episodes.augment import augmentation
+from kshot.episodes.augment import of_classes
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.nearness import least_classes
 from kshot.episodes.shape import EpisodeShape
@@ -166,9 +166,7 @@ def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> Episo
     the choice of near or far classes, which makes training harder or easier.
     """
     ask, look = recipe.episodes, recipe.validation
-    rule = augmentation(ask.augment)
-    augment = ask.augment if rule is not None and rule.kinds > 1 else "none"
-    rules = (True, ask.within_groups, ask.replacement, augment, ask.same_positions)
+    rules = (True, ask.within_groups, ask.replacement, of_classes(ask.augment), ask.same_positions)
     way = look.way or 1 if has_targets(dataset) else way_or_all(look.way, val, 5)
     return EpisodeShape(way, look.shot, look.query, *rules)
 

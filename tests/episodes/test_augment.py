@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kshot.data.class_index import ClassIndex
-from kshot.episodes.augment import augmentation, quarter_turns
+from kshot.episodes.augment import AUGMENTATIONS, augmentation, mirror, of_classes, quarter_turns
 from kshot.episodes.draw import draw_episodes
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import EpisodeError
@@ -58,5 +58,55 @@ def test_what_cannot_be_turned_is_refused(found: object) -> None:
 
 def test_names() -> None:
     assert augmentation("none") is None
-    with pytest.raises(EpisodeError, match="no augmentation 'flips'; known are none, affine, elastic, quarter_turns"):
+    with pytest.raises(EpisodeError, match="no augmentation 'flips'; known are none, affine, elastic, mirror, quarter_turns"):
         augmentation("flips")
+    for name in ("affine+mirror", "mirror+quarter_turns", "mirror+affine+elastic", "affine+affine"):
+        with pytest.raises(EpisodeError, match=r"one of mirror, quarter_turns, then one of affine, elastic; found '"):
+            augmentation(name)
+    with pytest.raises(EpisodeError, match="no augmentation 'flips'"):
+        augmentation("mirror+flips")
+
+
+def test_what_belongs_to_the_classes_is_kept_for_validation() -> None:
+    expected = {"none": "none", "affine": "none", "mirror": "mirror", "quarter_turns+elastic": "quarter_turns"}
+    assert {name: of_classes(name) for name in expected} == expected
+
+
+def test_mirrors_by_hand() -> None:
+    image = torch.tensor([[[[1, 2], [3, 4]]]], dtype=torch.uint8).repeat(2, 1, 1, 1)
+    mirrored = mirror(image, np.array([0, 1], dtype=np.int16))
+    assert isinstance(mirrored, torch.Tensor)
+    assert mirrored[:, 0].tolist() == [[[1, 2], [3, 4]], [[2, 1], [4, 3]]]
+    with pytest.raises(EpisodeError, match="mirrors images"):
+        mirror(torch.zeros(2, 3), np.zeros(2, dtype=np.int16))
+
+
+@pytest.mark.parametrize("first", ["mirror", "quarter_turns"])
+@pytest.mark.parametrize("second", ["affine", "elastic"])
+def test_two_together_are_the_one_then_the_other(first: str, second: str) -> None:
+    of_class, of_item, both = AUGMENTATIONS[first], AUGMENTATIONS[second], augmentation(f"{first}+{second}")
+    assert both is not None
+    k = of_class.kinds
+    index = ClassIndex.build({f"class {n}": list(range(9 * n, 9 * n + 9)) for n in range(6)})
+    (drawn,) = draw_episodes(index, EpisodeShape(way=5, shot=2, query=3, augment=f"{first}+{second}"), 1, np.arange(400))
+    assert drawn.support_changes is not None
+    assert drawn.query_changes is not None
+    kinds = both.made(drawn.support_changes).reshape(-1, 5, 2)
+    assert (kinds == kinds[:, :, :1]).all()  # a class changes as one
+    assert (both.made(drawn.query_changes).reshape(-1, 5, 3) == kinds[:, :, :1]).all()
+    assert sorted(np.unique(kinds)) == list(range(k))
+    numbers = (drawn.support_changes.astype(int) + 2**15) // k
+    assert len(np.unique(numbers)) > 0.9 * numbers.size * (1 - numbers.size * k / 2**17)  # items vary on their own
+    chosen = drawn.support_changes[0, :4]
+    images = torch.rand(4, 1, 8, 8)
+    expected = of_item.apply(of_class.apply(images, both.made(chosen).astype(np.int16)), numbers[0, :4].astype(np.uint16).view(np.int16))
+    found = both.apply(images, chosen)
+    assert isinstance(found, torch.Tensor)
+    assert isinstance(expected, torch.Tensor)
+    assert torch.equal(found, expected)
+
+
+def test_the_kind_of_one_augmentation_alone() -> None:
+    numbers = np.array([0, 3, 1], dtype=np.int16)
+    assert AUGMENTATIONS["quarter_turns"].made(numbers).tolist() == [0, 3, 1]
+    assert AUGMENTATIONS["affine"].made(numbers).tolist() == [0, 0, 0]

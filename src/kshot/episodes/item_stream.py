@@ -69,7 +69,7 @@ class ItemStream:
         batch: Items an update, over all ranks.
         augment: Name of an augmentation in `kshot.episodes.augment`, drawn for each place; `none` changes nothing. One that makes
             other classes of a class (a turned character is another character) multiplies the classes by so many, and labels say
-            which: class · kinds + parameter.
+            which: class · kinds + kind.
         rank: This process, 0 … ranks - 1.
         ranks: How many processes share the stream.
         device: Where the tensors shall be.
@@ -125,8 +125,8 @@ class ItemStream:
         places = places[places % self.ranks == self.rank]
         entries, changes = self._entries(places), self._changes(places)
         items, labels = self.index.items[entries], self._labels[entries]
-        if self._change is not None and changes is not None and self._change.kinds > 1:
-            labels = labels * self._change.kinds + changes
+        if self._change is not None and changes is not None:
+            labels = labels * self._change.kinds + self._change.made(changes)
         x = gather_inputs(self.dataset, items, changes, self.augment, self.device)
         return [ItemBatch(x, torch.from_numpy(labels).to(self.device, non_blocking=True), self.way, items)]
 
