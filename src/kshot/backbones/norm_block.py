@@ -26,12 +26,12 @@ from torch import Tensor
 
 from kshot.backbones.folded_block import convolution_gradients, convolve, filter_gradients
 from kshot.backbones.norm_pool import (
-    NormPoolGradients,
-    SecondGradients,
     Statistics,
     gradients,
+    gradients_in_graph,
     normalise_and_pool,
     second_gradients,
+    second_in_graph,
 )
 from kshot.backbones.pooling import pick
 from kshot.backbones.task_channels import fold, fold_weight, split, unfold
@@ -56,7 +56,7 @@ def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: f
 
 
 def sign_of(gamma: Tensor) -> Tensor:
-    """1 or -1 for each channel; empty where that is known to be 1 for all, which is not asked of a device that would have to be waited for."""
+    """1 or -1 for each channel; empty where it is 1 for all, which no device is asked that would have to be waited for."""
     if gamma.device.type == "cpu" and not bool((gamma < 0).any()):
         return gamma.new_empty(0)
     return torch.ones_like(gamma).copysign_(gamma)
@@ -108,7 +108,7 @@ class _NormBlock(torch.autograd.Function):
         u = u if dx is None else u + convolve(dx, signed(weight, sign), None, ctx.groups)
         u = u if dw is None else u + convolve(x, signed(dw, sign), None, ctx.groups)
         a, b = (torch.zeros_like(gamma) if d is None else d for d in (dgamma, dbeta))
-        moved = SecondGradients.apply(torch.zeros_like(out), u, signed(a, sign), b, z, signed(gamma, sign), out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        moved = second_in_graph(torch.zeros_like(out), u, signed(a, sign), b, z, signed(gamma, sign), out, *kept, ctx.eps)
         return moved[0], u, None, None, None, None, None, None
 
     @staticmethod
@@ -154,15 +154,15 @@ class _NormBlockGradients(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
         # D is linear in g and e; the rest of its tangent is the Hessian of Σ g · out in (z, scale), which is symmetric.
-        g, e, x, weight, gamma, z, out, *kept, sign, D = ctx.saved_tensors
+        g, e, x, weight, gamma, z, out, *kept, sign, _ = ctx.saved_tensors
         zeros = (
             (torch.zeros_like(value) if d is None else d) for value, d in zip((g, z, gamma), (tangents[0], *tangents[5:3:-1]), strict=True)
         )
         dg, dz, dgamma = zeros
         scale, w = signed(gamma, sign), signed(weight, sign)
-        second = SecondGradients.apply(g, dz, signed(dgamma, sign), torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
-        moved = NormPoolGradients.apply(dg, z, scale, out, *kept, ctx.eps)  # type: ignore[no-untyped-call]
-        now = NormPoolGradients.apply(g, z, scale, out, *kept, ctx.eps)[0]  # type: ignore[no-untyped-call]  # D, differentiable
+        second = second_in_graph(g, dz, signed(dgamma, sign), torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps)
+        moved = gradients_in_graph(dg, z, scale, out, *kept, ctx.eps)
+        now = gradients_in_graph(g, z, scale, out, *kept, ctx.eps)[0]  # D, differentiable
         now = now if e is None else now + e
         of_D = moved[0] + second[1]
         of_D = of_D if tangents[1] is None else of_D + tangents[1]

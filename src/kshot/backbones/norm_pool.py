@@ -108,7 +108,19 @@ def second_gradients(
     return torch.ops.aten.threshold_backward(moved, out, 0), dz, r * inner
 
 
-class NormPoolGradients(torch.autograd.Function):
+def gradients_in_graph(g: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """`gradients` as a function of (g, z, scale), differentiable; `kept` is (out, top, places, mean, r, eps) of the forward pass."""
+    found: tuple[Tensor, Tensor, Tensor] = _NormPoolGradients.apply(g, z, scale, *kept)  # type: ignore[no-untyped-call]  # torch's own
+    return found
+
+
+def second_in_graph(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """`second_gradients` as a function of (g, u, a, b, z, scale), differentiable; `kept` as in `gradients_in_graph`."""
+    found: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _NormPoolGradients(torch.autograd.Function):
     """(g, z, scale) → (dz, dscale, dshift); the other arguments are what `_NormPool` kept, constants here."""
 
     @staticmethod
@@ -134,23 +146,23 @@ class NormPoolGradients(torch.autograd.Function):
         # Linear in g; the rest is the Hessian of Σ g · out, which is symmetric, so the second gradient serves.
         g, z, scale, *kept = ctx.saved_tensors
         second = _second(ctx, (dz, dscale, None))
-        moved = NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        moved = _NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
         return moved[0] + second[1], moved[1] + second[2], moved[2]
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(NormPoolGradients, info, in_dims, arguments)
+        return over_channels(_NormPoolGradients, info, in_dims, arguments)
 
 
 def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
-    """`SecondGradients` of what `NormPoolGradients` kept; None stands for zeros."""
+    """`_SecondGradients` of what `_NormPoolGradients` kept; None stands for zeros."""
     g, z, scale, *kept = ctx.saved_tensors
     u, a, b = (torch.zeros_like(like) if c is None else c for c, like in zip(cotangents, (z, scale, scale), strict=True))
-    result: tuple[Tensor, Tensor, Tensor] = SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
     return result
 
 
-class SecondGradients(torch.autograd.Function):
+class _SecondGradients(torch.autograd.Function):
     """(g, u, a, b, z, scale) → (dg, dz, dscale); the other arguments are constants."""
 
     @staticmethod
@@ -176,4 +188,4 @@ class SecondGradients(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(SecondGradients, info, in_dims, arguments)
+        return over_channels(_SecondGradients, info, in_dims, arguments)

@@ -9,8 +9,8 @@ Aravind Rajeswaran, Chelsea Finn, Sham Kakade, Sergey Levine, "Meta-Learning wit
 product each (algorithm 2); the numbers are those of `kshot.learners.inner_loop.implicit`. Memory does not grow with the steps.
 
 The gradient is as exact as the inner problem is solved: with few steps, or few iterations, it is an approximation, and the paper bounds
-its error. Where λ is smaller than the largest negative curvature of the support loss, the system is not positive definite and conjugate
-gradient may fail; the paper's remedy is a larger λ.
+its error. Where λ is smaller than the largest negative curvature of the support loss, the system is not positive definite: the iterations
+then end at the first direction of downward curvature. A larger λ helps.
 
 Batch normalisation uses the statistics of the items at hand: see `kshot.learners.headed`. Departures from the paper: none of the equations;
 its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured: docs/learners/imaml.md.

@@ -22,7 +22,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import KshotError, RecipeError
 from kshot.learners.learner import Learner, Mode
 from kshot.results.evaluate import EpisodeSet, evaluating
-from kshot.results.peak_memory import peak_memory
+from kshot.results.peak_memory import least_peak
 
 TASKS, LEAST_TASKS, SECONDS = 20, 3, 2.0
 """A learner is timed on up to 20 tasks, fewer where they take more than 2 seconds together, never fewer than 3."""
@@ -161,7 +161,7 @@ def _memory(learner: Learner, batch: EpisodeBatch, mode: Mode) -> tuple[int, int
     """Bytes kept a task, and the highest rise while a task is answered."""
     kept = adapted_bytes(_adapt(learner, batch))
     work: Callable[[], object] = lambda: _predict(learner, _adapt(learner, batch), batch, mode)  # noqa: E731
-    return kept, peak_memory(work, batch.device)
+    return kept, least_peak(work, batch.device)
 
 
 def _try(name: str, learner: Learner, batch: EpisodeBatch, mode: Mode) -> None:

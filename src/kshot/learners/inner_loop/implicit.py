@@ -73,16 +73,21 @@ def proximal(problem: Problem, regularisation: float) -> Problem:
 def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, iterations: int) -> Tensors:
     """The solution of a symmetric positive definite system, starting from its right side.
 
-    Iterations after convergence change nothing; there is no test for it, so no waiting for the device.
+    Iterations after convergence change nothing, and neither do those from the first direction of no upward curvature on: there the system
+    is not positive definite, and the answer is what was reached before (truncated Newton). Neither is tested for on the host, so there
+    is no waiting for the device.
     """
     tiny = torch.finfo(next(iter(right.values())).dtype).tiny
     x = right
     image = system(x)
     residual = {name: value - image[name] for name, value in right.items()}
     direction, square = residual, inner(residual, residual)
+    going = torch.ones_like(square, dtype=torch.bool)
     for _ in range(iterations):
         image = system(direction)
-        length = square / inner(direction, image).clamp_min(tiny)
+        curvature = inner(direction, image)
+        going = going & (curvature > 0)
+        length = torch.where(going, square / curvature.clamp_min(tiny), 0.0)
         x = {name: value + length * direction[name] for name, value in x.items()}
         residual = {name: value - length * image[name] for name, value in residual.items()}
         before, square = square, inner(residual, residual)
