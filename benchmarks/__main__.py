@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("load", "draw", "meta_step", "memory", "compare")
+NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_loop")
 
 
 def main() -> int:

@@ -97,7 +97,7 @@ def parts(batch: EpisodeBatch, task: int) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 def plain(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
     module = network(dtype, stock=True)
-    start = dict(module.named_parameters())
+    start: dict[str, Tensor] = dict(module.named_parameters())
 
     def update() -> dict[str, Tensor]:
         total = {name: torch.zeros_like(value) for name, value in start.items()}
@@ -155,7 +155,7 @@ def higher(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
 def torchopt(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
     package: Any = importlib.import_module("torchopt")
     module = network(dtype, stock=True)
-    start = dict(module.named_parameters())
+    start: dict[str, Tensor] = dict(module.named_parameters())
     descent = package.MetaSGD(module, lr=RATE)
     at_start = [(thing, package.extract_state_dict(thing, by="reference")) for thing in (module, descent)]
 

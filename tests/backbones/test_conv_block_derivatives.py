@@ -287,3 +287,41 @@ def test_images_and_weights_of_two_dtypes_are_refused() -> None:
             block_with_batch_statistics(x.float(), *parameters)
         with pytest.raises(RuntimeError, match="type"):
             block_with_given_statistics(x.float(), *parameters, some_statistics())
+
+
+# The gradient of the filters as a product of matrices, which only small sets of images with many channels take.
+
+
+@pytest.mark.parametrize(("M", "H", "W"), [(1, 1, 1), (5, 3, 3), (5, 7, 6), (3, 14, 14), (9, 14, 14)])
+def test_the_gradient_of_the_filters_is_the_library_s_whichever_way_it_is_taken(M: int, H: int, W: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, G = (pixels_last(torch.randn(M, 16, H, W, generator=generator, dtype=torch.float64)).requires_grad_() for _ in range(2))
+    weight = torch.randn(16, 16, 3, 3, generator=generator, dtype=torch.float64)
+    ours = folded_block.filter_gradients(G, x, weight, 1)
+    theirs = folded_block.convolution_gradients(G, x, weight, 1, (False, True))[1]
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+    cotangent = torch.randn_like(theirs)
+    for found, expected in zip(torch.autograd.grad(ours, (G, x), cotangent), torch.autograd.grad(theirs, (G, x), cotangent), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_second_derivatives_with_many_channels_and_either_sign_of_the_scale(sign: float) -> None:
+    # 16 channels take the product of matrices; scales of one sign take, or do not take, the way without signs.
+    x, parameters = inputs(16, (5, 6), M=3, width=4)
+    x.requires_grad_()
+    weight, bias, gamma, beta = parameters
+    gamma = (sign * gamma.detach().abs()).requires_grad_()
+    variables = x, weight, bias, gamma, beta
+    directions = [torch.randn_like(v) for v in variables]
+
+    def second(out: Tensor) -> tuple[Tensor, ...]:
+        first = torch.autograd.grad(out.pow(3).sum(), variables, create_graph=True, materialize_grads=True)
+        return torch.autograd.grad(
+            torch.stack([(g * d).sum() for g, d in zip(first, directions, strict=True)]).sum(), variables, materialize_grads=True
+        )
+
+    ours = second(block_with_batch_statistics(x, weight, bias, gamma, beta)[0])
+    for found, expected in zip(ours, second(written_out(x, weight, bias, gamma, beta)), strict=True):
+        if expected.abs().max() > 1e-8:
+            assert relative(found, expected) < 1e-10

@@ -394,8 +394,8 @@ def test_groups_that_are_missing_or_too_small() -> None:
 
 
 def test_an_unknown_augmentation_is_refused() -> None:
-    with pytest.raises(EpisodeError, match="no augmentation 'mirror'"):
-        draw(classes_of([9] * 5), EpisodeShape(shot=1, query=1, augment="mirror"), [0])
+    with pytest.raises(EpisodeError, match="no augmentation 'flips'"):
+        draw(classes_of([9] * 5), EpisodeShape(shot=1, query=1, augment="flips"), [0])
 
 
 def test_a_negative_seed_is_refused() -> None:

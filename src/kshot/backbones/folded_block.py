@@ -29,7 +29,7 @@ from kshot.backbones.pooling import pick, pool_with_places, spread
 from kshot.backbones.task_channels import along_channels, fold, fold_weight, split, unfold
 
 _POSITIONS = (0, 2, 3)
-_PATCHES = 2**10  # rows of patches that are multiplied at a time
+_FEW_PATCHES = 2**10
 _MANY_CHANNELS = 16
 _CACHE = 2**19  # numbers of one part's maps: 2 MB of float32, which was quickest
 
@@ -80,22 +80,17 @@ def convolution_gradients(G: Tensor, x: Tensor, weight: Tensor, groups: int, nee
 def filter_gradients(G: Tensor, x: Tensor, weight: Tensor, groups: int) -> Tensor:
     """Gradient of ⟨x ⋆ weight, G⟩ with respect to weight; differentiable.
 
-    On a CPU with channels innermost, a product with the patches of x: 1.3 to 3 times as fast as the convolution library's own for the
-    few images of a support set. The patches of a few images at a time stay in the cache.
+    For the few images of a support set, on a CPU with channels innermost, it is a product with the patches of x: 1.1 to 1.6 times as fast
+    as the convolution library's own. For more images the library is as fast or faster.
     """
     M, C, H, W = x.shape
     innermost = x.stride(1) == 1 == G.stride(1)
-    if groups > 1 or x.device.type != "cpu" or C < _MANY_CHANNELS or not innermost:
+    if groups > 1 or x.device.type != "cpu" or C < _MANY_CHANNELS or M * H * W > _FEW_PATCHES or not innermost:
         return convolution_gradients(G, x, weight, groups, (False, True))[1]
-    step = max(1, _PATCHES // (H * W))
-    total = torch.zeros(0)
-    for first in range(0, M, step):
-        part = slice(first, first + step)
-        windows = F.pad(x[part].permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, 3, 1)  # (m, H, W, C, 3, 3)
-        patches = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, 9 * C)
-        product = G[part].permute(0, 2, 3, 1).reshape(-1, len(weight)).mT @ patches  # (width, 9·C)
-        total = product if first == 0 else total + product
-    return total.view(len(weight), 3, 3, C).permute(0, 3, 1, 2)
+    windows = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, 3, 1)  # (M, H, W, C, 3, 3)
+    patches = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, 9 * C)
+    product = G.permute(0, 2, 3, 1).reshape(-1, len(weight)).mT @ patches  # (width, 9·C)
+    return product.view(len(weight), 3, 3, C).permute(0, 3, 1, 2)
 
 
 class _FoldedBlock(torch.autograd.Function):
