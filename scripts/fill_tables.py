@@ -3,7 +3,7 @@
     python scripts/fill_tables.py
 
 What stands between `<!-- measured: NAME -->` and `<!-- end -->` is replaced: NAME is a recipe, with a row for each of its settings, or
-`vinyals`, all recipes of that split, with a row each.
+`vinyals` or `lake`, all recipes of that split, with a row each.
 """
 
 import json
@@ -23,7 +23,7 @@ def table(entries: list[dict[str, str]]) -> str:
 
 def overview(entries: list[dict[str, str]], split: str) -> str:
     """One row a recipe, one column a setting."""
-    entries = [entry for entry in entries if entry["split"] == f"{split}/test"]
+    entries = [entry for entry in entries if entry["split"] in (split, f"{split}/test")]
     settings = list(dict.fromkeys(entry["setting"] for entry in entries))
     rows = ["| recipe | " + " | ".join(settings) + " |", "| --- |" + " --- |" * len(settings)]
     for recipe in dict.fromkeys(entry["recipe"] for entry in entries):

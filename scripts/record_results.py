@@ -1,19 +1,23 @@
-"""Measure a saved learner in the four settings of Omniglot's table and put the numbers into `recipes/results.json`.
+"""Measure a saved learner in the settings of its table, and put the numbers into `recipes/results.json`.
 
     python scripts/record_results.py omniglot-protonet [--saved FOLDER]
 
-Each entry holds everything that identifies its number, and the command that gives it again.
+The settings are the four of Omniglot's table, or Lake's 20 runs. Each entry holds everything that identifies its number, and the command
+that gives it again.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from kshot.atomic import write_json
 from kshot.entrants import open_learner
 from kshot.episodes.shape import EpisodeShape
 from kshot.examine import Question, answer, ask
 from kshot.learners.untrained import UNTRAINED
+from kshot.results.result import Results
+from kshot.saved.folder import Saved
 from kshot.saved.shipped import shipped
 
 RESULTS = Path(__file__).parents[1] / "src" / "kshot" / "recipes" / "results.json"
@@ -39,38 +43,63 @@ PUBLISHED = {
     "nearest": (),
 }
 """What the paper says of `SETTINGS`, and which paper; nothing where there is no comparable number."""
+LAKE = {"lake-local-matching": "omniglot-lake", "lake-protonet": "runs/lake-protonet", "hausdorff": "hausdorff"}
+"""Who is asked Lake's runs, and where it is. Each finished design is asked once."""
+LAKE_PUBLISHED = {"lake-protonet": "86.3 (Lake et al. 2019)", "hausdorff": "61.2 (Lake et al. 2013)"}
 
 
 def main() -> None:
     """Measure, replace the recipe's entries, print them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", choices=sorted(PUBLISHED))
+    parser.add_argument("recipe", choices=sorted([*PUBLISHED, *LAKE]))
     parser.add_argument("--saved", help="Default: the shipped learner of the recipe's name.")
     options = parser.parse_args()
-    saved = open_learner(options.saved or options.recipe)
-    place = options.recipe if options.recipe in (*shipped(), *UNTRAINED) else f"runs/{options.recipe}"
-    asked = ("omniglot", "vinyals") if options.recipe in UNTRAINED else (None, None)  # what needs no training knows of no data
+    numbers = json.loads(RESULTS.read_text())
+    others = [entry for entry in numbers if entry["recipe"] != options.recipe]
+    measured = lake_results if options.recipe in LAKE else omniglot_results
+    write_json(RESULTS, others + measured(options.recipe, options.saved))
+
+
+def lake_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
+    """The one entry of Lake's 20 runs."""
+    place = LAKE[recipe]
+    saved = open_learner(folder or place)
+    published = LAKE_PUBLISHED.get(recipe, "95.5 people, 96.7 BPL (Lake et al. 2015)")
+    results = answer(saved, ask(saved, Question(protocol="lake")), "inductive")
+    return [_entry(recipe, "Lake's 20 runs", published, f"kshot evaluate {place} --protocol lake", saved, results)]
+
+
+def omniglot_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
+    """An entry for each of `SETTINGS`."""
+    saved = open_learner(folder or recipe)
+    place = recipe if recipe in (*shipped(), *UNTRAINED) else f"runs/{recipe}"
+    asked = ("omniglot", "vinyals") if recipe in UNTRAINED else (None, None)  # what needs no training knows of no data
     flags = f" --data {asked[0]} --split {asked[1]}" if asked[0] else ""
-    entries = [entry for entry in json.loads(RESULTS.read_text()) if entry["recipe"] != options.recipe]
-    paper, *numbers = PUBLISHED[options.recipe] or ("", *[""] * len(SETTINGS))
+    entries = []
+    paper, *numbers = PUBLISHED[recipe] or ("", *[""] * len(SETTINGS))
     for (way, shot), number in zip(SETTINGS, numbers, strict=True):
         published = f"{number} ({paper})" if number else "none"
         question = Question(asked[0], asked[1], EpisodeShape(way, shot, 15), episodes=1000)
         episodes = ask(saved, question)
         results = answer(saved, episodes, question.mode)
-        entry = {
-            "recipe": options.recipe,
-            "setting": f"{way}-way {shot}-shot",
-            "published": published,
-            "measured": f"{100 * results.mean:.2f} ± {100 * results.interval:.2f}",
-            "command": f"kshot evaluate {place}{flags} --way {way} --shot {shot}",
-            "trained_by": saved.record.get("command", "").partition(" --out")[0],
-            **results.as_dict(),
-        }
-        del entry["seconds"]
-        print(entry["setting"], entry["measured"], "published", published)
-        entries.append(entry)
-    write_json(RESULTS, entries)
+        command = f"kshot evaluate {place}{flags} --way {way} --shot {shot}"
+        entries.append(_entry(recipe, f"{way}-way {shot}-shot", published, command, saved, results))
+    return entries
+
+
+def _entry(recipe: str, setting: str, published: str, command: str, saved: Saved, results: Results) -> dict[str, Any]:
+    entry = {
+        "recipe": recipe,
+        "setting": setting,
+        "published": published,
+        "measured": f"{100 * results.mean:.2f} ± {100 * results.interval:.2f}",
+        "command": command,
+        "trained_by": saved.record.get("command", "").partition(" --out")[0],
+        **results.as_dict(),
+    }
+    del entry["seconds"]
+    print(setting, entry["measured"], "published", published)
+    return entry
 
 
 if __name__ == "__main__":

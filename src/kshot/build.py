@@ -73,14 +73,14 @@ def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Data
             raise RecipeError("omniglot is ink; data.preprocess='picture' is for folders of pictures. Use 'auto' or 'ink'.")
         if preprocess is not None and not isinstance(preprocess, Ink):
             raise DataError(f"omniglot is ink on paper; this learner reads {preprocess!r}. Give it data of its own kind.")
-        size = preprocess.size if isinstance(preprocess, Ink) else data.size or 28
-        return Omniglot(size=size, rotations=data.rotations)
+        ink = preprocess if isinstance(preprocess, Ink) else Ink(data.size or 28, data.zoom)
+        return Omniglot(size=ink.size, zoom=ink.zoom, rotations=data.rotations)
     if data.name == "sinusoids":
         if preprocess is not None and not isinstance(preprocess, AsIs):
             raise DataError(f"the sinusoids are plain numbers; this learner reads {preprocess!r}. Give it data of its own kind.")
         return Sinusoids()
     if preprocess is None:
-        preprocess = Ink(data.size or 28) if data.preprocess == "ink" else Picture(data.size or 84, data.channels, data.fit)
+        preprocess = Ink(data.size or 28, data.zoom) if data.preprocess == "ink" else Picture(data.size or 84, data.channels, data.fit)
     return ImageFolder(Path(data.name), preprocess)
 
 

@@ -32,6 +32,7 @@ class DataRecipe:
     rotations: Literal["classes", "none"] = "classes"  # omniglot: every quarter turn of a character is a class of its own
     preprocess: Literal["auto", "ink", "picture"] = "auto"  # auto: ink for omniglot, picture for a folder
     size: int = 0  # pixels of a side; 0: 28 for ink, 84 for pictures
+    zoom: float = 0.0  # of ink: how much of the way, 0 to 1, drawings are brought to one common size
     channels: Literal[1, 3] = 3  # of pictures: 3 colour, 1 grey
     fit: Literal["crop", "pad"] = "crop"  # of pictures that are not square
 

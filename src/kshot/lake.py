@@ -5,7 +5,7 @@ In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next
 
 import numpy as np
 
-from kshot.data.ink import Ink
+from kshot.data.ink import SIDE, Ink
 from kshot.data.lake_runs import lake_runs
 from kshot.data.omniglot import Omniglot
 from kshot.episodes.listed import listed_episodes
@@ -28,14 +28,15 @@ def lake_episodes(omniglot: Omniglot) -> EpisodeSet:
 
 
 def ask_lake(saved: Saved) -> EpisodeSet:
-    """The trials for a learner that may be asked.
+    """The trials for a learner that may be asked; what has learnt nothing (`nearest`, `hausdorff`) gets them in their full size.
 
     Raises:
         DataError: It reads other things than ink, or it was trained on alphabets of the evaluation set.
     """
-    if not isinstance(saved.preprocess, Ink):
-        raise DataError(f"Lake's challenge is ink on paper; this learner reads {saved.preprocess!r}. Train one on omniglot.")
-    omniglot = Omniglot(size=saved.preprocess.size, rotations="none")
+    reads = Ink(SIDE) if saved.preprocess is None else saved.preprocess
+    if not isinstance(reads, Ink):
+        raise DataError(f"Lake's challenge is ink on paper; this learner reads {reads!r}. Train one on omniglot.")
+    omniglot = Omniglot(size=reads.size, zoom=reads.zoom, rotations="none")
     seen = unfold(saved.record.get("classes_seen", {}))
     foreign = [name for name in seen if name.partition("/")[0] not in omniglot.background]
     if foreign:

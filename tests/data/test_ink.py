@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from kshot.data.ink import EXTENT, Ink, as_drawing, resize_ink
@@ -209,6 +211,49 @@ def test_resizing_averages() -> None:
     assert resized[1].min() == 255
 
 
+def _box(images: torch.Tensor) -> list[tuple[int, int, int, int]]:
+    found = []
+    for ink in images[:, 0].numpy() > 127:
+        rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+        found.append((rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
+    return found
+
+
+def test_zoomed_in_to_the_full_ink_fills_nine_tenths_in_the_middle() -> None:
+    kept = torch.zeros(3, 1, 100, 100, dtype=torch.uint8)
+    kept[0, 0, 10:28, 70:79] = 255  # 18 high, in the upper right corner
+    kept[1, 0, 5:95, 40:60] = 255  # 90 high
+    kept[2, 0, :, 3:5] = 255  # all of it: nothing is cut off
+    (top, bottom, left, right), middle, tall = _box(resize_ink(kept, 200, 1.0))
+    assert (bottom - top, right - left) == (180, 90)
+    assert (top, left) == (10, 60)  # a window of 20 × 20 from pixel (9, 64)
+    assert middle == (10, 190, 80, 120)
+    assert tall == (0, 200, 98, 102)
+
+
+@given(st.floats(0.01, 0.8), st.integers(10, 60), st.integers(10, 60), st.integers(0, 44), st.integers(0, 44))
+def test_zoom_keeps_the_order_of_sizes_and_forgets_the_place(zoom: float, high: int, wide: int, down: int, right: int) -> None:
+    kept = torch.zeros(3, 1, 105, 105, dtype=torch.uint8)
+    kept[0, 0, down : down + high, right : right + wide] = 255
+    kept[1, 0, :high, :wide] = 255
+    kept[2, 0, 20 : 20 + min(high + 20, 85), 20 : 20 + min(wide + 20, 85)] = 255
+    zoomed = resize_ink(kept, 105, zoom)
+    assert torch.equal(zoomed[0], zoomed[1])
+    sides = [max(bottom - top, right - left) for top, bottom, left, right in _box(zoomed)]
+    assert sides[0] <= sides[2]
+    assert sides[0] >= max(high, wide) - 2  # never smaller than it was
+
+
+def test_a_drawing_is_zoomed_as_in_training_and_empty_paper_stays() -> None:
+    ink = np.zeros((105, 105), dtype=bool)
+    ink[3:60, 10:13] = True
+    kept = torch.from_numpy(ink.astype(np.uint8) * np.uint8(255))[None, None]
+    image = Image.fromarray(np.where(ink, 0, 255).astype(np.uint8))
+    assert np.array_equal(Ink(56, 0.7).picture(image), resize_ink(kept, 56, 0.7)[0].numpy())
+    assert not np.array_equal(Ink(56, 0.7).picture(image), Ink(56).picture(image))
+    assert resize_ink(torch.zeros(2, 1, 105, 105, dtype=torch.uint8), 28, 0.5).max() == 0
+
+
 def test_inputs_are_ink_one() -> None:
     x = Ink().to_input(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8))
     assert isinstance(x, torch.Tensor)
@@ -243,7 +288,10 @@ def test_odd_shapes_give_a_drawing_or_a_plain_error(size: tuple[int, int]) -> No
 
 
 def test_arguments_are_checked_and_given_back() -> None:
-    assert Ink(32).arguments() == {"size": 32}
+    assert Ink(32, 0.5).arguments() == {"size": 32, "zoom": 0.5}
     for size in (0, -3, 2.5, True, "28"):
         with pytest.raises(RecipeError, match="size of 'ink' is a positive whole number"):
             Ink(size)  # type: ignore[arg-type]  # wrong on purpose
+    for zoom in (-0.1, 1.1, True, "1", float("nan")):
+        with pytest.raises(RecipeError, match="zoom of 'ink' is a number from 0 to 1"):
+            Ink(28, zoom)  # type: ignore[arg-type]  # wrong on purpose

@@ -110,3 +110,20 @@ def test_the_kind_of_one_augmentation_alone() -> None:
     numbers = np.array([0, 3, 1], dtype=np.int16)
     assert AUGMENTATIONS["quarter_turns"].made(numbers).tolist() == [0, 3, 1]
     assert AUGMENTATIONS["affine"].made(numbers).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("augment", ["mirror", "quarter_turns", "mirror+elastic"])
+def test_within_a_group_all_classes_change_alike(augment: str) -> None:
+    rule = augmentation(augment)
+    assert rule is not None
+    names = {f"{group}/{n}": list(range(90 * g + 9 * n, 90 * g + 9 * n + 9)) for g, group in enumerate("ab") for n in range(10)}
+    index = ClassIndex.build(names, {name: name[0] for name in names})
+    for within in (True, False):
+        shape = EpisodeShape(way=5, shot=2, query=3, within_groups=within, augment=augment)
+        (drawn,) = draw_episodes(index, shape, 1, np.arange(400))
+        assert drawn.support_changes is not None
+        assert drawn.query_changes is not None
+        kinds = np.concatenate([rule.made(drawn.support_changes), rule.made(drawn.query_changes)], axis=1)  # (400, 25)
+        assert (kinds == kinds[:, :1]).all() == within
+        shares = np.bincount(kinds[:, 0], minlength=rule.kinds) / 400
+        assert np.abs(shares - 1 / rule.kinds).max() < 0.11

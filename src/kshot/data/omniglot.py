@@ -33,6 +33,7 @@ class Omniglot:
     Args:
         root: The folder of the official zips, or of their unpacked trees; None reads the copy inside the package.
         size: Pixels of a side. 28 is what papers use, 105 the original.
+        zoom: How much of the way, from 0 to 1, drawings are brought to one common size: `kshot.data.ink.resize_ink`.
         rotations: `classes`: every quarter turn of a character is a class, named `Greek/character01/rot090`, and item
             4 · drawing + turn is a drawing turned counter-clockwise. `none`: characters as drawn, item = drawing.
 
@@ -53,27 +54,30 @@ class Omniglot:
 
     name = "omniglot"
 
-    def __init__(self, root: Path | None = None, *, size: int = 28, rotations: Literal["classes", "none"] = "classes") -> None:
+    def __init__(
+        self, root: Path | None = None, *, size: int = 28, zoom: float = 0.0, rotations: Literal["classes", "none"] = "classes"
+    ) -> None:
         if rotations not in ("classes", "none"):
             raise DataError(
                 f"rotations must be 'classes' or 'none'; found {rotations!r}. As augmentation, ask for augment='quarter_turns'."
             )
-        self.preprocess = Ink(size)
+        self.preprocess = Ink(size, zoom)
         self.rotations = rotations
         if root is None:
             packed = EMBEDDED.read_bytes()
             characters, background, self.fingerprint = read_header(packed)
-            name = f"omniglot-{self.fingerprint[:12]}-{size}-{_RESIZED_BY}.bin"
+            zoomed = f"-zoom{zoom}" if zoom else ""
+            name = f"omniglot-{self.fingerprint[:12]}-{size}{zoomed}-{_RESIZED_BY}.bin"
             worth = size < SIDE  # at full size a cache would take 358 MB of disk and hardly be quicker than to unpack
             kept = read_array(name) if worth else None
             if kept is None or kept.dtype != np.uint8 or kept.shape != (DRAWERS * len(characters), 1, size, size):
-                kept = _resized(unpack(packed), size)
+                kept = _resized(unpack(packed), self.preprocess)
                 if worth:
                     write_array(name, kept)
         else:
             drawings = read_official(Path(root))
             characters, background, self.fingerprint = drawings.characters, drawings.background, drawings.fingerprint()
-            kept = _resized(drawings, size)
+            kept = _resized(drawings, self.preprocess)
         self._kept = torch.from_numpy(kept)  # (drawings, 1, size, size)
         self.background = background
         self._characters = ["/".join(character) for character in characters]
@@ -142,10 +146,10 @@ class Omniglot:
         return ClassIndex.build(dict(zip(names, items, strict=True)), groups)
 
 
-def _resized(drawings: Drawings, size: int) -> np.ndarray:
-    """Every drawing at another size, uint8 (M, 1, size, size)."""
+def _resized(drawings: Drawings, preprocess: Ink) -> np.ndarray:
+    """Every drawing at the size of the preprocessing, uint8 (M, 1, size, size)."""
     parts = []
     for start in range(0, len(drawings.ink), _AT_ONCE):
         full = torch.from_numpy(drawings.ink[start : start + _AT_ONCE].view(np.uint8) * np.uint8(255)).unsqueeze(1)
-        parts.append(resize_ink(full, size))
+        parts.append(resize_ink(full, preprocess.size, preprocess.zoom))
     return torch.cat(parts).numpy()

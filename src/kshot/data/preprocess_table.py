@@ -18,7 +18,7 @@ def describe(preprocess: Preprocess) -> dict[str, Any]:
 
     Example:
         >>> describe(Ink(size=32))
-        {'name': 'ink', 'arguments': {'size': 32}}
+        {'name': 'ink', 'arguments': {'size': 32, 'zoom': 0.0}}
     """
     return {"name": preprocess.name, "arguments": dict(preprocess.arguments())}
 

@@ -29,6 +29,8 @@ class Augmentation:
             each makes another class. Plain labelled batches (`kshot.episodes.item_stream`) number them.
         kind_of: Which class a parameter makes of a class, 0 … kinds - 1: parameters int16 (…) → int64 (…). None: the parameter itself, or
             0 where there is one kind.
+        class_words: How many of the words, the first ones, say which class it makes. Where an episode's classes are of one group they are
+            the same for all of them: a mirrored alphabet is an alphabet, but no alphabet has some letters mirrored.
     """
 
     words: int
@@ -36,6 +38,7 @@ class Augmentation:
     apply: Callable[[Inputs, np.ndarray], Inputs]
     kinds: int = 1
     kind_of: Callable[[np.ndarray], np.ndarray] | None = None
+    class_words: int = 0
 
     def made(self, parameters: np.ndarray) -> np.ndarray:
         """Which class each parameter makes of a class, int64, 0 … kinds - 1."""
@@ -104,14 +107,14 @@ def together(of_class: Augmentation, of_item: Augmentation) -> Augmentation:
         number = (parameters.astype(np.int64) + low) // k
         return of_item.apply(of_class.apply(images, kind_of(parameters).astype(np.int16)), number.astype(np.uint16).view(np.int16))
 
-    return Augmentation(of_class.words + of_item.words, draw, apply, k, kind_of)
+    return Augmentation(of_class.words + of_item.words, draw, apply, k, kind_of, of_class.class_words)
 
 
 AUGMENTATIONS = {
     # All items of a class turn together: a turned character is another character (MAML, Finn et al. 2017, section 5.2).
-    "quarter_turns": Augmentation(words=1, draw=_draw_quarter_turn, apply=quarter_turns, kinds=4),
+    "quarter_turns": Augmentation(words=1, draw=_draw_quarter_turn, apply=quarter_turns, kinds=4, class_words=1),
     # And so is a mirrored one.
-    "mirror": Augmentation(words=1, draw=_draw_mirror, apply=mirror, kinds=2),
+    "mirror": Augmentation(words=1, draw=_draw_mirror, apply=mirror, kinds=2, class_words=1),
     "affine": Augmentation(words=1, draw=draw_warps, apply=affine),
     "elastic": Augmentation(words=1, draw=draw_warps, apply=elastic),
 }

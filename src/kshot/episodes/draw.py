@@ -187,7 +187,10 @@ def _draw_items(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, class
         queries = _own(words(seeds, _OWN_QUERY, 1)[0], shape.query_range).reshape(B, N)
     changes = None
     if (augment := augmentation(shape.augment)) is not None:
-        changes = augment.draw(words(seeds, _CHANGES, augment.words), shot + query).reshape(B, N, shot + query)
+        drawn_words = words(seeds, _CHANGES, augment.words)  # (words, M)
+        if shape.within_groups:
+            drawn_words[: augment.class_words] = np.repeat(drawn_words[: augment.class_words, ::N], N, axis=1)
+        changes = augment.draw(drawn_words, shot + query).reshape(B, N, shot + query)
     return items[:, :, :shot], items[:, :, shot:], shots, queries, changes
 
 
