@@ -26,7 +26,10 @@ def fold(value: Any, dim: int | None, tasks: int) -> Any:
     if not isinstance(value, Tensor) or value.numel() == 0:
         return value
     together = value.unsqueeze(0).expand(tasks, *value.shape) if dim is None else value.movedim(dim, 0)
-    return together.flatten() if together.ndim == 2 else together.movedim(0, 1).flatten(1, 2)
+    if together.ndim == 2:
+        return together.flatten()
+    # (B, M, C, H, W) → (M, B·C, H, W) with channels innermost: no copy where the maps come from another operator that was folded.
+    return together.permute(1, 3, 4, 0, 2).flatten(3).permute(0, 3, 1, 2)
 
 
 def fold_weight(weight: Tensor, dim: int | None, tasks: int) -> Tensor:
