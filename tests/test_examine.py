@@ -186,6 +186,21 @@ def test_a_refined_answer_is_transductive_and_names_its_refinement(saved: Saved)
         answer(saved, episodes, "inductive", "cpu", refine="none")
 
 
+def test_results_name_the_steps_and_the_augmentation(saved: Saved) -> None:
+    steps = {None: 3, 0: 0, 5: 5}
+    spec = LearnerSpec("maml", "conv4_strided", {"features": 3, "outputs": 2}, {"channels": 3, "width": 3})
+    by_steps = replace(saved, learner=spec.build(seed=0), spec=spec)
+    episodes = ask(by_steps, Question(shape=EpisodeShape(2, 1, 2, augment="quarter_turns"), episodes=3))
+    for asked, taken in steps.items():
+        results = answer(by_steps, episodes, "inductive", "cpu", steps=asked)
+        assert (results.steps, results.augment) == (taken, "quarter_turns")
+        assert ("gradient steps", str(taken)) in results.rows()
+        assert "quarter_turns" in str(results)
+        assert {"steps": taken, "augment": "quarter_turns"}.items() <= results.as_dict().items()
+    with pytest.raises(RecipeError, match="ProtoNet does not take a number of steps"):
+        answer(saved, episodes, "inductive", "cpu", steps=1)
+
+
 @pytest.mark.slow
 def test_omniglots_splits_by_name() -> None:
     data = {"name": "omniglot", "split": "vinyals"}

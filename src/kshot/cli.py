@@ -119,6 +119,8 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="soft_k_means or optimal_transport: refine the answers together; implies --transductive."),
     ] = None,
+    steps: Annotated[int | None, typer.Option(help="Gradient steps to answer, of learners that take them. Default: its own.")] = None,
+    augment: Annotated[str, typer.Option(help="quarter_turns or mirror: classes are turned, or mirrored, at random.")] = "none",
     as_json: _Json = False,
     report: Annotated[Path | None, typer.Option(help="Write a report with pictures into this folder.")] = None,
     device: _Device = "auto",
@@ -134,8 +136,8 @@ def evaluate(
         raise RecipeError(f"there is no protocol {protocol!r}; known is lake. Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     mode = "transductive" if transductive or refine else "inductive"
-    shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # it checks the word itself
-    question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine)  # type: ignore[arg-type]
+    shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # it checks the word itself
+    question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report)
     if as_json:
         print(json.dumps(results.as_dict()))
@@ -362,7 +364,7 @@ def _evaluate(
     from kshot.results.report import write_report
     from kshot.terminal import counting, say
 
-    learner = asked_learner(saved, question.refine)
+    learner = asked_learner(saved, question.refine, question.steps)
     if question.refine is not None and (assumption := refinement_named(question.refine).assumption):
         say(f"Note: {assumption}")
     if report is not None:  # what a report needs is looked at before the long work
@@ -371,7 +373,7 @@ def _evaluate(
             raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another name.")
     episodes = ask(saved, question)
     with counting("episodes", len(episodes)) as progress:
-        results = answer(saved, episodes, question.mode, device, progress, refine=question.refine)
+        results = answer(saved, episodes, question.mode, device, progress, refine=question.refine, steps=question.steps)
     if report is None:
         return results, None
     history, command = saved.record.get("validation", ()), command_line(sys.argv[1:])

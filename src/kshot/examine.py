@@ -20,7 +20,7 @@ from kshot.data.targets import has_targets
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
 from kshot.lake import ask_lake
-from kshot.learners.learner import Learner, Mode
+from kshot.learners.learner import Learner, Mode, with_steps
 from kshot.learners.refined import Refined, refinement_named, words_of
 from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.results.result import Results
@@ -43,6 +43,7 @@ class Question:
             `refine` leave alone.
         refine: What refines the answers, such as `soft_k_means` (`kshot.learners.refined.refinement_named`): the mode is then
             `transductive`, whatever the field says. None leaves the answers as they are.
+        steps: Gradient steps to answer, in place of the learner's own number.
     """
 
     data: str | None = None
@@ -53,6 +54,7 @@ class Question:
     mode: Mode = "inductive"
     protocol: Literal["episodes", "lake"] = "episodes"
     refine: str | None = None
+    steps: int | None = None
 
 
 def ask(saved: Saved, question: Question) -> EpisodeSet:
@@ -181,23 +183,25 @@ def answer(
     progress: Callable[[int], None] | None = None,
     *,
     refine: str | None = None,
+    steps: int | None = None,
 ) -> Results:
     """Score a saved learner on episodes; with `refine`, in transductive mode, and the results name the refinement.
 
     Raises:
-        RecipeError: The learner does not offer the mode, or cannot be refined; or there is no such refinement.
+        RecipeError: The learner does not offer the mode, cannot be refined, or takes no number of `steps`; or there is no such refinement.
     """
     chosen = pick_device(device)
     if refine is None:
-        return evaluate(saved.learner, episodes, mode=mode, device=chosen, progress=progress)
-    results = evaluate(asked_learner(saved, refine), episodes, mode="transductive", device=chosen, progress=progress)
+        return evaluate(asked_learner(saved, None, steps), episodes, mode=mode, device=chosen, progress=progress)
+    results = evaluate(asked_learner(saved, refine, steps), episodes, mode="transductive", device=chosen, progress=progress)
     return replace(results, refinement=words_of(refinement_named(refine)))
 
 
-def asked_learner(saved: Saved, refine: str | None) -> Learner:
-    """The learner that answers: the saved one, or that with a refinement.
+def asked_learner(saved: Saved, refine: str | None, steps: int | None = None) -> Learner:
+    """The learner that answers: the saved one, or that with a refinement, or with another number of gradient steps.
 
     Raises:
-        RecipeError: There is no such refinement, or the learner cannot be refined.
+        RecipeError: There is no such refinement, the learner cannot be refined, or it takes no number of steps.
     """
-    return saved.learner if refine is None else Refined(saved.learner, refinement_named(refine))
+    learner = saved.learner if steps is None else with_steps(saved.learner, steps)
+    return learner if refine is None else Refined(learner, refinement_named(refine))

@@ -16,8 +16,10 @@ from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.anil import ANIL
 from kshot.learners.first_order_maml import FirstOrderMAML
 from kshot.learners.inner_loop.adapting_learner import AdaptingLearner
+from kshot.learners.learner import with_steps
 from kshot.learners.maml import MAML
 from kshot.learners.meta_sgd import MetaSGD
+from kshot.learners.protonet import ProtoNet
 
 ALL: tuple[Callable[..., AdaptingLearner], ...] = (MAML, FirstOrderMAML, ANIL, MetaSGD)
 SECOND_ORDER: tuple[Callable[..., AdaptingLearner], ...] = (MAML, ANIL, MetaSGD)
@@ -240,8 +242,8 @@ def test_a_rate_that_diverges_is_named() -> None:
     [
         ({"inner_lr": 0.0}, "inner_lr must be a positive number; found 0.0"),
         ({"inner_lr": float("nan")}, "inner_lr must be a positive number"),
-        ({"inner_steps": 0}, "inner_steps must be 1 or more; found 0"),
-        ({"adapt_steps": 0}, "adapt_steps must be 1 or more; found 0"),
+        ({"inner_steps": -1}, "inner_steps must be 0 or more; found -1"),
+        ({"adapt_steps": -1}, "adapt_steps must be 0 or more; found -1"),
         ({"clip": -1.0}, "clip must be 0"),
         ({"inductive": "query"}, "'support' or 'running' statistics; found 'query'"),
         ({"mode": "quick"}, "mode must be one of unrolled, flat; found 'quick'"),
@@ -257,3 +259,37 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> 
 def test_bounds_of_meta_sgd() -> None:
     with pytest.raises(RecipeError, match=r"between lowest and highest; found 0.2 and 0.1"):
         MetaSGD(nn.Identity(), features=2, lowest=0.2, highest=0.1)
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_no_steps_leave_the_network_as_it_is_and_train_it_jointly(made: Callable[..., AdaptingLearner]) -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Linear(2, 4), nn.Tanh())
+    learner, batch = made(backbone, features=4, outputs=3, inner_steps=0, adapt_steps=0).double(), batch_of(2)
+    losses = learner.meta_backward(batch, 0.0)
+    outputs = learner.head(backbone(batch.query_x))
+    plain = F.cross_entropy(outputs.mT, batch.query_y, reduction="none").mean(1)
+    torch.testing.assert_close(losses, plain.detach())
+    parameters = [value for name, value in learner.named_parameters() if "rate" not in name]
+    for value, slope in zip(parameters, torch.autograd.grad(plain.mean(), parameters), strict=True):
+        torch.testing.assert_close(value.grad, slope)
+    learner.eval()
+    torch.testing.assert_close(learner.predict(learner.adapt(batch.support_x, batch.support_y), batch.query_x), outputs)
+
+
+def test_another_number_of_steps_is_another_learner_with_the_same_parameters() -> None:
+    batch = batch_of(2)
+    learner = smooth(MAML, adapt_steps=2).eval()
+    five = with_steps(learner, 5)
+    assert isinstance(five, MAML)
+    assert (learner.adapt_steps, five.adapt_steps) == (2, 5)
+    assert five.head.weight is learner.head.weight
+    torch.manual_seed(0)
+    made_with_five = smooth(MAML, adapt_steps=5).eval()
+    expected = made_with_five.predict(made_with_five.adapt(batch.support_x, batch.support_y), batch.query_x)
+    found = five.predict(five.adapt(batch.support_x, batch.support_y), batch.query_x)
+    assert torch.equal(found, expected)
+    with pytest.raises(RecipeError, match="the number of steps must be 0 or more; found -1"):
+        with_steps(learner, -1)
+    with pytest.raises(RecipeError, match="ProtoNet does not take a number of steps"):
+        with_steps(ProtoNet(nn.Identity()), 1)

@@ -234,7 +234,7 @@ def test_real_targets_keep_every_rule() -> None:
         ({"second_order_from": -0.1}, r"second_order_from is a part of training, from 0 to 1; found -0\.1"),
         ({"second_order_from": math.nan}, "second_order_from is a part of training"),
         ({"inner_lr": 0.0}, r"inner_lr must be a positive number; found 0\.0"),
-        ({"inner_steps": 0}, "inner_steps must be 1 or more; found 0"),
+        ({"inner_steps": 0}, "inner_steps of MAML\\+\\+ must be 1 or more; found 0"),
         ({"outputs": 0}, "outputs must be 1 or more; found 0"),
         ({"clip": -1.0}, r"clip must be 0 \(no clipping\) or a positive number"),
     ],

@@ -29,8 +29,8 @@ class ANIL(AdaptingLearner):
         features: D; `kshot train` finds it.
         outputs: N, the classes of every task (or T, the number of real targets).
         inner_lr: α > 0.
-        inner_steps: n in training, ≥ 1.
-        adapt_steps: n outside training, ≥ 1.
+        inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
+        adapt_steps: n outside training, ≥ 0.
         clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
         inductive: Whose statistics `predict` normalises with: `support`, or `running`.
         mode: `unrolled`, or `flat`: the same gradient with memory that hardly grows with n.

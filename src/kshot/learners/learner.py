@@ -9,6 +9,7 @@ Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train
 updates is a `Trainable`: the learner itself, or the learner with a head that exists only while it is trained (`for_training`).
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -59,6 +60,7 @@ class Learner(Trainable):
             `transductive`: it depends on all queries asked together (`predict_together`).
         statistics: Whose statistics batch normalisation uses to answer in a mode, in words for records, where they are not those that
             the modules keep: `support and this query`.
+        adapt_steps: Gradient steps from a support set to an answer, of learners that can take any number; `with_steps` changes it.
     """
 
     training_source: ClassVar[Literal["episodes", "items", "none"]] = "episodes"
@@ -66,6 +68,7 @@ class Learner(Trainable):
     statistics: ClassVar[Mapping[Mode, str]] = MappingProxyType({})
     family: TaskFamily
     arguments: Mapping[str, Any] = MappingProxyType({})
+    adapt_steps: int | None = None
 
     @abstractmethod
     def encode(self, x: Inputs) -> Inputs:
@@ -219,3 +222,18 @@ def require_kind(learner: Learner, *, real_targets: bool) -> None:
 def way_of(support_y: Tensor, way: int | None) -> int:
     """N as given, or the largest label plus one."""
     return int(support_y.max()) + 1 if way is None else way
+
+
+def with_steps(learner: Learner, steps: int) -> Learner:
+    """The same learner, whose parameters it shares, taking another number of gradient steps to answer.
+
+    Raises:
+        RecipeError: It does not take any number of steps, or the number is negative.
+    """
+    if learner.adapt_steps is None:
+        raise RecipeError(f"{type(learner).__name__} does not take a number of steps to answer that could be changed. Ask without steps.")
+    if steps < 0:
+        raise RecipeError(f"the number of steps must be 0 or more; found {steps}.")
+    other = copy.copy(learner)
+    other.adapt_steps = steps
+    return other

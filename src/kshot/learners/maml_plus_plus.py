@@ -83,6 +83,8 @@ class MAMLPlusPlus(Learner):
     ) -> None:
         super().__init__()
         checked(inner_lr, inner_steps, inner_steps, clip, "running")
+        if inner_steps < 1:
+            raise RecipeError(f"inner_steps of MAML++ must be 1 or more; found {inner_steps}.")
         for name, part in (("multi_step_until", multi_step_until), ("second_order_from", second_order_from)):
             if not 0 <= part <= 1:
                 raise RecipeError(f"{name} is a part of training, from 0 to 1; found {part}.")

@@ -65,6 +65,8 @@ class Reptile(Learner):
     modes = ("inductive", "transductive")
     statistics = STATISTICS
 
+    adapt_steps: int
+
     def __init__(
         self,
         backbone: nn.Module,

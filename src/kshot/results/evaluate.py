@@ -166,6 +166,8 @@ def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode:
         statistics=batch_norm_statistics(learner, mode),
         seconds=seconds,
         nearness=episodes.shape.nearness,
+        augment=episodes.shape.augment,
+        steps=learner.adapt_steps,
     )
 
 

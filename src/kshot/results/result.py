@@ -31,6 +31,8 @@ class Results:
         statistics: Whose batch-norm statistics were used: `running`, `support`, `none` (no batch norm) …
         seconds: Of wall time, embedding included.
         nearness: Of the classes of an episode: `any`, `near` or `far`.
+        augment: What was done to the classes: `none`, or an augmentation such as `quarter_turns`.
+        steps: Gradient steps from a support set to an answer; None for learners that take no such.
         refinement: What refined the answers, with its settings (`kshot.learners.refined.words_of`); None for the learner's own.
     """
 
@@ -48,6 +50,8 @@ class Results:
     seconds: float
     nearness: Nearness = "any"
     refinement: str | None = None
+    augment: str = "none"
+    steps: int | None = None
 
     @property
     def mean(self) -> float:
@@ -70,6 +74,8 @@ class Results:
             "shot": _plain(self.shot),
             "query": _plain(self.query),
             "nearness": self.nearness,
+            "augment": self.augment,
+            "steps": self.steps,
             "data": self.data,
             "split": self.split,
             "seed": self.seed,
@@ -95,7 +101,8 @@ class Results:
 
     @property
     def _related(self) -> str:
-        return {"any": "", "near": ", near classes", "far": ", far classes"}[self.nearness]
+        augmented = "" if self.augment == "none" else f", {self.augment}"
+        return {"any": "", "near": ", near classes", "far": ", far classes"}[self.nearness] + augmented
 
     @property
     def _mode(self) -> str:
@@ -113,6 +120,7 @@ class Results:
             ("hash of the episodes", self.episodes_hash),
             ("mode", self._mode),
             ("batch-norm statistics", self.statistics),
+            *([] if self.steps is None else [("gradient steps", str(self.steps))]),
             ("seconds", f"{self.seconds:.1f}"),
         ]
 

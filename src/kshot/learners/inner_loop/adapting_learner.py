@@ -183,8 +183,8 @@ def checked(inner_lr: float, inner_steps: int, adapt_steps: int, clip: float, in
     if not 0 < inner_lr < float("inf"):
         raise RecipeError(f"inner_lr must be a positive number; found {inner_lr}.")
     for name, count in (("inner_steps", inner_steps), ("adapt_steps", adapt_steps)):
-        if count < 1:
-            raise RecipeError(f"{name} must be 1 or more; found {count}.")
+        if count < 0:
+            raise RecipeError(f"{name} must be 0 or more; found {count}.")
     if not 0 <= clip < float("inf"):
         raise RecipeError(f"clip must be 0 (no clipping) or a positive number; found {clip}.")
     if inductive not in ("support", "running"):
