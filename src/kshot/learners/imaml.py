@@ -25,7 +25,6 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
-from kshot.learners.inner_loop.derivative import by_tape
 from kshot.learners.inner_loop.implicit import implicit, proximal
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network, buffers_of
@@ -101,7 +100,7 @@ class IMAML(Learner):
         for b in range(len(support_y)):
             support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
             problem = Problem(trainable(self._whole()), {}, self.rates, self.steps, support, support)
-            tasks.append(walk(proximal(problem, self.regularisation), by_tape)[0][-1])
+            tasks.append(walk(proximal(problem, self.regularisation))[0][-1])
         return stacked(tasks, support_features, self.steps, f"inner_lr ({self.rates.rate})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:

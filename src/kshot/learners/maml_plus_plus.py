@@ -33,7 +33,7 @@ from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
 from kshot.learners.headed import require_outputs
 from kshot.learners.inner_loop.adapting_learner import FastWeights, checked, head_of
-from kshot.learners.inner_loop.derivative import Gradient, by_tape, differentiable_twice
+from kshot.learners.inner_loop.derivative import differentiable_twice, gradient
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
@@ -126,7 +126,7 @@ class MAMLPlusPlus(Learner):
                 part = one_task(support_features, number), support_y[number]
                 support = of_own_step(task_loss(network, self.family, part, buffers, per_step=True), norms)
                 problem = Problem(self._adapting(), norms, rates, self.steps, support, support)
-                path, trail = walk(problem, by_tape)
+                path, trail = walk(problem)
                 fast.append({**path[-1], **{name: value[-1] for name, value in norms.items()}})
                 losses.append(trail.path(problem))
         require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
@@ -236,21 +236,21 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> M
         second_order: Whether the gradient goes through the slopes.
     """
 
-    def mode(problem: Problem, gradient: Gradient) -> TaskGradient:
+    def mode(problem: Problem) -> TaskGradient:
         own = replace(problem, support=of_own_step(problem.support, norms), query=of_own_step(problem.query, norms))
 
         def weighted(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, tuple[Tensor, Tensors]]:
             fast, path, seen, total = start, [], [], start[next(iter(start))].new_zeros(())
             for number, weight in enumerate(weights):
-                slopes, loss, buffers = support_slope(own, gradient, fast, shared, number, again=second_order)
-                fast = problem.rates.step(fast, slopes if second_order else detached(slopes), learnt, number)
+                slopes, loss, buffers = support_slope(own, fast, shared, number, again=second_order)
+                fast = problem.rates.step(fast, slopes if second_order else detached(slopes), learnt, number, many=problem.many)
                 path.append(loss.detach())
                 if weight:
                     query, after = own.query({**shared, **fast}, number)
                     total = total + weight * query
                     buffers = after if number == len(weights) - 1 else buffers
                 seen.append(detached(buffers))
-            return total, (torch.stack(path), {name: torch.stack([step[name] for step in seen]) for name in seen[0]})
+            return total, (torch.stack(path, -1), {name: torch.stack([step[name] for step in seen], int(problem.many)) for name in seen[0]})
 
         (start, shared, rates), loss, (path, buffers) = gradient(weighted, problem.start, norms, problem.rates.learnt, again=False)
         return TaskGradient(loss, path, start, shared, rates, buffers)

@@ -43,7 +43,7 @@ def test_what_cannot_fit_is_refused_before_the_first_step(loops: SimpleNamespace
         meta_gradient(module, divide_parameters(module), Classification(), batch, loop, free=free)
 
     with pytest.raises(SetupError, match=r"needs about \d+ MiB on cpu, and 0 MiB are free. mode='flat' .*in_turn.*[Ff]ewer queries"):
-        ask(InnerLoop(200, Rates(0.1), tasks="vmap"), 2**18)
+        ask(InnerLoop(200, Rates(0.1), tasks="together"), 2**18)
     with pytest.raises(SetupError, match=r"free\. Fewer queries"):
         ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**10)
     ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**22)

@@ -115,7 +115,7 @@ def test_a_gradient_over_vmap_is_wrong_with_native_batch_norm_and_ours_is_not(lo
     loss = loops.plain(loops.by_hand, leaves, list(leaves), batch, lambda name, t: 0.3, 5)
     expected = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
     assert loops.distance(over, expected) > 1e-3  # the trap is there
-    ours = gradient_of(module, batch, InnerLoop(5, Rates(0.3), tasks="vmap"))
+    ours = gradient_of(module, batch, InnerLoop(5, Rates(0.3), tasks="together"))
     assert loops.distance(ours.start, expected) < 1e-10
 
 

@@ -184,7 +184,7 @@ class Counter(nn.Module):
         return self.linear(x)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("way", ["auto", "in_turn", "vmap", "threads"])
+@pytest.mark.parametrize("way", ["auto", "in_turn", "together", "threads"])
 @pytest.mark.parametrize("in_place", [True, False])
 def test_a_buffer_without_a_policy_is_refused_and_stays(in_place: bool, way: Any, loops: SimpleNamespace) -> None:
     counter = Counter(in_place).double()
@@ -217,7 +217,7 @@ def test_dropout_is_a_function_of_seed_task_and_step(loops: SimpleNamespace) -> 
     assert not torch.allclose(gradient_of(module.eval(), batch, loop).loss, first.loss)
 
 
-@pytest.mark.parametrize("way", ["vmap", "threads"])
+@pytest.mark.parametrize("way", ["together", "threads"])
 def test_dropout_in_another_order_is_refused(way: Any, loops: SimpleNamespace) -> None:
     with pytest.raises(RecipeError, match=f"dropout is drawn task by task; tasks='{way}'"):
         gradient_of(dropping(), loops.tasks(4), InnerLoop(1, tasks=way))
@@ -234,7 +234,7 @@ class Noise(nn.Module):
         return F.dropout(self.linear(x), 0.5)
 
 
-@pytest.mark.parametrize("way", ["vmap", "threads"])
+@pytest.mark.parametrize("way", ["together", "threads"])
 def test_random_numbers_that_no_module_announces_are_found(way: Any, loops: SimpleNamespace) -> None:
     with pytest.raises(RecipeError, match=r"the module draws random numbers.*Use tasks='in_turn'"):
         gradient_of(Noise().double(), loops.tasks(4), InnerLoop(1, tasks=way))
@@ -278,7 +278,7 @@ def test_outputs_that_are_no_rows(loops: SimpleNamespace) -> None:
         gradient_of(module, loops.tasks(4), InnerLoop(1))
 
 
-@pytest.mark.parametrize("way", ["auto", "in_turn", "vmap"])
+@pytest.mark.parametrize("way", ["auto", "in_turn", "together"])
 def test_integer_items_where_gradients_are_needed(way: Any, loops: SimpleNamespace) -> None:
     batch = loops.tasks(4)
     whole = EpisodeBatch(batch.support_x.long(), batch.support_y, batch.query_x.long(), batch.query_y, 3, batch.numbers)
@@ -318,7 +318,7 @@ def test_tasks_of_unequal_size(part: str, loops: SimpleNamespace) -> None:
         gradient_of(nn.Linear(4, 3).double(), torn, InnerLoop(1))
 
 
-@pytest.mark.parametrize("way", ["in_turn", "vmap"])
+@pytest.mark.parametrize("way", ["in_turn", "together"])
 def test_a_rate_that_diverges_is_named_with_its_episode(way: Any, loops: SimpleNamespace) -> None:
     batch = loops.tasks(4)
     real = EpisodeBatch(batch.support_x, batch.support_x[..., :1], batch.query_x, batch.query_x[..., :1], None, batch.numbers)
@@ -331,7 +331,7 @@ def test_a_rate_that_diverges_is_named_with_its_episode(way: Any, loops: SimpleN
     ("settings", "message"),
     [
         ({"steps": -1}, "inner steps must be 0 or more; found -1"),
-        ({"steps": 1, "tasks": "all"}, "tasks must be one of auto, in_turn, threads, vmap; found 'all'"),
+        ({"steps": 1, "tasks": "all"}, "tasks must be one of auto, in_turn, threads, together; found 'all'"),
         ({"steps": 1, "statistics": "mine"}, "by 'batch' or by 'running' statistics; found 'mine'"),
     ],
 )
@@ -366,3 +366,44 @@ def test_first_order_needs_no_second_derivative(loops: SimpleNamespace) -> None:
     torch.manual_seed(0)
     found = gradient_of(Attention().double(), loops.tasks(5, 4), InnerLoop(2, Rates(0.2), first_order))
     assert bool(found.start["head.weight"].any())
+
+
+class _Wrong(torch.autograd.Function):
+    """Twice its input, whose rule for `vmap` forgets a hundredth."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        return 2 * g
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor) -> tuple[Tensor, int | None]:
+        return 1.99 * x, in_dims[0]
+
+
+def test_a_module_that_is_wrong_together_is_refused_and_never_chosen(loops: SimpleNamespace) -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            doubled: Tensor = _Wrong.apply(self.layer(x))  # type: ignore[no-untyped-call]
+            return doubled
+
+    torch.manual_seed(0)
+    module, batch = Doubled().double(), loops.tasks(4)
+    parameters = divide_parameters(module)
+    with pytest.raises(RecipeError, match=r"another one where torch.vmap runs it on many tasks.*Use tasks='in_turn' or tasks='threads'"):
+        meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Rates(0.1), tasks="together"))
+    chosen, apart = (
+        meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Rates(0.1), tasks=way)) for way in ("auto", "in_turn")
+    )
+    assert loops.distance(chosen.start, apart.start) < 1e-12

@@ -22,7 +22,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import DataError, RecipeError
 from kshot.learners.headed import require_outputs
-from kshot.learners.inner_loop.derivative import by_tape, differentiable_twice
+from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network, buffers_of, draws
@@ -97,7 +97,7 @@ class AdaptingLearner(Learner):
                 x = one_task(support_features, number)
                 support = task_loss(network, self.family, (x, support_y[number]), buffers)
                 problem = Problem(parts.adapting, parts.shared, rates, self.adapt_steps, support, support)
-                path, trail = walk(problem, by_tape)
+                path, trail = walk(problem)
                 fast.append(path[-1])
                 with torch.no_grad():
                     statistics.append(buffers if self.inductive == "running" else own(path[-1], buffers, x)[1])

@@ -1,15 +1,13 @@
-"""The gradient of a function of dictionaries of tensors, in the two ways that PyTorch has: its tape, and `torch.func`.
+"""The gradient of a function of dictionaries of tensors, by PyTorch's tape.
 
-The modes (`unrolled`, `flat`, `first_order`, `implicit`) are written once, on top of either. The tape is the quicker one for a task alone;
-transforms go through `torch.vmap`, always as `vmap` over gradients. The other order, an outer gradient over `vmap`, is wrong on CPU
-for native batch normalisation with batch statistics (PyTorch 2.13: 0.2 % off after one inner step, up to 24 % after five), and no
-function of this folder takes it.
+The modes (`unrolled`, `flat`, `first_order`, `implicit`) are written on top of it, for one task or for many at once: the losses of tasks
+do not depend on each other's parameters, so the gradient of their sum holds the gradient of each.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,28 +17,23 @@ from kshot.errors import RecipeError
 from kshot.learners.inner_loop.parameters import Tensors
 
 Function = Callable[..., tuple[Tensor, Any]]
-"""Dictionaries of tensors → a scalar, and anything else that is to be handed through."""
+"""Dictionaries of tensors → a scalar, or one of each of many tasks (B,); and anything else that is to be handed through."""
 
 
-class Gradient(Protocol):
-    """Differentiates a `Function`."""
+def gradient(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tensors, ...], Tensor, Any]:
+    """The gradient of a function, or of the sum of its values, with respect to every dictionary; zeros for what it does not depend on.
 
-    def __call__(self, function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tensors, ...], Tensor, Any]:
-        """The gradient with respect to every dictionary, the value, and what the function handed through.
+    Args:
+        function: Of these dictionaries.
+        *at: Where; a tensor that is part of a graph stays part of it.
+        again: Whether the gradient will itself be differentiated.
 
-        Args:
-            function: Of these dictionaries.
-            *at: Where; a tensor that is part of a graph stays part of it.
-            again: Whether the gradient will itself be differentiated.
+    Returns:
+        The gradients, the value, and what the function handed through.
 
-        Raises:
-            RecipeError: The value depends on none of the tensors, or an operation cannot be differentiated.
-        """
-        ...
-
-
-def by_tape(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tensors, ...], Tensor, Any]:
-    """`Gradient` by `torch.autograd`; zeros for what the value does not depend on."""
+    Raises:
+        RecipeError: The value depends on none of the tensors, or an operation cannot be differentiated.
+    """
     with torch.enable_grad():
         leaves = [{name: value if value.requires_grad else value.detach().requires_grad_() for name, value in part.items()} for part in at]
         flat = [value for part in leaves for value in part.values()]
@@ -48,15 +41,8 @@ def by_tape(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tensor
             value, rest = function(*leaves)
             if not value.requires_grad:
                 raise RecipeError(_NO_DEPENDENCE)
-            slopes = iter(torch.autograd.grad(value, flat, create_graph=again, allow_unused=True, materialize_grads=True))
+            slopes = iter(torch.autograd.grad(value.sum(), flat, create_graph=again, allow_unused=True, materialize_grads=True))
     return tuple({name: next(slopes) for name in part} for part in leaves), value if again else value.detach(), rest
-
-
-def by_transform(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tensors, ...], Tensor, Any]:
-    """`Gradient` by `torch.func`, which can be differentiated and vectorised whether `again` or not."""
-    with _named_faults():
-        slopes, (value, rest) = torch.func.grad_and_value(function, argnums=tuple(range(len(at))), has_aux=True)(*at)
-    return slopes, value, rest
 
 
 _NO_DEPENDENCE = (
@@ -92,15 +78,17 @@ _settings = ExitStack()
 
 @contextmanager
 def differentiable_twice() -> Iterator[None]:
-    """Within the block, in all threads, scaled dot-product attention is computed by operations that have second derivatives.
+    """Within the block, in all threads, attention is computed by operations that have second derivatives.
 
-    PyTorch's fused kernels have none. The switch belongs to the process, so the first block that begins sets it and the last one that
-    ends puts it back.
+    PyTorch's fused kernels have none, and `nn.MultiheadAttention`'s fast path has no derivative at all. The switch belongs to the
+    process, so the first block that begins sets it and the last one that ends puts it back.
     """
     global _inside
     with _lock:
         if _inside == 0:
             _settings.enter_context(sdpa_kernel(SDPBackend.MATH))
+            _settings.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+            torch.backends.mha.set_fastpath_enabled(False)
         _inside += 1
     try:
         yield

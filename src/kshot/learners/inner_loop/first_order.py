@@ -12,19 +12,19 @@ from typing import Any
 
 from torch import Tensor
 
-from kshot.learners.inner_loop.derivative import Gradient
+from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, detached, support_slope
 
 
-def first_order(problem: Problem, gradient: Gradient) -> TaskGradient:
+def first_order(problem: Problem) -> TaskGradient:
     """The three gradients above."""
 
     def after_steps(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, Any]:
         fast, trail, fixed = start, Trail(), detached(shared)
         for number in range(problem.steps):
-            slopes, loss, buffers = support_slope(problem, gradient, detached(fast), fixed, number, again=False)
-            fast = problem.rates.step(fast, detached(slopes), learnt, number)
+            slopes, loss, buffers = support_slope(problem, detached(fast), fixed, number, again=False)
+            fast = problem.rates.step(fast, detached(slopes), learnt, number, many=problem.many)
             trail.note(loss, buffers)
         loss, buffers = problem.query({**shared, **fast}, problem.steps)
         return loss, (trail.path(problem), trail.buffers(problem, buffers))

@@ -13,14 +13,14 @@ was 1.7 to 2.3 times quicker, so that is what is here. The numbers are the same.
 import torch
 from torch import Tensor
 
-from kshot.learners.inner_loop.derivative import Gradient
+from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, added, detached, support_slope, walk
 
 
-def flat(problem: Problem, gradient: Gradient) -> TaskGradient:
+def flat(problem: Problem) -> TaskGradient:
     """The same derivatives as `unrolled`, to rounding."""
-    path, trail = walk(problem, gradient)
+    path, trail = walk(problem)
     shared, learnt = detached(problem.shared), detached(problem.rates.learnt)
     rates = {name: torch.zeros_like(value) for name, value in learnt.items()}
     (v, of_shared), loss, buffers = gradient(
@@ -29,8 +29,8 @@ def flat(problem: Problem, gradient: Gradient) -> TaskGradient:
     for number in reversed(range(problem.steps)):
 
         def along(fast: Tensors, shared: Tensors, learnt: Tensors, number: int = number, v: Tensors = v) -> tuple[Tensor, Tensors]:
-            slopes, _, _ = support_slope(problem, gradient, fast, shared, number, again=True)
-            moved = problem.rates.step(fast, slopes, learnt, number)
+            slopes, _, _ = support_slope(problem, fast, shared, number, again=True)
+            moved = problem.rates.step(fast, slopes, learnt, number, many=problem.many)
             return torch.stack([(value * v[name]).sum() for name, value in moved.items()]).sum(), {}
 
         (v, more_shared, more_rates), _, _ = gradient(along, path.pop(), shared, learnt, again=False)

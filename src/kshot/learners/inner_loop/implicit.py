@@ -17,8 +17,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kshot.learners.inner_loop.derivative import Gradient
-from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.parameters import Tensors, inner, times
 from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, added, detached, support_slope, walk
 
 
@@ -30,8 +30,8 @@ def implicit(regularisation: float, iterations: int) -> Mode:
         iterations: Of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
     """
 
-    def mode(problem: Problem, gradient: Gradient) -> TaskGradient:
-        path, trail = walk(proximal(problem, regularisation), gradient)
+    def mode(problem: Problem) -> TaskGradient:
+        path, trail = walk(proximal(problem, regularisation))
         fast, shared = path[-1], detached(problem.shared)
         (v, of_shared), loss, buffers = gradient(
             lambda fast, shared: problem.query({**shared, **fast}, problem.steps), fast, shared, again=False
@@ -41,7 +41,7 @@ def implicit(regularisation: float, iterations: int) -> Mode:
             """(H w, H_sφ w) at φ*."""
 
             def along(fast: Tensors, shared: Tensors) -> tuple[Tensor, Tensors]:
-                slopes, _, _ = support_slope(problem, gradient, fast, shared, problem.steps, again=True)
+                slopes, _, _ = support_slope(problem, fast, shared, problem.steps, again=True)
                 return inner(slopes, w), {}
 
             return gradient(along, fast, shared, again=False)[0]  # type: ignore[return-value]  # two dictionaries in, two out
@@ -49,7 +49,7 @@ def implicit(regularisation: float, iterations: int) -> Mode:
         def system(w: Tensors) -> Tensors:
             return {name: w[name] + value / regularisation for name, value in curved(w)[0].items()}
 
-        solution = conjugate_gradient(system, v, iterations)
+        solution = conjugate_gradient(system, v, iterations, many=problem.many)
         if shared:
             of_shared = added(of_shared, {name: -value / regularisation for name, value in curved(solution)[1].items()})
         rates = {name: torch.zeros_like(value) for name, value in problem.rates.learnt.items()}
@@ -64,14 +64,14 @@ def proximal(problem: Problem, regularisation: float) -> Problem:
 
     def support(parameters: Tensors, number: int) -> tuple[Tensor, Tensors]:
         loss, buffers = problem.support(parameters, number)
-        distance = torch.stack([(parameters[name] - value).square().sum() for name, value in start.items()]).sum()
-        return loss + 0.5 * regularisation * distance, buffers
+        apart = {name: parameters[name] - value for name, value in start.items()}
+        return loss + 0.5 * regularisation * inner(apart, apart, many=problem.many), buffers
 
     return replace(problem, support=support)
 
 
-def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, iterations: int) -> Tensors:
-    """The solution of a symmetric positive definite system, starting from its right side.
+def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, iterations: int, *, many: bool = False) -> Tensors:
+    """The solution of a symmetric positive definite system, or of that of each of many tasks, starting from its right side.
 
     Iterations after convergence change nothing, and neither do those from the first direction of no upward curvature on: there the system
     is not positive definite, and the answer is what was reached before (truncated Newton). Neither is tested for on the host, so there
@@ -81,21 +81,16 @@ def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, ite
     x = right
     image = system(x)
     residual = {name: value - image[name] for name, value in right.items()}
-    direction, square = residual, inner(residual, residual)
+    direction, square = residual, inner(residual, residual, many=many)
     going = torch.ones_like(square, dtype=torch.bool)
     for _ in range(iterations):
         image = system(direction)
-        curvature = inner(direction, image)
+        curvature = inner(direction, image, many=many)
         going = going & (curvature > 0)
         length = torch.where(going, square / curvature.clamp_min(tiny), 0.0)
-        x = {name: value + length * direction[name] for name, value in x.items()}
-        residual = {name: value - length * image[name] for name, value in residual.items()}
-        before, square = square, inner(residual, residual)
+        x = added(x, times(length, direction))
+        residual = added(residual, times(-length, image))
+        before, square = square, inner(residual, residual, many=many)
         turn = square / before.clamp_min(tiny)
-        direction = {name: value + turn * direction[name] for name, value in residual.items()}
+        direction = added(residual, times(turn, direction))
     return x
-
-
-def inner(a: Tensors, b: Tensors) -> Tensor:
-    """Σ a b over all tensors."""
-    return torch.stack([(value * b[name]).sum() for name, value in a.items()]).sum()

@@ -4,21 +4,23 @@ In: a stock module, which of its parameters adapt, a batch of tasks, an `InnerLo
 with respect to where the parameters start, the parameters that do not adapt, and learnt rates. The module stays as it is.
 """
 
+import copy
+import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
-from kshot.errors import DataError, RecipeError, TrainingError
-from kshot.learners.inner_loop.derivative import Gradient, differentiable_twice
+from kshot.errors import DataError, KshotError, RecipeError, TrainingError
+from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
-from kshot.learners.inner_loop.plan import choose, footprint_of, form_of, require_room_for
+from kshot.learners.inner_loop.plan import agreement, choose, footprint_of, form_of, require_room_for, same_gradient
 from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, detached
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
@@ -89,30 +91,50 @@ def meta_gradient(
     """
     check_rectangle(batch)
     buffers = buffers_of(module) if buffers is None else buffers
-    B = len(batch)
-    number = torch.from_numpy(batch.numbers).to(batch.device)
-    each = {name: value.expand(B, *value.shape) for name, value in buffers.items()}
-    tasks = Tasks(_plain(batch.support_x), batch.support_y, _plain(batch.query_x), batch.query_y, each, number)
     random = draws(module)
     if random and loop.tasks not in ("auto", "in_turn"):
         raise RecipeError(f"dropout is drawn task by task; tasks={loop.tasks!r} would draw it in another order. Use tasks='in_turn'.")
-
-    def solve(network: Network, gradient: Gradient, task: Tasks) -> TaskGradient:
-        return loop.mode(_problem(network, family, loop, parameters, task, _purpose(seed, task) if random else None), gradient)
-
-    def network() -> Network:
-        return Network(module, loop.statistics)
-
+    tasks = _tasks_of(batch, buffers)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
         asked = (form_of(module, parameters, tasks), loop.mode is first_order, loop.steps, loop.statistics, loop.per_step)
-        first = _problem(network(), family, loop, parameters, tasks.some(0), (seed, "inner_loop/footprint") if random else None)
+        purpose = (seed, "inner_loop/footprint") if random else None
+        first = _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), purpose)
         footprint = footprint_of(asked, first, again=loop.mode is not first_order)
-        way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, solve, network, tasks, random=random)
+
+        def agrees() -> bool:
+            return _ways_agree(module, parameters, family, batch, loop, buffers)
+
+        way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random)
         require_room_for(footprint, loop.mode, loop.steps, way, tasks, free)
-        result = over_tasks(solve, network, tasks, way)
+        result = _run(module, parameters, family, tasks, loop, way, seed if random else None)
+        if way == "together" and not agreement(asked, agrees):
+            raise RecipeError(
+                "this module's gradient is another one where torch.vmap runs it on many tasks: an operation of it is differentiated "
+                "wrongly there. Use tasks='in_turn' or tasks='threads'."
+            )
     losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
     require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
     return result
+
+
+def _tasks_of(batch: EpisodeBatch, buffers: Tensors) -> Tasks:
+    B, number = len(batch), torch.from_numpy(batch.numbers).to(batch.device)
+    each = {name: value.expand(B, *value.shape) for name, value in buffers.items()}
+    return Tasks(_plain(batch.support_x), batch.support_y, _plain(batch.query_x), batch.query_y, each, number)
+
+
+def _run(
+    module: nn.Module, parameters: Parameters, family: TaskFamily, tasks: Tasks, loop: InnerLoop, way: Way, seed: int | None
+) -> TaskGradient:
+    """All tasks, one way; dropout draws from the seed, if there is any."""
+
+    def solve(network: Network, task: Tasks) -> TaskGradient:
+        return loop.mode(_problem(network, family, loop, parameters, task, None if seed is None else _purpose(seed, task)))
+
+    def network(*, many: bool = False) -> Network:
+        return Network(module, loop.statistics, each=frozenset(parameters.adapting) if many else None)
+
+    return over_tasks(solve, network, tasks, way)
 
 
 def check_rectangle(batch: EpisodeBatch) -> None:
@@ -140,8 +162,36 @@ def _problem(
     support = task_loss(network, family, (task.support_x, task.support_y), task.buffers, per_step=loop.per_step, seed=seed)
     query = task_loss(network, family, (task.query_x, task.query_y), task.buffers, per_step=loop.per_step, seed=seed)
     adapting, shared = detached(parameters.adapting), detached(parameters.shared)
+    if many := network.each is not None:
+        adapting = {name: torch.stack([value] * len(task.number)) for name, value in adapting.items()}
     rates = replace(loop.rates, learnt=detached(loop.rates.learnt))
-    return Problem(adapting, shared, rates, loop.steps, support, query, loop.per_step)
+    return Problem(adapting, shared, rates, loop.steps, support, query, loop.per_step, many)
+
+
+def _ways_agree(
+    module: nn.Module, parameters: Parameters, family: TaskFamily, batch: EpisodeBatch, loop: InnerLoop, buffers: Tensors
+) -> bool:
+    """Whether the first two tasks give the same together and one after another, in float64; not where a module cannot be run so."""
+    precise = copy.deepcopy(module).double()
+    own = Parameters(*({name: value.detach().double() for name, value in part.items()} for part in parameters))
+    support_x, query_x = (map_inputs(lambda value: _precise(value[:2]), x) for x in (batch.support_x, batch.query_x))
+    support_y, query_y = _precise(batch.support_y[:2]), _precise(batch.query_y[:2])
+    two = EpisodeBatch(support_x, support_y, query_x, query_y, batch.way, batch.numbers[:2])
+    rates = replace(loop.rates, learnt={name: value.detach().double() for name, value in loop.rates.learnt.items()})
+    kept = {name: _precise(value) for name, value in buffers.items()}
+    tasks, precise_loop = _tasks_of(two, kept), replace(loop, rates=rates)
+    ways: tuple[Way, Way] = ("together", "in_turn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of operations that vmap would run task by task, slowly
+        try:
+            found = [_run(precise, own, family, tasks, precise_loop, way, None) for way in ways]
+        except (KshotError, RuntimeError, ValueError, TypeError, UserWarning):
+            return False
+    return same_gradient(*found)
+
+
+def _precise(value: Tensor) -> Tensor:
+    return value.double() if value.is_floating_point() else value
 
 
 def _purpose(seed: int, task: Tasks) -> tuple[int, str]:

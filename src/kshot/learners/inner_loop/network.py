@@ -14,15 +14,17 @@ In: a module, `Inputs` of one task. Out: outputs and buffers. Next: `task_loss`.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from kshot.data.inputs import Inputs
 from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.written_norm import write_out
 from kshot.seeding import seeded
 
 Statistics = Literal["batch", "running"]
@@ -37,16 +39,22 @@ class Network:
         module: Any; its flags of training stay, but for normalisation.
         statistics: What normalisation uses.
         momentum: In place of the module's own, of running statistics: 1 makes them those of the last batch. None keeps it.
+        each: For many tasks at once: the names of the parameters of which each task has its own. Those, buffers and items then have a
+            first dimension B, and so has everything that comes out. None for one task.
     """
 
-    def __init__(self, module: nn.Module, statistics: Statistics, momentum: float | None = None) -> None:
-        self.module = sharing_copy(module)
+    def __init__(
+        self, module: nn.Module, statistics: Statistics, momentum: float | None = None, each: Collection[str] | None = None
+    ) -> None:
+        self.module, self.each = sharing_copy(module), each
         self.norms: set[str] = set()
         for path, norm in self.module.named_modules():
             if isinstance(norm, Norm):
                 norm.training = statistics == "batch"
                 norm.momentum = norm.momentum if momentum is None else momentum
                 self.norms |= {f"{path}.{name}".lstrip(".") for name in norm._buffers}
+                if each is not None and isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                    write_out(norm)
 
     def __call__(
         self, parameters: Tensors, buffers: Tensors, x: Inputs, *, seed: tuple[int, str, int] | None = None
@@ -63,6 +71,20 @@ class Network:
             RecipeError: A buffer changed that has no policy.
             DataError: The module needs floating numbers, and x has none.
         """
+        if self.each is None:
+            return self._one(parameters, buffers, x, seed)
+        dims = {name: 0 if name in self.each else None for name in parameters}
+        try:
+            run = torch.vmap(lambda own, kept, items: self._one(own, kept, items, None), in_dims=(dims, 0, 0), randomness="error")
+            found: tuple[Any, Tensors] = run(parameters, buffers, x)
+            return found
+        except RuntimeError as error:
+            if "randomness" in str(error):
+                raise RecipeError("the module draws random numbers, which are drawn task by task. Use tasks='in_turn'.") from error
+            first = str(error).partition("\n")[0].rstrip(".")
+            raise RecipeError(f"torch.vmap cannot run this module: {first}. Use tasks='in_turn' or tasks='threads'.") from error
+
+    def _one(self, parameters: Tensors, buffers: Tensors, x: Inputs, seed: tuple[int, str, int] | None) -> tuple[Any, Tensors]:
         given = {name: value.clone() for name, value in buffers.items()}
         versions = {name: value._version for name, value in given.items()}
         passed = {**parameters, **given}
@@ -99,9 +121,9 @@ def buffers_of(module: nn.Module) -> Tensors:
     return {name: value.detach() for name, value in module.named_buffers()}
 
 
-def of_step(buffers: Tensors, step: int) -> Tensors:
-    """The buffers of one step, of buffers with a first dimension that counts steps; later steps have the last."""
-    return {name: value[min(step, len(value) - 1)] for name, value in buffers.items()}
+def of_step(buffers: Tensors, step: int, *, many: bool = False) -> Tensors:
+    """The buffers of one step, of buffers with a dimension that counts steps, after that of `many` tasks; later steps take the last."""
+    return {name: value.select(int(many), min(step, value.shape[int(many)] - 1)) for name, value in buffers.items()}
 
 
 def draws(module: nn.Module) -> bool:

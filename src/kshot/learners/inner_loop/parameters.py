@@ -7,6 +7,7 @@ has one name here, its first, and so adapts once; `torch.func.functional_call` p
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from kshot.errors import RecipeError
@@ -55,6 +56,17 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
         )
     adapting = {name: value for name, value in trainable.items() if name in chosen}
     return Parameters(adapting, {name: value for name, value in trainable.items() if name not in chosen})
+
+
+def inner(a: Tensors, b: Tensors, *, many: bool = False) -> Tensor:
+    """Σ a b over all tensors, (); of each task, (B,), where there are many and the first dimension counts them."""
+    products = [value * b[name] for name, value in a.items()]
+    return torch.stack([value.reshape(len(value), -1).sum(1) if many else value.sum() for value in products]).sum(0)
+
+
+def times(factor: Tensor, values: Tensors) -> Tensors:
+    """A number (), or one of each task (B,), times all tensors."""
+    return {name: value * factor.view(*factor.shape, *[1] * (value.ndim - factor.ndim)) for name, value in values.items()}
 
 
 def _check_devices(named: Tensors) -> None:

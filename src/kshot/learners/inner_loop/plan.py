@@ -5,7 +5,6 @@ and remembered for the process, for the answer is a function of that form.
 """
 
 import threading
-import warnings
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -13,18 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
-from kshot.errors import RecipeError
-from kshot.learners.inner_loop.derivative import by_tape
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
-from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
-from kshot.learners.inner_loop.problem import Mode, Problem, support_slope
-from kshot.learners.inner_loop.tasks import SMALL_STEP, Solve, Tasks, Way, over_tasks
+from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, support_slope
+from kshot.learners.inner_loop.tasks import SMALL_STEP, Tasks, Way
 from kshot.learners.inner_loop.unrolled import unrolled
 
 _MOST_KNOWN = 64
-_ROUNDING = 1e-2
-"""Relative; float32 second-order gradients differ by up to 1e-3 between orders of summation."""
+_ROUNDING = 1e-8
+"""Relative, in float64. What is wrong here is wrong by 1e-3 and more: see `written_norm`."""
 T = TypeVar("T")
 
 
@@ -85,41 +81,39 @@ def _measured(problem: Problem, *, again: bool) -> Footprint:
         with torch.enable_grad():
             return of({**shared, **start}, 0)[0]
 
-    step = bytes_kept(lambda: support_slope(problem, by_tape, start, shared, 0, again=again), but=own)
+    step = bytes_kept(lambda: support_slope(problem, start, shared, 0, again=again), but=own)
     query = bytes_kept(lambda: loss(problem.query), but=own)
     return Footprint(step, query, sum(value.numel() * value.element_size() for value in own))
 
 
-def choose(asked: Hashable, footprint: Footprint, solve: Solve, network: Callable[[], Network], tasks: Tasks, *, random: bool) -> Way:
-    """The automatic way: see `tasks`.
+def choose(asked: Hashable, footprint: Footprint, agrees: Callable[[], bool], tasks: Tasks, *, random: bool) -> Way:
+    """The automatic way: together on a device, and on a CPU where the graph of a step is small; otherwise over threads.
 
     Args:
         asked: Names the question.
         footprint: Of one task.
-        solve: One task; where `vmap` would be the choice, its gradient of the first two is compared with the tape's, once.
-        network: Makes a network.
+        agrees: Whether the module can be run on tasks together, and gives the same gradient so; asked once.
         tasks: All tasks.
         random: Whether the module draws random numbers.
     """
     if random or len(tasks.number) == 1:
         return "in_turn"
-    if tasks.support_y.device.type != "cpu" or footprint.step < SMALL_STEP:
-        two = tasks.some(slice(0, 2))
+    on_cpu = tasks.support_y.device.type == "cpu"
+    if (not on_cpu or footprint.step < SMALL_STEP) and agreement(asked, agrees):
+        return "together"
+    return "threads" if on_cpu and torch.get_num_threads() > 1 else "in_turn"
 
-        def readable() -> bool:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # of operations that vmap would run task by task, slowly
-                try:
-                    together = over_tasks(solve, network, two, "vmap").start
-                except (RecipeError, UserWarning):
-                    return False
-            apart = over_tasks(solve, network, two, "in_turn").start
-            largest = torch.stack([value.abs().max() for value in apart.values()]).max()
-            return all(bool(((together[name] - value).abs() <= _ROUNDING * largest).all()) for name, value in apart.items())
 
-        if _readable.of(asked, readable):
-            return "vmap"
-    return "threads" if tasks.support_y.device.type == "cpu" and torch.get_num_threads() > 1 else "in_turn"
+def agreement(asked: Hashable, agrees: Callable[[], bool]) -> bool:
+    """Whether tasks together give the gradient of tasks in turn; asked once for each form."""
+    return _readable.of(asked, agrees)
+
+
+def same_gradient(one: TaskGradient, other: TaskGradient) -> bool:
+    """Whether two ways came to the same, in float64."""
+    pairs = [(value, two[name]) for mine, two in zip(one[2:5], other[2:5], strict=True) for name, value in mine.items()]
+    largest = max((float(value.abs().max()) for value, _ in pairs if value.numel()), default=0.0)
+    return all(bool(((value - again).abs() <= _ROUNDING * largest).all()) for value, again in pairs)
 
 
 def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tasks: Tasks, free: int | None) -> None:
@@ -128,7 +122,7 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
     Raises:
         SetupError: More memory is needed than is free.
     """
-    at_once = {"in_turn": 1, "threads": min(torch.get_num_threads(), len(tasks.number)), "vmap": len(tasks.number)}[way]
+    at_once = {"in_turn": 1, "threads": min(torch.get_num_threads(), len(tasks.number)), "together": len(tasks.number)}[way]
     advice = ["Fewer queries, a smaller backbone or smaller items need less"]
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")

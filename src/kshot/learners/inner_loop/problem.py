@@ -1,6 +1,6 @@
 """What one task asks of the inner loop, and what comes back: the types that the modes share.
 
-A mode is a function (`Problem`, `Gradient`) → `TaskGradient`. Next: `unrolled`, `flat`, `first_order`, `implicit`.
+A mode is a function `Problem` → `TaskGradient`. Next: `unrolled`, `flat`, `first_order`, `implicit`.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kshot.learners.inner_loop.derivative import Gradient
+from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.steps import Rates
 
 Loss = Callable[[Tensors, int], tuple[Tensor, Tensors]]
-"""(all trainable parameters by name, number of steps taken so far) → (scalar, buffers afterwards)."""
+"""(all trainable parameters by name, number of steps taken so far) → (scalar, or (B,) for many tasks; buffers afterwards)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One task.
+    """One task, or B of one size at once.
 
     Attributes:
         start: φ_0, the parameters that adapt.
@@ -30,6 +30,8 @@ class Problem:
         support: The loss that the steps descend.
         query: The loss after them, whose gradient is wanted.
         per_step: Whether each step has buffers of its own; a result's buffers then have a first dimension of steps + 1.
+        many: Whether these are B tasks: φ, losses and buffers then have a first dimension B, before any other; `shared` and learnt rates,
+            which all tasks have in common, have none, and their gradients are sums over the tasks.
     """
 
     start: Tensors
@@ -39,10 +41,11 @@ class Problem:
     support: Loss
     query: Loss
     per_step: bool = False
+    many: bool = False
 
 
 class TaskGradient(NamedTuple):
-    """Of one task; with a first dimension B of a batch of them.
+    """Of one task; with a first dimension B of many.
 
     Attributes:
         loss: L_query(φ_n), ().
@@ -61,7 +64,7 @@ class TaskGradient(NamedTuple):
     buffers: Tensors
 
 
-Mode = Callable[[Problem, Gradient], TaskGradient]
+Mode = Callable[[Problem], TaskGradient]
 
 
 class Trail:
@@ -77,31 +80,32 @@ class Trail:
         self._buffers.append(detached(buffers))
 
     def path(self, problem: Problem) -> Tensor:
-        """(n,); empty without steps."""
-        return torch.stack(self.losses) if self.losses else next(iter(problem.start.values())).new_zeros(0)
+        """(n,), or (B, n) for many tasks; empty without steps."""
+        if self.losses:
+            return torch.stack(self.losses, -1)
+        some = next(iter(problem.start.values()))
+        return some.new_zeros((len(some), 0) if problem.many else 0)
 
     def buffers(self, problem: Problem, last: Tensors) -> Tensors:
         """Those of the query loss, or those of all steps."""
         if not problem.per_step:
             return last
-        return {name: torch.stack([*(step[name] for step in self._buffers), value]) for name, value in last.items()}
+        return {name: torch.stack([*(step[name] for step in self._buffers), value], int(problem.many)) for name, value in last.items()}
 
 
-def support_slope(
-    problem: Problem, gradient: Gradient, fast: Tensors, shared: Tensors, number: int, *, again: bool
-) -> tuple[Tensors, Tensor, Tensors]:
+def support_slope(problem: Problem, fast: Tensors, shared: Tensors, number: int, *, again: bool) -> tuple[Tensors, Tensor, Tensors]:
     """g_t, L_support(φ_t), and the buffers afterwards."""
     (slopes,), loss, buffers = gradient(lambda values: problem.support({**shared, **values}, number), fast, again=again)
     return slopes, loss, buffers
 
 
-def walk(problem: Problem, gradient: Gradient) -> tuple[list[Tensors], Trail]:
+def walk(problem: Problem) -> tuple[list[Tensors], Trail]:
     """φ_0 … φ_n as plain numbers."""
     shared, learnt = detached(problem.shared), detached(problem.rates.learnt)
     path, trail = [detached(problem.start)], Trail()
     for number in range(problem.steps):
-        slopes, loss, buffers = support_slope(problem, gradient, path[-1], shared, number, again=False)
-        path.append(detached(problem.rates.step(path[-1], slopes, learnt, number)))
+        slopes, loss, buffers = support_slope(problem, path[-1], shared, number, again=False)
+        path.append(detached(problem.rates.step(path[-1], slopes, learnt, number, many=problem.many)))
         trail.note(loss, buffers)
     return path, trail
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kshot.errors import KshotError
-from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.parameters import Tensors, inner, times
 
 DIVERGED = 1e6
 """A support loss above this multiple of the first (or of 1, if that is more) has diverged."""
@@ -33,7 +33,7 @@ class Rates:
     clip: float = 0.0
     learnt: Tensors = field(default_factory=dict)
 
-    def step(self, fast: Tensors, slopes: Tensors, learnt: Tensors, number: int) -> Tensors:
+    def step(self, fast: Tensors, slopes: Tensors, learnt: Tensors, number: int, *, many: bool = False) -> Tensors:
         """φ_{t+1}.
 
         Args:
@@ -41,11 +41,11 @@ class Rates:
             slopes: g_t.
             learnt: In place of `self.learnt`: the same values as part of a graph.
             number: t.
+            many: Whether φ_t and g_t have a first dimension of tasks.
         """
         if self.clip:
-            norm = torch.stack([slope.square().sum() for slope in slopes.values()]).sum().clamp_min(1e-30).sqrt()
-            factor = (self.clip / norm).clamp_max(1.0)
-            slopes = {name: slope * factor for name, slope in slopes.items()}
+            norm = inner(slopes, slopes, many=many).clamp_min(1e-30).sqrt()
+            slopes = times((self.clip / norm).clamp_max(1.0), slopes)
         moved = {}
         for name, value in fast.items():
             if name in learnt:

@@ -28,7 +28,7 @@ def task_loss(
     """The loss of one task's items.
 
     Args:
-        network: The module.
+        network: The module; for many tasks, everything below has a first dimension B, and so has the loss.
         family: Whose loss.
         part: Items (n, …) with labels (n,), or with real targets (n, T).
         buffers: Where running statistics start.
@@ -42,9 +42,10 @@ def task_loss(
     x, y = part
 
     def loss(parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
-        own = of_step(buffers, step) if per_step else buffers
+        many = network.each is not None
+        own = of_step(buffers, step, many=many) if per_step else buffers
         outputs, after = network(parameters, own, x, seed=None if seed is None else (*seed, step))
-        return loss_of(family, outputs, y), after
+        return (losses_of(family, outputs, y) if many else loss_of(family, outputs, y)), after
 
     return loss
 
@@ -55,16 +56,22 @@ def loss_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
     Raises:
         RecipeError: The module gives no tensor of a row an item, or the family gives anything but one number a task.
     """
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(y):
-        found = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-        raise RecipeError(f"the module must give one row of outputs an item, ({len(y)}, N); found {found}. Return such a tensor.")
-    losses = family.loss(outputs.unsqueeze(0), y.unsqueeze(0))  # (1,)
-    if tuple(losses.shape) != (1,):
+    alone = outputs.unsqueeze(0) if isinstance(outputs, Tensor) else outputs
+    return losses_of(family, alone, y.unsqueeze(0)).squeeze(0)
+
+
+def losses_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
+    """The losses (B,) of B tasks' outputs (B, n, N) or (B, n, T); errors as in `loss_of`."""
+    if not isinstance(outputs, Tensor) or outputs.ndim != 3 or outputs.shape[:2] != y.shape[:2]:
+        found = f"shape {tuple(outputs.shape[1:])}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+        raise RecipeError(f"the module must give one row of outputs an item, ({y.shape[1]}, N); found {found}. Return such a tensor.")
+    losses = family.loss(outputs, y)
+    if losses.shape != y.shape[:1]:
         raise RecipeError(
-            f"the loss of family {family.name!r} must be one number a task, shape (1,) for one task; found {tuple(losses.shape)}. "
+            f"the loss of family {family.name!r} must be one number a task, shape ({len(y)},) here; found {tuple(losses.shape)}. "
             "Take the mean over the task's items."
         )
-    return losses.squeeze(0)
+    return losses
 
 
 def one_task(inputs: Inputs, number: int) -> Inputs:

@@ -1,33 +1,33 @@
-"""A batch of tasks: one after another, over threads of one core each, or all at once by `torch.vmap`.
+"""A batch of tasks: one after another, over threads of one core each, or together in one call.
 
-Whichever way, each task's gradient is taken by itself and then averaged; no gradient is ever taken over `vmap` (see `derivative`).
+Each task's gradient is its own, and they are averaged; a task's numbers do not depend on the others, to rounding.
 
-    in_turn   any module; the only way where dropout draws, so that what a task drops depends on its number alone
-    threads   one private copy of the module a thread, as many threads as torch would use; CPU
-    vmap      one call for all tasks; modules that `torch.vmap` can read
+    in_turn    any module; the only way where dropout draws, so that what a task drops depends on its number alone
+    threads    one private copy of the module a thread, as many threads as torch would use; CPU
+    together   the module is run on all tasks at once by `torch.vmap`, and one tape holds them all; on a CPU with several threads each
+               takes a share of the tasks. Modules that `torch.vmap` can read, whose batch normalisation is written out (`written_norm`)
 
-The automatic choice: on a device `vmap`; on a CPU `vmap` for small tasks, whose time is spent between the operations (16 sinusoid tasks of
-5 steps took 0.19 of the time in turn), and `threads` for others. Where the boundary lies, and what threads gain, is not measured yet.
+Together, an operation is called once, not once a task, so that small tasks are not spent between operations. Only the module's forward
+pass is under `vmap`; gradients of any order are those of the tape.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import RecipeError
-from kshot.learners.inner_loop.derivative import Gradient, by_tape, by_transform
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import TaskGradient
 
-Way = Literal["in_turn", "threads", "vmap"]
-WAYS: tuple[Way, ...] = ("in_turn", "threads", "vmap")
-SMALL_STEP = 1 << 18
-"""Bytes that the graph of a step keeps, below which `vmap` is taken on a CPU."""
+Way = Literal["in_turn", "threads", "together"]
+WAYS: tuple[Way, ...] = ("in_turn", "threads", "together")
+SMALL_STEP = 1 << 21
+"""Bytes that the graph of a step keeps, below which tasks are taken together on a CPU."""
 
 
 class Tasks(NamedTuple):
@@ -47,16 +47,24 @@ class Tasks(NamedTuple):
         return Tasks(x, cut(self.support_y), q, cut(self.query_y), dict(b), cut(self.number))
 
 
-Solve = Callable[[Network, Gradient, Tasks], TaskGradient]
-"""One task, given without its first dimension."""
+Solve = Callable[[Network, Tasks], TaskGradient]
+"""One task, given without its first dimension, with a network for one; or all of them, with a network for many."""
 
 
-def over_tasks(solve: Solve, network: Callable[[], Network], tasks: Tasks, way: Way) -> TaskGradient:
+class MakeNetwork(Protocol):
+    """Makes a network that nobody else has."""
+
+    def __call__(self, *, many: bool = False) -> Network:
+        """For one task, or for many at once."""
+        ...
+
+
+def over_tasks(solve: Solve, network: MakeNetwork, tasks: Tasks, way: Way) -> TaskGradient:
     """Solve B tasks.
 
     Args:
-        solve: One task, with a network that nobody else has.
-        network: Makes one.
+        solve: Solves them.
+        network: Makes a network.
         tasks: All of them.
         way: How.
 
@@ -66,54 +74,41 @@ def over_tasks(solve: Solve, network: Callable[[], Network], tasks: Tasks, way: 
     Raises:
         RecipeError: The module cannot be run that way.
     """
-    if way == "vmap":
-        return _vectorised(solve, network(), tasks)
-    if way == "threads":
-        return _threaded(solve, network, tasks)
+    if way == "together":
+        share: Share = lambda part: _Total().add(solve(network(many=True), part), many=True)  # noqa: E731
+    else:
+        share = lambda part: _in_turn(solve, network(), part)  # noqa: E731
+    alone = way == "in_turn" or (way == "together" and (tasks.support_y.device.type != "cpu" or torch.get_num_threads() == 1))
+    return (share(tasks) if alone else _shared(share, tasks, torch.get_num_threads())).mean()
+
+
+Share = Callable[[Tasks], "_Total"]
+
+
+def _in_turn(solve: Solve, network: Network, tasks: Tasks) -> "_Total":
     total = _Total()
-    own = network()
     for number in range(len(tasks.number)):
-        total.add(solve(own, by_tape, tasks.some(number)))
-    return total.mean()
+        total.add(solve(network, tasks.some(number)))
+    return total
 
 
-def _vectorised(solve: Solve, network: Network, tasks: Tasks) -> TaskGradient:
-    try:
-        each = torch.vmap(lambda *task: solve(network, by_transform, Tasks(*task)), randomness="error")(*tasks)
-    except RuntimeError as error:
-        if "randomness" in str(error):
-            raise RecipeError("the module draws random numbers, which are drawn task by task. Use tasks='in_turn'.") from error
-        first = str(error).partition("\n")[0].rstrip(".")
-        raise RecipeError(f"torch.vmap cannot run this module: {first}. Use tasks='in_turn' or tasks='threads'.") from error
-    start, shared, rates = ({name: value.mean(0) for name, value in part.items()} for part in (each.start, each.shared, each.rates))
-    buffers = {name: value.mean(0) if value.is_floating_point() else value[0] for name, value in each.buffers.items()}
-    return TaskGradient(each.loss.detach(), each.path, start, shared, rates, buffers)
-
-
-def _threaded(solve: Solve, network: Callable[[], Network], tasks: Tasks) -> TaskGradient:
+def _shared(share: Share, tasks: Tasks, threads: int) -> "_Total":
     """Each thread takes a run of tasks and adds up its own; sums are joined in order, so the numbers do not depend on who is first."""
-    before, count = torch.get_num_threads(), len(tasks.number)
-    workers = max(1, min(before, count))
+    count = len(tasks.number)
+    workers = min(threads, count)
     bounds = [count * worker // workers for worker in range(workers + 1)]
     state = torch.get_rng_state()
-
-    def share(worker: int) -> _Total:
-        total, own = _Total(), network()
-        for number in range(bounds[worker], bounds[worker + 1]):
-            total.add(solve(own, by_tape, tasks.some(number)))
-        return total
-
+    parts = [tasks.some(slice(*bounds[worker : worker + 2])) for worker in range(workers)]
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            totals = list(pool.map(share, range(workers)))
+            totals = list(pool.map(share, parts))
     finally:
-        torch.set_num_threads(before)  # a worker's own setting is also the default of threads that are yet to start
+        torch.set_num_threads(threads)  # a worker's own setting is also the default of threads that are yet to start
     if not torch.equal(state, torch.get_rng_state()):
         raise RecipeError("the module draws random numbers, which threads would draw in no order. Use tasks='in_turn'.")
-    total = totals[0]
     for more in totals[1:]:
-        total.join(more)
-    return total.mean()
+        totals[0].join(more)
+    return totals[0]
 
 
 class _Total:
@@ -124,10 +119,14 @@ class _Total:
         self.paths: list[Tensor] = []
         self.sums: list[Tensors] = []
 
-    def add(self, task: TaskGradient) -> None:
-        self.losses.append(task.loss.detach())
-        self.paths.append(task.path)
-        self._add([task.start, task.shared, task.rates, task.buffers])
+    def add(self, found: TaskGradient, *, many: bool = False) -> "_Total":
+        """One task, or many whose `shared` and `rates` are sums already."""
+        loss, path = found.loss.detach(), found.path
+        self.losses.append(loss if many else loss.unsqueeze(0))
+        self.paths.append(path if many else path.unsqueeze(0))
+        start, buffers = (_over(part) for part in (found.start, found.buffers)) if many else (found.start, found.buffers)
+        self._add([start, found.shared, found.rates, buffers])
+        return self
 
     def join(self, other: "_Total") -> None:
         self.losses += other.losses
@@ -146,7 +145,12 @@ class _Total:
 
     @torch.no_grad()
     def mean(self) -> TaskGradient:
-        count = len(self.losses)
-        parts = [{name: value / count if value.is_floating_point() else value for name, value in part.items()} for part in self.sums]
+        losses, paths = torch.cat(self.losses), torch.cat(self.paths)
+        parts = [{name: value / len(losses) if value.is_floating_point() else value for name, value in part.items()} for part in self.sums]
         start, shared, rates, buffers = parts
-        return TaskGradient(torch.stack(self.losses), torch.stack(self.paths), start, shared, rates, buffers)
+        return TaskGradient(losses, paths, start, shared, rates, buffers)
+
+
+def _over(part: Tensors) -> Tensors:
+    """The sum over tasks; of whole numbers, which are the same for all, the first."""
+    return {name: value.sum(0) if value.is_floating_point() else value[0] for name, value in part.items()}

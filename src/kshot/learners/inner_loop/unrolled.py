@@ -8,19 +8,19 @@ from typing import Any
 
 from torch import Tensor
 
-from kshot.learners.inner_loop.derivative import Gradient
+from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, support_slope
 
 
-def unrolled(problem: Problem, gradient: Gradient) -> TaskGradient:
+def unrolled(problem: Problem) -> TaskGradient:
     """Every derivative of L_query(φ_n(φ_0, shared, α))."""
 
     def after_steps(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, Any]:
         fast, trail = start, Trail()
         for number in range(problem.steps):
-            slopes, loss, buffers = support_slope(problem, gradient, fast, shared, number, again=True)
-            fast = problem.rates.step(fast, slopes, learnt, number)
+            slopes, loss, buffers = support_slope(problem, fast, shared, number, again=True)
+            fast = problem.rates.step(fast, slopes, learnt, number, many=problem.many)
             trail.note(loss, buffers)
         loss, buffers = problem.query({**shared, **fast}, problem.steps)
         return loss, (trail.path(problem), trail.buffers(problem, buffers))
