@@ -11,12 +11,13 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+TITLES = {"omniglot": "Omniglot, accuracy %", "sinusoids": "Sinusoids, mean squared error"}
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def table(entries: list[dict[str, str]]) -> str:
     """One row a setting: published, measured, the command."""
-    rows = ["| Omniglot, accuracy % | published | measured here | command |", "| --- | --- | --- | --- |"]
+    rows = [f"| {TITLES[entries[0]['data']]} | published | measured here | command |", "| --- | --- | --- | --- |"]
     rows += [f"| {e['setting']} | {e['published']} | **{e['measured']}** | `{e['command']}` |" for e in entries]
     return "\n".join(rows)
 

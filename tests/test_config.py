@@ -90,6 +90,8 @@ def test_every_built_in_recipe_is_good_and_described(name: str) -> None:
         ("[episodes]\ntasks = 0", r"episodes\.tasks must be at least 1"),
         ("[data]\nchannels = 2", r"data\.channels must be one of 3, 1|data\.channels must be one of 1, 3; found 2"),
         ("[data]\nchannels = true", r"data\.channels must be one of"),
+        ("[validation]\nsteps = [1, -1]", r"validation\.steps must be at least 0; found \(1, -1\)"),
+        ("[validation]\nsteps = [1, 0.5]", r"validation\.steps must be a list of whole numbers; found \(1, 0\.5\)"),
         ("[data]\nfractions = [0.5, 0.5]", r"data\.fractions must be a list of 3 numbers"),
         ("[data]\nfractions = [nan, 0.5, 0.5]", r"data\.fractions must be a list of 3 numbers"),
         ("[data]\nsize = -28", r"data\.size must be at least 0"),

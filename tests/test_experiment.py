@@ -21,6 +21,7 @@ from kshot import experiment
 from kshot.config import Recipe, parse_recipe, read_recipe
 from kshot.errors import DataError, EpisodeError, KshotError, RecipeError, SavedError, SetupError, TrainingError
 from kshot.experiment import prepare, run
+from kshot.learners.learner import with_steps
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import load_folder
 
@@ -388,6 +389,21 @@ def test_the_steps_of_a_saved_fine_tuning_are_those_that_validate_best(pets: Pat
     assert sorted(asked) == [0, 1, 2, 3, 5, 10, 20, 50]
     assert int(saved.learner.state_dict()["steps"]) == 10
     assert int(load_folder(tmp_path / "run" / "learner").learner.state_dict()["steps"]) == 10
+
+
+def test_several_numbers_of_steps_decide_together(tmp_path: Path) -> None:
+    table = read_recipe(
+        "sinusoid-maml", ["training.updates=2", "validation.every=2", "validation.episodes=4", "validation.query=3"]
+    ).as_dict()
+    saved = run(prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu"))
+    assert saved is not None
+    ready = prepare(parse_recipe(table, "made"), tmp_path / "again", device="cpu")
+    each = [experiment.evaluate(with_steps(saved.learner, number), ready.validation).mean for number in (1, 5, 10)]
+    assert saved.record["validation"][-1]["mean"] == pytest.approx(np.mean(each))
+    wrong = {**table, "learner": {"name": "ridge"}}
+    with pytest.raises(RecipeError, match="does not take a number of steps"):
+        prepare(parse_recipe(wrong, "made"), tmp_path / "wrong", device="cpu")
+    assert not (tmp_path / "wrong").exists()
 
 
 @pytest.mark.parametrize(

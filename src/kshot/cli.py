@@ -343,7 +343,8 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
     ready = prepare(recipe, folder, resume=resume, device=device)
     for note in ready.notes:
         say(note)
-    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, len(ready.validation), ready.stream.source)
+    looks = len(ready.validation) * max(1, len(recipe.validation.steps))
+    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, looks, ready.stream.source)
     with interrupts() as stop, bar:
         command = command_line(sys.argv[1:])
         saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)

@@ -87,6 +87,7 @@ class ValidationRecipe:
     episodes: int = 400
     every: int = 500  # updates between two validations
     patience: int = 0  # validations without a better one before training stops; 0: never
+    steps: tuple[int, ...] = ()  # gradient steps to answer; of several, the mean score over them decides; (): the learner's own
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ _LEAST = {
     "data.size": 0, "data.split_seed": 0, "seed": 0,
     "episodes.way": 0, "episodes.shot": 1, "episodes.query": 1, "episodes.tasks": 1, "items.batch": 2,
     "validation.way": 0, "validation.shot": 1, "validation.query": 1, "validation.episodes": 1, "validation.every": 1,
-    "validation.patience": 0, "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
+    "validation.patience": 0, "validation.steps": 0,
+    "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
 }  # fmt: skip
 
 
@@ -212,8 +214,8 @@ def _value(hint: Any, value: Any, place: str, recipe: str) -> Any:
     if not _fits(hint, value):
         raise RecipeError(f"recipe {recipe}: {place} must be {_in_words(hint)}; found {value!r}.")
     least = _LEAST.get(place)
-    smallest = min(value) if isinstance(value, tuple) else value
-    if least is not None and smallest < least:
+    smallest = min(value, default=None) if isinstance(value, tuple) else value
+    if least is not None and smallest is not None and smallest < least:
         raise RecipeError(f"recipe {recipe}: {place} must be at least {least}; found {value!r}.")
     return float(value) if hint is float else value
 
@@ -225,6 +227,8 @@ def _fits(hint: Any, value: Any) -> bool:
         return any(_fits(option, value) for option in get_args(hint))
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
+        if isinstance(value, tuple) and kinds[-1] is Ellipsis:
+            return all(_fits(kinds[0], part) for part in value)
         return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # no nan, no inf
@@ -239,7 +243,7 @@ def _in_words(hint: Any) -> str:
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(_in_words(option) for option in get_args(hint))
     if get_origin(hint) is tuple:
-        return f"a list of {len(get_args(hint))} numbers"
+        return "a list of whole numbers" if get_args(hint)[-1] is Ellipsis else f"a list of {len(get_args(hint))} numbers"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes"}.get(hint, str(hint))
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from kshot.atomic import write_json
@@ -30,13 +31,14 @@ from kshot.data.own_split import divides_itself
 from kshot.data.split import Split, divide_by_file
 from kshot.episodes.item_stream import all_items
 from kshot.errors import RecipeError, SavedError, TrainingError
-from kshot.learners.learner import Learner
+from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, differences, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.results.interval import mean_and_interval
 from kshot.saved.class_names import fold
 from kshot.saved.folder import RECORD, Saved, save
 
@@ -109,6 +111,8 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
         raise RecipeError(f"the learner {spec.learner!r} is not trained; there is nothing for a recipe to do. Use it as it is.")
     stream = training_stream(recipe, learner.training_source, dataset, split, where)
     _try(learner, stream)
+    for number in look.steps:
+        with_steps(learner, number)
     state = start(learner, plan, stream)
     notes: tuple[str, ...] = ()
     if resume:
@@ -152,8 +156,11 @@ def run(
         save_state(folder / STATE, state, identity)
 
     def validate(learner: Learner) -> Validation:
-        result = evaluate(learner, ready.validation, device=ready.device, progress=on_validation)
-        return Validation(result.mean, result.interval, learner.family.higher_is_better)
+        steps = recipe.validation.steps
+        asked = [with_steps(learner, number) for number in steps] if steps else [learner]
+        results = [evaluate(one, ready.validation, device=ready.device, progress=on_validation) for one in asked]
+        mean, interval = mean_and_interval(np.mean([result.scores for result in results], axis=0))
+        return Validation(mean, interval, learner.family.higher_is_better)
 
     board = folder / "tensorboard" if recipe.training.tensorboard else None
     with Track(folder / METRICS, since=state.update, tensorboard=board) as track:

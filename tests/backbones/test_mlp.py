@@ -31,3 +31,9 @@ def test_layers_and_flattening() -> None:
 
 def test_without_hidden_layers_it_is_linear() -> None:
     assert [type(layer) for layer in MLP(4, (), 2).layers] == [nn.Linear]
+
+
+def test_without_outputs_it_ends_with_the_last_hidden_layer() -> None:
+    network = MLP(4, (5, 3), 0)
+    assert [type(layer) for layer in network.layers] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU]
+    assert network(torch.randn(6, 4)).shape == (6, 3)

@@ -12,7 +12,7 @@ class MLP(nn.Module):
     Args:
         inputs: Numbers an item.
         hidden: Width of each hidden layer, each followed by ReLU.
-        outputs: D.
+        outputs: D; 0 ends with the last hidden layer and its ReLU, for a learner that adds a linear head.
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int] = (128, 128), outputs: int = 64) -> None:
@@ -22,7 +22,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+        self.layers = nn.Sequential(*layers, *([nn.Linear(widths[-1], outputs)] if outputs else []))
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed vectors."""

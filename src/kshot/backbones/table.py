@@ -34,6 +34,8 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         RecipeError: The name or an argument is unknown, or a count is not positive.
     """
     for argument, value in arguments.items():  # every whole number of these networks is a count
+        if (name, argument, value) == ("mlp", "outputs", 0) and not isinstance(value, bool):
+            continue  # no last layer
         for count in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(count, int) and count < 1 + isinstance(count, bool):  # true is no count either
                 raise RecipeError(f"backbone {name!r}: {argument} must be at least 1; found {value!r}.")
