@@ -13,6 +13,7 @@ from torch.func import functional_call, grad, vmap
 from kshot.backbones.conv_block import ConvBlock
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
+from kshot.learners.inner_loop import network
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.implicit import conjugate_gradient, implicit
@@ -244,3 +245,19 @@ def test_the_modes_differ_where_they_should(loops: SimpleNamespace) -> None:
     modes: list[Mode] = [unrolled, first_order, implicit(1.0, 10)]
     found = [gradient_of(module, batch, InnerLoop(3, Rates(0.5), mode)).start for mode in modes]
     assert min(loops.distance(found[0], other) for other in found[1:]) > 1e-2
+
+
+@pytest.mark.parametrize("block", ["stock", "operator"])
+def test_tasks_of_many_large_items_are_run_apart_and_stay_exact(
+    block: str, loops: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    module = loops.Blocks(loops.StockBlock if block == "stock" else ConvBlock).double()
+    batch = loops.tasks(1, 8, 8)
+    together = gradient_of(module, batch, InnerLoop(3, Rates(0.3, clip=2.0), tasks="together"))
+    monkeypatch.setattr(network, "_LARGE", 0)
+    monkeypatch.setattr(network.Network, "_at_once", None)  # is not called
+    apart = gradient_of(module, batch, InnerLoop(3, Rates(0.3, clip=2.0), tasks="together"))
+    assert loops.distance(apart.start, together.start) < 1e-12
+    torch.testing.assert_close(apart.buffers, together.buffers, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(apart.path, together.path, rtol=1e-12, atol=0)

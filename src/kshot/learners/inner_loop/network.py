@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.written_norm import write_out
@@ -30,6 +30,10 @@ from kshot.seeding import seeded
 Statistics = Literal["batch", "running"]
 Norm = nn.modules.batchnorm._NormBase  # of batch and instance normalisation
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
+
+
+_LARGE = 1 << 14
+"""Numbers of one task's items on a CPU beyond which many tasks are run apart: what is made of them all would not fit in the cache."""
 
 
 class Network:
@@ -73,6 +77,34 @@ class Network:
         """
         if self.each is None:
             return self._one(parameters, buffers, x, seed)
+        if _numbers(x) > _LARGE * _tasks(x) and _device(x) == "cpu":
+            return self._apart(parameters, buffers, x)
+        return self._at_once(parameters, buffers, x)
+
+    def _apart(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
+        """Many tasks, one after another."""
+        assert self.each is not None
+        tasks = _tasks(x)
+        own = [value.unbind() if name in self.each else (value,) * tasks for name, value in parameters.items()]
+        outputs, after = zip(
+            *(
+                self._one(
+                    dict(zip(parameters, values, strict=True)),
+                    {name: value[number] for name, value in buffers.items()},
+                    map_inputs(lambda value, number=number: value[number], x),  # type: ignore[misc]
+                    None,
+                )
+                for number, values in enumerate(zip(*own, strict=True))
+            ),
+            strict=True,
+        )
+        if not all(isinstance(output, Tensor) for output in outputs):
+            return outputs[0], {}  # whoever asked will say what is wrong with it
+        return torch.stack(outputs), {name: torch.stack([kept[name] for kept in after]) for name in buffers}
+
+    def _at_once(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
+        """Many tasks, by one `torch.vmap`."""
+        assert self.each is not None
         dims = {name: 0 if name in self.each else None for name in parameters}
         try:
             run = torch.vmap(lambda own, kept, items: self._one(own, kept, items, None), in_dims=(dims, 0, 0), randomness="error")
@@ -107,6 +139,22 @@ class Network:
                     "stock batch and instance normalisation have one. Keep what changes in a parameter, or compute it from the inputs."
                 )
         return outputs, {name: passed[name] for name in given}
+
+
+def _values(x: Inputs) -> list[Tensor]:
+    return [x] if isinstance(x, Tensor) else list(x.values())
+
+
+def _numbers(x: Inputs) -> int:
+    return sum(value.numel() for value in _values(x))
+
+
+def _tasks(x: Inputs) -> int:
+    return len(_values(x)[0])
+
+
+def _device(x: Inputs) -> str:
+    return _values(x)[0].device.type
 
 
 def sharing_copy(module: nn.Module) -> nn.Module:

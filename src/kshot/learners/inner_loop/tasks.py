@@ -26,7 +26,7 @@ from kshot.learners.inner_loop.problem import TaskGradient
 
 Way = Literal["in_turn", "threads", "together"]
 WAYS: tuple[Way, ...] = ("in_turn", "threads", "together")
-SMALL_STEP = 1 << 21
+SMALL_STEP = 1 << 23
 """Bytes that the graph of a step keeps, below which tasks are taken together on a CPU."""
 
 
