@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
@@ -91,8 +91,7 @@ class Ink:
     camera held sideways (EXIF) are seen to. The ink is found, cropped, scaled to Omniglot's usual extent with its aspect kept,
     drawn again along its skeleton with Omniglot's pen, and centred.
 
-    A picture that is in Omniglot's own form already (105 × 105 pixels of exactly two grey levels, the darker one rarer) is only
-    resized and zoomed, to the bit as in training.
+    A file of Omniglot itself (105 × 105 pixels of one bit, ink rarer than paper) is only resized and zoomed, to the bit as in training.
 
     Args:
         size: The side of what comes out, in pixels.
@@ -152,18 +151,15 @@ def as_drawing(image: Image.Image) -> np.ndarray:
 
 
 def _own_form(image: Image.Image) -> np.ndarray | None:
-    """The mask (105, 105) of a picture that is an Omniglot drawing already, or None."""
-    if image.size != (SIDE, SIDE) or image.has_transparency_data or image.mode not in ("1", "L", "P", "RGB"):
+    """The mask (105, 105) of a picture that is an Omniglot drawing already, or None.
+
+    The files of Omniglot are of one bit a pixel. Grey ones of that size are anyone's, whatever the pen, and mixed with others they would
+    be compared with what they are not.
+    """
+    if image.size != (SIDE, SIDE) or image.mode != "1":
         return None
-    rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    grey = rgb[..., 0]
-    if not np.array_equal(rgb, np.broadcast_to(grey[..., None], rgb.shape)):
-        return None
-    levels = np.unique(grey)
-    if levels.size != 2:
-        return None
-    dark = grey == levels[0]
-    return dark if 2 * dark.sum() < dark.size else None
+    dark = ~np.asarray(image)
+    return dark if 0 < 2 * dark.sum() < dark.size else None
 
 
 def _strokes(contrast: Contrast) -> np.ndarray:
