@@ -259,7 +259,7 @@ def test_a_drawing_is_zoomed_as_in_training_and_empty_paper_stays() -> None:
     ink = np.zeros((105, 105), dtype=bool)
     ink[3:60, 10:13] = True
     kept = torch.from_numpy(ink.astype(np.uint8) * np.uint8(255))[None, None]
-    image = Image.fromarray(np.where(ink, 0, 255).astype(np.uint8))
+    image = Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert("1")
     assert np.array_equal(Ink(56, 0.7).picture(image), resize_ink(kept, 56, 0.7)[0].numpy())
     assert not np.array_equal(Ink(56, 0.7).picture(image), Ink(56).picture(image))
     assert resize_ink(torch.zeros(2, 1, 105, 105, dtype=torch.uint8), 28, 0.5).max() == 0
