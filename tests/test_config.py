@@ -50,14 +50,15 @@ def test_every_built_in_recipe_is_good_and_described(name: str) -> None:
     [
         (
             "sed = 1",
-            r"mine\.toml: there is no setting 'sed'; known are description, seed, data, learner, backbone, episodes, items, "
+            r"mine\.toml: there is no setting 'sed'\. Did you mean 'seed'\? Known are description, seed, "
+            r"data, learner, backbone, episodes, items, "
             "validation, training",
         ),
         (
             "[training]\nlearning_rate = 1",
-            r"no setting 'training\.learning_rate'; known are training\.updates, training\.optimizer, training\.lr",
+            r"no setting 'training\.learning_rate'\. .*Known are training\.updates, training\.optimizer, training\.lr",
         ),
-        ("[trainnig]\nlr = 1", r"there is no setting 'trainnig'; known are"),
+        ("[trainnig]\nlr = 1", r"there is no setting 'trainnig'\. Did you mean 'training'\? Known are"),
         ("training = 3", r"\[training\] must be a table of settings; found 3"),
         ('learner = "protonet"', r"\[learner\] must be a table of settings; found 'protonet'"),
         ("[[data]]\nname = 'x'", r"\[data\] must be a table of settings"),
@@ -118,7 +119,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["protonot", "", "protonet.json", "../recipes/protonet"])
 def test_an_unknown_name_lists_the_built_in_ones(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecipeError, match=f"there is no recipe .*; the built-in ones are {', '.join(recipe_names())}"):
+    with pytest.raises(RecipeError, match=f"there is no recipe .*The built-in ones are {', '.join(recipe_names())}"):
         read_recipe(name)
 
 
@@ -153,8 +154,8 @@ def test_set_takes_bare_words_lists_and_text_and_the_last_wins() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("training.lrr=1", r"no setting 'training\.lrr'; known are training\.updates"),
-        ("trianing.lr=1", r"no setting 'trianing'; known are description, seed"),
+        ("training.lrr=1", r"no setting 'training\.lrr'\. Did you mean 'training\.lr'\? Known are training\.updates"),
+        ("trianing.lr=1", r"no setting 'trianing'\. Did you mean 'training'\? Known are description, seed"),
         ("lr=1", r"no setting 'lr'"),
         ("training.lr.deep=1", r"training\.lr.*not a table of settings|'lr' is a setting, not a table"),
         ("seed.deep=1", r"seed must be a whole number; found \{'deep': 1\}"),

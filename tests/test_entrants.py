@@ -133,7 +133,8 @@ def test_one_learner_takes_part_once(here: Path) -> None:
         (
             ["nearest", "protonot"],
             SavedError,
-            r"no learner 'protonot': no such folder; the shipped learners are omniglot-lake, omniglot-protonet.*nearest",
+            r"no learner 'protonot': no such folder\. Did you mean 'protonet'\? "
+            r"The shipped learners are omniglot-lake, omniglot-protonet.*nearest",
         ),
         (["nearest", "none.toml"], RecipeError, r"cannot read the recipe none\.toml"),
         (["nearest", "."], SavedError, r"not a saved learner: it has no learner\.json"),

@@ -155,7 +155,7 @@ def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split,
     rules = (ask.balanced, ask.within_groups, ask.replacement, ask.augment, ask.same_positions, ask.nearness)
     most = min(20, len(part) // least_classes(1, ask.nearness))
     way = ask.way or 1 if has_targets(dataset) else way_or_all(ask.way, part, most)
-    shape = EpisodeShape(way, ask.shot, ask.query, *rules)
+    shape = EpisodeShape(way, ask.shot, query_or_rest(ask.query, ask.shot, part), *rules)
     return EpisodeStream(dataset, part, name, shape, recipe.seed, tasks=ask.tasks, device=device)
 
 
@@ -168,9 +168,14 @@ def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> Episo
     ask, look = recipe.episodes, recipe.validation
     rules = (True, ask.within_groups, ask.replacement, of_classes(ask.augment), ask.same_positions)
     way = look.way or 1 if has_targets(dataset) else way_or_all(look.way, val, 5)
-    return EpisodeShape(way, look.shot, look.query, *rules)
+    return EpisodeShape(way, look.shot, query_or_rest(look.query, look.shot, val), *rules)
 
 
 def way_or_all(asked: Count, index: ClassIndex, most: int) -> Count:
     """The way as asked; 0 is as many classes as there are, at most `most`."""
     return asked if asked != 0 else max(2, min(most, len(index)))
+
+
+def query_or_rest(asked: Count, shot: Count, index: ClassIndex, most: int = 5) -> Count:
+    """The queries as asked; 0 is as many as the shots leave of the smallest class, at most `most`."""
+    return asked if asked != 0 else max(1, min(most, int(index.sizes.min()) - (shot if isinstance(shot, int) else max(shot))))

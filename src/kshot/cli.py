@@ -10,6 +10,8 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ from kshot.errors import KshotError, RecipeError
 
 if TYPE_CHECKING:
     from kshot.config import Recipe
+    from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
     from kshot.learners.learner import Mode
     from kshot.results.result import Results
@@ -38,7 +41,9 @@ app = typer.Typer(
 _WrongUse: type[Any] = typer.BadParameter.__mro__[1]
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-_Nearness = Annotated[str, typer.Option(help="any, or classes that lie near each other (hard), or far apart (easy), by their pixels.")]
+_Nearness = Annotated[str, typer.Option(help="any; near: classes that lie near each other, by their pixels (hard); far: far apart (easy).")]
+_Way = Annotated[int, typer.Option(help="Classes an episode. Default: fewer where the learner's own test part has fewer.")]
+_Query = Annotated[int, typer.Option(help="Query items a class. Default: fewer where the learner's own test part has fewer.")]
 _Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")]
 
 
@@ -84,7 +89,6 @@ def train(
 ) -> None:
     """Meta-train a learner by a recipe, and save the best state."""
     from kshot.config import read_recipe
-    from kshot.examine import fitting_flags
     from kshot.terminal import out as console
     from kshot.terminal import say
 
@@ -99,17 +103,18 @@ def train(
     folder = out or Path("runs") / Path(recipe).stem
     saved = _train(read_recipe(recipe, chosen), folder, resume=resume, device=device)
     say(f"The learner is saved in {saved.folder}. Score it on classes it has not seen:")
-    console.print(shlex.join(["kshot", "evaluate", str(folder), *fitting_flags(saved)]), highlight=False)
+    console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
     data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
-    way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
-    query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
+    query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
     nearness: _Nearness = "any",
@@ -135,10 +140,13 @@ def evaluate(
     if protocol not in (None, "lake"):
         raise RecipeError(f"there is no protocol {protocol!r}; known is lake. Without the flag, episodes are drawn.")
     opened = open_learner(saved)
+    if protocol == "lake":
+        _refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # it checks the word itself
+    shape, notes = _fitted(context, shape, [opened])
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
-    results, page = _evaluate(opened, question, device, report=report)
+    results, page = _evaluate(opened, question, device, report=report, notes=notes)
     if as_json:
         print(json.dumps(results.as_dict()))
     else:
@@ -151,13 +159,14 @@ def evaluate(
 
 @app.command()
 def compare(
+    context: typer.Context,
     learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
     data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what they were trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
-    way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
     shots: Annotated[str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots, such as 1,2,5,10: a shot curve.")] = None,
-    query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
+    query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="How many episodes, of each number of shots.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
     transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
@@ -185,7 +194,10 @@ def compare(
     entrants = find_entrants(learners, out, device)
     saved = {name: entrant.saved for name, entrant in entrants.items()}
     mode: Mode = "transductive" if transductive else "inductive"
-    test = same_test(saved, Question(data, split, EpisodeShape(way, shot, query), episodes, seed, mode), counts)
+    shape, notes = _fitted(context, EpisodeShape(way, max(counts or [shot]), query), list(saved.values()))
+    test = same_test(saved, Question(data, split, replace(shape, shot=shot), episodes, seed, mode), counts)
+    for note in notes:
+        say(f"Note: {note}")
     for name, entrant in entrants.items():
         if (run := entrant.first) is not None:
             goes_on = "'s training is not finished; it goes on" if run.resume else " has not been trained yet; it is trained first"
@@ -205,12 +217,13 @@ def compare(
 
 @app.command("inspect")
 def inspect_tasks(
+    context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
     data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
-    way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
+    way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
-    query: Annotated[int, typer.Option(help="Query items a class.")] = 15,
+    query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
     nearness: _Nearness = "any",
@@ -224,7 +237,7 @@ def inspect_tasks(
     from kshot.build import pick_device
     from kshot.entrants import open_learner
     from kshot.episodes.shape import EpisodeShape
-    from kshot.examine import Question, ask
+    from kshot.examine import Question, ask, cautions
     from kshot.inspection import asked_part, known_parts, measure_shifts, report_tasks
     from kshot.results.answers import answer_episodes
     from kshot.results.plot_tasks import plot_tasks
@@ -236,7 +249,10 @@ def inspect_tasks(
     opened = open_learner(saved)
     mode: Mode = "transductive" if transductive else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # it checks the word itself
+    shape, smaller = _fitted(context, shape, [opened])
     test = ask(opened, Question(data, split, shape, episodes, seed, mode))
+    for note in (*smaller, *cautions(opened, test)):
+        say(f"Note: {note}")
     with counting("episodes", len(test)) as progress:
         answers, results = answer_episodes(opened.learner, test, mode=mode, device=where, progress=progress)
     parts, missing = known_parts(opened, test)
@@ -251,6 +267,33 @@ def inspect_tasks(
         show_tasks(report, saved)
     if plot is not None:
         say(f"The picture is {plot}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether a flag was typed, and is not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_given(context: typer.Context, why: str, names: str) -> None:
+    """Refuse flags that would change nothing."""
+    if given := [f"--{name}" for name in names.split() if _given(context, name)]:
+        raise RecipeError(f"{why}: {', '.join(given)} would change nothing. Leave {'it' if len(given) == 1 else 'them'} out.")
+
+
+def _fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
+    """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
+    from kshot.examine import fitting
+
+    if _given(context, "data") or _given(context, "split"):
+        return shape, []
+    least = fitting(shape, learners)
+    way = shape.way if _given(context, "way") else least.way
+    query = shape.query if _given(context, "query") else least.query
+    if (way, query) == (shape.way, shape.query):
+        return shape, []
+    note = f"the test classes allow for {way}-way with {query} queries a class, in place of {shape.way}-way with {shape.query}."
+    return replace(shape, way=way, query=query), [note]
 
 
 def _check_plot(plot: Path | None, example: str) -> None:
@@ -355,10 +398,10 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
 
 
 def _evaluate(
-    saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = ""
+    saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = "", notes: Sequence[str] = ()
 ) -> "tuple[Results, Path | None]":
     """Score a learner with a bar, and write the report where one is asked for."""
-    from kshot.examine import answer, ask, asked_learner
+    from kshot.examine import answer, ask, asked_learner, cautions
     from kshot.experiment import command_line
     from kshot.learners.refined import refinement_named
     from kshot.results.plots import require_matplotlib
@@ -373,6 +416,8 @@ def _evaluate(
         if report.is_file():
             raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another name.")
     episodes = ask(saved, question)
+    for note in (*notes, *cautions(saved, episodes)):
+        say(f"Note: {note}")
     with counting("episodes", len(episodes)) as progress:
         results = answer(saved, episodes, question.mode, device, progress, refine=question.refine, steps=question.steps)
     if report is None:

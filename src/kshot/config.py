@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from kshot.errors import RecipeError
+from kshot.errors import RecipeError, did_you_mean
 
 Count = int | tuple[int, int]
 
@@ -59,7 +59,7 @@ class EpisodesRecipe:
 
     way: Count = 0  # classes; 0: as many as there are, at most 20
     shot: Count = 1  # support items a class
-    query: Count = 5  # query items a class
+    query: Count = 5  # query items a class; 0: as many as the smallest class has left, at most 5
     tasks: int = 1  # episodes an update
     balanced: bool = True  # all classes of an episode have the same shot and query
     within_groups: bool = False  # all classes of an episode from one group (alphabet)
@@ -83,7 +83,7 @@ class ValidationRecipe:
 
     way: Count = 0  # 0: as many as there are, at most 5
     shot: Count = 1
-    query: Count = 5
+    query: Count = 5  # 0: as many as the smallest class has left, at most 5
     episodes: int = 400
     every: int = 500  # updates between two validations
     patience: int = 0  # validations without a better one before training stops; 0: never
@@ -130,8 +130,8 @@ class Recipe:
 
 _LEAST = {
     "data.size": 0, "data.split_seed": 0, "seed": 0,
-    "episodes.way": 0, "episodes.shot": 1, "episodes.query": 1, "episodes.tasks": 1, "items.batch": 2,
-    "validation.way": 0, "validation.shot": 1, "validation.query": 1, "validation.episodes": 1, "validation.every": 1,
+    "episodes.way": 0, "episodes.shot": 1, "episodes.query": 0, "episodes.tasks": 1, "items.batch": 2,
+    "validation.way": 0, "validation.shot": 1, "validation.query": 0, "validation.episodes": 1, "validation.every": 1,
     "validation.patience": 0, "validation.steps": 0,
     "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
 }  # fmt: skip
@@ -158,7 +158,10 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
     elif str(source) in recipe_names():
         file = _shelf() / f"{source}.toml"
     else:
-        raise RecipeError(f"there is no recipe {str(source)!r}; the built-in ones are {', '.join(recipe_names())}. Or give a .toml file.")
+        raise RecipeError(
+            f"there is no recipe {str(source)!r}.{did_you_mean(str(source), recipe_names())} "
+            f"The built-in ones are {', '.join(recipe_names())}. Or give a .toml file."
+        )
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -197,7 +200,8 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
     for key, value in table.items():
         place = f"{where}.{key}" if where else key
         if key not in known:
-            raise RecipeError(f"recipe {recipe}: there is no setting {place!r}; known are {', '.join(_keys(kind, where))}.")
+            keys = _keys(kind, where)
+            raise RecipeError(f"recipe {recipe}: there is no setting {place!r}.{did_you_mean(place, keys)} Known are {', '.join(keys)}.")
         if is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
                 raise RecipeError(f"recipe {recipe}: [{place}] must be a table of settings; found {value!r}.")

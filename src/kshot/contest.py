@@ -194,7 +194,8 @@ def _check_same_classes(first: str, one: Asked, second: str, other: Asked) -> No
         differing = f"; {len(apart)} are in one only: {', '.join(apart[:3])} …" if apart else ", in another order"
         raise DataError(
             f"{first} and {second} cannot take the same test: {one.split} of {first} and {other.split} of {second} are not the same "
-            f"classes{differing}. Say with --split which to test on, or compare learners of the same division."
+            f"classes{differing}. Say with --split FILE.json whose test classes are meant (the division.json of a run is such a file), or "
+            "compare learners of the same division."
         )
     if one.split != other.split:
         raise DataError(

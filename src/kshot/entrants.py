@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kshot.config import Recipe, read_recipe, recipe_names
-from kshot.errors import RecipeError, SavedError
+from kshot.errors import RecipeError, SavedError, did_you_mean
 from kshot.experiment import LEARNER, begun, finished, foreseen, prepare
 from kshot.learners.untrained import UNTRAINED
 from kshot.saved.folder import Saved
@@ -88,8 +88,9 @@ def _entrant(name: str, runs: Path, device: str) -> Entrant:
     if name in UNTRAINED:
         return Entrant(open_learner(name))
     raise SavedError(
-        f"there is no learner {name!r}: no such folder; the shipped learners are {', '.join(shipped()) or 'none'}; those that need no "
-        f"training are {', '.join(UNTRAINED)}; the recipes are {', '.join(recipe_names())}."
+        f"there is no learner {name!r}: no such folder.{did_you_mean(name, [*shipped(), *UNTRAINED, *recipe_names()])} The shipped "
+        f"learners are {', '.join(shipped()) or 'none'}; those that need no training are {', '.join(UNTRAINED)}; the recipes are "
+        f"{', '.join(recipe_names())}."
     )
 
 
@@ -99,6 +100,16 @@ def open_learner(name: str) -> Saved:
     Raises:
         SavedError: It is none of these, or cannot be read.
     """
-    if name in UNTRAINED and not Path(name).is_dir():
+    if Path(name).is_dir() or name in shipped():
+        return open_saved(name)
+    if name in UNTRAINED:
         return Saved(UNTRAINED[name]().eval(), None)
-    return open_saved(name)
+    if name in recipe_names():
+        raise SavedError(
+            f"{name} is a recipe, and no learner of it ships. Train it first: kshot train {name}; then name its run: runs/{name}."
+        )
+    known = [*shipped(), *UNTRAINED]
+    raise SavedError(
+        f"there is no learner {name!r}: no such folder.{did_you_mean(name, known)} The shipped learners are "
+        f"{', '.join(shipped()) or 'none'}; those that need no training are {', '.join(UNTRAINED)}."
+    )

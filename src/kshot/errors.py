@@ -13,6 +13,9 @@ A message says what was expected, what was found, which item by its own name, an
 The command line ends with exit code 2 on any of them; any other exception is a fault of ours (exit code 1).
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class KshotError(Exception):
     """What all errors of kshot have in common."""
@@ -44,6 +47,12 @@ class ContractError(KshotError):
 
 class SetupError(KshotError):
     """Something this machine lacks: an optional dependency or a device."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question to put into an error about an unknown name: ` Did you mean 'protonet'?`, or nothing where no known name is like it."""
+    alike = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {alike[0]!r}?" if alike else ""
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> SetupError:

@@ -4,7 +4,7 @@ In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.terminal` a
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,9 @@ from kshot.results.evaluate import EpisodeSet, evaluate
 from kshot.results.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
+
+FEW = 30
+"""Below so many episodes the normal interval of a mean is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,29 @@ def seen_classes(record: Mapping[str, Any], index: ClassIndex) -> tuple[str, ...
     return tuple(name for name in index.names if name in seen)
 
 
-def fitting_flags(saved: Saved) -> list[str]:
-    """Flags for `kshot evaluate` where its usual 5-way with 15 queries asks for more than the learner's own test classes have."""
-    least = saved.record.get("test_sizes")
-    if least is None:
-        return []
-    classes, items = least
-    flags = [] if classes >= 5 else ["--way", str(classes)]
-    return flags if items >= 16 else [*flags, "--query", str(max(1, items - 1))]
+def fitting(shape: EpisodeShape, learners: Iterable[Saved]) -> EpisodeShape:
+    """The shape, with no more classes and queries than the learners' own test classes have, by their records.
+
+    Its shots stay, and so does what cannot be had at all, which drawing then refuses in words.
+    """
+    for saved in learners:
+        if (least := saved.record.get("test_sizes")) is not None:
+            classes, items = least
+            way, query = min(shape.way_range[1], classes), min(shape.query_range[1], items - shape.shot_range[1])
+            shape = replace(shape, way=max(2, way), query=max(1, query))
+    return shape
+
+
+def cautions(saved: Saved, episodes: EpisodeSet) -> list[str]:
+    """What a reader of a score must know that its number does not say."""
+    notes = []
+    if episodes.split.rpartition("/")[2] in ("train", "trainval"):
+        notes.append("these are classes of training: the score says how well they were learnt, and nothing about new classes.")
+    elif saved.learner.training_source != "none" and "classes_seen" not in saved.record:
+        notes.append("this learner has no record of the classes it was trained on; whether it knows these, nobody can tell.")
+    if len(episodes) < FEW:
+        notes.append(f"{len(episodes)} episodes are few: the interval itself is uncertain. Take {FEW} or more.")
+    return notes
 
 
 def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool) -> tuple[str, ClassIndex]:

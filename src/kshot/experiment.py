@@ -14,7 +14,8 @@ Over 300 lines because the story is told in one place, and what a run's folder m
 import hashlib
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from kshot.config import DataRecipe, Recipe, parse_recipe
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import map_inputs
 from kshot.data.own_split import divides_itself
-from kshot.data.split import Split, divide_by_file
+from kshot.data.split import PARTS, Split, divide_by_file
 from kshot.episodes.item_stream import all_items
-from kshot.errors import RecipeError, SavedError, TrainingError
+from kshot.errors import EpisodeError, RecipeError, SavedError, TrainingError
 from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
@@ -98,7 +99,8 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     val = split.part("val")
     look = recipe.validation
     look_shape = validation_shape(recipe, dataset, val)
-    validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
+    with _naming(split, "val", "validation"):
+        validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
     steps = recipe.training
     optimization = Optimization(
         steps.optimizer, steps.lr, steps.weight_decay, steps.momentum, steps.schedule, steps.halve_every, steps.warmup,
@@ -109,16 +111,17 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
         raise RecipeError(f"the learner {spec.learner!r} is not trained; there is nothing for a recipe to do. Use it as it is.")
-    stream = training_stream(recipe, learner.training_source, dataset, split, where)
+    with _naming(split, recipe.data.train_part, "items" if learner.training_source == "items" else "episodes"):
+        stream = training_stream(recipe, learner.training_source, dataset, split, where)
     _try(learner, stream)
     for number in look.steps:
         with_steps(learner, number)
     state = start(learner, plan, stream)
-    notes: tuple[str, ...] = ()
+    notes = _foreboding(split)
     if resume:
         changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
         if changed:
-            notes = (f"Resumed on another environment ({'; '.join(changed)}): right, but not bit-identical.",)
+            notes += (f"Resumed on another environment ({'; '.join(changed)}): right, but not bit-identical.",)
     return Run(recipe, folder, where, dataset, split, spec, state, stream, plan, validation, notes)
 
 
@@ -315,6 +318,29 @@ def _begun_recipe(folder: Path) -> Recipe | None:
 def _litter(folder: Path) -> list[Path]:
     """Unfinished files of writes that were killed."""
     return [path for name in (RECIPE, DIVISION, STATE, METRICS) for path in folder.glob(f".{name}.*.part")]
+
+
+@contextmanager
+def _naming(split: Split, part: str, settings: str) -> Iterator[None]:
+    """Errors of episodes that cannot be drawn say which part of the division it was, and which settings asked."""
+    try:
+        yield
+    except EpisodeError as error:
+        sizes = ", ".join(f"{len(split.parts[name])} {name}" for name in PARTS if name in split.parts)
+        raise EpisodeError(
+            f"the {part} classes cannot give what [{settings}] of the recipe asks for: {error} The division has {sizes} classes; "
+            f"change {settings}.… by --set, or the division by data.split or data.fractions."
+        ) from error
+
+
+def _foreboding(split: Split) -> tuple[str, ...]:
+    """What will be in the way of a test after training."""
+    test = split.parts.get("test")
+    alone = [] if test is None else [name for name, size in zip(test.names, test.sizes, strict=True) if size < 2]
+    if not alone:
+        return ()
+    shown = ", ".join(map(repr, alone[:3])) + (" …" if len(alone) > 3 else "")
+    return (f"Note: {shown} of the test classes has one item alone, which cannot be support and query: kshot evaluate will refuse it.",)
 
 
 def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:

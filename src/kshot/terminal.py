@@ -5,6 +5,7 @@ Bars and messages go to standard error, results to standard output, so that outp
 
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,12 +83,12 @@ def show_tasks(report: "TaskReport", title: str) -> None:
 def show_recipes(rows: list[dict[str, Any]]) -> None:
     """Recipes with their numbers, on standard output: one paragraph each, which reads well at any width."""
     for row in rows:
-        out.print(f"[bold]{row['name']}[/bold]  kshot train {row['name']}")
+        out.print(f"[bold]{row['name']}[/bold]  {row['train'] or ''}")
         out.print(f"  {row['description']}", markup=False, soft_wrap=True)
         for entry in row["results"]:
-            out.print(f"  {entry['setting']:<14}{entry['measured']} % here, {entry['published']} published", markup=False, soft_wrap=True)
+            out.print(f"  {entry['setting']:<16}{entry['measured']} % here, {entry['published']} published", markup=False, soft_wrap=True)
             details = f"{entry['mode']}, {entry['split']}, {entry['episodes']} episodes, seed {entry['seed']}"
-            out.print(f"  {'':<14}{entry['command']}  ({details})", markup=False, soft_wrap=True)
+            out.print(f"  {'':<16}{entry['command']}  ({details})", markup=False, soft_wrap=True)
         out.print()
 
 
@@ -125,6 +126,8 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 class TrainingBar:
     """A bar for training: loss, validation ± interval, episodes or items a second, time left. A context manager.
 
+    The loss is the mean over the last 50 updates.
+
     Where standard error is no terminal (a log file), each validation is a line instead.
 
     Args:
@@ -146,7 +149,7 @@ class TrainingBar:
         )
         self._task = self._progress.add_task("training", total=updates, completed=done, words="")
         self._tasks, self._updates, self._validation_episodes, self._what = tasks, updates, validation_episodes, what
-        self._loss: float | None = None
+        self._losses: deque[float] = deque(maxlen=50)
         self._rate: float | None = None
         self._checked = 0
         self._score = ""
@@ -161,7 +164,8 @@ class TrainingBar:
 
     def step(self, step: "Step") -> None:
         """Show an update."""
-        self._loss = step.loss if self._loss is None else 0.95 * self._loss + 0.05 * step.loss
+        self._losses.append(step.loss)
+        loss = sum(self._losses) / len(self._losses)
         rate = self._tasks / max(step.seconds, 1e-9)
         self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
         if step.validation is not None:
@@ -170,9 +174,9 @@ class TrainingBar:
             self._score = f"validation {score(step.validation.mean, step.validation.interval, step.validation.higher_is_better)}{mark}"
             if not err.is_terminal:
                 elapsed = time.perf_counter() - self._began
-                done = f"update {step.update}/{self._updates}  loss {self._loss:.4f}"
+                done = f"update {step.update}/{self._updates}  loss {loss:.4f}"
                 say(f"{done}  {self._score}  {self._rate:.1f} {self._what}/s  {elapsed:.0f} s")
-        words = f"loss {self._loss:.4f}  {self._score}  {self._rate:.1f} {self._what}/s"
+        words = f"loss {loss:.4f}  {self._score}  {self._rate:.1f} {self._what}/s"
         self._progress.update(self._task, completed=step.update, description="training", words=words)
 
     def validating(self, more: int) -> None:

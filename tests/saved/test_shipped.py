@@ -59,7 +59,7 @@ def test_a_run_without_a_learner_yet_is_an_error_with_its_name(shelf: Path) -> N
 
 
 def test_an_unknown_name_lists_the_shipped_ones(shelf: Path) -> None:
-    with pytest.raises(SavedError, match=r"there is no saved learner 'gamma': no such folder, and the shipped learners are alpha, beta"):
+    with pytest.raises(SavedError, match=r"there is no saved learner 'gamma': no such folder\. The shipped learners are alpha, beta"):
         load("gamma")
 
 

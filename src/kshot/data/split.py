@@ -81,7 +81,8 @@ def divide_by_fraction(index: ClassIndex, fractions: tuple[float, float, float],
 
     Args:
         index: All classes; a shuffle by `seed` of their sorted names decides, so the order they come in does not.
-        fractions: Shares of `train`, `val` and `test`; they add up to 1. Each part gets at least one class.
+        fractions: Shares of `train`, `val` and `test`; they add up to 1. `val` and `test` get at least two classes each, which is what
+            can be told apart; of fewer than six classes at least one.
         seed: Which division.
         name: What the split is called in records.
 
@@ -97,8 +98,9 @@ def divide_by_fraction(index: ClassIndex, fractions: tuple[float, float, float],
         )
     names = sorted(index.names)
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(names))
-    n_val = max(1, round(fractions[1] * len(names)))
-    n_test = max(1, round(fractions[2] * len(names)))
+    least = 2 if len(names) >= 6 else 1
+    n_val = max(least, round(fractions[1] * len(names)))
+    n_test = max(least, round(fractions[2] * len(names)))
     n_train = len(names) - n_val - n_test
     if n_train < 1:
         raise DataError(f"{len(names)} classes leave none for training beside {n_val} val and {n_test} test; add classes.")

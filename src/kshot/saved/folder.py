@@ -27,6 +27,7 @@ from kshot.data.preprocess_table import describe, preprocess_from
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
+from kshot.saved.origin import TrainingStream, origin_of
 
 FORMAT = 1
 RECORD = "learner.json"
@@ -57,6 +58,7 @@ def save(
     *,
     spec: LearnerSpec | None = None,
     preprocess: Preprocess | None = None,
+    trained_on: TrainingStream | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a learner.
@@ -66,8 +68,10 @@ def save(
         learner: Whose parameters and buffers.
         spec: How it was built, so that loading can build it again. None: found out for kshot's own learners on its own backbones
             (`spec_of`); any other is filled by `load(folder, into=learner)`.
-        preprocess: How its inputs are made.
-        record: Plain JSON values: what it was trained on, and how well it does.
+        preprocess: How its inputs are made. None: as those of `trained_on` are.
+        trained_on: The stream it was trained on. The record then says which data, split and classes that was, and `kshot evaluate` can
+            find them again and refuse the classes seen.
+        record: Plain JSON values: what else is to be known of it, such as how well it does. They win over those of `trained_on`.
 
     Raises:
         SavedError: The folder holds something else, or the disk refused it; what was there before is untouched.
@@ -78,6 +82,9 @@ def save(
         raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
     if folder.is_dir() and not (folder / RECORD).exists() and not all(map(_left_by_a_kill, folder.iterdir())):
         raise SavedError(f"{folder} holds other things and no saved learner. Choose an empty or new folder.")
+    if trained_on is not None:
+        preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
+        record = {**origin_of(trained_on), **(record or {})}
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
     data = safetensors.torch.save(tensors)
     digest = hashlib.sha256(data).hexdigest()

@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from kshot.errors import SavedError
+from kshot.errors import SavedError, did_you_mean
 from kshot.learners.learner import Learner
 from kshot.saved.folder import RECORD, Saved, load_folder
 
@@ -29,7 +29,8 @@ def find(source: str | Path) -> Path:
     if str(source) in shipped():
         return _shelf() / str(source)
     raise SavedError(
-        f"there is no saved learner {str(source)!r}: no such folder, and the shipped learners are {', '.join(shipped()) or 'none'}."
+        f"there is no saved learner {str(source)!r}: no such folder.{did_you_mean(str(source), shipped())} "
+        f"The shipped learners are {', '.join(shipped()) or 'none'}."
     )
 
 
