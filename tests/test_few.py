@@ -1,0 +1,109 @@
+"""On day one: few classes of few pictures are trained on and tested by the plain commands, or refused in words that help."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kshot
+import kshot.allocator
+from kshot import cli
+from kshot.build import query_or_rest
+from kshot.config import read_recipe
+from kshot.data.class_index import ClassIndex
+from kshot.errors import EpisodeError, did_you_mean
+from kshot.examine import Question, ask, cautions, fitting
+from kshot.experiment import prepare
+from kshot.saved.folder import Saved
+
+SHORT = ["data.size=16", "backbone.width=3", "validation.episodes=5", "training.updates=2"]
+
+
+def pictures(folder: Path, sizes: list[int]) -> Path:
+    for number, size in enumerate(sizes):
+        (folder / f"kind {number}").mkdir(parents=True)
+        for item in range(size):
+            noise = np.random.default_rng(100 * number + item).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / f"kind {number}" / f"{item}.png")
+    return folder
+
+
+def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["kshot", *map(str, words)])
+    monkeypatch.setattr(kshot.allocator, "keep_freed_memory", lambda: False)
+    return cli._exit_code()
+
+
+@pytest.mark.parametrize(("classes", "items", "asked"), [(6, 5, "2-way with 4 queries"), (6, 2, "2-way with 1 queries")])
+def test_the_plain_commands_on_few_pictures(
+    classes: int, items: int, asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, run = pictures(tmp_path / "photos", [items] * classes), tmp_path / "run"
+    settings = [word for setting in SHORT for word in ("--set", setting)]
+    assert kshot_("train", "protonet", "--data", photos, "--out", run, *settings, monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    assert kshot_("evaluate", run, "--episodes", "5", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().err
+    assert f"Note: the test classes allow for {asked} a class, in place of 5-way with 15." in said
+    assert "Note: 5 episodes are few" in said
+    assert kshot_("inspect", run, "--episodes", "5", monkeypatch=monkeypatch) == 0
+    assert asked in capsys.readouterr().err
+    assert kshot_("compare", run, "nearest", "--episodes", "5", "--shots", "1", monkeypatch=monkeypatch) == 0
+    assert asked in capsys.readouterr().err
+    assert kshot_("evaluate", run, "--way", "5", "--episodes", "5", monkeypatch=monkeypatch) == 2  # what is typed is never changed
+    assert "way=5 needs at least 5 classes; found 2" in capsys.readouterr().err
+
+
+def test_too_few_classes_name_the_part_the_settings_and_the_whole(tmp_path: Path) -> None:
+    recipe = read_recipe("protonet", [f'data.name="{pictures(tmp_path / "photos", [3] * 5)}"', "data.split=fractions", *SHORT])
+    with pytest.raises(EpisodeError) as caught:
+        prepare(recipe, tmp_path / "run")
+    said = str(caught.value)
+    assert "the val classes cannot give what [validation] of the recipe asks for: way=2 needs at least 2 classes; found 1" in said
+    assert "The division has 3 train, 1 val, 1 test classes; change validation.… by --set" in said
+
+
+def test_a_class_of_one_picture_among_the_test_classes_is_told_before_training(tmp_path: Path) -> None:
+    photos = pictures(tmp_path / "photos", [3, 3, 3, 3, 3, 1])
+    division = tmp_path / "division.json"
+    division.write_text('{"train": ["kind 0", "kind 1"], "val": ["kind 2", "kind 3"], "test": ["kind 4", "kind 5"]}')
+    ready = prepare(read_recipe("protonet", [f'data.name="{photos}"', f'data.split="{division}"', *SHORT]), tmp_path / "run")
+    assert ready.notes == (
+        "Note: 'kind 5' of the test classes has one item alone, which cannot be support and query: kshot evaluate will refuse it.",
+    )
+
+
+def test_queries_of_0_are_what_the_smallest_class_has_left() -> None:
+    index = ClassIndex.build({"a": [0, 1, 2, 3], "b": [4, 5, 6], "c": list(range(7, 40))})
+    assert query_or_rest(0, 1, index) == 2
+    assert query_or_rest(0, (1, 2), index) == 1
+    assert query_or_rest(0, 9, index) == 1  # which the drawing then refuses in words
+    assert query_or_rest(0, 1, index.subset(["c"])) == 5
+    assert query_or_rest(7, 1, index) == 7
+    assert query_or_rest((2, 3), 1, index) == (2, 3)
+
+
+def test_a_shape_fits_the_smallest_of_all_learners() -> None:
+    def saved(*sizes: int) -> Saved:
+        return Saved(kshot.ProtoNet(kshot.Conv4(width=2)), None, {"test_sizes": list(sizes)} if sizes else {})
+
+    shape = kshot.EpisodeShape(5, 2, 15)
+    assert fitting(shape, [saved(30, 20)]) == shape
+    assert fitting(shape, [saved()]) == shape
+    assert fitting(shape, [saved(4, 20), saved(9, 7)]) == kshot.EpisodeShape(4, 2, 5)
+    assert fitting(shape, [saved(1, 1)]) == kshot.EpisodeShape(2, 2, 1)
+
+
+def test_scores_that_mean_less_than_they_seem_come_with_a_note() -> None:
+    shipped = kshot.open_saved("omniglot-protonet")
+    assert cautions(shipped, ask(shipped, Question(episodes=30))) == []
+    assert "classes of training" in cautions(shipped, ask(shipped, Question(split="train", episodes=30)))[0]
+    unknown = Saved(shipped.learner, shipped.preprocess)
+    assert "nobody can tell" in cautions(unknown, ask(unknown, Question(data="omniglot", episodes=30)))[0]
+    assert "3 episodes are few" in cautions(shipped, ask(shipped, Question(episodes=3)))[0]
+
+
+def test_a_name_that_is_nearly_right_is_asked_about() -> None:
+    assert did_you_mean("protonot", ["maml", "protonet"]) == " Did you mean 'protonet'?"
+    assert did_you_mean("zzz", ["maml", "protonet"]) == ""
