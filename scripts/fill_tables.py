@@ -15,10 +15,17 @@ TITLES = {"omniglot": "Omniglot, accuracy %", "sinusoids": "Sinusoids, mean squa
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
+def measured(entry: dict[str, str]) -> str:
+    """The number, and of how many episodes where they are fewer than usual."""
+    count = entry.get("episodes", 1000)
+    usual = count == 1000 or entry["split"] == "lake" or entry["data"] != "omniglot"
+    return entry["measured"] + ("" if usual else f" ({count} episodes)")
+
+
 def table(entries: list[dict[str, str]]) -> str:
     """One row a setting: published, measured, the command."""
     rows = [f"| {TITLES[entries[0]['data']]} | published | measured here | command |", "| --- | --- | --- | --- |"]
-    rows += [f"| {e['setting']} | {e['published']} | **{e['measured']}** | `{e['command']}` |" for e in entries]
+    rows += [f"| {e['setting']} | {e['published']} | **{measured(e)}** | `{e['command']}` |" for e in entries]
     return "\n".join(rows)
 
 
@@ -28,8 +35,8 @@ def overview(entries: list[dict[str, str]], split: str) -> str:
     settings = list(dict.fromkeys(entry["setting"] for entry in entries))
     rows = ["| recipe | " + " | ".join(settings) + " |", "| --- |" + " --- |" * len(settings)]
     for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
-        measured = {entry["setting"]: entry["measured"] for entry in entries if entry["recipe"] == recipe}
-        rows.append(f"| `{recipe}` | " + " | ".join(measured.get(setting, "–") for setting in settings) + " |")
+        cells = {entry["setting"]: measured(entry) for entry in entries if entry["recipe"] == recipe}
+        rows.append(f"| `{recipe}` | " + " | ".join(cells.get(setting, "–") for setting in settings) + " |")
     return "\n".join(rows)
 
 

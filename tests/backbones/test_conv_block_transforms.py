@@ -1,4 +1,4 @@
-"""The block under the transforms of `torch.func`: gradients over `vmap`, `vmap` over gradients, tangents of gradients, alone and nested."""
+"""The blocks under the transforms of `torch.func`: gradients over `vmap`, `vmap` over gradients, tangents of gradients, and nested."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,6 +13,7 @@ from kshot.backbones.block_operator import block_with_batch_statistics, block_wi
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import ConvBlock
 from kshot.backbones.norm_pool import Statistics
+from kshot.backbones.strided_block import strided_block
 
 B, M, WIDTH = 3, 4, 3
 Parameters = dict[str, Tensor]
@@ -52,7 +53,22 @@ def written_out_given(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, be
     return F.relu(F.max_pool2d(z / (var + 1e-5).sqrt()[:, None, None] * gamma[:, None, None] + beta[:, None, None], 2))
 
 
-PAIRS = [pytest.param(ours, written_out, id="batch"), pytest.param(ours_given, written_out_given, id="given")]
+def ours_strided(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    return strided_block(x, weight, bias, gamma, beta)[0]
+
+
+def written_out_strided(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    z = F.conv2d(x, weight, bias, padding=1, stride=2)
+    mean = z.mean((0, 2, 3), keepdim=True)
+    var = (z - mean).square().mean((0, 2, 3), keepdim=True)
+    return F.relu((z - mean) / (var + 1e-5).sqrt() * gamma[:, None, None] + beta[:, None, None])
+
+
+PAIRS = [
+    pytest.param(ours, written_out, id="batch"),
+    pytest.param(ours_given, written_out_given, id="given"),
+    pytest.param(ours_strided, written_out_strided, id="strided"),
+]
 
 
 def network(block: Block, values: Parameters, x: Tensor) -> Tensor:
@@ -60,7 +76,7 @@ def network(block: Block, values: Parameters, x: Tensor) -> Tensor:
     names = ("weight", "bias", "gamma", "beta")
     for layer in (1, 2):
         x = block(x, *(values[f"{name}{layer}"] for name in names))
-    return x.flatten(1) @ values["head"].T
+    return x.flatten(1)[:, : WIDTH * 4] @ values["head"].T
 
 
 def parameters(*lead: int, seed: int = 0) -> Parameters:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.backbones.conv_block import pixels_last
+from kshot.backbones.strided_block import StridedBlock
 
 
 class Conv4Strided(nn.Module):
@@ -21,10 +22,7 @@ class Conv4Strided(nn.Module):
     def __init__(self, channels: int = 1, width: int = 64) -> None:
         super().__init__()
         self.arguments = {"channels": channels, "width": width}
-        blocks: list[nn.Module] = []
-        for before in (channels, width, width, width):
-            blocks += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*(StridedBlock(before, width) for before in (channels, width, width, width)))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
 
     def forward(self, x: Tensor) -> Tensor:

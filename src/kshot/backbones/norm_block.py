@@ -26,6 +26,7 @@ from torch import Tensor
 
 from kshot.backbones.folded_block import convolution_gradients, convolve, filter_gradients
 from kshot.backbones.norm_pool import (
+    MAPS,
     Statistics,
     gradients,
     gradients_in_graph,
@@ -108,7 +109,7 @@ class _NormBlock(torch.autograd.Function):
         u = u if dx is None else u + convolve(dx, signed(weight, sign), None, ctx.groups)
         u = u if dw is None else u + convolve(x, signed(dw, sign), None, ctx.groups)
         a, b = (torch.zeros_like(gamma) if d is None else d for d in (dgamma, dbeta))
-        moved = second_in_graph(torch.zeros_like(out), u, signed(a, sign), b, z, signed(gamma, sign), out, *kept, ctx.eps)
+        moved = second_in_graph(torch.zeros_like(out), u, signed(a, sign), b, z, signed(gamma, sign), out, *kept, ctx.eps, MAPS)
         return moved[0], u, None, None, None, None, None, None
 
     @staticmethod
@@ -160,9 +161,9 @@ class _NormBlockGradients(torch.autograd.Function):
         )
         dg, dz, dgamma = zeros
         scale, w = signed(gamma, sign), signed(weight, sign)
-        second = second_in_graph(g, dz, signed(dgamma, sign), torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps)
-        moved = gradients_in_graph(dg, z, scale, out, *kept, ctx.eps)
-        now = gradients_in_graph(g, z, scale, out, *kept, ctx.eps)[0]  # D, differentiable
+        second = second_in_graph(g, dz, signed(dgamma, sign), torch.zeros_like(gamma), z, scale, out, *kept, ctx.eps, MAPS)
+        moved = gradients_in_graph(dg, z, scale, out, *kept, ctx.eps, MAPS)
+        now = gradients_in_graph(g, z, scale, out, *kept, ctx.eps, MAPS)[0]  # D, differentiable
         now = now if e is None else now + e
         of_D = moved[0] + second[1]
         of_D = of_D if tangents[1] is None else of_D + tangents[1]

@@ -17,18 +17,38 @@ For cotangents (u, a, b) of (dz, dscale, dshift), with T = Σ u (G - ⟨G⟩ - x
     dz     = r (V - ⟨V⟩ - x̂ (⟨V x̂⟩ + scale · r · T / n)),  V = a G - scale · r · (u ⟨G x̂⟩ + G ⟨u x̂⟩)
 
 and again affine in u, z and the spread g. Derivatives beyond the second are taken of these formulas by PyTorch.
+
+Without pooling the same formulas serve for rows, (…, n, C) with statistics over the n: see `Layout`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from kshot.backbones.pooling import pick, pool_with_places, spread
-from kshot.backbones.task_channels import along_channels, over_channels
+from kshot.backbones.task_channels import along_channels, in_front, over_channels
 
-_POSITIONS = (0, 2, 3)
+
+class Layout(NamedTuple):
+    """Where the positions of the values are over which statistics are taken.
+
+    Attributes:
+        positions: Their dimensions.
+        along: Makes values of channels broadcast against the whole.
+        tasks: The rule of `torch.vmap` for functions of such values.
+    """
+
+    positions: tuple[int, ...]
+    along: Callable[[Tensor], Tensor]
+    tasks: Callable[[Any, Any, Sequence[int | None], Sequence[Any]], tuple[Any, Any]]
+
+
+MAPS = Layout((0, 2, 3), along_channels, over_channels)
+"""Maps (M, C, H, W) with values of channels (C,); tasks stand side by side as channels."""
+ROWS = Layout((-2,), lambda values: values.unsqueeze(-2), in_front)
+"""Rows (…, n, C) with values of channels (…, C), without pooling; tasks are a first dimension."""
 
 
 class Statistics(NamedTuple):
@@ -38,78 +58,94 @@ class Statistics(NamedTuple):
     var: Tensor  # biased
 
 
-def statistics_of(z: Tensor) -> Statistics:
+def statistics_of(z: Tensor, layout: Layout = MAPS) -> Statistics:
     """Mean and biased variance of each channel, not differentiable on every device."""
+    if layout is ROWS:
+        mean = z.mean(-2)
+        return Statistics(mean, torch.sub(z, mean.unsqueeze(-2)).square_().mean(-2))  # three times as fast as `var_mean` on a CPU
     if z.device.type == "cpu":  # many times faster than `var_mean` with channels innermost
         return Statistics(*torch.batch_norm_update_stats(z, None, None, 0.0))
-    var, mean = torch.var_mean(z, _POSITIONS, correction=0)
+    var, mean = torch.var_mean(z, layout.positions, correction=0)
     return Statistics(mean, var)
 
 
-def normalise_and_pool(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool) -> tuple[Tensor, ...]:
+def normalise_and_pool(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool, layout: Layout = MAPS) -> tuple[Tensor, ...]:
     """The forward pass.
 
     Args:
         z: Maps (M, C, H, W), float32 or float64.
-        scale: (C,), not negative: a negative one is the caller's to fold into what made `z`.
+        scale: (C,). With pooling not negative: a negative one is the caller's to fold into what made `z`.
         shift: (C,).
         eps: Added to the variance.
-        pool: Whether to pool.
+        pool: Whether to pool; rows cannot be.
+        layout: Of z; the shapes here are those of `MAPS`.
 
     Returns:
         out (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; the maxima of z, empty without pooling; their places; and, of each
         channel, mean, biased variance and r.
     """
-    mean, var = statistics_of(z)
+    mean, var = statistics_of(z, layout)
     r = (var + eps).rsqrt_()
     top, places = pool_with_places(z, pool)
     slope = scale * r
-    out = torch.addcmul(along_channels(shift - slope * mean), top, along_channels(slope)).relu_()
+    out = torch.addcmul(layout.along(shift - slope * mean), top, layout.along(slope)).relu_()
     return out, top if pool else z.new_empty(0), places, mean, var, r
 
 
-def gradients(g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def gradients(
+    g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...], layout: Layout = MAPS
+) -> tuple[Tensor, Tensor, Tensor]:
     """(dz, dscale, dshift) of the gradient g of `out`. `top` is z at the places, `channel` is (scale, mean, r)."""
-    scale, mean, r = channel
-    n = z.numel() // z.shape[1]
+    (scale, mean, r), (over, along, _) = channel, layout
+    n = z.numel() // mean.numel()
     g = torch.ops.aten.threshold_backward(g, out, 0)
-    total = g.sum(_POSITIONS)  # Σ G
-    along = r * (torch.sub(top, along_channels(mean)) * g).sum(_POSITIONS)  # Σ G x̂
+    total = g.sum(over)  # Σ G
+    dscale = r * (torch.sub(top, along(mean)) * g).sum(over)  # Σ G x̂
     factor = scale * r
-    slope = factor * r * along / -n
+    slope = factor * r * dscale / -n
     offset = torch.addcmul(factor * total / -n, slope, mean, value=-1)
-    dz = spread(g * along_channels(factor), places, z)
-    return dz.addcmul_(z, along_channels(slope)).add_(along_channels(offset)), along, total
+    dz = spread(g * along(factor), places, z)
+    return dz.addcmul_(z, along(slope)).add_(along(offset)), dscale, total
 
 
 def second_gradients(
-    g: Tensor, cotangents: tuple[Tensor, Tensor, Tensor], z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...]
+    g: Tensor,
+    cotangents: tuple[Tensor, Tensor, Tensor],
+    z: Tensor,
+    top: Tensor,
+    places: Tensor,
+    out: Tensor,
+    channel: tuple[Tensor, ...],
+    layout: Layout = MAPS,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(dg, dz, dscale) of the cotangents (u, a, b) of what `gradients` returns; dg is also the tangent of `out` for tangents (u, a, b)."""
     u, a, b = cotangents
-    scale, mean, r = channel
-    n = z.numel() // z.shape[1]
+    (scale, mean, r), (over, along, _) = channel, layout
+    n = z.numel() // mean.numel()
     g = torch.ops.aten.threshold_backward(g, out, 0)
-    u_top, u_mean = pick(u, places), u.sum(_POSITIONS) / n
-    u_along = r * (torch.sub(z, along_channels(mean)) * u).sum(_POSITIONS) / n  # ⟨u x̂⟩
-    g_mean = g.sum(_POSITIONS) / n
-    g_along = r * (torch.sub(top, along_channels(mean)) * g).sum(_POSITIONS) / n
-    inner = (u_top * g).sum(_POSITIONS) - n * (u_mean * g_mean + u_along * g_along)  # T
+    u_top, u_mean = pick(u, places), u.sum(over) / n
+    u_along = r * (torch.sub(z, along(mean)) * u).sum(over) / n  # ⟨u x̂⟩
+    g_mean = g.sum(over) / n
+    g_along = r * (torch.sub(top, along(mean)) * g).sum(over) / n
+    inner = (u_top * g).sum(over) - n * (u_mean * g_mean + u_along * g_along)  # T
     factor = scale * r
     of_g = a - factor * u_along  # V = of_u · u + of_g · G with of_u = -factor · g_along
     slope = r * of_g  # of z[places] in dg
     offset = b - factor * u_mean - slope * mean
-    moved = torch.addcmul(along_channels(offset), top, along_channels(slope)).addcmul_(u_top, along_channels(factor))
+    moved = torch.addcmul(along(offset), top, along(slope)).addcmul_(u_top, along(factor))
     r_of_g, r_of_u = slope, -r * factor * g_along
     v_mean, v_along = r_of_u * u_mean + r_of_g * g_mean, r_of_u * u_along + r_of_g * g_along  # times r
     bend = -r * (v_along + factor * r * inner / n)
-    dz = spread(g * along_channels(r_of_g), places, z)
-    dz = dz.addcmul_(u, along_channels(r_of_u)).addcmul_(z, along_channels(bend)).sub_(along_channels(v_mean + bend * mean))
+    dz = spread(g * along(r_of_g), places, z)
+    dz = dz.addcmul_(u, along(r_of_u)).addcmul_(z, along(bend)).sub_(along(v_mean + bend * mean))
     return torch.ops.aten.threshold_backward(moved, out, 0), dz, r * inner
 
 
 def gradients_in_graph(g: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """`gradients` as a function of (g, z, scale), differentiable; `kept` is (out, top, places, mean, r, eps) of the forward pass."""
+    """`gradients` as a function of (g, z, scale), differentiable.
+
+    `kept` is (out, top, places, mean, r, eps, layout) of the forward pass.
+    """
     found: tuple[Tensor, Tensor, Tensor] = _NormPoolGradients.apply(g, z, scale, *kept)  # type: ignore[no-untyped-call]  # torch's own
     return found
 
@@ -125,13 +161,13 @@ class _NormPoolGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        g: Tensor, z: Tensor, scale: Tensor, out: Tensor, top: Tensor, places: Tensor, mean: Tensor, r: Tensor, eps: float
+        g: Tensor, z: Tensor, scale: Tensor, out: Tensor, top: Tensor, places: Tensor, mean: Tensor, r: Tensor, eps: float, layout: Layout
     ) -> tuple[Tensor, ...]:
-        return gradients(g, z, top if top.numel() else z, places, out, (scale, mean, r))
+        return gradients(g, z, top if top.numel() else z, places, out, (scale, mean, r), layout)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, ctx.eps = inputs
+        *tensors, ctx.eps, ctx.layout = inputs
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -139,26 +175,27 @@ class _NormPoolGradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         dg, dz, dscale = _second(ctx, cotangents)
-        return dg, dz, dscale, None, None, None, None, None, None
+        return dg, dz, dscale, *[None] * 7
 
     @staticmethod
     def jvp(ctx: Any, dg: Tensor | None, dz: Tensor | None, dscale: Tensor | None, *_: None) -> tuple[Tensor, ...]:
         # Linear in g; the rest is the Hessian of Σ g · out, which is symmetric, so the second gradient serves.
         g, z, scale, *kept = ctx.saved_tensors
         second = _second(ctx, (dz, dscale, None))
-        moved = _NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+        moved = _NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps, ctx.layout)  # type: ignore[no-untyped-call]
         return moved[0] + second[1], moved[1] + second[2], moved[2]
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(_NormPoolGradients, info, in_dims, arguments)
+        layout: Layout = arguments[-1]
+        return layout.tasks(_NormPoolGradients, info, in_dims, arguments)
 
 
 def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
     """`_SecondGradients` of what `_NormPoolGradients` kept; None stands for zeros."""
     g, z, scale, *kept = ctx.saved_tensors
     u, a, b = (torch.zeros_like(like) if c is None else c for c, like in zip(cotangents, (z, scale, scale), strict=True))
-    result: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps, ctx.layout)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -167,25 +204,27 @@ class _SecondGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, ...]:
-        out, top, places, mean, r, _ = kept
-        return second_gradients(g, (u, a, b), z, top if top.numel() else z, places, out, (scale, mean, r))
+        out, top, places, mean, r, _, layout = kept
+        return second_gradients(g, (u, a, b), z, top if top.numel() else z, places, out, (scale, mean, r), layout)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, ctx.eps = inputs
+        *tensors, ctx.eps, ctx.layout = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         *variables, out, _, places, _, _ = ctx.saved_tensors
+        layout = ctx.layout
 
         def from_scratch(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
-            var, mean = torch.var_mean(z, _POSITIONS, correction=0)
-            return second_gradients(g, (u, a, b), z, pick(z, places), places, out, (scale, mean, (var + ctx.eps).rsqrt()))
+            var, mean = torch.var_mean(z, layout.positions, correction=0)
+            return second_gradients(g, (u, a, b), z, pick(z, places), places, out, (scale, mean, (var + ctx.eps).rsqrt()), layout)
 
         pull = torch.func.vjp(from_scratch, *variables)[1]
-        return *pull(cotangents), None, None, None, None, None, None
+        return *pull(cotangents), *[None] * 7
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        return over_channels(_SecondGradients, info, in_dims, arguments)
+        layout: Layout = arguments[-1]
+        return layout.tasks(_SecondGradients, info, in_dims, arguments)

@@ -21,6 +21,18 @@ def over_channels(function: Any, info: Any, in_dims: Sequence[int | None], argum
     return unfold(function.apply(*folded), info.batch_size)
 
 
+def in_front(function: Any, info: Any, in_dims: Sequence[int | None], arguments: Sequence[Any]) -> tuple[Any, Any]:
+    """The rule of `torch.vmap` for an `autograd.Function` that takes any number of first dimensions as they are."""
+
+    def moved(value: Any, dim: int | None) -> Any:
+        if not isinstance(value, Tensor) or value.numel() == 0:
+            return value
+        return value.unsqueeze(0).expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
+
+    results = function.apply(*(moved(value, dim) for value, dim in zip(arguments, in_dims, strict=True)))
+    return results, tuple(None if result.numel() == 0 else 0 for result in results)
+
+
 def fold(value: Any, dim: int | None, tasks: int) -> Any:
     """Maps or values of channels with the dimension of tasks folded into the channels; what is the same for all tasks is repeated."""
     if not isinstance(value, Tensor) or value.numel() == 0:

@@ -1,0 +1,100 @@
+"""The patches that a strided 3×3 convolution sees, one a row, so that the convolution is a product of matrices.
+
+For the networks of many small tasks at once, whose weights differ from task to task: a batched product is several times as fast as a
+convolution in groups, and rows need no other order in memory from one layer to the next. `patches` is linear, and `unpatch` its transpose;
+each is the derivative of the other.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kshot.backbones.task_channels import split
+
+_SIDE, _STRIDE, _PAD = 3, 2, 1
+
+
+def patches(x: Tensor) -> Tensor:
+    """Every 3×3 patch of images padded by one pixel, at every second row and column.
+
+    Args:
+        x: (M, H, W, C), channels last.
+
+    Returns:
+        (M·h·w, 9·C) with h = ⌈H / 2⌉ and w = ⌈W / 2⌉: for each patch its rows, their columns, their channels.
+    """
+    rows: Tensor = _Patches.apply(x)  # type: ignore[no-untyped-call]  # torch's own
+    return rows
+
+
+def halved(side: int) -> int:
+    """⌈side / 2⌉, the side of the maps that a convolution of stride 2 makes."""
+    return (side + 1) // _STRIDE
+
+
+class _Patches(torch.autograd.Function):
+    """x (M, H, W, C) → (M·h·w, 9·C)."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        padded = F.pad(x, (0, 0, _PAD, _PAD, _PAD, _PAD))
+        windows = padded.unfold(1, _SIDE, _STRIDE).unfold(2, _SIDE, _STRIDE)  # (M, h, w, C, 3, 3)
+        return windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, _SIDE * _SIDE * x.shape[3])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.shape = inputs[0].shape
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        image: Tensor = _Unpatch.apply(g, ctx.shape)  # type: ignore[no-untyped-call]
+        return image
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor) -> Tensor:
+        return patches(dx)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
+        assert in_dims[0] is not None
+        together = x.movedim(in_dims[0], 0)  # (B, M, H, W, C): tasks are but more images
+        rows = patches(together.flatten(0, 1))
+        return rows.view(info.batch_size, -1, rows.shape[1]), 0
+
+
+class _Unpatch(torch.autograd.Function):
+    """rows (M·h·w, 9·C) → (M, H, W, C): each number is added where `patches` took it from."""
+
+    @staticmethod
+    def forward(rows: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+        M, H, W, C = shape
+        h, w = halved(H), halved(W)
+        image = rows.new_zeros(M, H + 2 * _PAD, W + 2 * _PAD, C)
+        windows = rows.view(M, h, w, _SIDE, _SIDE, C)
+        for down in range(_SIDE):
+            for right in range(_SIDE):
+                image[:, down : down + _STRIDE * h : _STRIDE, right : right + _STRIDE * w : _STRIDE] += windows[:, :, :, down, right]
+        return image[:, _PAD : _PAD + H, _PAD : _PAD + W]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.shape = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return patches(g), None
+
+    @staticmethod
+    def jvp(ctx: Any, drows: Tensor, _: None) -> Tensor:
+        image: Tensor = _Unpatch.apply(drows, ctx.shape)  # type: ignore[no-untyped-call]
+        return image
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], rows: Tensor, shape: tuple[int, int, int, int]) -> tuple[Tensor, int]:
+        assert in_dims[0] is not None
+        together = rows.movedim(in_dims[0], 0).flatten(0, 1)
+        image: Tensor = _Unpatch.apply(together, (info.batch_size * shape[0], *shape[1:]))  # type: ignore[no-untyped-call]
+        return split(image, 0, info.batch_size), 0
