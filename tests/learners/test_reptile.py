@@ -342,3 +342,35 @@ def test_steps_that_diverge_are_named() -> None:
     x[0] = 0
     with pytest.raises(DataError, match=r"5 inner steps on task 1 of the batch lead to numbers that are not finite\. Lower inner_lr"):
         learner.adapt(x, x[..., :1])
+
+
+def test_tasks_together_come_to_what_each_comes_to_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, batch = small(), batch_of()
+    ways = []
+
+    def spied(self: Reptile, x: Tensor, y: Tensor, orders: list[list[Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
+        ways.append(len(y))
+        return at_once(self, x, y, orders)
+
+    at_once = Reptile._at_once
+    monkeypatch.setattr(Reptile, "_at_once", spied)
+    together = gradients(learner, batch)
+    assert ways == [3]  # small tasks are taken at once
+    monkeypatch.setattr(Reptile, "_together", lambda *_: False)
+    alone = gradients(learner, batch)
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-9, atol=1e-9)  # Adam makes much of the rounding in slopes that are 0
+
+
+def test_a_module_that_vmap_cannot_read_is_trained_task_by_task() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(5, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x) if float(x.sum()) > 0 else -self.linear(x)  # depends on the data
+
+    torch.manual_seed(0)
+    learner = Reptile(Branching(), 6, 3, inner_steps=2, inner_batch=5).double()
+    assert learner.meta_backward(batch_of(), 0.0).isfinite().all()

@@ -35,9 +35,12 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.learners.inner_loop.first_order import first_order
+from kshot.learners.inner_loop.meta_gradient import InnerLoop, best_way
 from kshot.learners.inner_loop.network import Network, buffers_of, draws
-from kshot.learners.inner_loop.parameters import Tensors
-from kshot.learners.inner_loop.task_loss import loss_of, one_task
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
+from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.task_loss import loss_of, losses_of, one_task
 from kshot.learners.learner import Learner
 from kshot.learners.task_threads import for_each_task
 
@@ -122,11 +125,16 @@ class Reptile(Learner):
         require_outputs(self.outputs, batch.support_y, batch.way)
         x, y = concatenate([batch.support_x, batch.query_x], dim=1), torch.cat([batch.support_y, batch.query_y], dim=1)
         orders = [list(minibatches(_TRAINING, int(number), y.shape[1], self.inner_batch, self.inner_steps)) for number in batch.numbers]
-        tasks = self._each(x, y, orders)
+        if self._together(x, y, batch):
+            reached, paths = self._at_once(x, y, orders)
+        else:
+            tasks = self._each(x, y, orders)
+            reached = {name: torch.stack([one[name] for one, _ in tasks]) for name in tasks[0][0]}
+            paths = torch.stack([path for _, path in tasks])
         for name, value in trainable(self._whole()).items():
-            step = value.detach() - torch.stack([reached[name] for reached, _ in tasks]).mean(0)
+            step = value.detach() - reached[name].mean(0)
             value.grad = step if value.grad is None else value.grad + step
-        return torch.stack([path.mean() for _, path in tasks])
+        return paths.mean(1)
 
     def _whole(self) -> nn.Module:
         return nn.Sequential(self.backbone, self.head)
@@ -139,23 +147,51 @@ class Reptile(Learner):
 
         return [solve(b) for b in range(len(y))] if draws(self) else for_each_task(solve, len(y), y.device)
 
-    def _steps(self, x: Inputs, y: Tensor, order: list[Tensor]) -> tuple[Tensors, Tensor]:
-        """One task's φ after a step on each minibatch, and the losses before the steps, (k,)."""
-        network, buffers = Network(self._whole(), "batch"), buffers_of(self._whole())
-        fast = {name: value.detach().clone().requires_grad_() for name, value in trainable(self._whole()).items()}
+    def _together(self, x: Inputs, y: Tensor, batch: EpisodeBatch) -> bool:
+        """Whether the tasks are sooner done at once than one by one, and come to the same."""
+        m = min(self.inner_batch, y.shape[1])
+        items, labels = map_inputs(lambda value: value[:, :m], x), y[:, :m]
+        step = EpisodeBatch(items, labels, items, labels, batch.way, batch.numbers)  # of the size of a minibatch
+        whole = self._whole()
+        parts = Parameters({name: value.detach() for name, value in trainable(whole).items()}, {})
+        return best_way(whole, parts, self.family, step, InnerLoop(1, Rates(self.inner_lr), first_order)) == "together"
+
+    def _at_once(self, x: Inputs, y: Tensor, orders: list[list[Tensor]]) -> tuple[Tensors, Tensor]:
+        """φ of all tasks, each (B, …), and the losses before the steps (B, k); on a CPU each thread takes a share of the tasks."""
+        shares = torch.get_num_threads() if y.device.type == "cpu" else 1
+        bounds = [len(y) * share // min(shares, len(y)) for share in range(min(shares, len(y)) + 1)]
+
+        def solve(share: int) -> tuple[Tensors, Tensor]:
+            part = slice(bounds[share], bounds[share + 1])
+            rows = [torch.stack(step) for step in zip(*orders[part], strict=True)]  # k of (b, m)
+            return self._steps(map_inputs(lambda value: value[part], x), y[part], rows, many=True)
+
+        found = for_each_task(solve, len(bounds) - 1, y.device)
+        return {name: torch.cat([one[name] for one, _ in found]) for name in found[0][0]}, torch.cat([path for _, path in found])
+
+    def _steps(self, x: Inputs, y: Tensor, order: list[Tensor], *, many: bool = False) -> tuple[Tensors, Tensor]:
+        """A task's φ after a step on each minibatch, and the losses before the steps, (k,); of `many`, each with a first dimension B."""
+        whole = self._whole()
+        start, buffers = trainable(whole), buffers_of(whole)
+        network, loss_of_rows = Network(whole, "batch", each=frozenset(start) if many else None), losses_of if many else loss_of
+        if many:
+            start, buffers = for_each(start, len(y)), {name: value.expand(len(y), *value.shape) for name, value in buffers.items()}
+        fast = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
         fused = y.device.type in ("cpu", "cuda")
         adam = torch.optim.Adam(fast.values(), lr=self.inner_lr, betas=BETAS, eps=EPSILON, fused=fused)
         losses = []
         with torch.enable_grad(), torch.autocast(y.device.type, enabled=False):
             for rows in order:
                 rows = rows.to(y.device, non_blocking=True)
-                outputs, _ = network(fast, buffers, map_inputs(lambda value, rows=rows: value[rows], x))  # type: ignore[misc]
-                loss = loss_of(self.family, outputs, y[rows])
+                chosen = (torch.arange(len(y), device=y.device).unsqueeze(1), rows) if many else (rows,)
+                outputs, _ = network(fast, buffers, map_inputs(lambda value, chosen=chosen: value[chosen], x))  # type: ignore[misc]
+                loss = loss_of_rows(self.family, outputs, y[chosen])
                 adam.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.sum().backward()  # type: ignore[no-untyped-call]
                 adam.step()
                 losses.append(loss.detach())
-        return {name: value.detach() for name, value in fast.items()}, torch.stack(losses) if losses else y.new_zeros(0)
+        path = torch.stack(losses, -1) if losses else y.new_zeros((len(y), 0) if many else 0)
+        return {name: value.detach() for name, value in fast.items()}, path
 
 
 def minibatches(key: int, number: int, items: int, size: int, steps: int) -> Iterator[Tensor]:

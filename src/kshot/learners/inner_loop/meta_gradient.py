@@ -6,8 +6,9 @@ with respect to where the parameters start, the parameters that do not adapt, an
 
 import copy
 import warnings
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,9 @@ from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.first_order import first_order
+from kshot.learners.inner_loop.memory import Footprint
 from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, draws
-from kshot.learners.inner_loop.parameters import Parameters, Tensors
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.plan import agreement, choose, footprint_of, form_of, require_room_for, same_gradient
 from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, detached
 from kshot.learners.inner_loop.steps import Rates, require_descent
@@ -96,18 +98,10 @@ def meta_gradient(
         raise RecipeError(f"dropout is drawn task by task; tasks={loop.tasks!r} would draw it in another order. Use tasks='in_turn'.")
     tasks = _tasks_of(batch, buffers)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
-        asked = (form_of(module, parameters, tasks), loop.mode is first_order, loop.steps, loop.statistics, loop.per_step)
-        purpose = (seed, "inner_loop/footprint") if random else None
-        first = _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), purpose)
-        footprint = footprint_of(asked, first, again=loop.mode is not first_order)
-
-        def agrees() -> bool:
-            return _ways_agree(module, parameters, family, batch, loop, buffers)
-
-        way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random)
-        require_room_for(footprint, loop.mode, loop.steps, way, tasks, free)
-        result = _run(module, parameters, family, tasks, loop, way, seed if random else None)
-        if way == "together" and not agreement(asked, agrees):
+        foreseen = _foresee(module, parameters, family, batch, loop, buffers, tasks, seed)
+        require_room_for(foreseen.footprint, loop.mode, loop.steps, foreseen.way, tasks, free)
+        result = _run(module, parameters, family, tasks, loop, foreseen.way, seed if random else None)
+        if foreseen.way == "together" and not agreement(foreseen.asked, foreseen.agrees):
             raise RecipeError(
                 "this module's gradient is another one where torch.vmap runs it on many tasks: an operation of it is differentiated "
                 "wrongly there. Use tasks='in_turn' or tasks='threads'."
@@ -115,6 +109,45 @@ def meta_gradient(
     losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
     require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
     return result
+
+
+def best_way(module: nn.Module, parameters: Parameters, family: TaskFamily, batch: EpisodeBatch, loop: InnerLoop) -> Way:
+    """How the tasks of a batch are run soonest, for learners with steps of their own; arguments as in `meta_gradient`."""
+    buffers = buffers_of(module)
+    with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
+        return _foresee(module, parameters, family, batch, loop, buffers, _tasks_of(batch, buffers), 0).way
+
+
+class _Foreseen(NamedTuple):
+    """What is known before the first step; `asked` names the question, `agrees` answers another one."""
+
+    way: Way
+    footprint: Footprint
+    asked: Hashable
+    agrees: Callable[[], bool]
+
+
+def _foresee(
+    module: nn.Module,
+    parameters: Parameters,
+    family: TaskFamily,
+    batch: EpisodeBatch,
+    loop: InnerLoop,
+    buffers: Tensors,
+    tasks: Tasks,
+    seed: int,
+) -> _Foreseen:
+    random = draws(module)
+    asked = (form_of(module, parameters, tasks), loop.mode is first_order, loop.steps, loop.statistics, loop.per_step)
+    purpose = (seed, "inner_loop/footprint") if random else None
+    first = _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), purpose)
+    footprint = footprint_of(asked, first, again=loop.mode is not first_order)
+
+    def agrees() -> bool:
+        return _ways_agree(module, parameters, family, batch, loop, buffers)
+
+    way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random)
+    return _Foreseen(way, footprint, asked, agrees)
 
 
 def _tasks_of(batch: EpisodeBatch, buffers: Tensors) -> Tasks:
@@ -163,7 +196,7 @@ def _problem(
     query = task_loss(network, family, (task.query_x, task.query_y), task.buffers, per_step=loop.per_step, seed=seed)
     adapting, shared = detached(parameters.adapting), detached(parameters.shared)
     if many := network.each is not None:
-        adapting = {name: torch.stack([value] * len(task.number)) for name, value in adapting.items()}
+        adapting = for_each(adapting, len(task.number))
     rates = replace(loop.rates, learnt=detached(loop.rates.learnt))
     return Problem(adapting, shared, rates, loop.steps, support, query, loop.per_step, many)
 

@@ -58,6 +58,16 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
     return Parameters(adapting, {name: value for name, value in trainable.items() if name not in chosen})
 
 
+def for_each(values: Tensors, tasks: int) -> Tensors:
+    """The same numbers for each task, with a first dimension of tasks; each task's in the memory layout of the original."""
+    repeated = {}
+    for name, value in values.items():
+        dense = torch.empty_like(value)  # of a view with gaps, an order without them
+        strides = (max(1, value.numel()), *dense.stride())
+        repeated[name] = value.new_empty(0).new_empty_strided((tasks, *value.shape), strides).copy_(value.detach())
+    return repeated
+
+
 def inner(a: Tensors, b: Tensors, *, many: bool = False) -> Tensor:
     """Σ a b over all tensors, (); of each task, (B,), where there are many and the first dimension counts them."""
     products = [value * b[name] for name, value in a.items()]
