@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kshot.results import plot_compare
 from kshot.results.comparison import Comparison, Round
 from kshot.results.cost import Cost
 from kshot.results.plot_compare import plot_comparison
-from kshot.results.plots import COLOURS
+from kshot.results.plots import COLOURS, write_png
 from kshot.results.result import Results
 
 COST = Cost(0.01, 0.1, 20, 75, 100, 400, 100, None)
@@ -52,3 +53,33 @@ def test_more_learners_than_colours_and_other_scores(tmp_path: Path) -> None:
 def test_a_picture_is_the_same_each_time(tmp_path: Path) -> None:
     first, second = (plot_comparison(comparison(3, 1, 5), tmp_path / name) for name in ("a.png", "b.png"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_who_is_far_behind_does_not_press_the_others_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    means, rounds, seen = {"a": 0.95, "b": 0.94, "far off": 0.4}, [], []
+    for shot in (1, 5):
+        random = np.random.default_rng(shot)
+        results = {
+            name: Results(
+                mean + 0.01 * shot + 0.02 * random.random(50),
+                "accuracy",
+                "data",
+                "all/test",
+                5,
+                shot,
+                15,
+                0,
+                "ab",
+                "inductive",
+                "none",
+                1.0,
+            )
+            for name, mean in means.items()
+        }
+        rounds.append(Round(results, dict.fromkeys(results, COST), True))
+    monkeypatch.setattr(plot_compare, "write_png", lambda figure, path: seen.append(figure) or write_png(figure, path))
+    plot_comparison(Comparison(tuple(rounds), "on cpu with 1 thread"), tmp_path / "c.png")
+    left, right = seen[0].axes
+    assert left.get_ylim()[0] < 45  # the scores themselves are all there
+    assert -10 < right.get_ylim()[0] < -1
+    assert [text.get_text() for text in right.texts] == ["below: far off"]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _LINE_MARKS = 6
 """Points across of a mark on a line."""
+_FAR = 10.0
+"""Points behind the best from which on a learner may be left out of the picture of the differences."""
 
 
 def plot_comparison(comparison: Comparison, path: Path) -> Path:
@@ -48,6 +50,8 @@ def plot_comparison(comparison: Comparison, path: Path) -> Path:
         _curves(right, lines, places, scale, of_difference=True)
         for axes, name in zip((left, right), names, strict=True):
             frame(axes, "support items a class (shots)", name)
+        if percent:
+            _look_closer(right, lines)
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, learners), frameon=False)
     else:
         _rows(left, first, scale, of_difference=False)
@@ -91,6 +95,22 @@ def _curves(axes: "Axes", standings: Standings, places: list[float], scale: floa
     axes.set_xticks([], minor=True)
     if of_difference:
         axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
+
+
+def _look_closer(axes: "Axes", standings: Standings) -> None:
+    """Leave out of the differences who is far off at every number of shots, where others would be seen apart no more; they are named."""
+    best: dict[str, float] = {}  # a learner's smallest difference, in points
+    lowest: dict[str, float] = {}
+    for row in standings.values():
+        for one in row:
+            best[one.name] = max(best.get(one.name, -100.0), 100 * one.difference.mean)
+            lowest[one.name] = min(lowest.get(one.name, 0.0), 100 * (one.difference.mean - one.difference.interval))
+    far = sorted(name for name, points in best.items() if points < -_FAR)
+    if not far or len(best) - len(far) < 2:
+        return
+    bottom = min(points for name, points in lowest.items() if name not in far)
+    axes.set_ylim(1.1 * min(bottom, -0.1), -0.06 * min(bottom, -0.1))
+    axes.text(0.02, 0.02, drawable("below: " + ", ".join(far), 60), transform=axes.transAxes, fontsize=9, color=GREY)
 
 
 def _value(standing: Standing, of_difference: bool) -> tuple[float, float]:
