@@ -13,8 +13,8 @@ from pathlib import Path
 
 from kshot.config import Recipe, read_recipe
 from kshot.errors import RecipeError
-from kshot.experiment import STATE, prepare, run
-from kshot.meta_train.state import differences, read_state
+from kshot.experiment import prepare, run
+from kshot.meta_train.state import STATE, differences, read_state
 from kshot.saved.folder import Saved
 
 ALIKE = ("baseline", "finetune", "simple_shot")

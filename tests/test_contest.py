@@ -25,7 +25,7 @@ from kshot.experiment import prepare, run
 from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved
 

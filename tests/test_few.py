@@ -1,10 +1,12 @@
 """On day one: few classes of few pictures are trained on and tested by the plain commands, or refused in words that help."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 import kshot
 import kshot.allocator
@@ -12,9 +14,9 @@ from kshot import cli
 from kshot.build import query_or_rest
 from kshot.config import read_recipe
 from kshot.data.class_index import ClassIndex
-from kshot.errors import EpisodeError, did_you_mean
+from kshot.errors import DataError, EpisodeError, RecipeError, SavedError, did_you_mean
 from kshot.examine import Question, ask, cautions, fitting
-from kshot.experiment import prepare
+from kshot.experiment import prepare, run
 from kshot.saved.folder import Saved
 
 SHORT = ["data.size=16", "backbone.width=3", "validation.episodes=5", "training.updates=2"]
@@ -61,7 +63,7 @@ def test_too_few_classes_name_the_part_the_settings_and_the_whole(tmp_path: Path
         prepare(recipe, tmp_path / "run")
     said = str(caught.value)
     assert "the val classes cannot give what [validation] of the recipe asks for: way=2 needs at least 2 classes; found 1" in said
-    assert "The division has 3 train, 1 val, 1 test classes; change validation.… by --set" in said
+    assert "The division has 3 train, 1 val, 1 test classes. 6 classes are the least to train on, two for each part" in said
 
 
 def test_a_class_of_one_picture_among_the_test_classes_is_told_before_training(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_a_shape_fits_the_smallest_of_all_learners() -> None:
     assert fitting(shape, [saved(30, 20)]) == shape
     assert fitting(shape, [saved()]) == shape
     assert fitting(shape, [saved(4, 20), saved(9, 7)]) == kshot.EpisodeShape(4, 2, 5)
-    assert fitting(shape, [saved(1, 1)]) == kshot.EpisodeShape(2, 2, 1)
+    assert fitting(shape, [saved(1, 1)]) == kshot.EpisodeShape(2, 2, 15)  # which the drawing then refuses in words
 
 
 def test_scores_that_mean_less_than_they_seem_come_with_a_note() -> None:
@@ -102,6 +104,53 @@ def test_scores_that_mean_less_than_they_seem_come_with_a_note() -> None:
     unknown = Saved(shipped.learner, shipped.preprocess)
     assert "nobody can tell" in cautions(unknown, ask(unknown, Question(data="omniglot", episodes=30)))[0]
     assert "3 episodes are few" in cautions(shipped, ask(shipped, Question(episodes=3)))[0]
+    assert "one episode has no interval" in cautions(shipped, ask(shipped, Question(episodes=1)))[0]
+
+
+def test_classes_called_as_those_of_training_come_with_a_note(tmp_path: Path) -> None:
+    seen = kshot.ImageFolder(pictures(tmp_path / "seen", [3] * 4), kshot.Picture(8))
+    stream = kshot.EpisodeStream(seen, seen.index.subset(["kind 0", "kind 1"]), "mine/train", kshot.EpisodeShape(2, 1, 1), seed=0)
+    kshot.save(tmp_path / "learner", kshot.ProtoNet(kshot.Conv4(width=2, channels=3)), trained_on=stream)
+    saved = kshot.open_saved(tmp_path / "learner")
+    copied = pictures(tmp_path / "copied", [3] * 4)
+    (copied / "kind 0" / "0.png").unlink()  # other data, as far as anybody can tell
+    episodes = ask(saved, Question(data=str(copied), shape=kshot.EpisodeShape(2, 1, 1), episodes=30))
+    (note,) = cautions(saved, episodes)
+    assert "2 of the 4 classes have names of classes that this learner was trained on (kind 0, kind 1)" in note
+
+
+def test_a_run_that_is_not_finished_is_called_so(tmp_path: Path) -> None:
+    recipe = read_recipe("protonet", [f'data.name="{pictures(tmp_path / "photos", [3] * 6)}"', "data.split=fractions", *SHORT])
+    run(prepare(recipe, tmp_path / "run"), stop=lambda: True)
+    with pytest.raises(SavedError, match=r"is a run whose training is not finished: it has no learner yet\. Go on with it"):
+        kshot.load(tmp_path / "run")
+
+
+def test_features_that_the_backbone_does_not_give_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    settings = ["learner.name=maml", "learner.features=5", "learner.outputs=2", "data.split=fractions", *SHORT]
+    recipe = read_recipe("protonet", [f'data.name="{pictures(tmp_path / "photos", [3] * 6)}"', *settings])
+    with pytest.raises(RecipeError, match=r"learner\.features=5, but the backbone 'conv4' gives 3 features"):
+        prepare(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_items_that_a_network_cannot_read_are_named() -> None:
+    for x, what in ((np.zeros((8, 6), np.float32), r"float32 \(6,\)"), (np.zeros((8, 4), np.int64), r"int64 \(4,\)")):
+        data = kshot.ArrayDataset(x, [n % 2 for n in range(8)])
+        episodes = kshot.EpisodeSet.draw(data, data.index, "all", kshot.EpisodeShape(2, 1, 1), episodes=2)
+        with pytest.raises(DataError, match=f"cannot read these items, {what}: .* Give items of the shape and type"):
+            kshot.evaluate(kshot.ProtoNet(nn.Linear(4, 3)), episodes)
+
+
+@pytest.mark.parametrize("support", [{"a": [Image.new("L", (9, 9))], "b": [np.zeros((9, 9))]}, [Image.new("L", (9, 9))], None])
+def test_what_is_no_picture_is_named(support: Any) -> None:
+    with pytest.raises(DataError, match=r"a picture is a path or a Pillow image; found ndarray|mapping of class names to pictures; found"):
+        kshot.Classifier(Saved(kshot.ProtoNet(kshot.Conv4(width=2, channels=3)).eval(), kshot.Picture(16)), support)
+
+
+def test_nearest_needs_no_saving() -> None:
+    with pytest.raises(SavedError, match="nearest needs no training and is not saved: name it to kshot evaluate, compare or inspect"):
+        kshot.load("nearest")
 
 
 def test_a_name_that_is_nearly_right_is_asked_about() -> None:

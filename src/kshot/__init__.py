@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kshot.meta_train.loop import Plan as Plan
     from kshot.meta_train.loop import start as start
     from kshot.meta_train.loop import train as train
-    from kshot.results.evaluate import EpisodeSet as EpisodeSet
+    from kshot.results.episode_set import EpisodeSet as EpisodeSet
     from kshot.results.evaluate import evaluate as evaluate
     from kshot.saved.folder import save as save
     from kshot.saved.shipped import load as load
@@ -80,7 +80,7 @@ _HOMES = {
     "ClassIndex": "kshot.data.class_index",
     "Classifier": "kshot.tasks.classifier",
     "Conv4": "kshot.backbones.conv4",
-    "EpisodeSet": "kshot.results.evaluate",
+    "EpisodeSet": "kshot.results.episode_set",
     "EpisodeShape": "kshot.episodes.shape",
     "EpisodeStream": "kshot.episodes.stream",
     "ImageFolder": "kshot.data.image_folder",

@@ -118,13 +118,12 @@ def one_item(dataset: Dataset) -> Inputs:
 def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
     """A learner that must be told the length of its features (`features`) is told what its backbone makes of an item of the data.
 
-    Of features that are maps (M, C, H, W), C is meant. What a recipe says itself stays as it is.
+    Of features that are maps (M, C, H, W), C is meant. What a recipe says itself is checked.
 
     Raises:
-        RecipeError: The backbone cannot read the data.
+        RecipeError: The backbone cannot read the data, or makes another number of features than the recipe says.
     """
-    wanted = spec.learner in LEARNERS and "features" in signature(LEARNERS[spec.learner]).parameters
-    if not wanted or "features" in spec.learner_arguments:
+    if spec.learner not in LEARNERS or "features" not in signature(LEARNERS[spec.learner]).parameters:
         return spec
     x = one_item(dataset)
     with seeded(0, "features"), torch.no_grad():
@@ -133,7 +132,10 @@ def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
             features = network(x)
         except (RuntimeError, ValueError) as error:
             raise RecipeError(f"the backbone cannot read one item: {error}. Check backbone and data.size.") from error
-    return replace(spec, learner_arguments={**spec.learner_arguments, "features": int(features.shape[1])})
+    found, said = int(features.shape[1]), spec.learner_arguments.get("features")
+    if said not in (None, found):
+        raise RecipeError(f"learner.features={said}, but the backbone {spec.backbone!r} gives {found} features. Leave the setting out.")
+    return replace(spec, learner_arguments={**spec.learner_arguments, "features": found})
 
 
 def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split, device: torch.device) -> EpisodeStream | ItemStream:

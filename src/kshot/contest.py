@@ -12,16 +12,17 @@ import torch
 from kshot.build import open_dataset
 from kshot.config import DataRecipe
 from kshot.data.dataset import Dataset
+from kshot.data.own_split import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.targets import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
-from kshot.examine import Asked, Question, asked_classes, seen_classes, trained_on_data
+from kshot.examine import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
 from kshot.learners.learner import Learner, Mode
 from kshot.results.compare import check_contest
 from kshot.results.compare import compare as compare_learners
 from kshot.results.comparison import Comparison
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
 
 
@@ -78,6 +79,7 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
         if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
             remarks.append(f"The record of {name} does not say which classes it was trained on, so nobody can tell whether it knows these.")
     remarks += _different_readings(learners, datasets)
+    remarks += [f"{text[0].upper()}{text[1:]}" for text in few_episodes(question.episodes)]
     shape = replace(question.shape, way=1) if has_targets(first.dataset) else question.shape
     sets = tuple(
         EpisodeSet.draw(first.dataset, first.index, first.split, replace(shape, shot=shot), episodes=question.episodes, seed=question.seed)
@@ -192,10 +194,12 @@ def _check_same_classes(first: str, one: Asked, second: str, other: Asked) -> No
     if one.index.names != other.index.names:
         apart = sorted(set(one.index.names) ^ set(other.index.names))
         differing = f"; {len(apart)} are in one only: {', '.join(apart[:3])} …" if apart else ", in another order"
+        which = "NAME" if divides_itself(one.dataset) else "FILE.json"
+        example = one.split.partition("/")[0] if which == "NAME" else "the division.json of a run"
         raise DataError(
             f"{first} and {second} cannot take the same test: {one.split} of {first} and {other.split} of {second} are not the same "
-            f"classes{differing}. Say with --split FILE.json whose test classes are meant (the division.json of a run is such a file), or "
-            "compare learners of the same division."
+            f"classes{differing}. Say with --split {which} which classes are meant, such as {example}, or compare learners of the same "
+            "division."
         )
     if one.split != other.split:
         raise DataError(

@@ -22,7 +22,8 @@ from kshot.errors import DataError
 from kshot.lake import ask_lake
 from kshot.learners.learner import Learner, Mode, with_steps
 from kshot.learners.refined import Refined, refinement_named, words_of
-from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluate
 from kshot.results.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
@@ -144,8 +145,8 @@ def fitting(shape: EpisodeShape, learners: Iterable[Saved]) -> EpisodeShape:
     for saved in learners:
         if (least := saved.record.get("test_sizes")) is not None:
             classes, items = least
-            way, query = min(shape.way_range[1], classes), min(shape.query_range[1], items - shape.shot_range[1])
-            shape = replace(shape, way=max(2, way), query=max(1, query))
+            way, left = min(shape.way_range[1], classes), items - shape.shot_range[1]
+            shape = replace(shape, way=max(2, way), query=min(shape.query_range[1], left) if left > 0 else shape.query)
     return shape
 
 
@@ -156,9 +157,28 @@ def cautions(saved: Saved, episodes: EpisodeSet) -> list[str]:
         notes.append("these are classes of training: the score says how well they were learnt, and nothing about new classes.")
     elif saved.learner.training_source != "none" and "classes_seen" not in saved.record:
         notes.append("this learner has no record of the classes it was trained on; whether it knows these, nobody can tell.")
-    if len(episodes) < FEW:
-        notes.append(f"{len(episodes)} episodes are few: the interval itself is uncertain. Take {FEW} or more.")
-    return notes
+    elif alike := namesakes(saved, episodes):
+        shown = ", ".join(alike[:3]) + (" …" if len(alike) > 3 else "")
+        notes.append(
+            f"{len(alike)} of the {len(episodes.index)} classes have names of classes that this learner was trained on ({shown}). The "
+            "data are others than those, so nobody can tell whether it knows the items; if it does, the score says nothing."
+        )
+    return [*notes, *few_episodes(len(episodes))]
+
+
+def few_episodes(count: int) -> list[str]:
+    """What a reader of a score of few episodes must know."""
+    if count == 1:
+        return ["one episode has no interval: ± 0 stands for none."]
+    return [f"{count} episodes are few: the interval itself is uncertain. Take {FEW} or more."] if count < FEW else []
+
+
+def namesakes(saved: Saved, episodes: EpisodeSet) -> tuple[str, ...]:
+    """The tested classes that are called as classes seen in training, where the data are others than those of training."""
+    if saved.record.get("fingerprint") == episodes.dataset.fingerprint:
+        return ()  # of the same data, what was seen is refused
+    seen = set(unfold(saved.record.get("classes_seen", {})))
+    return tuple(name for name in episodes.index.names if name in seen)
 
 
 def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool) -> tuple[str, ClassIndex]:

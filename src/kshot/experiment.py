@@ -36,15 +36,17 @@ from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, differences, environment, restore, save_state
+from kshot.meta_train.state import STATE, TrainState, differences, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
-from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluate
 from kshot.results.interval import mean_and_interval
 from kshot.saved.class_names import fold
 from kshot.saved.folder import RECORD, Saved, save
 
 RECIPE, DIVISION = "recipe.json", "division.json"
-STATE, METRICS, LEARNER = "state.safetensors", "metrics.jsonl", "learner"
+METRICS, LEARNER = "metrics.jsonl", "learner"
+_LEAST_CLASSES = 6
 
 
 @dataclass(frozen=True)
@@ -327,9 +329,14 @@ def _naming(split: Split, part: str, settings: str) -> Iterator[None]:
         yield
     except EpisodeError as error:
         sizes = ", ".join(f"{len(split.parts[name])} {name}" for name in PARTS if name in split.parts)
+        few = sum(len(split.parts[name]) for name in PARTS if name in split.parts) < _LEAST_CLASSES
+        cure = (
+            f"{_LEAST_CLASSES} classes are the least to train on, two for each part: add some, or use a shipped learner with kshot predict."
+            if few
+            else f"Change {settings}.… by --set, or the division by data.split or data.fractions."
+        )
         raise EpisodeError(
-            f"the {part} classes cannot give what [{settings}] of the recipe asks for: {error} The division has {sizes} classes; "
-            f"change {settings}.… by --set, or the division by data.split or data.fractions."
+            f"the {part} classes cannot give what [{settings}] of the recipe asks for: {error} The division has {sizes} classes. {cure}"
         ) from error
 
 

@@ -16,7 +16,8 @@ from kshot.errors import DataError, EpisodeError
 from kshot.results.answers import Answers
 from kshot.results.confusion import count_confusion
 from kshot.results.difficulty import measure_difficulty
-from kshot.results.evaluate import EpisodeSet, device_of, evaluating
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import device_of, evaluating
 from kshot.results.result import Results
 from kshot.results.shift import Centres, Shift, kin_of, measure_shift
 from kshot.results.task_report import TaskReport

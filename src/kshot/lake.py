@@ -10,7 +10,7 @@ from kshot.data.lake_runs import lake_runs
 from kshot.data.omniglot import Omniglot
 from kshot.episodes.listed import listed_episodes
 from kshot.errors import DataError
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.results.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved

@@ -16,7 +16,8 @@ from kshot.errors import EpisodeError, RecipeError
 from kshot.learners.protonet import ProtoNet
 from kshot.learners.ridge import RidgeNet
 from kshot.meta_train.loop import Plan, Validation, start, train
-from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluate
 
 LINES = ArrayTasks(
     np.tile(np.arange(6, dtype=np.float32), 3)[:, None],

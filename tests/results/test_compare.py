@@ -17,7 +17,8 @@ from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.protonet import ProtoNet
 from kshot.results.compare import compare
 from kshot.results.cost import Cost
-from kshot.results.evaluate import EpisodeSet, evaluate
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluate
 from kshot.results.paired import paired_difference
 
 

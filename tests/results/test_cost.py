@@ -12,7 +12,7 @@ from kshot.errors import DataError, RecipeError
 from kshot.learners.protonet import ProtoNet
 from kshot.results import cost
 from kshot.results.cost import adapted_bytes, measure_costs
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 
 SHAPE = EpisodeShape(3, 2, 4)
 

@@ -15,8 +15,10 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.errors import EpisodeError, RecipeError
 from kshot.learners.learner import Learner
 from kshot.learners.protonet import ProtoNet
-from kshot.results import evaluate as module
-from kshot.results.evaluate import EpisodeSet, batch_norm_statistics, encode_items, evaluate, item_codes, predict_rectangle, used_codes
+from kshot.results import features as module
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import batch_norm_statistics, evaluate, predict_rectangle
+from kshot.results.features import encode_items, item_codes, used_codes
 
 CPU = torch.device("cpu")
 Make = Callable[..., Any]

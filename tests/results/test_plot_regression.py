@@ -18,7 +18,7 @@ from kshot.errors import RecipeError
 from kshot.learners.protonet import ProtoNet
 from kshot.learners.reptile import Reptile
 from kshot.learners.ridge import RidgeNet
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.results.plot_regression import TRUTH, plot_regression
 from kshot.results.plots import COLOURS
 

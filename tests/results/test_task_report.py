@@ -17,7 +17,7 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.results.answers import answer_episodes
 from kshot.results.confusion import count_confusion
 from kshot.results.difficulty import measure_difficulty
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.results.plot_tasks import plot_tasks
 from kshot.results.shift import Centres, Shift, measure_shift
 from kshot.results.task_report import TaskReport

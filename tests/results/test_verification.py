@@ -21,8 +21,8 @@ from kshot.errors import RecipeError
 from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.protonet import ProtoNet
 from kshot.learners.ridge import RidgeNet
-from kshot.results import evaluate as evaluate_module
-from kshot.results.evaluate import EpisodeSet
+from kshot.results import features as features_module
+from kshot.results.episode_set import EpisodeSet
 from kshot.results.verification import Verification, acceptance, best_accuracy, equal_error_rate, verify
 
 Make = Callable[..., Any]
@@ -111,7 +111,7 @@ def test_equals_the_slow_version(
     pictures: Make, protonet: Make, draw: Make, doubles: Preprocess, features_fit: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not features_fit:
-        monkeypatch.setattr(evaluate_module, "_FEATURE_BYTES", 0)
+        monkeypatch.setattr(features_module, "_FEATURE_BYTES", 0)
     network = protonet().double()
     episodes = draw(pictures(preprocess=doubles), RANGES, 9)
     pairs = slow_pairs(network, episodes, 0.0)

@@ -124,4 +124,7 @@ def divide_by_file(index: ClassIndex, file: Path, name: str = "division") -> Spl
     )
     if not well_formed:
         raise DataError(f'{file} must hold {{"train": [class names], "val": […], "test": […]}}; found another form.')
-    return divide_by_names(index, content, name)
+    try:
+        return divide_by_names(index, content, name)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error

@@ -57,7 +57,7 @@ def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
     if index.sizes[smallest] < needed:
         short = int((index.sizes < needed).sum())
         others = f" ({short} classes are too small)" if short > 1 else ""
-        cure = "Lower shot or query, drop the class, or ask for drawing with replacement."
+        cure = "Lower shot or query, or drop the class."
         if shape.replacement:
             cure = "Add items or drop the class."
         raise EpisodeError(

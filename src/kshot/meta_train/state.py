@@ -22,6 +22,8 @@ from kshot.errors import SavedError
 from kshot.learners.learner import Learner, Trainable
 
 FORMAT = 1
+STATE = "state.safetensors"
+"""The file of a run's state, in its folder."""
 
 
 @dataclass

@@ -13,7 +13,9 @@ import torch
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, Mode
-from kshot.results.evaluate import EpisodeSet, evaluating, predict_rectangle, require_mode, results_of, with_features
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluating, predict_rectangle, require_mode, results_of
+from kshot.results.features import with_features
 from kshot.results.result import Results
 
 

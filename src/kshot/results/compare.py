@@ -14,7 +14,9 @@ from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode
 from kshot.results.comparison import Comparison, Round
 from kshot.results.cost import measure_costs
-from kshot.results.evaluate import EpisodeSet, encode_used, evaluate, evaluating
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluate, evaluating
+from kshot.results.features import encode_used
 from kshot.results.result import Results
 
 

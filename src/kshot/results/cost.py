@@ -21,7 +21,8 @@ from kshot.episodes.batch import gather_batch
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import KshotError, RecipeError
 from kshot.learners.learner import Learner, Mode
-from kshot.results.evaluate import EpisodeSet, evaluating
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluating
 from kshot.results.peak_memory import least_peak
 
 TASKS, LEAST_TASKS, SECONDS = 20, 3, 2.0

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from kshot.learners.learner import Learner
-from kshot.results.evaluate import EpisodeSet, device_of, encode_items, evaluating, item_codes
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import device_of, evaluating
+from kshot.results.features import encode_items, item_codes
 from kshot.results.plot_episodes import episode_at, shown_pictures
 from kshot.results.plots import COLOURS, GREY, MARKS, name_lines, new_figure, write_png
 

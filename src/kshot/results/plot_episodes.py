@@ -16,7 +16,9 @@ from kshot.data.ink import Ink
 from kshot.episodes.augment import augmentation
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.learners.learner import Learner, Mode
-from kshot.results.evaluate import EpisodeSet, device_of, encode_items, evaluating, predict_rectangle, used_codes
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import device_of, evaluating, predict_rectangle
+from kshot.results.features import encode_items, used_codes
 from kshot.results.plots import GREEN, GREY, RED, name_lines, new_figure, write_png
 
 if TYPE_CHECKING:

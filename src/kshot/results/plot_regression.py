@@ -16,7 +16,8 @@ from kshot.episodes.batch import gather_batch
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, encode_tasks, require_kind
-from kshot.results.evaluate import EpisodeSet, device_of, evaluating
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import device_of, evaluating
 from kshot.results.plot_episodes import episode_at
 from kshot.results.plots import COLOURS, GREY, drawable, frame, new_figure, write_png
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kshot.results.confusion import ConfusedPair, Confusion
 from kshot.results.difficulty import Difficulty
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.results.plot_episodes import shown_pictures
 from kshot.results.plots import BLUE, GREEN, GREY, ORANGE, RED, drawable, frame, new_figure, write_png
 from kshot.results.shift import Shift

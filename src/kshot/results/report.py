@@ -12,7 +12,7 @@ import numpy as np
 from kshot.atomic import write_json, write_text
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
-from kshot.results.evaluate import EpisodeSet
+from kshot.results.episode_set import EpisodeSet
 from kshot.results.plot_embedding import embed_classes, plot_embedding
 from kshot.results.plot_episodes import letter, plot_episode, sample_episodes, shown_classes
 from kshot.results.plots import plot_learning, plot_scores, require_matplotlib

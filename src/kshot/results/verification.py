@@ -15,7 +15,9 @@ import torch
 
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
-from kshot.results.evaluate import EpisodeSet, evaluating, with_features
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluating
+from kshot.results.features import with_features
 from kshot.results.interval import mean_and_interval
 
 

@@ -27,6 +27,7 @@ from kshot.data.preprocess_table import describe, preprocess_from
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
+from kshot.meta_train.state import STATE
 from kshot.saved.origin import TrainingStream, origin_of
 
 FORMAT = 1
@@ -152,7 +153,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SavedError(f"{folder} is not a saved learner: it has no {RECORD}.") from None
+        if (folder / STATE).is_file():
+            raise SavedError(
+                f"{folder} is a run whose training is not finished: it has no learner yet. Go on with it by kshot train … --resume."
+            ) from None
+        raise SavedError(f"{folder} is not a saved learner: it has no {RECORD}. Give the folder of a run or of a saved learner.") from None
     except (OSError, ValueError) as error:
         raise SavedError(f"{file} is damaged: {error}. Save or copy the learner again.") from error
     version = content.get("format") if isinstance(content, dict) else None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kshot.errors import SavedError, did_you_mean
 from kshot.learners.learner import Learner
+from kshot.learners.untrained import UNTRAINED
 from kshot.saved.folder import RECORD, Saved, load_folder
 
 
@@ -28,6 +29,8 @@ def find(source: str | Path) -> Path:
         return inner if not (folder / RECORD).exists() and (inner / RECORD).exists() else folder
     if str(source) in shipped():
         return _shelf() / str(source)
+    if str(source) in UNTRAINED:
+        raise SavedError(f"{source} needs no training and is not saved: name it to kshot evaluate, compare or inspect, which give it data.")
     raise SavedError(
         f"there is no saved learner {str(source)!r}: no such folder.{did_you_mean(str(source), shipped())} "
         f"The shipped learners are {', '.join(shipped()) or 'none'}."

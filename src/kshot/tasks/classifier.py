@@ -63,6 +63,10 @@ class Classifier:
         opened = saved if isinstance(saved, Saved) else open_saved(saved)
         if opened.preprocess is None:
             raise SavedError("this learner was saved without a preprocessing, so it cannot read pictures. Save it with one.")
+        if not isinstance(support, (str, Path, Mapping)):
+            raise DataError(
+                f"the support set is a folder of class folders, or a mapping of class names to pictures; found {type(support).__name__}."
+            )
         pictures = support if isinstance(support, Mapping) else class_files(Path(support))
         if len(pictures) < 2:
             raise DataError(
@@ -123,6 +127,8 @@ class Classifier:
     def _kept(self, picture: Picture) -> np.ndarray:
         if isinstance(picture, Image.Image):
             return self._preprocess.picture(picture)
+        if not isinstance(picture, (str, Path)):
+            raise DataError(f"a picture is a path or a Pillow image; found {type(picture).__name__}. For an array: Image.fromarray(array).")
         try:
             return self._preprocess.picture(read_picture(Path(picture)))
         except DataError as error:

@@ -1,0 +1,81 @@
+"""A fixed test: which episodes, drawn once or listed, and the hash that names them.
+
+In: a data set, classes, a shape, a seed. Out: `EpisodeSet`. Next: `features` and `evaluate`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kshot.data.class_index import ClassIndex
+from kshot.data.dataset import Dataset
+from kshot.data.targets import has_targets
+from kshot.episodes.centres import distances_for
+from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
+from kshot.episodes.episode import DrawnEpisodes
+from kshot.episodes.identity import episodes_hash
+from kshot.episodes.nearness import ClassDistances
+from kshot.episodes.shape import EpisodeShape, check_way
+from kshot.errors import RecipeError
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeSet:
+    """A fixed test: E episodes of a seed, drawn once, from these classes.
+
+    Attributes:
+        dataset: Where the items are.
+        index: The classes that were drawn from; `drawn.classes` are positions in it.
+        split: What records call the classes, such as `vinyals/test`.
+        shape: Way, shot, query and rules.
+        seed: Which stream.
+        drawn: All episodes, as rectangles.
+        hash: Names the set.
+    """
+
+    dataset: Dataset
+    index: ClassIndex
+    split: str
+    shape: EpisodeShape
+    seed: int
+    drawn: tuple[DrawnEpisodes, ...]
+    hash: str
+
+    @classmethod
+    def draw(
+        cls,
+        dataset: Dataset,
+        index: ClassIndex,
+        split: str,
+        shape: EpisodeShape,
+        *,
+        episodes: int,
+        seed: int = 0,
+        distances: ClassDistances | None = None,
+    ) -> "EpisodeSet":
+        """Episodes 0 … episodes - 1 of a seed.
+
+        A shape with near or far classes takes the distances given, or else measures them on the pixels.
+
+        Raises:
+            EpisodeError: The classes cannot give the shape.
+            RecipeError: There are no episodes to draw.
+        """
+        if episodes < 1:
+            raise RecipeError(f"episodes must be at least 1; found {episodes}.")
+        check_way(shape, real_targets=has_targets(dataset))
+        check_drawable(index, shape)  # before anything is measured
+        distances = distances_for(shape, dataset, index, distances)
+        key = episode_key(dataset.fingerprint, split, shape, seed, distances)
+        drawn = tuple(draw_episodes(index, shape, key, np.arange(episodes), distances))
+        return cls(dataset, index, split, shape, seed, drawn, episodes_hash(dataset.fingerprint, drawn))
+
+    @classmethod
+    def given(cls, dataset: Dataset, index: ClassIndex, name: str, drawn: DrawnEpisodes) -> "EpisodeSet":
+        """Episodes that were listed, not drawn (`kshot.episodes.listed`): a published test, by its name."""
+        way, (S, Q) = drawn.way, (drawn.support_y.shape[1], drawn.query_y.shape[1])
+        shape = EpisodeShape(way, max(1, S // way), max(1, Q // way))
+        return cls(dataset, index, name, shape, 0, (drawn,), episodes_hash(dataset.fingerprint, [drawn]))
+
+    def __len__(self) -> int:
+        return sum(len(rectangle) for rectangle in self.drawn)
