@@ -112,7 +112,7 @@ def test_a_backbone_is_told_what_it_reads(backbone: BackboneRecipe, preprocess: 
     [
         (LearnerRecipe("simple_shot"), BackboneRecipe("conv4", {"width": 8}), 8),
         (LearnerRecipe("relation"), BackboneRecipe("conv4_maps", {"width": 6}), 6),
-        (LearnerRecipe("simple_shot", {"features": 5}), BackboneRecipe("conv4", {"width": 8}), 5),
+        (LearnerRecipe("simple_shot", {"features": 8}), BackboneRecipe("conv4", {"width": 8}), 8),
         (LearnerRecipe("protonet"), BackboneRecipe("conv4", {"width": 8}), None),
     ],
 )
