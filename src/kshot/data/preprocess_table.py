@@ -34,7 +34,7 @@ def preprocess_from(description: Mapping[str, Any]) -> Preprocess:
 
     Example:
         >>> preprocess_from({"name": "ink", "arguments": {"size": 32}})
-        Ink(size=32)
+        Ink(size=32, zoom=0.0)
     """
     if not isinstance(description, Mapping) or not set(description) <= {"name", "arguments"} or "name" not in description:
         raise RecipeError(f"a preprocessing is described by a name and arguments; found {description!r}.")
