@@ -20,7 +20,7 @@ from kshot.errors import DataError, KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.memory import Footprint
-from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, draws
+from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, convolves, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.plan import agreement, choose, footprint_of, form_of, require_room_for, same_gradient
 from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, detached
@@ -146,7 +146,7 @@ def _foresee(
     def agrees() -> bool:
         return _ways_agree(module, parameters, family, batch, loop, buffers)
 
-    way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random)
+    way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random, convolves=convolves(module))
     return _Foreseen(way, footprint, asked, agrees)
 
 

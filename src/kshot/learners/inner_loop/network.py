@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kshot.backbones.conv_block import ConvBlock
+from kshot.backbones.strided_block import StridedBlock
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.parameters import Tensors
@@ -172,6 +174,12 @@ def buffers_of(module: nn.Module) -> Tensors:
 def of_step(buffers: Tensors, step: int, *, many: bool = False) -> Tensors:
     """The buffers of one step, of buffers with a dimension that counts steps, after that of `many` tasks; later steps take the last."""
     return {name: value.select(int(many), min(step, value.shape[int(many)] - 1)) for name, value in buffers.items()}
+
+
+def convolves(module: nn.Module) -> bool:
+    """Whether the module holds stock convolutions other than those of our own blocks, which have operators of their own."""
+    own = {part.conv for part in module.modules() if isinstance(part, (ConvBlock, StridedBlock))}
+    return any(isinstance(part, nn.modules.conv._ConvNd) and part not in own for part in module.modules())
 
 
 def draws(module: nn.Module) -> bool:

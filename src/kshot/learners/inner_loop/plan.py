@@ -86,8 +86,12 @@ def _measured(problem: Problem, *, again: bool) -> Footprint:
     return Footprint(step, query, sum(value.numel() * value.element_size() for value in own))
 
 
-def choose(asked: Hashable, footprint: Footprint, agrees: Callable[[], bool], tasks: Tasks, *, random: bool) -> Way:
+def choose(
+    asked: Hashable, footprint: Footprint, agrees: Callable[[], bool], tasks: Tasks, *, random: bool, convolves: bool = False
+) -> Way:
     """The automatic way: together on a device, and on a CPU where the graph of a step is small; otherwise over threads.
+
+    It depends on the form of module and tasks alone, never on a clock: a resumed run goes on the same way.
 
     Args:
         asked: Names the question.
@@ -95,11 +99,12 @@ def choose(asked: Hashable, footprint: Footprint, agrees: Callable[[], bool], ta
         agrees: Whether the module can be run on tasks together, and gives the same gradient so; asked once.
         tasks: All tasks.
         random: Whether the module draws random numbers.
+        convolves: Whether stock convolutions would be run in groups, one for each task, which takes a CPU longer than one after another.
     """
     if random or len(tasks.number) == 1:
         return "in_turn"
     on_cpu = tasks.support_y.device.type == "cpu"
-    if (not on_cpu or footprint.step < SMALL_STEP) and agreement(asked, agrees):
+    if (not on_cpu or (footprint.step < SMALL_STEP and not convolves)) and agreement(asked, agrees):
         return "together"
     return "threads" if on_cpu and torch.get_num_threads() > 1 else "in_turn"
 
