@@ -29,20 +29,32 @@ MARKS = {"training": 0.65, "evaluation": 0.65}
 TURNS = {"training": 9, "evaluation": 9, "second order": 21}
 
 
+class StockBlock(nn.Module):
+    """The stock modules of a block, called one after another."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        super().__init__()
+        self.conv, self.norm = block.conv, block.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images to maps of half the side."""
+        return F.relu(F.max_pool2d(self.norm(self.conv(x)), 2))
+
+
 class StockConv4(nn.Module):
-    """A Conv4's modules, called one after another."""
+    """A Conv4 of stock modules, with the same parameters under the same names."""
 
     def __init__(self, network: Conv4) -> None:
         super().__init__()
-        self.blocks = network.blocks
+        self.blocks = nn.Sequential()
+        for block in network.blocks:
+            assert isinstance(block, ConvBlock)
+            self.blocks.append(StockBlock(block))
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""
-        x = pixels_last(x)
-        for block in self.blocks:
-            assert isinstance(block, ConvBlock)
-            x = F.relu(F.max_pool2d(block.norm(block.conv(x)), 2))
-        return x.flatten(1)
+        maps: Tensor = self.blocks(pixels_last(x))
+        return maps.flatten(1)
 
 
 def training(network: nn.Module) -> Callable[[], list[Tensor]]:

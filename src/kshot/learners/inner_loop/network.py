@@ -178,7 +178,7 @@ def of_step(buffers: Tensors, step: int, *, many: bool = False) -> Tensors:
 
 def convolves(module: nn.Module) -> bool:
     """Whether the module holds stock convolutions other than those of our own blocks, which have operators of their own."""
-    own = {part.conv for part in module.modules() if isinstance(part, (ConvBlock, StridedBlock))}
+    own = {part.conv for part in module.modules() if type(part) in (ConvBlock, StridedBlock)}  # a subclass may compute otherwise
     return any(isinstance(part, nn.modules.conv._ConvNd) and part not in own for part in module.modules())
 
 
