@@ -6,8 +6,10 @@ Conv4-64 with a linear head on 28×28 images, 5-way 1-shot, 15 queries a class, 
 same tasks and the same allocator. The table is printed for the default allocator and for the tuned one (`keep_freed_memory`).
 
 - plain: the loop as one writes it, `create_graph=True` through stock operations, one backward for each task;
-- kshot in each mode: the block's operator, tasks run as kshot chooses; `any module` is the same on stock operations;
-- higher, torchopt, learn2learn: where they are installed.
+- plain, channels last: the same with what kshot knows of stock operations, channels innermost in memory and ReLU after pooling;
+- kshot in each mode: the block's operator, tasks run as kshot chooses; `any module` is kshot on the plain loop's network;
+- higher, torchopt, learn2learn on the plain loop's network, where they are installed (`pip install --no-deps higher torchopt optree`;
+  of learn2learn, whose package does not build here, the folders `algorithms` and `utils` of its source do).
 
 Before anything is timed, each exact contender's meta-gradient is compared in float64 with the plain loop's. Marks, against the plain loop
 by the median of paired turns with the default allocator, on two cores: kshot ≤ 0.45 (goal 0.33), any stock module ≤ 0.7; flat: peak
@@ -19,7 +21,8 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,8 +44,9 @@ from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.problem import Mode
 from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.tasks import Way
 from kshot.learners.inner_loop.unrolled import unrolled
-from kshot.results.peak_memory import peak_memory
+from kshot.results.peak_memory import least_peak, peak_memory
 
 WAY, QUERIES, STEPS, RATE = 5, 15, 5, 0.1
 MARKS = {"kshot unrolled": 0.45, "kshot unrolled, any module": 0.7}
@@ -50,13 +54,32 @@ Update = Callable[[], dict[str, Tensor]]
 """One meta-update's work: the gradient of the tasks' mean query loss, by name of parameter."""
 
 
+class PlainConv4(nn.Module):
+    """Stock modules in the order and the layout in which one writes them, with the parameters of a Conv4."""
+
+    def __init__(self, network: Conv4) -> None:
+        super().__init__()
+        self.blocks = StockConv4(network).blocks
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed images."""
+        for block in self.blocks:
+            x = F.max_pool2d(F.relu(block.norm(block.conv(x))), 2)  # type: ignore[operator, union-attr]
+        return x.flatten(1)
+
+
+Body = Literal["block", "plain", "channels last"]
+
+
 class Headed(nn.Module):
     """A network and a linear head."""
 
-    def __init__(self, *, stock: bool) -> None:
+    def __init__(self, body: Body) -> None:
         super().__init__()
         conv4 = Conv4()
-        self.body = StockConv4(conv4) if stock else conv4
+        if body == "plain":
+            conv4.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.body = conv4 if body == "block" else PlainConv4(conv4) if body == "plain" else StockConv4(conv4)
         self.head = nn.Linear(64, WAY)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,10 +88,10 @@ class Headed(nn.Module):
         return logits
 
 
-def network(dtype: torch.dtype, *, stock: bool) -> Headed:
-    """Always the same numbers; of stock operations, or of the block's operator."""
+def network(dtype: torch.dtype, body: Body = "plain") -> Headed:
+    """Always the same numbers."""
     torch.manual_seed(0)
-    return Headed(stock=stock).to(dtype)
+    return Headed(body).to(dtype)
 
 
 def some_tasks(count: int, dtype: torch.dtype) -> EpisodeBatch:
@@ -95,8 +118,8 @@ def parts(batch: EpisodeBatch, task: int) -> tuple[Tensor, Tensor, Tensor, Tenso
 # The contenders.
 
 
-def plain(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
-    module = network(dtype, stock=True)
+def plain(batch: EpisodeBatch, dtype: torch.dtype, body: Body = "plain") -> Update:
+    module = network(dtype, body)
     start: dict[str, Tensor] = dict(module.named_parameters())
 
     def update() -> dict[str, Tensor]:
@@ -116,11 +139,13 @@ def plain(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
     return update
 
 
-def kshot(mode: Mode, *, stock: bool = False, steps: int = STEPS) -> Callable[[EpisodeBatch, torch.dtype], Update]:
+def kshot(
+    mode: Mode, body: Body = "block", *, steps: int = STEPS, tasks: Way | Literal["auto"] = "auto"
+) -> Callable[[EpisodeBatch, torch.dtype], Update]:
     def make(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
-        module = network(dtype, stock=stock)
+        module = network(dtype, body)
         parameters = divide_parameters(module)
-        loop = InnerLoop(steps, Rates(RATE), mode)
+        loop = InnerLoop(steps, Rates(RATE), mode, tasks=tasks)
         return lambda: meta_gradient(module, parameters, Classification(), batch, loop).start
 
     return make
@@ -137,7 +162,7 @@ def of_grad(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def higher(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
     package: Any = importlib.import_module("higher")
-    module = network(dtype, stock=True)
+    module = network(dtype)
     descent = torch.optim.SGD(module.parameters(), lr=RATE)
 
     def update() -> dict[str, Tensor]:
@@ -154,7 +179,7 @@ def higher(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
 
 def torchopt(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
     package: Any = importlib.import_module("torchopt")
-    module = network(dtype, stock=True)
+    module = network(dtype)
     start: dict[str, Tensor] = dict(module.named_parameters())
     descent = package.MetaSGD(module, lr=RATE)
     at_start = [(thing, package.extract_state_dict(thing, by="reference")) for thing in (module, descent)]
@@ -174,7 +199,7 @@ def torchopt(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
 
 def learn2learn(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
     package: Any = importlib.import_module("learn2learn.algorithms.maml")
-    module = network(dtype, stock=True)
+    module = network(dtype)
     maml = package.MAML(module, lr=RATE, first_order=False)
 
     def update() -> dict[str, Tensor]:
@@ -191,10 +216,11 @@ def learn2learn(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
 
 EXACT: dict[str, Callable[[EpisodeBatch, torch.dtype], Update]] = {
     "plain": plain,
+    "plain, channels last": partial(plain, body="channels last"),
     "kshot unrolled": kshot(unrolled),
     "kshot flat": kshot(flat),
-    "kshot unrolled, any module": kshot(unrolled, stock=True),
-    "kshot flat, any module": kshot(flat, stock=True),
+    "kshot unrolled, any module": kshot(unrolled, "plain"),
+    "kshot flat, any module": kshot(flat, "plain"),
     "higher": higher,
     "torchopt": torchopt,
     "learn2learn": learn2learn,
@@ -236,11 +262,10 @@ def best_rate() -> float:
 def check_flat() -> bool:
     """Print flat memory and time against their marks."""
     batch = some_tasks(2, torch.float32)
-    peaks = []
-    for steps in (1, 50):
-        work = kshot(flat, steps=steps)(batch, torch.float32)
+    works = [kshot(flat, steps=steps, tasks="in_turn")(batch, torch.float32) for steps in (1, 50)]
+    for work in works:
         work()
-        peaks.append(peak_memory(work, torch.device("cpu")))
+    peaks = [least_peak(work, torch.device("cpu")) for work in works]
     timings = take_turns({"flat": kshot(flat)(batch, torch.float32), "unrolled": kshot(unrolled)(batch, torch.float32)}, turns=5)
     times = ratio(timings["flat"], timings["unrolled"])
     good = times <= 1.5

@@ -2,8 +2,8 @@
 
     python scripts/record_results.py omniglot-protonet [--saved FOLDER]
 
-The settings are the four of Omniglot's table, or Lake's 20 runs. Each entry holds everything that identifies its number, and the command
-that gives it again.
+The settings are the four of Omniglot's table, those of MAML's paper, or Lake's 20 runs. Each entry holds everything that identifies its
+number, and the command that gives it again.
 """
 
 import argparse
@@ -45,6 +45,18 @@ PUBLISHED = {
 """What the paper says of `SETTINGS`, and which paper; nothing where there is no comparable number."""
 FEWER = {("omniglot-finetune", 5, 5): 200, ("omniglot-finetune", 20, 5): 60}
 """Episodes, where 1,000 would take hours; the entry and its command say so."""
+FINN, NICHOL = "Finn et al. 2017", "Nichol et al. 2018"
+CHARACTERS = {
+    "omniglot-maml": (5, 1, {"transductive": f"98.7 ± 0.4 ({FINN})"}),
+    "omniglot-first-order-maml": (5, 1, {"transductive": f"98.3 ± 0.5 ({FINN})"}),
+    "omniglot-anil": (5, 1, {}),
+    "omniglot-meta-sgd": (5, 1, {"transductive": "99.53 ± 0.26 (Li et al. 2017)"}),
+    "omniglot-maml-plus-plus": (5, 1, {"transductive": "99.47 (Antoniou et al. 2019)"}),
+    "omniglot-imaml": (5, 1, {"transductive": "99.16 (Rajeswaran et al. 2019)"}),
+    "omniglot-reptile": (5, 1, {"inductive": f"95.39 ± 0.09 ({NICHOL})", "transductive": f"97.68 ± 0.04 ({NICHOL})"}),
+}
+"""Who is scored as MAML's authors do: way, shot, and what the paper says of 600 tasks with as many queries as shots; 15 are asked, too."""
+CHARACTERS_TASKS = 600
 LAKE = {"lake-local-matching": "omniglot-lake", "lake-protonet": "runs/lake-protonet", "hausdorff": "hausdorff"}
 """Who is asked Lake's runs, and where it is. Each finished design is asked once."""
 LAKE_PUBLISHED = {"lake-protonet": "86.3 (Lake et al. 2019)", "hausdorff": "61.2 (Lake et al. 2013)"}
@@ -53,10 +65,11 @@ LAKE_PUBLISHED = {"lake-protonet": "86.3 (Lake et al. 2019)", "hausdorff": "61.2
 def main() -> None:
     """Measure, replace the recipe's entries, print them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", choices=sorted([*PUBLISHED, *LAKE]))
+    parser.add_argument("recipe", choices=sorted([*PUBLISHED, *CHARACTERS, *LAKE]))
     parser.add_argument("--saved", help="Default: the shipped learner of the recipe's name.")
     options = parser.parse_args()
-    measured = (lake_results if options.recipe in LAKE else omniglot_results)(options.recipe, options.saved)
+    of_protocol = lake_results if options.recipe in LAKE else characters_results if options.recipe in CHARACTERS else omniglot_results
+    measured = of_protocol(options.recipe, options.saved)
     others = [entry for entry in json.loads(RESULTS.read_text()) if entry["recipe"] != options.recipe]  # now: others may have measured too
     write_json(RESULTS, others + measured)
 
@@ -68,6 +81,24 @@ def lake_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
     published = LAKE_PUBLISHED.get(recipe, "95.5 people, 96.7 BPL (Lake et al. 2015)")
     results = answer(saved, ask(saved, Question(protocol="lake")), "inductive")
     return [_entry(recipe, "Lake's 20 runs", published, f"kshot evaluate {place} --protocol lake", saved, results)]
+
+
+def characters_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
+    """An entry for each mode and each number of queries, on random characters that are turned as in training."""
+    saved = open_learner(folder or recipe)
+    place = recipe if recipe in shipped() else f"runs/{recipe}"
+    way, shot, papers = CHARACTERS[recipe]
+    entries = []
+    for query in (shot, 15):
+        shape = EpisodeShape(way, shot, query, augment="quarter_turns")
+        for mode in ("transductive", "inductive"):
+            question = Question(shape=shape, episodes=CHARACTERS_TASKS, mode=mode)
+            flags = f" --query {query}" * (query != 15) + f" --episodes {CHARACTERS_TASKS} --augment quarter_turns"
+            command = f"kshot evaluate {place} --way {way} --shot {shot}{flags}" + " --transductive" * (mode == "transductive")
+            setting = f"{way}-way {shot}-shot, {mode}, {query} {'query' if query == 1 else 'queries'} a class"
+            published = papers.get(mode, "none") if query == shot else "none"
+            entries.append(_entry(recipe, setting, published, command, saved, answer(saved, ask(saved, question), mode)))
+    return entries
 
 
 def omniglot_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:

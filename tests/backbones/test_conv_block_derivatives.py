@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from kshot.backbones import folded_block
+from kshot.backbones import folded_block, task_convolution
 from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.conv_block import pixels_last
 from kshot.backbones.norm_pool import Statistics
@@ -297,8 +297,8 @@ def test_the_gradient_of_the_filters_is_the_library_s_whichever_way_it_is_taken(
     generator = torch.Generator().manual_seed(0)
     x, G = (pixels_last(torch.randn(M, 16, H, W, generator=generator, dtype=torch.float64)).requires_grad_() for _ in range(2))
     weight = torch.randn(16, 16, 3, 3, generator=generator, dtype=torch.float64)
-    ours = folded_block.filter_gradients(G, x, weight, 1)
-    theirs = folded_block.convolution_gradients(G, x, weight, 1, (False, True))[1]
+    ours = task_convolution.filter_gradients(G, x, weight)
+    theirs = task_convolution.convolution_gradients(G, x, weight, (False, True))[1]
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
     cotangent = torch.randn_like(theirs)
     for found, expected in zip(torch.autograd.grad(ours, (G, x), cotangent), torch.autograd.grad(theirs, (G, x), cotangent), strict=True):
@@ -325,20 +325,3 @@ def test_second_derivatives_with_many_channels_and_either_sign_of_the_scale(sign
     for found, expected in zip(ours, second(written_out(x, weight, bias, gamma, beta)), strict=True):
         if expected.abs().max() > 1e-8:
             assert relative(found, expected) < 1e-10
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_groups_of_few_channels_are_the_library_s_convolution_and_differentiable_twice(channels: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (
-        torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((2, 4 * channels, 5, 6), (12, channels, 3, 3), (12,))
-    )
-    expected = F.conv2d(x, weight, bias, padding=1, groups=4)
-    found = folded_block.convolve(x, weight, bias, 4)
-    torch.testing.assert_close(found, expected)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    G = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
-    slope = folded_block.convolution_gradients(G, x, weight, 4, (False, True))[1]
-    torch.testing.assert_close(slope, torch.nn.grad.conv2d_weight(x, weight.shape, G, padding=1, groups=4))
-    leaves = [value.requires_grad_() for value in (x, weight, bias)]
-    assert gradgradcheck(lambda *values: folded_block.convolve(*values, 4), leaves)

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.backbones.folded_block import convolve, folded_block, maps_are_small
+from kshot.backbones.folded_block import folded_block
 from kshot.backbones.norm_block import norm_block
 from kshot.backbones.norm_pool import Statistics
 from kshot.backbones.patch_statistics import filter_statistics, patch_statistics
-from kshot.backbones.task_channels import along_channels
+from kshot.backbones.task_convolution import along_channels, convolve
 
 _FEW_CHANNELS = 3  # beyond, a covariance of 9·C values costs more than the maps
 
@@ -53,7 +53,7 @@ def block_with_batch_statistics(
     beta = beta.add(bias, alpha=0)  # connected, as optimisers and `torch.autograd.grad` expect
     if not _exact(x):
         return _written_out(x, weight, bias, gamma, beta, eps, pool)
-    if x.shape[1] <= _FEW_CHANNELS and x.device.type == "cpu" and not maps_are_small(x, weight) and not x.requires_grad:
+    if x.shape[1] <= _FEW_CHANNELS and x.device.type == "cpu" and not x.requires_grad:
         mean, var = filter_statistics(weight, *patch_statistics(x))
         scale = gamma * (var + eps).rsqrt()
         folded = (weight * scale.view(-1, 1, 1, 1)).to(weight.dtype)
@@ -79,7 +79,7 @@ def block_with_given_statistics(
     shift = beta + scale * (bias - statistics.mean)
     if _exact(x):
         return folded_block(x, weight * scale.view(-1, 1, 1, 1), shift, pool=pool)
-    z = convolve(x, weight, None, 1)
+    z = convolve(x, weight)
     return _pooled(torch.addcmul(along_channels(shift), z, along_channels(scale)).to(z.dtype), pool)
 
 
@@ -90,7 +90,7 @@ def _exact(x: Tensor) -> bool:
 
 def _written_out(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, eps: float, pool: bool) -> tuple[Tensor, Statistics]:
     """The plain block, with the statistics in float32 at least."""
-    z = convolve(x, weight, bias, 1)
+    z = convolve(x, weight, bias)
     wide = z if z.dtype == torch.float64 else z.float()
     var, mean = torch.var_mean(wide, (0, 2, 3), correction=0)
     centred = wide - along_channels(mean)

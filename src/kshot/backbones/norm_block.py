@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.folded_block import convolution_gradients, convolve, filter_gradients
 from kshot.backbones.norm_pool import (
     MAPS,
     Statistics,
@@ -35,7 +34,7 @@ from kshot.backbones.norm_pool import (
     second_in_graph,
 )
 from kshot.backbones.pooling import pick
-from kshot.backbones.task_channels import fold, fold_weight, split, unfold
+from kshot.backbones.task_convolution import POSITIONS, convolution_gradients, convolve, filter_gradients, in_front
 
 
 def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, pool: bool) -> tuple[Tensor, Statistics]:
@@ -52,7 +51,7 @@ def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: f
     Returns:
         (M, width, H // 2, W // 2), or (M, width, H, W) without pooling; and the statistics of x ⋆ W, through which no gradient flows.
     """
-    out, _, _, _, mean, var, _, sign = _NormBlock.apply(x, weight, gamma, beta, eps, pool, 1)  # type: ignore[no-untyped-call]  # torch's own
+    out, _, _, _, mean, var, _, sign = _NormBlock.apply(x, weight, gamma, beta, eps, pool)  # type: ignore[no-untyped-call]  # torch's own
     return out, Statistics(signed(mean, sign), var)
 
 
@@ -64,10 +63,10 @@ def sign_of(gamma: Tensor) -> Tensor:
 
 
 def signed(value: Tensor, sign: Tensor) -> Tensor:
-    """Filters (width, C, 3, 3), or values of channels (width,), times their signs."""
+    """Filters (…, width, C, 3, 3), or values of channels (…, width), times their signs."""
     if sign.numel() == 0:
         return value
-    return value * (sign.view(-1, 1, 1, 1) if value.ndim == 4 else sign)
+    return value * (sign if value.ndim == sign.ndim else sign[..., None, None, None])
 
 
 class _NormBlock(torch.autograd.Function):
@@ -75,15 +74,15 @@ class _NormBlock(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        x, weight, gamma, beta, eps, pool, groups = arguments
+        x, weight, gamma, beta, eps, pool = arguments
         sign = sign_of(gamma)
-        z = convolve(x, signed(weight, sign), None, groups)
+        z = convolve(x, signed(weight, sign))
         out, top, places, mean, var, r = normalise_and_pool(z, signed(gamma, sign), beta, eps, pool)
         return out, z, top, places, mean, var, r, sign
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, weight, gamma, _, ctx.eps, _, ctx.groups = inputs
+        x, weight, gamma, _, ctx.eps, _ = inputs
         out, z, top, places, mean, var, r, sign = output
         ctx.mark_non_differentiable(top, places, mean, var, r, sign)
         ctx.set_materialize_grads(False)
@@ -94,28 +93,27 @@ class _NormBlock(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, e: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if g is None and e is None:
-            return None, None, None, None, None, None, None
+            return None, None, None, None, None, None
         x, weight, gamma, z, out, *kept = ctx.saved_tensors
         g = torch.zeros_like(out) if g is None else g
         needs_x = ctx.needs_input_grad[0]
-        found = _NormBlockGradients.apply(g, e, x, weight, gamma, z, out, *kept, ctx.eps, ctx.groups, needs_x)  # type: ignore[no-untyped-call]
+        found = _NormBlockGradients.apply(g, e, x, weight, gamma, z, out, *kept, ctx.eps, needs_x)  # type: ignore[no-untyped-call]
         dx, dweight, dgamma, dbeta, _ = found
-        return dx if needs_x else None, dweight, dgamma, dbeta, None, None, None
+        return dx if needs_x else None, dweight, dgamma, dbeta, None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor | None, dw: Tensor | None, dgamma: Tensor | None, dbeta: Tensor | None, *_: None) -> tuple[Any, ...]:
         x, weight, gamma, z, out, *kept, sign = ctx.saved_tensors
         u = torch.zeros_like(z)
-        u = u if dx is None else u + convolve(dx, signed(weight, sign), None, ctx.groups)
-        u = u if dw is None else u + convolve(x, signed(dw, sign), None, ctx.groups)
+        u = u if dx is None else u + convolve(dx, signed(weight, sign))
+        u = u if dw is None else u + convolve(x, signed(dw, sign))
         a, b = (torch.zeros_like(gamma) if d is None else d for d in (dgamma, dbeta))
         moved = second_in_graph(torch.zeros_like(out), u, signed(a, sign), b, z, signed(gamma, sign), out, *kept, ctx.eps, MAPS)
         return moved[0], u, None, None, None, None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        folded = _folded(arguments, in_dims, info.batch_size, weights=(1,), groups=6)
-        return unfold(_NormBlock.apply(*folded), info.batch_size)  # type: ignore[no-untyped-call]
+        return in_front(_NormBlock, info, in_dims, arguments)
 
 
 class _NormBlockGradients(torch.autograd.Function):
@@ -123,16 +121,16 @@ class _NormBlockGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        g, e, x, weight, gamma, z, out, top, places, mean, r, sign, _, groups, needs_x = arguments
+        g, e, x, weight, gamma, z, out, top, places, mean, r, sign, _, needs_x = arguments
         D, dscale, dbeta = gradients(g, z, top if top.numel() else z, places, out, (signed(gamma, sign), mean, r))
         D = D if e is None else D.add_(e)
-        dx = convolution_gradients(D, x, signed(weight, sign), groups, (True, False))[0] if needs_x else x.new_empty(0)
-        dweight = filter_gradients(D, x, weight, groups)
+        dx = convolution_gradients(D, x, signed(weight, sign), (True, False))[0] if needs_x else x.new_empty(0)
+        dweight = filter_gradients(D, x, weight)
         return dx, signed(dweight, sign), signed(dscale, sign), dbeta, D
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, ctx.eps, ctx.groups, ctx.needs_x = inputs
+        *tensors, ctx.eps, ctx.needs_x = inputs
         ctx.mark_non_differentiable(output[4])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, output[4])
@@ -146,11 +144,11 @@ class _NormBlockGradients(torch.autograd.Function):
         a, b = (torch.zeros_like(gamma) if c is None else c for c in (a, b))
         needs_x = ctx.needs_input_grad[2]
         found = _NormBlockSecond.apply(  # type: ignore[no-untyped-call]
-            g, e, p, q, a, b, x, weight, gamma, z, *kept, ctx.eps, ctx.groups, needs_x
+            g, e, p, q, a, b, x, weight, gamma, z, *kept, ctx.eps, needs_x
         )
         dg, u, dx, dweight, dgamma, dz = found
         de = u if ctx.needs_input_grad[1] else None
-        return dg, de, dx if needs_x else None, None if p is None else dweight, dgamma, dz, *[None] * 9
+        return dg, de, dx if needs_x else None, None if p is None else dweight, dgamma, dz, *[None] * 8
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
@@ -168,19 +166,17 @@ class _NormBlockGradients(torch.autograd.Function):
         of_D = moved[0] + second[1]
         of_D = of_D if tangents[1] is None else of_D + tangents[1]
         needs = ctx.needs_x, True
-        of_x, of_weight = convolution_gradients(of_D, x, w, ctx.groups, needs)
+        of_x, of_weight = convolution_gradients(of_D, x, w, needs)
         if tangents[3] is not None and ctx.needs_x:
-            of_x = of_x + convolution_gradients(now, x, signed(tangents[3], sign), ctx.groups, (True, False))[0]
+            of_x = of_x + convolution_gradients(now, x, signed(tangents[3], sign), (True, False))[0]
         if tangents[2] is not None:
-            of_weight = of_weight + convolution_gradients(now, tangents[2], w, ctx.groups, (False, True))[1]
+            of_weight = of_weight + convolution_gradients(now, tangents[2], w, (False, True))[1]
         empty = x.new_empty(0)
         return of_x if ctx.needs_x else empty, signed(of_weight, sign), signed(moved[1] + second[2], sign), moved[2], None
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        folded = _folded(arguments, in_dims, info.batch_size, weights=(3,), groups=13)
-        found = _NormBlockGradients.apply(*folded)  # type: ignore[no-untyped-call]
-        return _unfolded(found, info.batch_size, weight=1)
+        return in_front(_NormBlockGradients, info, in_dims, arguments)
 
 
 class _NormBlockSecond(torch.autograd.Function):
@@ -191,13 +187,13 @@ class _NormBlockSecond(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        g, _, p, q, a, b, x, weight, gamma, z, out, top, places, mean, r, sign, D, _, groups, needs_x = arguments
+        g, _, p, q, a, b, x, weight, gamma, z, out, top, places, mean, r, sign, D, _, needs_x = arguments
         channel = signed(gamma, sign), mean, r
-        return _second((g, p, q, a, b, x, weight, z), D, top if top.numel() else z, places, out, channel, sign, groups, needs_x)
+        return _second((g, p, q, a, b, x, weight, z), D, top if top.numel() else z, places, out, channel, sign, needs_x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, ctx.eps, ctx.groups, ctx.needs_x = inputs
+        *tensors, ctx.eps, ctx.needs_x = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
@@ -210,23 +206,21 @@ class _NormBlockSecond(torch.autograd.Function):
             for number, value in zip(given, variables, strict=True):
                 every[number] = value
             g, e, p, q, a, b, x, weight, gamma, z = every
-            var, mean = torch.var_mean(z, (0, 2, 3), correction=0)
+            var, mean = torch.var_mean(z, POSITIONS, correction=0)
             top, channel = pick(z, places), (signed(gamma, sign), mean, (var + ctx.eps).rsqrt())
             D = gradients(g, z, top, places, out, channel)[0]
             D = D if e is None else D + e
-            return _second((g, p, q, a, b, x, weight, z), D, top, places, out, channel, sign, ctx.groups, ctx.needs_x)
+            return _second((g, p, q, a, b, x, weight, z), D, top, places, out, channel, sign, ctx.needs_x)
 
         pulled = torch.func.vjp(from_scratch, *(values[number] for number in given))[1](cotangents)
         back: list[Tensor | None] = [None] * len(values)
         for number, value in zip(given, pulled, strict=True):
             back[number] = value
-        return *back, *[None] * 10
+        return *back, *[None] * 9
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        folded = _folded(arguments, in_dims, info.batch_size, weights=(3, 7), groups=18)
-        found = _NormBlockSecond.apply(*folded)  # type: ignore[no-untyped-call]
-        return _unfolded(found, info.batch_size, weight=3)
+        return in_front(_NormBlockSecond, info, in_dims, arguments)
 
 
 def _second(
@@ -237,34 +231,14 @@ def _second(
     out: Tensor,
     channel: tuple[Tensor, Tensor, Tensor],
     sign: Tensor,
-    groups: int,
     needs_x: bool,
 ) -> tuple[Tensor, ...]:
     """(dg, u, dx, dweight, dgamma, dz) of the cotangents (p, q, a, b); no p stands for zeros, of which an empty dweight comes."""
     g, p, q, a, b, x, weight, z = variables
     signed_q, signed_weight = signed(q, sign), signed(weight, sign)
-    u = convolve(x, signed_q, None, groups)
-    u = u if p is None else u + convolve(p, signed_weight, None, groups)
+    u = convolve(x, signed_q)
+    u = u if p is None else u + convolve(p, signed_weight)
     dg, dz, dscale = second_gradients(g, (u, signed(a, sign), b), z, top, places, out, channel)
-    dx = convolution_gradients(D, x, signed_q, groups, (True, False))[0] if needs_x else x.new_empty(0)
-    dweight = weight.new_empty(0) if p is None else signed(filter_gradients(D, p, weight, groups), sign)
+    dx = convolution_gradients(D, x, signed_q, (True, False))[0] if needs_x else x.new_empty(0)
+    dweight = weight.new_empty(0) if p is None else signed(filter_gradients(D, p, weight), sign)
     return dg, u, dx, dweight, signed(dscale, sign), dz
-
-
-def _folded(arguments: Sequence[Any], in_dims: Sequence[int | None], tasks: int, *, weights: Sequence[int], groups: int) -> list[Any]:
-    """The arguments with the dimension of tasks folded into channels; which ones are weights, and which is the number of groups."""
-    found: list[Any] = []
-    for number, (value, dim) in enumerate(zip(arguments, in_dims, strict=True)):
-        if number in weights:
-            found.append(fold_weight(value, dim, tasks))
-        else:
-            found.append(value * tasks if number == groups else fold(value, dim, tasks))
-    return found
-
-
-def _unfolded(found: Sequence[Tensor], tasks: int, *, weight: int) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
-    """What came of folded arguments, with the dimension of tasks; one of them is a weight."""
-    values, dims = unfold([value for number, value in enumerate(found) if number != weight], tasks)
-    of_weight = found[weight]
-    here, dim = (of_weight, None) if of_weight.numel() == 0 else (split(of_weight, 0, tasks), 0)
-    return (*values[:weight], here, *values[weight:]), (*dims[:weight], dim, *dims[weight:])

@@ -1,7 +1,8 @@
 """Batch normalisation with the batch's own statistics → 2×2 max-pooling → ReLU, with first and second derivatives written by hand.
 
 With a scale that is not negative, max-pooling commutes with normalisation, so everything but the statistics runs on the pooled maps, a
-quarter of the size. For maps z (M, C, H, W), and per channel over the n = M·H·W positions with mean μ and biased variance v:
+quarter of the size. For maps z (M, C, H, W), or (…, M, C, H, W) of many tasks, and of each channel over the n = M·H·W positions the mean μ
+and the biased variance v:
 
     r = 1 / √(v + ε),  x̂ = r (z - μ),  out = relu(scale · x̂[places] + shift)                         places: of the maxima of z
 
@@ -18,7 +19,8 @@ For cotangents (u, a, b) of (dz, dscale, dshift), with T = Σ u (G - ⟨G⟩ - x
 
 and again affine in u, z and the spread g. Derivatives beyond the second are taken of these formulas by PyTorch.
 
-Without pooling the same formulas serve for rows, (…, n, C) with statistics over the n: see `Layout`.
+Without pooling the same formulas serve for rows, (…, n, C) with statistics over the n: see `Layout`. Without ReLU, `out` is empty where
+these functions take it for its mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ import torch
 from torch import Tensor
 
 from kshot.backbones.pooling import pick, pool_with_places, spread
-from kshot.backbones.task_channels import along_channels, in_front, over_channels
+from kshot.backbones.task_convolution import POSITIONS, along_channels, in_front, task_by_task
 
 
 class Layout(NamedTuple):
@@ -37,22 +39,20 @@ class Layout(NamedTuple):
     Attributes:
         positions: Their dimensions.
         along: Makes values of channels broadcast against the whole.
-        tasks: The rule of `torch.vmap` for functions of such values.
     """
 
     positions: tuple[int, ...]
     along: Callable[[Tensor], Tensor]
-    tasks: Callable[[Any, Any, Sequence[int | None], Sequence[Any]], tuple[Any, Any]]
 
 
-MAPS = Layout((0, 2, 3), along_channels, over_channels)
-"""Maps (M, C, H, W) with values of channels (C,); tasks stand side by side as channels."""
-ROWS = Layout((-2,), lambda values: values.unsqueeze(-2), in_front)
-"""Rows (…, n, C) with values of channels (…, C), without pooling; tasks are a first dimension."""
+MAPS = Layout(POSITIONS, along_channels)
+"""Maps (…, M, C, H, W) with values of channels (…, C)."""
+ROWS = Layout((-2,), lambda values: values.unsqueeze(-2))
+"""Rows (…, n, C) with values of channels (…, C), without pooling."""
 
 
 class Statistics(NamedTuple):
-    """Per channel, (C,) in the dtype of the maps."""
+    """Per channel, (…, C) in the dtype of the maps."""
 
     mean: Tensor
     var: Tensor  # biased
@@ -64,12 +64,14 @@ def statistics_of(z: Tensor, layout: Layout = MAPS) -> Statistics:
         mean = z.mean(-2)
         return Statistics(mean, torch.sub(z, mean.unsqueeze(-2)).square_().mean(-2))  # three times as fast as `var_mean` on a CPU
     if z.device.type == "cpu":  # many times faster than `var_mean` with channels innermost
-        return Statistics(*torch.batch_norm_update_stats(z, None, None, 0.0))
+        return Statistics(*task_by_task(lambda maps: torch.batch_norm_update_stats(maps, None, None, 0.0), z))
     var, mean = torch.var_mean(z, layout.positions, correction=0)
     return Statistics(mean, var)
 
 
-def normalise_and_pool(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool, layout: Layout = MAPS) -> tuple[Tensor, ...]:
+def normalise_and_pool(
+    z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool, layout: Layout = MAPS, *, relu: bool = True
+) -> tuple[Tensor, ...]:
     """The forward pass.
 
     Args:
@@ -79,6 +81,7 @@ def normalise_and_pool(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool
         eps: Added to the variance.
         pool: Whether to pool; rows cannot be.
         layout: Of z; the shapes here are those of `MAPS`.
+        relu: Whether ReLU is taken.
 
     Returns:
         out (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; the maxima of z, empty without pooling; their places; and, of each
@@ -88,17 +91,20 @@ def normalise_and_pool(z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool
     r = (var + eps).rsqrt_()
     top, places = pool_with_places(z, pool)
     slope = scale * r
-    out = torch.addcmul(layout.along(shift - slope * mean), top, layout.along(slope)).relu_()
-    return out, top if pool else z.new_empty(0), places, mean, var, r
+    out = torch.addcmul(layout.along(shift - slope * mean), top, layout.along(slope))
+    return out.relu_() if relu else out, top if pool else z.new_empty(0), places, mean, var, r
 
 
 def gradients(
     g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...], layout: Layout = MAPS
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(dz, dscale, dshift) of the gradient g of `out`. `top` is z at the places, `channel` is (scale, mean, r)."""
-    (scale, mean, r), (over, along, _) = channel, layout
+    (scale, mean, r), (over, along) = channel, layout
+    if layout is MAPS and out.numel() == 0 and z.device.type == "cpu":  # normalisation alone, which PyTorch has in one pass
+        dz, dscale, dshift = task_by_task(_native_gradients, g, z, scale, mean, r)
+        return dz, dscale, dshift
     n = z.numel() // mean.numel()
-    g = torch.ops.aten.threshold_backward(g, out, 0)
+    g = _masked(g, out)
     total = g.sum(over)  # Σ G
     dscale = r * (torch.sub(top, along(mean)) * g).sum(over)  # Σ G x̂
     factor = scale * r
@@ -106,6 +112,11 @@ def gradients(
     offset = torch.addcmul(factor * total / -n, slope, mean, value=-1)
     dz = spread(g * along(factor), places, z)
     return dz.addcmul_(z, along(slope)).add_(along(offset)), dscale, total
+
+
+def _native_gradients(g: Tensor, z: Tensor, scale: Tensor, mean: Tensor, r: Tensor) -> tuple[Tensor, ...]:
+    found: tuple[Tensor, ...] = torch.ops.aten.native_batch_norm_backward(g, z, scale, None, None, mean, r, True, 0.0, [True] * 3)
+    return found
 
 
 def second_gradients(
@@ -120,9 +131,9 @@ def second_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(dg, dz, dscale) of the cotangents (u, a, b) of what `gradients` returns; dg is also the tangent of `out` for tangents (u, a, b)."""
     u, a, b = cotangents
-    (scale, mean, r), (over, along, _) = channel, layout
+    (scale, mean, r), (over, along) = channel, layout
     n = z.numel() // mean.numel()
-    g = torch.ops.aten.threshold_backward(g, out, 0)
+    g = _masked(g, out)
     u_top, u_mean = pick(u, places), u.sum(over) / n
     u_along = r * (torch.sub(z, along(mean)) * u).sum(over) / n  # ⟨u x̂⟩
     g_mean = g.sum(over) / n
@@ -138,7 +149,12 @@ def second_gradients(
     bend = -r * (v_along + factor * r * inner / n)
     dz = spread(g * along(r_of_g), places, z)
     dz = dz.addcmul_(u, along(r_of_u)).addcmul_(z, along(bend)).sub_(along(v_mean + bend * mean))
-    return torch.ops.aten.threshold_backward(moved, out, 0), dz, r * inner
+    return _masked(moved, out), dz, r * inner
+
+
+def _masked(g: Tensor, out: Tensor) -> Tensor:
+    """`g` where ReLU lets it pass."""
+    return g if out.numel() == 0 else torch.ops.aten.threshold_backward(g, out, 0)
 
 
 def gradients_in_graph(g: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -187,8 +203,7 @@ class _NormPoolGradients(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        layout: Layout = arguments[-1]
-        return layout.tasks(_NormPoolGradients, info, in_dims, arguments)
+        return in_front(_NormPoolGradients, info, in_dims, arguments)
 
 
 def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
@@ -226,5 +241,4 @@ class _SecondGradients(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
-        layout: Layout = arguments[-1]
-        return layout.tasks(_SecondGradients, info, in_dims, arguments)
+        return in_front(_SecondGradients, info, in_dims, arguments)

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.backbones.task_channels import split
-
 _SIDE, _STRIDE, _PAD = 3, 2, 1
 
 
@@ -97,4 +95,4 @@ class _Unpatch(torch.autograd.Function):
         assert in_dims[0] is not None
         together = rows.movedim(in_dims[0], 0).flatten(0, 1)
         image: Tensor = _Unpatch.apply(together, (info.batch_size * shape[0], *shape[1:]))  # type: ignore[no-untyped-call]
-        return split(image, 0, info.batch_size), 0
+        return image.view(info.batch_size, -1, *image.shape[1:]), 0

@@ -1,8 +1,8 @@
 """2×2 max-pooling taken apart: where each maximum stands, picking there, spreading from there.
 
-Places are PyTorch's: (M, C, H // 2, W // 2) int64, `row · W + column` of the first maximum in its window. Picking and spreading are linear
-and each other's transpose, so every derivative of pooling is made of the two. An empty tensor of places stands for no pooling: all three
-then return what they are given.
+Maps are (…, M, C, H, W). Places are PyTorch's: (…, M, C, H // 2, W // 2) int64, `row · W + column` of the first maximum in its window.
+Picking and spreading are linear and each other's transpose, so every derivative of pooling is made of the two. An empty tensor of places
+stands for no pooling: all three then return what they are given.
 """
 
 import torch
@@ -14,24 +14,38 @@ def pool_with_places(maps: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
     """Maxima of 2×2 windows and their places; `maps` itself and no places without pooling."""
     if not pool:
         return maps, maps.new_empty(0, dtype=torch.int64)
-    return F.max_pool2d(maps, 2, return_indices=True)
+    top, places = F.max_pool2d(_images(maps), 2, return_indices=True)
+    return _like(maps, top), _like(maps, places)
 
 
 def pick(maps: Tensor, places: Tensor) -> Tensor:
-    """The values of `maps` (M, C, H, W) at the places, (M, C, H // 2, W // 2), channels innermost in memory."""
+    """The values of `maps` (…, M, C, H, W) at the places, (…, M, C, H // 2, W // 2), channels innermost in memory."""
     if places.numel() == 0:
         return maps
-    M, C, h, w = places.shape
-    numbers = maps.permute(0, 2, 3, 1).reshape(-1)
-    images, channels = torch.arange(M, device=maps.device), torch.arange(C, device=maps.device)
-    first = (images * (maps.shape[2] * maps.shape[3] * C)).view(M, 1, 1, 1) + channels  # (M, 1, 1, C)
-    chosen = torch.add(first, places.permute(0, 2, 3, 1), alpha=C)  # (M, h, w, C), one index each: several times faster than a gather
-    return numbers.index_select(0, chosen.reshape(-1)).view(M, h, w, C).permute(0, 3, 1, 2)
+    C, h, w = places.shape[-3:]
+    by_image = _images(places)
+    numbers = _images(maps).permute(0, 2, 3, 1).reshape(-1)
+    images, channels = torch.arange(len(by_image), device=maps.device), torch.arange(C, device=maps.device)
+    first = (images * (maps.shape[-2] * maps.shape[-1] * C)).view(-1, 1, 1, 1) + channels  # (M, 1, 1, C)
+    chosen = torch.add(first, by_image.permute(0, 2, 3, 1), alpha=C)  # (M, h, w, C), one index each: several times faster than a gather
+    return _like(maps, numbers.index_select(0, chosen.reshape(-1)).view(-1, h, w, C).permute(0, 3, 1, 2))
 
 
 def spread(values: Tensor, places: Tensor, like: Tensor) -> Tensor:
-    """Zeros in the shape and layout of `like` (M, C, H, W), except `values` at the places."""
+    """Zeros in the shape and layout of `like` (…, M, C, H, W), except `values` at the places."""
     if places.numel() == 0:
         return values
-    spread_out: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(values, like, [2, 2], [2, 2], [0, 0], [1, 1], False, places)
-    return spread_out
+    spread_out: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        _images(values), _images(like), [2, 2], [2, 2], [0, 0], [1, 1], False, _images(places)
+    )
+    return _like(like, spread_out)
+
+
+def _images(maps: Tensor) -> Tensor:
+    """(…, M, C, H, W) → (…·M, C, H, W): to pooling, tasks are but more images."""
+    return maps.flatten(0, -4)
+
+
+def _like(maps: Tensor, images: Tensor) -> Tensor:
+    """(…·M, C, h, w) → (…, M, C, h, w), with the first dimensions of `maps`."""
+    return images if maps.ndim == 4 else images.view(*maps.shape[:-3], *images.shape[1:])

@@ -1,7 +1,7 @@
 """The block of the gradient-based learners' Omniglot network: 3×3 convolution of stride 2 → batch normalisation → ReLU.
 
 With the batch's own statistics the convolution is a product of patches and weights (`patches`), and normalisation runs on its rows
-(`norm_rows`): the inner loop's many small tasks, each with weights of its own, are then batched products. With running statistics, and for
+(`norm`): the inner loop's many small tasks, each with weights of its own, are then batched products. With running statistics, and for
 half-precision numbers, PyTorch's own operations are the quickest.
 """
 
@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kshot.backbones.conv_block import follow
-from kshot.backbones.norm_pool import Statistics
-from kshot.backbones.norm_rows import norm_rows
+from kshot.backbones.norm import norm
+from kshot.backbones.norm_pool import ROWS, Statistics
 from kshot.backbones.patches import halved, patches
 
 
@@ -68,5 +68,5 @@ def strided_block(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: 
     rows = weight.permute(0, 2, 3, 1).reshape(len(weight), 9 * C)  # a view, with channels innermost
     shift = beta.add(bias, alpha=0)  # connected, as optimisers and `torch.autograd.grad` expect
     z = patches(x.permute(0, 2, 3, 1)) @ rows.mT  # (M·h·w, width)
-    out, statistics = norm_rows(z, gamma, shift, eps=eps)
+    out, statistics = norm(z, gamma, shift, eps=eps, layout=ROWS, relu=True)
     return out.view(M, h, w, -1).permute(0, 3, 1, 2), statistics._replace(mean=statistics.mean + bias.detach())

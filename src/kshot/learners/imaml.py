@@ -100,7 +100,7 @@ class IMAML(Learner):
         for b in range(len(support_y)):
             support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
             problem = Problem(trainable(self._whole()), {}, self.rates, self.steps, support, support)
-            tasks.append(walk(proximal(problem, self.regularisation))[0][-1])
+            tasks.append(walk(proximal(problem, self.regularisation))[0])
         return stacked(tasks, support_features, self.steps, f"inner_lr ({self.rates.rate})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:

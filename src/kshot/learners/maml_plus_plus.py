@@ -126,8 +126,8 @@ class MAMLPlusPlus(Learner):
                 part = one_task(support_features, number), support_y[number]
                 support = of_own_step(task_loss(network, self.family, part, buffers, per_step=True), norms)
                 problem = Problem(self._adapting(), norms, rates, self.steps, support, support)
-                path, trail = walk(problem)
-                fast.append({**path[-1], **{name: value[-1] for name, value in norms.items()}})
+                reached, trail = walk(problem)
+                fast.append({**reached, **{name: value[-1] for name, value in norms.items()}})
                 losses.append(trail.path(problem))
         require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
         last = {name: value[-1].expand(len(support_y), *value.shape[1:]).clone() for name, value in buffers.items()}

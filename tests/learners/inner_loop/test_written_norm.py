@@ -13,7 +13,10 @@ from kshot.learners.inner_loop.written_norm import write_out
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("track", [True, False])
-@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, (6, 3)), (nn.BatchNorm1d, (6, 3, 5)), (nn.BatchNorm2d, (4, 3, 5, 2))])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(nn.BatchNorm1d, (6, 3)), (nn.BatchNorm1d, (6, 3, 5)), (nn.BatchNorm2d, (4, 3, 5, 2)), (nn.BatchNorm3d, (4, 3, 2, 3, 2))],
+)
 def test_the_same_as_native(
     kind: type[nn.BatchNorm2d], shape: tuple[int, ...], track: bool, affine: bool, momentum: float, training: bool
 ) -> None:

@@ -97,10 +97,10 @@ class AdaptingLearner(Learner):
                 x = one_task(support_features, number)
                 support = task_loss(network, self.family, (x, support_y[number]), buffers)
                 problem = Problem(parts.adapting, parts.shared, rates, self.adapt_steps, support, support)
-                path, trail = walk(problem)
-                fast.append(path[-1])
+                reached, trail = walk(problem)
+                fast.append(reached)
                 with torch.no_grad():
-                    statistics.append(buffers if self.inductive == "running" else own(path[-1], buffers, x)[1])
+                    statistics.append(buffers if self.inductive == "running" else own(reached, buffers, x)[1])
                 losses.append(trail.path(problem))
         require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
         return FastWeights(_stacked(fast), {name: value.detach() for name, value in _stacked(statistics).items()})

@@ -31,8 +31,8 @@ def implicit(regularisation: float, iterations: int) -> Mode:
     """
 
     def mode(problem: Problem) -> TaskGradient:
-        path, trail = walk(proximal(problem, regularisation))
-        fast, shared = path[-1], detached(problem.shared)
+        fast, trail = walk(proximal(problem, regularisation))
+        shared = detached(problem.shared)
         (v, of_shared), loss, buffers = gradient(
             lambda fast, shared: problem.query({**shared, **fast}, problem.steps), fast, shared, again=False
         )

@@ -19,6 +19,7 @@ from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.first_order import first_order
+from kshot.learners.inner_loop.layout import channels_innermost
 from kshot.learners.inner_loop.memory import Footprint
 from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, convolves, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
@@ -98,6 +99,7 @@ def meta_gradient(
         raise RecipeError(f"dropout is drawn task by task; tasks={loop.tasks!r} would draw it in another order. Use tasks='in_turn'.")
     tasks = _tasks_of(batch, buffers)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
+        tasks = _in_quick_layout(module, parameters, family, loop, tasks, seed)
         foreseen = _foresee(module, parameters, family, batch, loop, buffers, tasks, seed)
         require_room_for(foreseen.footprint, loop.mode, loop.steps, foreseen.way, tasks, free)
         result = _run(module, parameters, family, tasks, loop, foreseen.way, seed if random else None)
@@ -148,6 +150,29 @@ def _foresee(
 
     way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random, convolves=convolves(module))
     return _Foreseen(way, footprint, asked, agrees)
+
+
+def _in_quick_layout(module: nn.Module, parameters: Parameters, family: TaskFamily, loop: InnerLoop, tasks: Tasks, seed: int) -> Tasks:
+    """The tasks with channels innermost where the module convolves on a CPU and makes the same of them."""
+    if tasks.support_y.device.type != "cpu" or not convolves(module):
+        return tasks
+    quick = channels_innermost(tasks)
+    purpose = (seed, "inner_loop/layout") if draws(module) else None
+
+    def readable() -> bool:
+        try:
+            with torch.no_grad():
+                losses = [
+                    _problem(Network(module, loop.statistics), family, loop, parameters, some.some(0), purpose).support(
+                        {**parameters.shared, **parameters.adapting}, 0
+                    )[0]
+                    for some in (tasks, quick)
+                ]
+        except (KshotError, RuntimeError, ValueError, TypeError):
+            return False  # whatever is wrong with the items as they are will be said when they are used
+        return bool(torch.isclose(losses[0], losses[1], rtol=1e-3, equal_nan=True))
+
+    return quick if agreement((form_of(module, parameters, tasks), loop.statistics, "layout"), readable) else tasks
 
 
 def _tasks_of(batch: EpisodeBatch, buffers: Tensors) -> Tasks:

@@ -59,7 +59,7 @@ class Network:
                 norm.training = statistics == "batch"
                 norm.momentum = norm.momentum if momentum is None else momentum
                 self.norms |= {f"{path}.{name}".lstrip(".") for name in norm._buffers}
-                if each is not None and isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                if (each is not None or statistics == "batch") and isinstance(norm, nn.modules.batchnorm._BatchNorm):
                     write_out(norm)
 
     def __call__(

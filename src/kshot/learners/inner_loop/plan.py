@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
+from kshot.learners.inner_loop.flat import flat, kept_apart
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
 from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, support_slope
@@ -49,12 +50,16 @@ _readable: _Answers[bool] = _Answers()
 
 
 def form_of(module: nn.Module, parameters: Parameters, tasks: Tasks) -> Hashable:
-    """What the cost of a step depends on: the kinds of modules, and the shapes, types and places of tensors."""
+    """What the cost of a step depends on: the kinds and settings of modules, and the shapes, types and places of tensors."""
     return (
-        tuple((path, type(part)) for path, part in module.named_modules()),
+        tuple((path, type(part), _settings(part)) for path, part in module.named_modules()),
         tuple((name, tuple(value.shape), value.dtype, value.device) for part in parameters for name, value in part.items()),
-        len(parameters.adapting), module.training, _form(tasks.support_x), _form(tasks.query_x),
+        len(parameters.adapting), _form(tasks.support_x), _form(tasks.query_x),
     )  # fmt: skip
+
+
+def _settings(part: nn.Module) -> Hashable:
+    return tuple((name, value) for name, value in vars(part).items() if isinstance(value, (bool, int, float, str)))
 
 
 def _form(x: Inputs) -> Hashable:
@@ -133,6 +138,7 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
         advice.insert(0, "tasks='in_turn' holds one task at a time")
     if mode is unrolled and steps > 1:
         advice.insert(0, "mode='flat' gives the same gradient with one step's graph at a time")
-    graphs, copies = (steps, 0) if mode is unrolled else (1, steps)
+    kept = 2 * kept_apart(steps) if mode is flat and kept_apart(steps) > 1 else steps
+    graphs, copies = (steps, 0) if mode is unrolled else (1, kept)
     needed = footprint.needed(graphs=graphs, copies=copies, at_once=at_once)
     require_room(needed, tasks.support_y.device, "; ".join(advice) + ".", free)

@@ -3,7 +3,8 @@
 A mode is a function `Problem` → `TaskGradient`. Next: `unrolled`, `flat`, `first_order`, `implicit`.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,15 +100,29 @@ def support_slope(problem: Problem, fast: Tensors, shared: Tensors, number: int,
     return slopes, loss, buffers
 
 
-def walk(problem: Problem) -> tuple[list[Tensors], Trail]:
-    """φ_0 … φ_n as plain numbers."""
+def walk(problem: Problem) -> tuple[Tensors, Trail]:
+    """φ_n as plain numbers, and what was seen along the way."""
+    start, trail = detached(problem.start), Trail()
+    last = deque(steps_from(problem, start, range(problem.steps), trail), maxlen=1)
+    return last.pop() if last else start, trail
+
+
+def steps_from(problem: Problem, fast: Tensors, numbers: range, trail: Trail | None = None) -> Iterator[Tensors]:
+    """φ after each of some steps in a row, as plain numbers.
+
+    Args:
+        problem: Whose steps.
+        fast: φ before the first of them.
+        numbers: Which they are.
+        trail: Notes what is seen.
+    """
     shared, learnt = detached(problem.shared), detached(problem.rates.learnt)
-    path, trail = [detached(problem.start)], Trail()
-    for number in range(problem.steps):
-        slopes, loss, buffers = support_slope(problem, path[-1], shared, number, again=False)
-        path.append(detached(problem.rates.step(path[-1], slopes, learnt, number, many=problem.many)))
-        trail.note(loss, buffers)
-    return path, trail
+    for number in numbers:
+        slopes, loss, buffers = support_slope(problem, fast, shared, number, again=False)
+        fast = detached(problem.rates.step(fast, slopes, learnt, number, many=problem.many))
+        if trail is not None:
+            trail.note(loss, buffers)
+        yield fast
 
 
 def detached(values: Tensors) -> Tensors:

@@ -1,13 +1,17 @@
-"""Batch normalisation written out in operations that are exact under every transform.
+"""Stock batch normalisation by operations that are exact under every transform.
 
 Of native batch normalisation with batch statistics, the second derivative is wrong on CPU when a gradient is taken over `torch.vmap`
-(PyTorch 2.13). Where tasks are run together, every stock one of a private copy of the module computes this instead.
+(PyTorch 2.13), and slow everywhere. So every stock one of a private copy of the module computes this instead: with the batch's statistics
+our own operator (`kshot.backbones.norm`); with running ones, and for numbers of half precision, the formula written out.
 """
 
 from types import MethodType
 
 import torch
 from torch import Tensor, nn
+
+from kshot.backbones.norm import norm as operator
+from kshot.backbones.norm_pool import MAPS, ROWS, Statistics
 
 
 def write_out(norm: nn.modules.batchnorm._BatchNorm) -> None:
@@ -20,17 +24,34 @@ def _normalise(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
     positions = [0, *range(2, x.ndim)]
     here = [1, -1, *[1] * (x.ndim - 2)]
     mean, var = norm.running_mean, norm.running_var
-    if norm.training or mean is None or var is None:
-        count = x.numel() // x.shape[1]
-        if count < 2:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
-        mean, var = x.mean(positions), x.var(positions, correction=0)
-        if norm.training and norm.track_running_stats:
-            _follow(norm, mean.detach(), var.detach() * (count / (count - 1)))
-    normal = (x - mean.view(here)) * (var + norm.eps).rsqrt().view(here)
-    if norm.weight is not None:
-        normal = normal * norm.weight.view(here)
-    return normal if norm.bias is None else normal + norm.bias.view(here)
+    count = x.numel() // x.shape[1]
+    own = norm.training or mean is None or var is None
+    if own and count < 2:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
+    if own and x.dtype in (torch.float32, torch.float64):
+        normal, (mean, var) = _by_operator(norm, x)
+    else:
+        if own:
+            mean, var = x.mean(positions), x.var(positions, correction=0)
+        assert mean is not None
+        assert var is not None
+        normal = (x - mean.view(here)) * (var + norm.eps).rsqrt().view(here)
+        normal = normal if norm.weight is None else normal * norm.weight.view(here)
+        normal = normal if norm.bias is None else normal + norm.bias.view(here)
+    if norm.training and norm.track_running_stats:
+        _follow(norm, mean.detach(), var.detach() * (count / (count - 1)))
+    return normal
+
+
+def _by_operator(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> tuple[Tensor, Statistics]:
+    """With the items' own statistics; rows, or maps of any number of sides."""
+    gamma = x.new_ones(x.shape[1]) if norm.weight is None else norm.weight
+    beta = x.new_zeros(x.shape[1]) if norm.bias is None else norm.bias
+    if x.ndim == 2:
+        return operator(x, gamma, beta, eps=norm.eps, layout=ROWS, relu=False)
+    maps = x if x.ndim == 4 else x.reshape(*x.shape[:2], 1, -1)
+    out, statistics = operator(maps, gamma, beta, eps=norm.eps, layout=MAPS, relu=False)
+    return out.reshape(x.shape), statistics
 
 
 def _follow(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, var: Tensor) -> None:
