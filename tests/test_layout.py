@@ -30,6 +30,7 @@ COMPOSING = {
     "experiment": 2,
     "contest": 3,
     "entrants": 3,
+    "flags": 3,
     "inspection": 3,
     "terminal": 4,
     "__init__": 5,

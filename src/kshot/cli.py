@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kshot.errors import KshotError, RecipeError
+from kshot.flags import check_plot, fitted, numbers_of, refuse_given
 
 if TYPE_CHECKING:
     from kshot.config import Recipe
-    from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
     from kshot.learners.learner import Mode
     from kshot.results.result import Results
@@ -141,10 +141,10 @@ def evaluate(
         raise RecipeError(f"there is no protocol {protocol!r}; known is lake. Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     if protocol == "lake":
-        _refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
+        refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # it checks the word itself
-    shape, notes = _fitted(context, shape, [opened])
+    shape, notes = fitted(context, shape, [opened])
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report, notes=notes)
     if as_json:
@@ -187,14 +187,14 @@ def compare(
 
     if shots is not None and shot != 1:
         raise RecipeError(f"--shot {shot} and --shots {shots} contradict each other. Give one of them.")
-    counts = None if shots is None else _numbers(shots)
-    _check_plot(plot, "comparison.png")
+    counts = None if shots is None else numbers_of(shots)
+    check_plot(plot, "comparison.png")
     where = pick_device(device)
     keep_freed_memory()
     entrants = find_entrants(learners, out, device)
     saved = {name: entrant.saved for name, entrant in entrants.items()}
     mode: Mode = "transductive" if transductive else "inductive"
-    shape, notes = _fitted(context, EpisodeShape(way, max(counts or [shot]), query), list(saved.values()))
+    shape, notes = fitted(context, EpisodeShape(way, max(counts or [shot]), query), list(saved.values()))
     test = same_test(saved, Question(data, split, replace(shape, shot=shot), episodes, seed, mode), counts)
     for note in notes:
         say(f"Note: {note}")
@@ -243,13 +243,13 @@ def inspect_tasks(
     from kshot.results.plot_tasks import plot_tasks
     from kshot.terminal import counting, say, show_tasks
 
-    _check_plot(plot, "tasks.png")
+    check_plot(plot, "tasks.png")
     where = pick_device(device)
     keep_freed_memory()
     opened = open_learner(saved)
     mode: Mode = "transductive" if transductive else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # it checks the word itself
-    shape, smaller = _fitted(context, shape, [opened])
+    shape, smaller = fitted(context, shape, [opened])
     test = ask(opened, Question(data, split, shape, episodes, seed, mode))
     for note in (*smaller, *cautions(opened, test)):
         say(f"Note: {note}")
@@ -267,51 +267,6 @@ def inspect_tasks(
         show_tasks(report, saved)
     if plot is not None:
         say(f"The picture is {plot}")
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    """Whether a flag was typed, and is not its default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _refuse_given(context: typer.Context, why: str, names: str) -> None:
-    """Refuse flags that would change nothing."""
-    if given := [f"--{name}" for name in names.split() if _given(context, name)]:
-        raise RecipeError(f"{why}: {', '.join(given)} would change nothing. Leave {'it' if len(given) == 1 else 'them'} out.")
-
-
-def _fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
-    """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
-    from kshot.examine import fitting
-
-    if _given(context, "data") or _given(context, "split"):
-        return shape, []
-    least = fitting(shape, learners)
-    way = shape.way if _given(context, "way") else least.way
-    query = shape.query if _given(context, "query") else least.query
-    if (way, query) == (shape.way, shape.query):
-        return shape, []
-    note = f"the test classes allow for {way}-way with {query} queries a class, in place of {shape.way}-way with {shape.query}."
-    return replace(shape, way=way, query=query), [note]
-
-
-def _check_plot(plot: Path | None, example: str) -> None:
-    """What a picture needs is looked at before the long work."""
-    from kshot.results.plots import require_matplotlib
-
-    if plot is not None:
-        require_matplotlib()
-        if plot.is_dir() or plot.suffix != ".png":
-            raise RecipeError(f"--plot names a PNG file to write, such as {example}; found {plot}. Choose another name.")
-
-
-def _numbers(text: str) -> list[int]:
-    """`1,2,5` as numbers, ascending, each once."""
-    try:
-        return sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise RecipeError(f"--shots takes whole numbers with commas between them, such as 1,2,5,10; found {text!r}.") from None
 
 
 @app.command()

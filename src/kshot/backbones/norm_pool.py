@@ -60,7 +60,7 @@ class Statistics(NamedTuple):
 
 def statistics_of(z: Tensor, layout: Layout = MAPS) -> Statistics:
     """Mean and biased variance of each channel, not differentiable on every device."""
-    if layout is ROWS:
+    if layout == ROWS:
         mean = z.mean(-2)
         return Statistics(mean, torch.sub(z, mean.unsqueeze(-2)).square_().mean(-2))  # three times as fast as `var_mean` on a CPU
     if z.device.type == "cpu":  # many times faster than `var_mean` with channels innermost
@@ -100,7 +100,7 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(dz, dscale, dshift) of the gradient g of `out`. `top` is z at the places, `channel` is (scale, mean, r)."""
     (scale, mean, r), (over, along) = channel, layout
-    if layout is MAPS and out.numel() == 0 and z.device.type == "cpu":  # normalisation alone, which PyTorch has in one pass
+    if layout == MAPS and out.numel() == 0 and z.device.type == "cpu":  # normalisation alone, which PyTorch has in one pass
         dz, dscale, dshift = task_by_task(_native_gradients, g, z, scale, mean, r)
         return dz, dscale, dshift
     n = z.numel() // mean.numel()

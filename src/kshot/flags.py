@@ -1,0 +1,61 @@
+"""The flags of a command as they were typed: which were, which may not be, and what they mean where they were not.
+
+Like `cli`, it imports nothing slow before it is asked.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from kshot.errors import RecipeError
+
+if TYPE_CHECKING:
+    from kshot.episodes.shape import EpisodeShape
+    from kshot.saved.folder import Saved
+
+
+def given(context: typer.Context, name: str) -> bool:
+    """Whether a flag was typed, and is not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_given(context: typer.Context, why: str, names: str) -> None:
+    """Refuse flags that would change nothing."""
+    if typed := [f"--{name}" for name in names.split() if given(context, name)]:
+        raise RecipeError(f"{why}: {', '.join(typed)} would change nothing. Leave {'it' if len(typed) == 1 else 'them'} out.")
+
+
+def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
+    """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
+    from kshot.examine import fitting
+
+    if given(context, "data") or given(context, "split"):
+        return shape, []
+    least = fitting(shape, learners)
+    way = shape.way if given(context, "way") else least.way
+    query = shape.query if given(context, "query") else least.query
+    if (way, query) == (shape.way, shape.query):
+        return shape, []
+    note = f"the test classes allow for {way}-way with {query} queries a class, in place of {shape.way}-way with {shape.query}."
+    return replace(shape, way=way, query=query), [note]
+
+
+def check_plot(plot: Path | None, example: str) -> None:
+    """What a picture needs is looked at before the long work."""
+    from kshot.results.plots import require_matplotlib
+
+    if plot is not None:
+        require_matplotlib()
+        if plot.is_dir() or plot.suffix != ".png":
+            raise RecipeError(f"--plot names a PNG file to write, such as {example}; found {plot}. Choose another name.")
+
+
+def numbers_of(text: str) -> list[int]:
+    """`1,2,5` as numbers, ascending, each once."""
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise RecipeError(f"--shots takes whole numbers with commas between them, such as 1,2,5,10; found {text!r}.") from None
