@@ -48,6 +48,8 @@ FEWER = {("omniglot-finetune", 5, 5): 200, ("omniglot-finetune", 20, 5): 60}
 FINN, NICHOL = "Finn et al. 2017", "Nichol et al. 2018"
 CHARACTERS = {
     "omniglot-maml": (5, 1, {"transductive": f"98.7 ± 0.4 ({FINN})"}),
+    "omniglot-maml-5-shot": (5, 5, {"transductive": f"99.9 ± 0.1 ({FINN})"}),
+    "omniglot-maml-20-way": (20, 1, {"transductive": f"95.8 ± 0.3 ({FINN})"}),
     "omniglot-first-order-maml": (5, 1, {"transductive": f"98.3 ± 0.5 ({FINN})"}),
     "omniglot-anil": (5, 1, {}),
     "omniglot-meta-sgd": (5, 1, {"transductive": "99.53 ± 0.26 (Li et al. 2017)"}),
