@@ -18,7 +18,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 def measured(entry: dict[str, str]) -> str:
     """The number, and of how many episodes where they are fewer than usual."""
     count = entry.get("episodes", 1000)
-    usual = count == 1000 or entry["split"] == "lake" or entry["data"] != "omniglot"
+    usual = count == (600 if entry["split"].startswith("characters") else 1000) or entry["split"] == "lake" or entry["data"] != "omniglot"
     return entry["measured"] + ("" if usual else f" ({count} episodes)")
 
 
