@@ -185,17 +185,44 @@ def test_the_same_seed_is_the_same_run_and_another_is_not() -> None:
     assert [plain(step) for step in train(state, stream(seed=0), plan)] != first[0]
 
 
-def test_a_loss_that_is_not_a_number_leaves_the_state_of_the_update_before() -> None:
+class Squared(nn.Module):
+    """What is 1e38 becomes infinite here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
+
+
+class Root(nn.Module):
+    """What is 0 stays 0 here, with a gradient that is no number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.scale * x).abs().sqrt()
+
+
+@pytest.mark.parametrize(
+    ("first", "poison", "message"),
+    [
+        (Squared(), 1e38, r"the loss is not a number at update 3, episode 2\. "),
+        (Root(), 0.0, r"the gradient is not a number at update 3, episodes 2 to 2, although the loss is\. "),
+    ],
+    ids=["loss", "gradient"],
+)
+def test_what_is_not_a_number_leaves_the_state_of_the_update_before(first: nn.Module, poison: float, message: str) -> None:
     plan = Plan(5)
-    state = start(learner(), plan)
+    torch.manual_seed(1)
+    state = start(ProtoNet(nn.Sequential(first, Conv4(width=3))), plan)
     steps = train(state, stream(), plan)
     next(steps)
     next(steps)
     poisoned = EpisodeStream(
-        ArrayDataset(np.full((30, 1, 16, 16), 1e38, np.float32), np.repeat(np.arange(6), 5)), DATA.index, "all", stream().shape, 0
+        ArrayDataset(np.full((30, 1, 16, 16), poison, np.float32), np.repeat(np.arange(6), 5)), DATA.index, "all", stream().shape, 0
     )
     before = weights(state)
-    with pytest.raises(TrainingError, match=r"not a number at update 3, episode 2\. "):
+    with pytest.raises(TrainingError, match=message):
         next(train(state, poisoned, plan))
     assert state.update == 2
     assert same(before, weights(state))
