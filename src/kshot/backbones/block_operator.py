@@ -4,7 +4,7 @@ Three ways to the same numbers, to rounding, and to the same derivatives of firs
 transforms of `torch.func`; which one is taken depends on the device, the dtype and the size, never on who calls:
 
 - with given statistics the normalisation is folded into the weights (`folded_block`);
-- with the batch's own, it is `norm_block`; or, for many images of few channels on a CPU, whose statistics are known
+- with the batch's own, it is `norm_block`; or, for images of few channels on a CPU, whose statistics are known
   before the maps are made (`patch_statistics`), folded into the weights as well;
 - under autocast and for half-precision numbers, the plain block, normalisation written out (the native one's second derivative is
   wrong when a gradient is taken over `vmap`, PyTorch 2.13 on CPU).

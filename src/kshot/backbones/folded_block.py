@@ -2,7 +2,6 @@
 
 With known statistics, normalisation is one more scale and shift of each filter. The operator keeps its input, its output and the places
 of the maxima, never the maps between, which are four times its output; it makes them a few images at a time, while they fit in the cache.
-A few images alone are left to PyTorch's own operations.
 
     out = relu((x ⋆ W + b)[places])                        ⋆ is the convolution; places: of the maxima
 
