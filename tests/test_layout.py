@@ -26,6 +26,7 @@ COMPOSING = {
     "build": 1,
     "measured": 1,
     "lake": 1,
+    "run_folder": 1,
     "examine": 2,
     "experiment": 2,
     "contest": 3,

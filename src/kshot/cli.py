@@ -56,7 +56,7 @@ def demo(
     from kshot.config import read_recipe
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
-    from kshot.experiment import LEARNER
+    from kshot.run_folder import LEARNER
     from kshot.saved.shipped import open_saved
     from kshot.terminal import say, show_results
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from kshot.config import Recipe, read_recipe, recipe_names
 from kshot.errors import RecipeError, SavedError, did_you_mean
-from kshot.experiment import LEARNER, begun, finished, foreseen, prepare
+from kshot.experiment import foreseen, prepare
 from kshot.learners.untrained import UNTRAINED
+from kshot.run_folder import LEARNER, begun, finished
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved, shipped
 

@@ -1,14 +1,6 @@
 """The whole story: data → episodes → learner → meta-training → results → saved learner, in the order of the path.
 
-In: a `Recipe`. Out: a run's folder:
-
-    recipe.json         what the run does, every setting
-    division.json       which classes are for training, validation and test
-    state.safetensors   the latest state; `--resume` goes on from it
-    metrics.jsonl       one line an update
-    learner/            the best state as a saved learner
-
-Over 300 lines because the story is told in one place, and what a run's folder may hold is checked beside it.
+In: a `Recipe`. Out: a run's folder (`run_folder`), with the best state in it as a saved learner.
 """
 
 import hashlib
@@ -25,27 +17,26 @@ import torch
 
 from kshot.atomic import write_json
 from kshot.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
-from kshot.config import DataRecipe, Recipe, parse_recipe
+from kshot.config import DataRecipe, Recipe
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import map_inputs
 from kshot.data.own_split import divides_itself
 from kshot.data.split import PARTS, Split, divide_by_file
 from kshot.episodes.item_stream import all_items
-from kshot.errors import EpisodeError, RecipeError, SavedError, TrainingError
+from kshot.errors import EpisodeError, RecipeError, TrainingError
 from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import STATE, TrainState, differences, environment, restore, save_state
+from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.evaluate import evaluate
 from kshot.results.interval import mean_and_interval
+from kshot.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, litter
 from kshot.saved.class_names import fold
-from kshot.saved.folder import RECORD, Saved, save
+from kshot.saved.folder import Saved, save
 
-RECIPE, DIVISION = "recipe.json", "division.json"
-METRICS, LEARNER = "metrics.jsonl", "learner"
 _LEAST_CLASSES = 6
 
 
@@ -95,7 +86,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     where = pick_device(device)
     if recipe.training.tensorboard:
         require_tensorboard()
-    resume = _goes_on(folder, recipe, resume)
+    resume = goes_on(folder, recipe, resume)
     dataset = open_dataset(recipe.data)
     split = divide(dataset, recipe.data) if not resume else _saved_division(folder, dataset, recipe.data)
     val = split.part("val")
@@ -153,8 +144,8 @@ def run(
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
     identity = _identity(recipe, ready.dataset, ready.split)
-    for litter in _litter(folder):  # of a run that was killed in the middle of a write
-        litter.unlink(missing_ok=True)
+    for unfinished in litter(folder):  # of a run that was killed in the middle of a write
+        unfinished.unlink(missing_ok=True)
     if not (folder / STATE).exists():
         write_json(folder / RECIPE, recipe.as_dict())
         write_json(folder / DIVISION, ready.split.as_names())
@@ -228,23 +219,6 @@ def foreseen(ready: Run) -> Saved:
     return Saved(ready.spec.build(ready.recipe.seed).eval(), ready.dataset.preprocess, _origin(ready), ready.spec)
 
 
-def finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether a folder holds the whole run of a recipe, its learner saved.
-
-    Raises:
-        SavedError: It is a run of another recipe.
-    """
-    if not (folder / LEARNER / RECORD).is_file():
-        return False
-    _check_same(folder, _begun_recipe(folder), recipe, "Name that run by its path to use it as it is, or choose another folder for runs.")
-    return True
-
-
-def begun(folder: Path) -> bool:
-    """Whether a folder holds the state of a run, to be resumed."""
-    return (folder / STATE).is_file()
-
-
 def _sizes(split: Split) -> list[int] | None:
     """How many test classes there are, and how many items the smallest of them has."""
     test = split.parts.get("test")
@@ -259,67 +233,7 @@ def command_line(arguments: list[str]) -> str:
 def _identity(recipe: Recipe, dataset: Dataset, split: Split) -> dict[str, Any]:
     """What a run does, for comparing: the recipe without words and bookkeeping, the data itself, and its division."""
     division = hashlib.sha256(json.dumps(split.as_names()).encode()).hexdigest()
-    return {**_compared(recipe), "fingerprint": dataset.fingerprint, "division": division}
-
-
-def _compared(recipe: Recipe) -> dict[str, Any]:
-    plain = recipe.as_dict()
-    plain.pop("description")
-    plain["training"].pop("save_every")
-    plain["training"].pop("tensorboard")
-    return plain
-
-
-def _goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
-    """Whether the run goes on from a state, and not from the start.
-
-    Raises:
-        SavedError: What the folder holds and what was asked for do not go together.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise SavedError(f"{folder} is a file; a run writes a folder. Choose another --out.")
-    try:
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    except OSError as error:
-        raise SavedError(f"cannot list the folder {folder}: {error.strerror or error}. Choose another --out.") from error
-    if STATE in names:
-        if not resume:
-            raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
-        _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start anew in another folder.")
-        return True
-    left = names - {path.name for path in _litter(folder)}
-    begun = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
-    if begun is not None:  # killed before its first state was whole: nothing is lost by starting it again
-        if resume:
-            _check_same(folder, begun, recipe, "It was stopped before its first state was written: start it without --resume.")
-        return False
-    if resume:
-        raise SavedError(
-            f"{folder} has no run to resume: there is no {STATE}. "
-            + ("Choose the folder of a run." if left else "Start it without --resume.")
-        )
-    if left:
-        raise SavedError(f"{folder} is not empty, and what it holds is no run of kshot. Choose another --out.")
-    return False
-
-
-def _check_same(folder: Path, begun: Recipe | None, recipe: Recipe, cure: str) -> None:
-    # Before anything is built from the other recipe, whose own faults would hide this one; `restore` checks the state itself.
-    if begun is not None and (differing := differences(_compared(begun), _compared(recipe))):
-        raise SavedError(f"{folder} belongs to a run with another recipe: {'; '.join(differing[:5])}. {cure}")
-
-
-def _begun_recipe(folder: Path) -> Recipe | None:
-    """The recipe that a run wrote down, or None where the file is not one of kshot's."""
-    try:
-        return parse_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
-    except (OSError, ValueError, TypeError, AttributeError, RecipeError):
-        return None
-
-
-def _litter(folder: Path) -> list[Path]:
-    """Unfinished files of writes that were killed."""
-    return [path for name in (RECIPE, DIVISION, STATE, METRICS) for path in folder.glob(f".{name}.*.part")]
+    return {**compared(recipe), "fingerprint": dataset.fingerprint, "division": division}
 
 
 @contextmanager

@@ -1,0 +1,100 @@
+"""What the folder of a run holds, and whether a run there starts anew, goes on, or is refused.
+
+    recipe.json         what the run does, every setting
+    division.json       which classes are for training, validation and test
+    state.safetensors   the latest state; `--resume` goes on from it
+    metrics.jsonl       one line an update
+    learner/            the best state as a saved learner
+
+In: a folder and a `Recipe`. Next: `kshot.experiment`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kshot.config import Recipe, parse_recipe
+from kshot.errors import RecipeError, SavedError
+from kshot.meta_train.state import STATE, differences
+from kshot.saved.folder import RECORD
+
+RECIPE, DIVISION = "recipe.json", "division.json"
+METRICS, LEARNER = "metrics.jsonl", "learner"
+
+
+def finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether a folder holds the whole run of a recipe, its learner saved.
+
+    Raises:
+        SavedError: It is a run of another recipe.
+    """
+    if not (folder / LEARNER / RECORD).is_file():
+        return False
+    _check_same(folder, _begun_recipe(folder), recipe, "Name that run by its path to use it as it is, or choose another folder for runs.")
+    return True
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds the state of a run, to be resumed."""
+    return (folder / STATE).is_file()
+
+
+def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
+    """Whether the run goes on from a state, and not from the start.
+
+    Raises:
+        SavedError: What the folder holds and what was asked for do not go together.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SavedError(f"{folder} is a file; a run writes a folder. Choose another --out.")
+    try:
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise SavedError(f"cannot list the folder {folder}: {error.strerror or error}. Choose another --out.") from error
+    if STATE in names:
+        if not resume:
+            raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
+        _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start anew in another folder.")
+        return True
+    left = names - {path.name for path in litter(folder)}
+    before = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
+    if before is not None:  # killed before its first state was whole: nothing is lost by starting it again
+        if resume:
+            _check_same(folder, before, recipe, "It was stopped before its first state was written: start it without --resume.")
+        return False
+    if resume:
+        raise SavedError(
+            f"{folder} has no run to resume: there is no {STATE}. "
+            + ("Choose the folder of a run." if left else "Start it without --resume.")
+        )
+    if left:
+        raise SavedError(f"{folder} is not empty, and what it holds is no run of kshot. Choose another --out.")
+    return False
+
+
+def litter(folder: Path) -> list[Path]:
+    """Unfinished files of writes that were killed."""
+    return [path for name in (RECIPE, DIVISION, STATE, METRICS) for path in folder.glob(f".{name}.*.part")]
+
+
+def compared(recipe: Recipe) -> dict[str, Any]:
+    """A recipe without words and bookkeeping: two runs of equal ones do the same."""
+    plain = recipe.as_dict()
+    plain.pop("description")
+    plain["training"].pop("save_every")
+    plain["training"].pop("tensorboard")
+    return plain
+
+
+def _check_same(folder: Path, begun: Recipe | None, recipe: Recipe, cure: str) -> None:
+    # Before anything is built from the other recipe, whose own faults would hide this one; `restore` checks the state itself.
+    if begun is not None and (differing := differences(compared(begun), compared(recipe))):
+        raise SavedError(f"{folder} belongs to a run with another recipe: {'; '.join(differing[:5])}. {cure}")
+
+
+def _begun_recipe(folder: Path) -> Recipe | None:
+    """The recipe that a run wrote down, or None where the file is not one of kshot's."""
+    try:
+        return parse_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
+    except (OSError, ValueError, TypeError, AttributeError, RecipeError):
+        return None
