@@ -3,7 +3,7 @@
     python scripts/fill_tables.py
 
 What stands between `<!-- measured: NAME -->` and `<!-- end -->` is replaced: NAME is a recipe, with a row for each of its settings, or
-`vinyals` or `lake`, all recipes of that split, with a row each.
+`vinyals`, `characters` or `lake`, all recipes of that split, with a row each.
 """
 
 import json
@@ -40,6 +40,20 @@ def overview(entries: list[dict[str, str]], split: str) -> str:
     return "\n".join(rows)
 
 
+def modes(entries: list[dict[str, str]]) -> str:
+    """One row a recipe of `characters`, one column a mode and number of queries."""
+    entries = [entry for entry in entries if entry["split"] == "characters/test"]
+    columns = ("transductive", "inductive", "transductive, 15 queries a class", "inductive, 15 queries a class")
+    rows = ["| recipe | tasks | " + " | ".join(columns) + " |", "| --- | --- |" + " --- |" * len(columns)]
+    for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
+        own = {entry["setting"]: measured(entry) for entry in entries if entry["recipe"] == recipe}
+        task = next(iter(own)).partition(",")[0]
+        cells = {setting.removeprefix(f"{task}, "): cell for setting, cell in own.items()}
+        as_papers = {setting.partition(",")[0]: cell for setting, cell in cells.items() if not setting.endswith("15 queries a class")}
+        rows.append(f"| `{recipe}` | {task} | " + " | ".join({**cells, **as_papers}[column] for column in columns) + " |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     """Fill every page."""
     numbers = json.loads((ROOT / "src" / "kshot" / "recipes" / "results.json").read_text())
@@ -47,7 +61,7 @@ def main() -> None:
         text = path.read_text()
         for name in re.findall(r"<!-- measured: (\S+) -->", text):
             own = [entry for entry in numbers if entry["recipe"] == name]
-            filled = table(own) if own else overview(numbers, name)
+            filled = table(own) if own else modes(numbers) if name == "characters" else overview(numbers, name)
             text = re.sub(
                 rf"<!-- measured: {name} -->.*?<!-- end -->", f"<!-- measured: {name} -->\n{filled}\n<!-- end -->", text, flags=re.DOTALL
             )

@@ -31,6 +31,7 @@ def refuse_given(context: typer.Context, why: str, names: str) -> None:
 def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
     """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
     from kshot.examine import fitting
+    from kshot.results.result import queries
 
     if given(context, "data") or given(context, "split"):
         return shape, []
@@ -39,7 +40,7 @@ def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]
     query = shape.query if given(context, "query") else least.query
     if (way, query) == (shape.way, shape.query):
         return shape, []
-    note = f"the test classes allow for {way}-way with {query} queries a class, in place of {shape.way}-way with {shape.query}."
+    note = f"the test classes allow for {way}-way with {queries(query)} a class, in place of {shape.way}-way with {shape.query}."
     return replace(shape, way=way, query=query), [note]
 
 

@@ -96,8 +96,8 @@ class Results:
     def task(self) -> str:
         """What an episode looks like, in words."""
         if self.way == 1:  # of real targets
-            return f"{span(self.shot)}-shot, {span(self.query)} queries a task"
-        return f"{span(self.way)}-way {span(self.shot)}-shot, {span(self.query)} queries a class{self._related}"
+            return f"{span(self.shot)}-shot, {queries(self.query)} a task"
+        return f"{span(self.way)}-way {span(self.shot)}-shot, {queries(self.query)} a class{self._related}"
 
     @property
     def _related(self) -> str:
@@ -140,3 +140,8 @@ def _plain(value: int | tuple[int, int]) -> int | list[int]:
 def span(value: int | tuple[int, int]) -> str:
     """A count, or a range of counts, in words: `5`, `1–5`."""
     return f"{value[0]}–{value[1]}" if isinstance(value, tuple) else str(value)
+
+
+def queries(count: int | tuple[int, int]) -> str:
+    """A number of queries, or a range of it, in words."""
+    return "1 query" if count == 1 else f"{span(count)} queries"
