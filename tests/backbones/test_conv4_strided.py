@@ -38,3 +38,11 @@ def test_the_feature_order_does_not_depend_on_the_layout_of_the_input() -> None:
     network = Conv4Strided(3, 4).eval()
     x = torch.rand(2, 3, 40, 48)
     torch.testing.assert_close(network(x), network(x.to(memory_format=torch.channels_last)))
+
+
+def test_the_average_is_the_mean_over_places() -> None:
+    torch.manual_seed(0)
+    network, averaged = Conv4Strided(1, 4), Conv4Strided(1, 4, average=True)
+    averaged.load_state_dict(network.state_dict())
+    x = torch.rand(3, 1, 28, 28)
+    torch.testing.assert_close(averaged(x), network(x).reshape(3, 4, 2, 2).mean((2, 3)))

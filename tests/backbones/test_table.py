@@ -47,6 +47,7 @@ def test_arguments_reach_the_constructor() -> None:
         ("conv4", {"width": True}, "backbone 'conv4': width must be at least 1; found True"),
         ("conv4", {"width": 0}, "backbone 'conv4': width must be at least 1; found 0"),
         ("conv4", {"channels": -3}, "backbone 'conv4': channels must be at least 1; found -3"),
+        ("conv4_strided", {"average": 3}, "backbone 'conv4_strided': average must be true or false; found 3"),
         ("mlp", {"inputs": 4, "hidden": [8, 0]}, r"backbone 'mlp': hidden must be at least 1; found \[8, 0\]"),
         ("mlp", {}, "'mlp' cannot be built with {}: .*'inputs'"),
         ("resnet12", {"widths": [4, 4, -1, 4]}, "backbone 'resnet12': widths must be at least 1"),

@@ -8,7 +8,7 @@ from kshot.backbones.strided_block import StridedBlock
 
 
 class Conv4Strided(nn.Module):
-    """Images (M, C, H, W) float → features (M, D) with D = width · ⌈H / 16⌉ · ⌈W / 16⌉.
+    """Images (M, C, H, W) float → features (M, D) with D = width · ⌈H / 16⌉ · ⌈W / 16⌉, or D = width where places are averaged.
 
     Each block is a 3×3 convolution of stride 2 → batch normalisation → ReLU; nothing pools. A 28×28 image and 64 filters give
     D = 256. Images are padded by one pixel on every side, where the authors' framework pads even sizes on the right and below only:
@@ -17,15 +17,18 @@ class Conv4Strided(nn.Module):
     Args:
         channels: C, 1 for drawings and 3 for photographs.
         width: Filters of each block.
+        average: Whether the features are the mean over places, as in the code of MAML's authors; False keeps each place, as in the
+            code of Reptile's.
     """
 
-    def __init__(self, channels: int = 1, width: int = 64) -> None:
+    def __init__(self, channels: int = 1, width: int = 64, *, average: bool = False) -> None:
         super().__init__()
-        self.arguments = {"channels": channels, "width": width}
+        self.arguments = {"channels": channels, "width": width, "average": average}
+        self.average = average
         self.blocks = nn.Sequential(*(StridedBlock(before, width) for before in (channels, width, width, width)))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""
         maps: Tensor = self.blocks(pixels_last(x))
-        return maps.flatten(1)  # (M, D)
+        return maps.mean((2, 3)) if self.average else maps.flatten(1)  # (M, D)

@@ -25,17 +25,23 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
     "resnet12": ResNet12,
 }
+SWITCHES = {("conv4_strided", "average")}
+"""Arguments that are true or false."""
 
 
 def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The backbone of that name with these constructor arguments.
 
     Raises:
-        RecipeError: The name or an argument is unknown, or a count is not positive.
+        RecipeError: The name or an argument is unknown, a count is not positive, or a switch neither true nor false.
     """
-    for argument, value in arguments.items():  # every whole number of these networks is a count
+    for argument, value in arguments.items():  # every whole number of these networks is a count, but for switches
         if (name, argument, value) == ("mlp", "outputs", 0) and not isinstance(value, bool):
             continue  # no last layer
+        if (name, argument) in SWITCHES:
+            if not isinstance(value, bool):
+                raise RecipeError(f"backbone {name!r}: {argument} must be true or false; found {value!r}.")
+            continue
         for count in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(count, int) and count < 1 + isinstance(count, bool):  # true is no count either
                 raise RecipeError(f"backbone {name!r}: {argument} must be at least 1; found {value!r}.")
