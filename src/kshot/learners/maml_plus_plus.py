@@ -35,9 +35,10 @@ from kshot.learners.headed import require_outputs
 from kshot.learners.inner_loop.adapting_learner import FastWeights, checked, head_of
 from kshot.learners.inner_loop.derivative import differentiable_twice, gradient
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.mode import Kept, Mode, keeping
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
-from kshot.learners.inner_loop.problem import Loss, Mode, Problem, TaskGradient, detached, support_slope, walk
+from kshot.learners.inner_loop.problem import Loss, Problem, TaskGradient, detached, support_slope, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
 from kshot.learners.learner import Learner
@@ -235,8 +236,10 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> M
         norms: γ and β of all steps, (n, C); their gradients are those of `shared`.
         second_order: Whether the gradient goes through the slopes.
     """
+    asked = sum(1 for weight in weights if weight)
 
-    def mode(problem: Problem) -> TaskGradient:
+    @keeping(lambda steps: Kept(((steps if second_order else 1, asked),)), twice=second_order)
+    def solve(problem: Problem) -> TaskGradient:
         own = replace(problem, support=of_own_step(problem.support, norms), query=of_own_step(problem.query, norms))
 
         def weighted(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, tuple[Tensor, Tensors]]:
@@ -255,4 +258,4 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> M
         (start, shared, rates), loss, (path, buffers) = gradient(weighted, problem.start, norms, problem.rates.learnt, again=False)
         return TaskGradient(loss, path, start, shared, rates, buffers)
 
-    return mode
+    return solve

@@ -9,11 +9,15 @@ from torch import nn
 
 from kshot.episodes.family import Classification
 from kshot.errors import SetupError
+from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
+from kshot.learners.inner_loop.implicit import implicit
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, free_bytes, require_room
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.unrolled import unrolled
+from kshot.learners.maml_plus_plus import multi_step
 
 
 def test_what_a_graph_keeps_is_counted_once() -> None:
@@ -24,15 +28,28 @@ def test_what_a_graph_keeps_is_counted_once() -> None:
 
 def test_needs_by_hand() -> None:
     footprint = Footprint(step=100, query=1000, parameters=10)
-    assert footprint.needed(graphs=5, copies=0, at_once=1) == 5 * 100 + 1000 + 6 * 10
-    assert footprint.needed(graphs=1, copies=5, at_once=2) == 2 * (1000 + (5 + 6) * 10)
+    assert footprint.needed(unrolled.keeps(5), at_once=1) == 5 * 100 + 1000 + 6 * 10
+    assert footprint.needed(flat.keeps(5), at_once=2) == 2 * (1000 + (5 + 6) * 10)
+    assert footprint.needed(flat.keeps(100), at_once=1) == 1000 + (2 * 10 + 6) * 10  # every tenth, and the ten between two of them
+    assert footprint.needed(first_order.keeps(5), at_once=1) == footprint.needed(implicit(1.0, 3).keeps(5), at_once=1) == 1000 + 6 * 10
+
+
+def test_a_loss_after_every_step_keeps_the_graphs_of_all_of_them() -> None:
+    footprint = Footprint(step=100, query=1000, parameters=10)
+    every, last = [0.25] * 4, [0.0, 0.0, 0.0, 1.0]
+    needs = {
+        (tuple(weights), second_order): footprint.needed(multi_step(weights, {}, second_order=second_order).keeps(4), at_once=1)
+        for weights in (every, last)
+        for second_order in (True, False)
+    }
+    assert list(needs.values()) == [4 * 100 + 4 * 1000 + 60, 100 + 4 * 1000 + 60, 4 * 100 + 1000 + 60, 100 + 1000 + 60]
 
 
 def test_flat_needs_hardly_more_for_more_steps() -> None:
     footprint = Footprint(step=2**20, query=2**24, parameters=2**16)
-    one, fifty = (footprint.needed(graphs=1, copies=steps, at_once=1) for steps in (1, 50))
+    one, fifty = (footprint.needed(flat.keeps(steps), at_once=1) for steps in (1, 50))
     assert fifty < 1.3 * one
-    assert footprint.needed(graphs=50, copies=0, at_once=1) > 3 * one
+    assert footprint.needed(unrolled.keeps(50), at_once=1) > 3 * one
 
 
 def test_what_cannot_fit_is_refused_before_the_first_step(loops: SimpleNamespace) -> None:

@@ -18,8 +18,9 @@ from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.implicit import conjugate_gradient, implicit
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.mode import Mode
 from kshot.learners.inner_loop.parameters import Parameters, divide_parameters
-from kshot.learners.inner_loop.problem import Mode, TaskGradient
+from kshot.learners.inner_loop.problem import TaskGradient
 from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.inner_loop.tasks import Way
 from kshot.learners.inner_loop.unrolled import unrolled

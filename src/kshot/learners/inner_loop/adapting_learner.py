@@ -25,9 +25,9 @@ from kshot.learners.headed import require_outputs
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.mode import Mode as InnerMode
 from kshot.learners.inner_loop.network import Network, buffers_of, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
-from kshot.learners.inner_loop.problem import Mode as ModeFunction
 from kshot.learners.inner_loop.problem import Problem, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
@@ -196,11 +196,11 @@ def statistics_of(inductive: InductiveStatistics) -> Mapping[Mode, str]:
     return {"inductive": inductive, "transductive": "all queries"}
 
 
-MODES: dict[str, ModeFunction] = {"unrolled": unrolled, "flat": flat}
+MODES: dict[str, InnerMode] = {"unrolled": unrolled, "flat": flat}
 """The two ways to the exact meta-gradient, by the name that recipes use."""
 
 
-def mode_named(name: str) -> ModeFunction:
+def mode_named(name: str) -> InnerMode:
     """A way to the exact meta-gradient.
 
     Raises:

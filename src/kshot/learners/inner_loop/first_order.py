@@ -13,10 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.mode import keeping, one_at_a_time
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, detached, support_slope
 
 
+@keeping(one_at_a_time, twice=False)
 def first_order(problem: Problem) -> TaskGradient:
     """The three gradients above."""
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.mode import Kept, keeping
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, added, detached, steps_from, support_slope
 
@@ -28,6 +29,12 @@ def kept_apart(steps: int) -> int:
     return 1 if steps <= _FEW_STEPS else math.ceil(math.sqrt(steps))
 
 
+def _keeps(steps: int) -> Kept:
+    apart = kept_apart(steps)
+    return Kept(((1, 0), (0, 1)), copies=steps if apart == 1 else 2 * apart)
+
+
+@keeping(_keeps)
 def flat(problem: Problem) -> TaskGradient:
     """The same derivatives as `unrolled`, to rounding."""
     apart, trail = kept_apart(problem.steps), Trail()

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.mode import Mode, keeping, one_at_a_time
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
-from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, added, detached, support_slope, walk
+from kshot.learners.inner_loop.problem import Problem, TaskGradient, added, detached, support_slope, walk
 
 
 def implicit(regularisation: float, iterations: int) -> Mode:
@@ -30,7 +31,8 @@ def implicit(regularisation: float, iterations: int) -> Mode:
         iterations: Of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
     """
 
-    def mode(problem: Problem) -> TaskGradient:
+    @keeping(one_at_a_time)
+    def solve(problem: Problem) -> TaskGradient:
         fast, trail = walk(proximal(problem, regularisation))
         shared = detached(problem.shared)
         (v, of_shared), loss, buffers = gradient(
@@ -55,7 +57,7 @@ def implicit(regularisation: float, iterations: int) -> Mode:
         rates = {name: torch.zeros_like(value) for name, value in problem.rates.learnt.items()}
         return TaskGradient(loss, trail.path(problem), solution, of_shared, rates, trail.buffers(problem, buffers))
 
-    return mode
+    return solve
 
 
 def proximal(problem: Problem, regularisation: float) -> Problem:

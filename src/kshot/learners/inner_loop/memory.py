@@ -2,11 +2,12 @@
 
 One support step of one task is run with a count of what its graph keeps; the rest follows from the shapes:
 
-    unrolled            n graphs of a step + one of the queries                  (+ a few copies of the parameters)
-    flat                n copies of the adapting parameters + the larger graph
-    first order, implicit                                     the larger graph   (flat's copies without the n, or with)
+    unrolled                n graphs of a step + one of the queries
+    flat                    n copies of the adapting parameters + the larger graph
+    first order, implicit   the larger graph
 
-times the tasks that run at once. It is an estimate: what operations need for a moment is not in it.
+and a few copies of the parameters, times the tasks that run at once; which it is, the mode says (`Kept`). It is an estimate: what
+operations need for a moment is not in it.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kshot.errors import SetupError
+from kshot.learners.inner_loop.mode import Kept
 
 _COPIES = 6
 """Of the adapting parameters, at once: slopes, cotangents, sums."""
@@ -36,16 +38,15 @@ class Footprint:
     query: int
     parameters: int
 
-    def needed(self, *, graphs: int, copies: int, at_once: int) -> int:
+    def needed(self, kept: Kept, *, at_once: int) -> int:
         """What will be taken.
 
         Args:
-            graphs: Steps whose graphs are kept together.
-            copies: Of the parameters that are kept along the way.
+            kept: Of one task.
             at_once: Tasks that run at the same time.
         """
-        graph = graphs * self.step + self.query if graphs > 1 else max(self.step, self.query)
-        return at_once * (graph + (copies + _COPIES) * self.parameters)
+        graphs = max(steps * self.step + queries * self.query for steps, queries in kept.graphs)
+        return at_once * (graphs + (kept.copies + _COPIES) * self.parameters)
 
 
 def bytes_kept(run: Callable[[], object], *, but: list[Tensor]) -> int:

@@ -18,13 +18,13 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
-from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.layout import channels_innermost
 from kshot.learners.inner_loop.memory import Footprint
+from kshot.learners.inner_loop.mode import Mode
 from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, convolves, draws
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.plan import agreement, choose, footprint_of, form_of, require_room_for, same_gradient
-from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, detached
+from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
 from kshot.learners.inner_loop.tasks import WAYS, Tasks, Way, over_tasks
@@ -140,10 +140,10 @@ def _foresee(
     seed: int,
 ) -> _Foreseen:
     random = draws(module)
-    asked = (form_of(module, parameters, tasks), loop.mode is first_order, loop.steps, loop.statistics, loop.per_step)
+    asked = (form_of(module, parameters, tasks), loop.mode.twice, loop.steps, loop.statistics, loop.per_step)
     purpose = (seed, "inner_loop/footprint") if random else None
     first = _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), purpose)
-    footprint = footprint_of(asked, first, again=loop.mode is not first_order)
+    footprint = footprint_of(asked, first, again=loop.mode.twice)
 
     def agrees() -> bool:
         return _ways_agree(module, parameters, family, batch, loop, buffers)

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
-from kshot.learners.inner_loop.flat import flat, kept_apart
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
+from kshot.learners.inner_loop.mode import Mode
 from kshot.learners.inner_loop.parameters import Parameters, Tensors
-from kshot.learners.inner_loop.problem import Mode, Problem, TaskGradient, support_slope
+from kshot.learners.inner_loop.problem import Problem, TaskGradient, support_slope
 from kshot.learners.inner_loop.tasks import SMALL_STEP, Tasks, Way
-from kshot.learners.inner_loop.unrolled import unrolled
 
 _MOST_KNOWN = 64
 _ROUNDING = 1e-8
@@ -136,9 +135,6 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
     advice = ["Fewer queries, a smaller backbone or smaller items need less"]
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")
-    if mode is unrolled and steps > 1:
-        advice.insert(0, "mode='flat' gives the same gradient with one step's graph at a time")
-    kept = 2 * kept_apart(steps) if mode is flat and kept_apart(steps) > 1 else steps
-    graphs, copies = (steps, 0) if mode is unrolled else (1, kept)
-    needed = footprint.needed(graphs=graphs, copies=copies, at_once=at_once)
-    require_room(needed, tasks.support_y.device, "; ".join(advice) + ".", free)
+    if mode.less and steps > 1:
+        advice.insert(0, mode.less)
+    require_room(footprint.needed(mode.keeps(steps), at_once=at_once), tasks.support_y.device, "; ".join(advice) + ".", free)

@@ -1,6 +1,6 @@
 """What one task asks of the inner loop, and what comes back: the types that the modes share.
 
-A mode is a function `Problem` → `TaskGradient`. Next: `unrolled`, `flat`, `first_order`, `implicit`.
+Next: `mode`.
 """
 
 from collections import deque
@@ -63,9 +63,6 @@ class TaskGradient(NamedTuple):
     shared: Tensors
     rates: Tensors
     buffers: Tensors
-
-
-Mode = Callable[[Problem], TaskGradient]
 
 
 class Trail:

@@ -9,10 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.mode import Kept, keeping
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, support_slope
 
 
+@keeping(lambda steps: Kept(((steps, 1),)), less="mode='flat' gives the same gradient with one step's graph at a time")
 def unrolled(problem: Problem) -> TaskGradient:
     """Every derivative of L_query(φ_n(φ_0, shared, α))."""
 
