@@ -33,6 +33,8 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The block, in the memory layout of `x`."""
         conv, norm = self.conv, self.norm
+        if self.pool and min(x.shape[2:]) < 2:
+            raise ValueError(f"maps of {x.shape[2]}×{x.shape[3]} cannot be pooled by 2. Give larger images: each block halves their sides.")
         assert conv.bias is not None
         parameters = conv.weight, conv.bias, norm.weight, norm.bias
         if norm.running_mean is not None and norm.running_var is not None and not norm.training:
@@ -51,8 +53,13 @@ def follow(norm: nn.BatchNorm2d, statistics: Statistics, positions: int) -> None
         return
     norm.num_batches_tracked.add_(1)
     step = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    var = statistics.var * (positions / (positions - 1))
+    if step == 1:  # exactly those of this batch, whatever was there before
+        norm.running_mean.copy_(statistics.mean)
+        norm.running_var.copy_(var)
+        return
     norm.running_mean.mul_(1 - step).add_(statistics.mean, alpha=step)
-    norm.running_var.mul_(1 - step).add_(statistics.var, alpha=step * positions / (positions - 1))
+    norm.running_var.mul_(1 - step).add_(var, alpha=step)
 
 
 def pixels_last(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.errors import RecipeError
+from kshot.errors import DataError, RecipeError
 
 
 class TaskFamily(Protocol):
@@ -67,12 +67,26 @@ class Regression:
     higher_is_better: ClassVar[bool] = False
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean squared error over a task's queries and target dimensions, (B,)."""
+        """Mean squared error over a task's queries and target dimensions, (B,).
+
+        Raises:
+            DataError: Values and targets are of two shapes.
+        """
+        _require_form(outputs, y)
         return (outputs - y).square().flatten(1).mean(1)
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Mean squared error, float64 (B,)."""
+        _require_form(outputs, y)
         return (outputs.double() - y.double()).square().flatten(1).mean(1)
+
+
+def _require_form(outputs: Tensor, y: Tensor) -> None:
+    if outputs.shape != y.shape:  # which would be broadcast, to a wrong number
+        raise DataError(
+            f"values and real targets must be of one shape, (B, Q, T); found values {tuple(outputs.shape)} and targets {tuple(y.shape)}. "
+            "Give a target for each output; one number an item is (B, Q, 1)."
+        )
 
 
 FAMILIES: dict[str, TaskFamily] = {"classification": Classification(), "regression": Regression()}

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.errors import DataError, RecipeError
+from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
-from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.parameters import Tensors, divide_parameters
 from kshot.learners.inner_loop.task_loss import one_task
 from kshot.learners.learner import Mode
 
@@ -36,8 +37,8 @@ class Adapted(NamedTuple):
 
 
 def trainable(module: nn.Module) -> Tensors:
-    """θ: the trainable parameters by name; a tied one has one name."""
-    return {name: value for name, value in module.named_parameters() if value.requires_grad}
+    """θ: the trainable parameters by name; a tied one has one name. Errors as of `divide_parameters`."""
+    return divide_parameters(module).adapting
 
 
 def require_outputs(outputs: int, y: Tensor, way: int | None) -> None:
@@ -51,6 +52,8 @@ def require_outputs(outputs: int, y: Tensor, way: int | None) -> None:
     Raises:
         RecipeError: They have another way, or targets of another length.
     """
+    if y.is_floating_point() and y.ndim != 3:
+        raise RecipeError(f"real targets are (B, S, T); found {tuple(y.shape)}. Where T is 1, give y.unsqueeze(-1).")
     if y.is_floating_point():
         found, what = y.shape[-1], "target values an item"
     else:
@@ -100,7 +103,9 @@ def answer_together(module: nn.Module, adapted: Adapted, queries: Inputs) -> Ten
     """Items (B, Q, …) → (B, Q, outputs), with the statistics of all of a task's items."""
     network, buffers = Network(module, "batch"), buffers_of(module)
     outputs = []
-    for b in range(len(next(iter(adapted.parameters.values())))):
-        parameters = {name: value[b] for name, value in adapted.parameters.items()}
-        outputs.append(network(parameters, buffers, one_task(queries, b))[0])
+    some = next(iter(adapted.parameters.values()))
+    with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
+        for b in range(len(some)):
+            parameters = {name: value[b] for name, value in adapted.parameters.items()}
+            outputs.append(network(parameters, buffers, one_task(queries, b))[0])
     return torch.stack(outputs)

@@ -18,6 +18,7 @@ its Hessian-free variant, which solves the inner problem by a second-order metho
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
@@ -25,6 +26,8 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.learners.inner_loop.adapting_learner import a_seed
+from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.implicit import implicit, proximal
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network, buffers_of
@@ -78,7 +81,7 @@ class IMAML(Learner):
                 raise RecipeError(f"the {name} of implicit MAML must be a positive number; found {size}.")
         self.arguments = {**counts, **sizes}
         self.outputs, self.regularisation, self.iterations = outputs, regularisation, iterations
-        self.steps, self.rates = steps, Rates(inner_lr)
+        self.steps, self.rates = steps, Rates(inner_lr, cure="Lower inner_lr, take fewer steps, or raise regularisation.")
         self.backbone = backbone
         self.head = nn.Linear(features, outputs)
         self.family = family
@@ -96,11 +99,12 @@ class IMAML(Learner):
         """
         require_outputs(self.outputs, support_y, way)
         network, buffers = Network(self._whole(), "batch"), buffers_of(self._whole())
-        tasks = []
-        for b in range(len(support_y)):
-            support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
-            problem = Problem(trainable(self._whole()), {}, self.rates, self.steps, support, support)
-            tasks.append(walk(proximal(problem, self.regularisation))[0])
+        tasks, start = [], trainable(self._whole())
+        with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
+            for b in range(len(support_y)):
+                support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
+                problem = Problem(start, {}, self.rates, self.steps, support, support)
+                tasks.append(walk(proximal(problem, self.regularisation))[0])
         return stacked(tasks, support_features, self.steps, f"inner_lr ({self.rates.rate})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
@@ -122,7 +126,7 @@ class IMAML(Learner):
         module = self._whole()
         parameters = divide_parameters(module)
         mode = implicit(self.regularisation, self.iterations)
-        result = meta_gradient(module, parameters, self.family, batch, InnerLoop(self.steps, self.rates, mode))
+        result = meta_gradient(module, parameters, self.family, batch, InnerLoop(self.steps, self.rates, mode), seed=a_seed())
         for name, value in parameters.adapting.items():
             gradient = result.start[name]
             value.grad = gradient if value.grad is None else value.grad + gradient

@@ -27,17 +27,17 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
 from kshot.learners.headed import require_outputs
-from kshot.learners.inner_loop.adapting_learner import FastWeights, checked, head_of
+from kshot.learners.inner_loop.adapting_learner import FastWeights, a_seed, by_name, checked, head_of
 from kshot.learners.inner_loop.derivative import differentiable_twice, gradient
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.mode import Kept, Mode, keeping
 from kshot.learners.inner_loop.network import Network
-from kshot.learners.inner_loop.parameters import Parameters, Tensors
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
 from kshot.learners.inner_loop.problem import Loss, Problem, TaskGradient, detached, support_slope, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
@@ -100,7 +100,9 @@ class MAMLPlusPlus(Learner):
         for scale_or_shift in norms.values():
             scale_or_shift.requires_grad_(False)
         self.norms = nn.ParameterList(value.detach().expand(inner_steps, -1).clone() for value in norms.values())
-        self.rates = nn.ParameterList(torch.full((inner_steps,), inner_lr, dtype=value.dtype) for value in self._adapting().values())
+        adapting = self._adapting()
+        self._rated = tuple(adapting)
+        self.rates = nn.ParameterList(torch.full((inner_steps,), inner_lr, dtype=value.dtype) for value in adapting.values())
         for number, value in enumerate(dict(self.network().named_buffers()).values()):
             self.register_buffer(f"running_{number}", value.expand(inner_steps, *value.shape).clone())
 
@@ -129,7 +131,9 @@ class MAMLPlusPlus(Learner):
                 problem = Problem(self._adapting(), norms, rates, self.steps, support, support)
                 reached, trail = walk(problem)
                 fast.append({**reached, **{name: value[-1] for name, value in norms.items()}})
-                losses.append(trail.path(problem))
+                with torch.no_grad():
+                    after = support({**norms, **reached}, self.steps - 1)[0]
+                losses.append(torch.cat([trail.path(problem), after.unsqueeze(0)]))
         require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
         last = {name: value[-1].expand(len(support_y), *value.shape[1:]).clone() for name, value in buffers.items()}
         return FastWeights({name: torch.stack([task[name] for task in fast]) for name in fast[0]}, last)
@@ -151,13 +155,14 @@ class MAMLPlusPlus(Learner):
         """
         require_outputs(self.outputs, batch.support_y, batch.way)
         norms, adapting = self._norms(), self._adapting()
+        if progress == 0 < self.second_order_from < 1:
+            self._try_second_order(batch)
         weights = loss_weights(self.steps, progress, self.multi_step_until)
         mode = multi_step(weights, detached(norms), second_order=progress >= self.second_order_from)
         first = Parameters(adapting, {name: value[0] for name, value in norms.items()})  # of a form that the network takes as it is
         loop = InnerLoop(self.steps, self._rates(), mode, per_step=True)
-        found = meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running())
-        learnt = dict(zip(adapting, self.rates, strict=True))
-        for values, slopes in ((adapting, found.start), (norms, found.shared), (learnt, found.rates)):
+        found = meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running(), seed=a_seed())
+        for values, slopes in ((adapting, found.start), (norms, found.shared), (self._learnt(), found.rates)):
             for name, value in values.items():
                 value.grad = slopes[name].clone() if value.grad is None else value.grad + slopes[name]
         with torch.no_grad():
@@ -165,9 +170,23 @@ class MAMLPlusPlus(Learner):
                 buffer.copy_(found.buffers[name])
         return found.loss
 
+    def _try_second_order(self, batch: EpisodeBatch) -> None:
+        """On one task, so that a network that has no second derivatives is found before the first update, and not in the middle."""
+        support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
+        one = EpisodeBatch(support, batch.support_y[:1], query, batch.query_y[:1], batch.way, batch.numbers[:1])
+        norms, adapting = self._norms(), self._adapting()
+        mode = multi_step([0.0] * (self.steps - 1) + [1.0], detached(norms), second_order=True)
+        first = Parameters(adapting, {name: value[0] for name, value in norms.items()})
+        loop = InnerLoop(self.steps, self._rates(), mode, per_step=True)
+        meta_gradient(self.network(), first, self.family, one, loop, buffers=self._running())
+
     def _adapting(self) -> Tensors:
         """φ_0: all trainable parameters; those of batch normalisation are frozen."""
-        return {name: value for name, value in self.network().named_parameters() if value.requires_grad}
+        return divide_parameters(self.network()).adapting
+
+    def _learnt(self) -> dict[str, nn.Parameter]:
+        """α by the parameter's name."""
+        return by_name(self._rated, self.rates, self._adapting())
 
     def _norms(self) -> Tensors:
         """γ and β of all steps (n, C), by the name of the network's own."""
@@ -178,13 +197,12 @@ class MAMLPlusPlus(Learner):
         return {name: self.get_buffer(f"running_{number}") for number, (name, _) in enumerate(self.network().named_buffers())}
 
     def _rates(self) -> Rates:
-        learnt = dict(zip(self._adapting(), self.rates, strict=True))
-        return Rates(per_step=True, clip=self.clip, learnt=detached(learnt))
+        return Rates(per_step=True, clip=self.clip, learnt={name: value.detach() for name, value in self._learnt().items()})
 
     def _answers(self, network: Network, adapted: FastWeights, query: Inputs) -> Tensor:
-        answers = []
-        with differentiable_twice():
-            for number in range(len(next(iter(adapted.parameters.values())))):
+        answers, some = [], next(iter(adapted.parameters.values()))
+        with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
+            for number in range(len(some)):
                 fast, buffers = ({name: value[number] for name, value in part.items()} for part in adapted)
                 answers.append(network(fast, buffers, one_task(query, number))[0])
         return torch.stack(answers)

@@ -17,7 +17,15 @@ from torch import nn
 
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.inner_loop.adapting_learner import AdaptingLearner, InductiveStatistics, checked, head_of, mode_named, statistics_of
+from kshot.learners.inner_loop.adapting_learner import (
+    AdaptingLearner,
+    InductiveStatistics,
+    by_name,
+    checked,
+    head_of,
+    mode_named,
+    statistics_of,
+)
 from kshot.learners.inner_loop.meta_gradient import InnerLoop
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.steps import Rates
@@ -59,9 +67,11 @@ class MetaSGD(AdaptingLearner):
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
+        if not 0 < lowest <= highest < float("inf"):
+            raise RecipeError(
+                f"inner rates start between lowest and highest, both positive; found {lowest} and {highest}. Put the smaller one first."
+            )
         checked(lowest, inner_steps, adapt_steps, clip, inductive)
-        if not lowest <= highest < float("inf"):
-            raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
             "features": features, "outputs": outputs, "lowest": lowest, "highest": highest, "inner_steps": inner_steps,
@@ -69,11 +79,16 @@ class MetaSGD(AdaptingLearner):
         }  # fmt: skip
         self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, None, adapt_steps, inductive
         self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument
-        self.training_loop = InnerLoop(inner_steps, Rates(clip=clip), mode_named(mode))
+        self.training_loop = InnerLoop(
+            inner_steps,
+            Rates(clip=clip, cure="Train with smaller lowest and highest, take fewer steps, or clip inner gradients (clip=1)."),
+            mode_named(mode),
+        )
         self.family = family
         adapting = divide_parameters(self.network(), None).adapting
+        self._rated = tuple(adapting)
         self.rates = nn.ParameterList(torch.empty_like(value).uniform_(lowest, highest) for value in adapting.values())
 
     def learnt_rates(self) -> dict[str, nn.Parameter]:
         """α by the parameter's name."""
-        return dict(zip(divide_parameters(self.network(), None).adapting, self.rates, strict=True))
+        return by_name(self._rated, self.rates, divide_parameters(self.network(), None).adapting)

@@ -35,12 +35,14 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.learners.inner_loop.derivative import require_tape
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, best_way
-from kshot.learners.inner_loop.network import Network, buffers_of, draws
+from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.inner_loop.task_loss import loss_of, losses_of, one_task
+from kshot.learners.inner_loop.tasks import Way
 from kshot.learners.learner import Learner
 from kshot.learners.task_threads import for_each_task
 
@@ -107,6 +109,7 @@ class Reptile(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps lead to no finite numbers.
         """
+        require_tape()
         require_outputs(self.outputs, support_y, way)
         order = list(minibatches(_ANSWERING, 0, support_y.shape[1], self.inner_batch, self.adapt_steps))
         tasks = [reached for reached, _ in self._each(support_features, support_y, [order] * len(support_y))]
@@ -122,10 +125,11 @@ class Reptile(Learner):
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Leaves θ - mean φ_b; the loss of a task is the mean of its minibatches' losses, each before its step."""
-        require_outputs(self.outputs, batch.support_y, batch.way)
+        for y in (batch.support_y, batch.query_y):
+            require_outputs(self.outputs, y, batch.way)
         x, y = concatenate([batch.support_x, batch.query_x], dim=1), torch.cat([batch.support_y, batch.query_y], dim=1)
         orders = [list(minibatches(_TRAINING, int(number), y.shape[1], self.inner_batch, self.inner_steps)) for number in batch.numbers]
-        if self._together(x, y, batch):
+        if self._way(x, y) == "together":
             reached, paths = self._at_once(x, y, orders)
         else:
             tasks = self._each(x, y, orders)
@@ -145,16 +149,16 @@ class Reptile(Learner):
         def solve(b: int) -> tuple[Tensors, Tensor]:
             return self._steps(one_task(x, b), y[b], orders[b])
 
-        return [solve(b) for b in range(len(y))] if draws(self) else for_each_task(solve, len(y), y.device)
+        return for_each_task(solve, len(y), y.device) if self._way(x, y) != "in_turn" else [solve(b) for b in range(len(y))]
 
-    def _together(self, x: Inputs, y: Tensor, batch: EpisodeBatch) -> bool:
-        """Whether the tasks are sooner done at once than one by one, and come to the same."""
+    def _way(self, x: Inputs, y: Tensor) -> Way:
+        """How the tasks are soonest done: at once, each in a thread of its own, or, where the network draws random numbers, in turn."""
         m = min(self.inner_batch, y.shape[1])
         items, labels = map_inputs(lambda value: value[:, :m], x), y[:, :m]
-        step = EpisodeBatch(items, labels, items, labels, batch.way, batch.numbers)  # of the size of a minibatch
+        step = EpisodeBatch(items, labels, items, labels, None, np.arange(len(y)))  # of the size of a minibatch
         whole = self._whole()
         parts = Parameters({name: value.detach() for name, value in trainable(whole).items()}, {})
-        return best_way(whole, parts, self.family, step, InnerLoop(1, Rates(self.inner_lr), first_order)) == "together"
+        return best_way(whole, parts, self.family, step, InnerLoop(1, Rates(self.inner_lr), first_order))
 
     def _at_once(self, x: Inputs, y: Tensor, orders: list[list[Tensor]]) -> tuple[Tensors, Tensor]:
         """φ of all tasks, each (B, …), and the losses before the steps (B, k); on a CPU each thread takes a share of the tasks."""

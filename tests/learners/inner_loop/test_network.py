@@ -1,6 +1,7 @@
 """Stock modules in the inner loop: each against a plain loop of PyTorch alone; buffers, dropout, and what is refused."""
 
 import copy
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,9 +20,10 @@ from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
-from kshot.learners.inner_loop.network import Network, buffers_of, draws
+from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.problem import TaskGradient
+from kshot.learners.inner_loop.randomness import draws
 from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.inner_loop.unrolled import unrolled
 
@@ -219,7 +221,7 @@ def test_dropout_is_a_function_of_seed_task_and_step(loops: SimpleNamespace) -> 
 
 @pytest.mark.parametrize("way", ["together", "threads"])
 def test_dropout_in_another_order_is_refused(way: Any, loops: SimpleNamespace) -> None:
-    with pytest.raises(RecipeError, match=f"dropout is drawn task by task; tasks='{way}'"):
+    with pytest.raises(RecipeError, match=f"draws random numbers, which are drawn task by task; tasks='{way}'.*Use tasks='in_turn'"):
         gradient_of(dropping(), loops.tasks(4), InnerLoop(1, tasks=way))
 
 
@@ -240,12 +242,97 @@ def test_random_numbers_that_no_module_announces_are_found(way: Any, loops: Simp
         gradient_of(Noise().double(), loops.tasks(4), InnerLoop(1, tasks=way))
 
 
+def test_random_numbers_that_no_module_announces_are_the_same_in_both_exact_modes(loops: SimpleNamespace) -> None:
+    module, batch = Noise().double(), loops.tasks(4)
+    unrolled_once, flat_once = (gradient_of(module, batch, InnerLoop(3, Rates(0.3), mode), seed=1) for mode in (unrolled, flat))
+    assert loops.distance(flat_once.start, unrolled_once.start) < 1e-10
+
+
 def test_what_draws() -> None:
-    assert draws(dropping())
-    assert not draws(dropping().eval())
-    assert not draws(nn.Dropout(0.0))
-    assert draws(nn.LSTM(2, 2, num_layers=2, dropout=0.1))
-    assert draws(nn.MultiheadAttention(2, 1, dropout=0.1))
+    x, recurrent, attention = torch.rand(3, 4, 2), nn.LSTM(2, 2, num_layers=2, dropout=0.1), nn.MultiheadAttention(2, 1, dropout=0.1)
+    module, noise = dropping(), Noise().double()
+    state, rows = torch.get_rng_state(), torch.ones(5, 4, dtype=torch.float64)
+    assert draws(lambda: module(rows))
+    assert draws(lambda: noise(rows))
+    assert draws(lambda: torch.rand(1))
+    assert not draws(lambda: module.eval()(rows))
+    assert not draws(lambda: nn.functional.dropout(rows, 0.0))
+    assert draws(lambda: recurrent(x))
+    assert draws(lambda: attention(x, x, x))
+    recurrent.eval()
+    attention.eval()
+    assert not draws(lambda: recurrent(x))
+    assert not draws(lambda: attention(x, x, x))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_other_threads_draw_is_not_the_module_s(loops: SimpleNamespace) -> None:
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            torch.rand(3)
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    try:
+        for _ in range(10):
+            gradient_of(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double(), loops.tasks(4), InnerLoop(1, tasks="threads"))
+    finally:
+        stop.set()
+        drawing.join()
+
+
+# Batch normalisation of a kind of its own.
+
+
+class Activated(nn.BatchNorm1d):
+    """Adds something to what its base computes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x))
+
+
+@pytest.mark.parametrize("way", ["in_turn", "threads", "auto"])
+def test_a_subclass_of_batch_normalisation_keeps_its_own_forward(way: Any, loops: SimpleNamespace) -> None:
+    torch.manual_seed(0)
+    module, batch = nn.Sequential(nn.Linear(4, 5), Activated(5), nn.Linear(5, 3)).double(), loops.tasks(4)
+    found = gradient_of(module, batch, InnerLoop(0, tasks=way)).loss
+    plain = torch.stack([F.cross_entropy(copy.deepcopy(module)(x), y) for x, y in zip(batch.query_x, batch.query_y, strict=True)])
+    torch.testing.assert_close(found, plain.detach(), rtol=1e-10, atol=1e-10)
+
+
+# What is given stays.
+
+
+class InPlace(nn.Linear):
+    """Changes its items."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mul_(2))
+
+
+def test_items_that_the_module_changes_are_named(loops: SimpleNamespace) -> None:
+    with pytest.raises(RecipeError, match=r"changes the items that it is given.*x\.clone\(\)"):
+        gradient_of(InPlace(4, 3).double(), loops.tasks(4), InnerLoop(1, tasks="in_turn"))
+
+
+def test_the_floating_items_of_another_type_are_blamed_before_whole_numbers(loops: SimpleNamespace) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.head = nn.Embedding(5, 4), nn.Linear(8, 3)
+
+        def forward(self, x: dict[str, Tensor]) -> Tensor:
+            return self.head(torch.cat([self.words(x["ids"]), x["x"]], 1))
+
+    batch = loops.tasks(4)
+    ids = torch.zeros(batch.support_x.shape[:2], dtype=torch.int64), torch.zeros(batch.query_x.shape[:2], dtype=torch.int64)
+    mixed = EpisodeBatch(
+        {"ids": ids[0], "x": batch.support_x}, batch.support_y, {"ids": ids[1], "x": batch.query_x}, batch.query_y, 3, batch.numbers
+    )
+    with pytest.raises(DataError, match=r"computes with torch.float32, and the items 'x' are torch.float64.*x\.float\(\)"):
+        gradient_of(Mixed(), mixed, InnerLoop(1, tasks="in_turn"))
 
 
 # What is refused.
@@ -282,7 +369,7 @@ def test_outputs_that_are_no_rows(loops: SimpleNamespace) -> None:
 def test_integer_items_where_gradients_are_needed(way: Any, loops: SimpleNamespace) -> None:
     batch = loops.tasks(4)
     whole = EpisodeBatch(batch.support_x.long(), batch.support_y, batch.query_x.long(), batch.query_y, 3, batch.numbers)
-    with pytest.raises(DataError, match=r"floating numbers, and the items 'x' are torch.int64.*Convert them: x.float\(\)"):
+    with pytest.raises(DataError, match=r"with torch.float64, and the items 'x' are torch.int64.*Convert them: x.double\(\)"):
         gradient_of(nn.Linear(4, 3).double(), whole, InnerLoop(1, tasks=way))
 
 
@@ -401,7 +488,7 @@ def test_a_module_that_is_wrong_together_is_refused_and_never_chosen(loops: Simp
     torch.manual_seed(0)
     module, batch = Doubled().double(), loops.tasks(4)
     parameters = divide_parameters(module)
-    with pytest.raises(RecipeError, match=r"another one where torch.vmap runs it on many tasks.*Use tasks='in_turn' or tasks='threads'"):
+    with pytest.raises(RecipeError, match=r"vmap cannot be trusted.*differentiated wrongly there. Use tasks='in_turn' or tasks='threads'"):
         meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Rates(0.1), tasks="together"))
     chosen, apart = (
         meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Rates(0.1), tasks=way)) for way in ("auto", "in_turn")

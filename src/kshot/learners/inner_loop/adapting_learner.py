@@ -12,7 +12,8 @@ Next: `kshot.learners.maml`, `first_order_maml`, `anil`, `meta_sgd`.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -26,11 +27,11 @@ from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.mode import Mode as InnerMode
-from kshot.learners.inner_loop.network import Network, buffers_of, draws
+from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
 from kshot.learners.inner_loop.problem import Problem, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
-from kshot.learners.inner_loop.task_loss import one_task, task_loss
+from kshot.learners.inner_loop.task_loss import loss_of, one_task, task_loss
 from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.learners.learner import Learner, Mode
 
@@ -91,7 +92,7 @@ class AdaptingLearner(Learner):
         parts, rates = divide_parameters(module, self.adapting), self._rates()
         network, own = Network(module, "batch"), Network(module, "batch", momentum=1.0)
         buffers = buffers_of(module)
-        fast, statistics, losses = [], [], []
+        fast, statistics, losses = [], [], []  # losses: before each step, and after the last
         with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
             for number in range(len(support_y)):
                 x = one_task(support_features, number)
@@ -100,8 +101,10 @@ class AdaptingLearner(Learner):
                 reached, trail = walk(problem)
                 fast.append(reached)
                 with torch.no_grad():
-                    statistics.append(buffers if self.inductive == "running" else own(reached, buffers, x)[1])
-                losses.append(trail.path(problem))
+                    outputs, here = own(reached, buffers, x)
+                    last = loss_of(self.family, outputs, support_y[number])
+                statistics.append(buffers if self.inductive == "running" else here)
+                losses.append(torch.cat([trail.path(problem), last.unsqueeze(0)]))
         require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
         return FastWeights(_stacked(fast), {name: value.detach() for name, value in _stacked(statistics).items()})
 
@@ -134,9 +137,8 @@ class AdaptingLearner(Learner):
         require_outputs(self.outputs, batch.support_y, batch.way)
         module = self.network()
         parts = divide_parameters(module, self.adapting)
-        loop = InnerLoop(self.training_loop.steps, self._rates(), self.training_loop.mode, tasks=self.training_loop.tasks)
-        seed = int(torch.randint(2**62, ())) if draws(module) else 0
-        found = meta_gradient(module, parts, self.family, batch, loop, seed=seed)
+        loop = replace(self.training_loop, rates=self._rates())
+        found = meta_gradient(module, parts, self.family, batch, loop, seed=a_seed())
         _leave(parts, found.start, found.shared, self.learnt_rates(), found.rates)
         with torch.no_grad():
             for name, buffer in module.named_buffers():
@@ -148,8 +150,7 @@ class AdaptingLearner(Learner):
         return _Whole(self.backbone, self.head)
 
     def _rates(self) -> Rates:
-        given = self.training_loop.rates
-        return Rates(given.rate, given.per_step, given.clip, {name: value.detach() for name, value in self.learnt_rates().items()})
+        return replace(self.training_loop.rates, learnt={name: value.detach() for name, value in self.learnt_rates().items()})
 
     def _answers(self, network: Network, adapted: FastWeights, query: Inputs) -> Tensor:
         some = next(iter(adapted.parameters.values()))
@@ -160,6 +161,11 @@ class AdaptingLearner(Learner):
                 buffers = {name: value[number] for name, value in adapted.statistics.items()}
                 answers.append(network(fast, buffers, one_task(query, number))[0])
         return torch.stack(answers)
+
+
+def a_seed() -> int:
+    """A seed for what a module draws in one update, from the generator that training seeds for each."""
+    return int(torch.randint(2**62, ()))
 
 
 class _Whole(nn.Module):
@@ -209,6 +215,24 @@ def mode_named(name: str) -> InnerMode:
     if name not in MODES:
         raise RecipeError(f"mode must be one of {', '.join(MODES)}; found {name!r}.")
     return MODES[name]
+
+
+def by_name(names: Sequence[str], rates: Iterable[nn.Parameter], adapting: Tensors) -> dict[str, nn.Parameter]:
+    """Learnt rates by the name of their parameter, of those that adapt now.
+
+    Args:
+        names: Of the parameters that adapted when the learner was made.
+        rates: Theirs, in the same order.
+        adapting: Those that adapt now: some may have been frozen since.
+
+    Raises:
+        RecipeError: One adapts now that did not then, and has no rate.
+    """
+    if more := [name for name in adapting if name not in names]:
+        raise RecipeError(
+            f"{more[0]!r} has no inner rate, for it was frozen when the learner was made. Unfreeze it before, or freeze it again."
+        )
+    return {name: rate for name, rate in zip(names, rates, strict=True) if name in adapting}
 
 
 def head_of(features: int, outputs: int) -> nn.Linear:

@@ -34,6 +34,7 @@ def gradient(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tenso
     Raises:
         RecipeError: The value depends on none of the tensors, or an operation cannot be differentiated.
     """
+    require_tape()
     with torch.enable_grad():
         leaves = [{name: value if value.requires_grad else value.detach().requires_grad_() for name, value in part.items()} for part in at]
         flat = [value for part in leaves for value in part.values()]
@@ -43,6 +44,16 @@ def gradient(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tenso
                 raise RecipeError(_NO_DEPENDENCE)
             slopes = iter(torch.autograd.grad(value.sum(), flat, create_graph=again, allow_unused=True, materialize_grads=True))
     return tuple({name: next(slopes) for name in part} for part in leaves), value if again else value.detach(), rest
+
+
+def require_tape() -> None:
+    """Refuse a place where PyTorch cannot take gradients at all.
+
+    Raises:
+        RecipeError: Inside `torch.inference_mode()`.
+    """
+    if torch.is_inference_mode_enabled():
+        raise RecipeError("gradient steps cannot be taken inside torch.inference_mode(). Use torch.no_grad() there: adapt allows for it.")
 
 
 _NO_DEPENDENCE = (

@@ -81,7 +81,9 @@ def free_bytes(device: torch.device) -> int | None:
     try:  # a container's own limit
         most = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
         used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
-        free += [int(most) - int(used)] if most != "max" else []
+        stat = dict(line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text(encoding="ascii").splitlines())
+        cache = int(stat.get("inactive_file", 0)) + int(stat.get("active_file", 0))  # of files, given up when memory is wanted
+        free += [int(most) - int(used) + cache] if most != "max" else []
     except (OSError, ValueError):
         pass
     return min(free)

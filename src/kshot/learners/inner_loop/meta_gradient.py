@@ -18,12 +18,13 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
+from kshot.learners.inner_loop.form import form_of, settings_of
 from kshot.learners.inner_loop.layout import channels_innermost
 from kshot.learners.inner_loop.memory import Footprint
 from kshot.learners.inner_loop.mode import Mode
-from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, convolves, draws
+from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, convolves
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
-from kshot.learners.inner_loop.plan import agreement, choose, footprint_of, form_of, require_room_for, same_gradient
+from kshot.learners.inner_loop.plan import choose, fault_together, footprint_of, random_in, readable_in, require_room_for, same_gradient
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
@@ -94,39 +95,44 @@ def meta_gradient(
     """
     check_rectangle(batch)
     buffers = buffers_of(module) if buffers is None else buffers
-    random = draws(module)
-    if random and loop.tasks not in ("auto", "in_turn"):
-        raise RecipeError(f"dropout is drawn task by task; tasks={loop.tasks!r} would draw it in another order. Use tasks='in_turn'.")
     tasks = _tasks_of(batch, buffers)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
-        tasks = _in_quick_layout(module, parameters, family, loop, tasks, seed)
         foreseen = _foresee(module, parameters, family, batch, loop, buffers, tasks, seed)
-        require_room_for(foreseen.footprint, loop.mode, loop.steps, foreseen.way, tasks, free)
-        result = _run(module, parameters, family, tasks, loop, foreseen.way, seed if random else None)
-        if foreseen.way == "together" and not agreement(foreseen.asked, foreseen.agrees):
+        if foreseen.random and loop.tasks not in ("auto", "in_turn"):
             raise RecipeError(
-                "this module's gradient is another one where torch.vmap runs it on many tasks: an operation of it is differentiated "
-                "wrongly there. Use tasks='in_turn' or tasks='threads'."
+                f"the module draws random numbers, which are drawn task by task; tasks={loop.tasks!r} would draw them in another order. "
+                "Use tasks='in_turn'."
             )
-    losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
-    require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
+        require_room_for(foreseen.footprint, loop.mode, loop.steps, foreseen.way, tasks, free)
+        tasks = _in_quick_layout(module, parameters, family, loop, tasks, foreseen.asked)
+        result = _run(module, parameters, family, tasks, loop, foreseen.way, seed if foreseen.random else None)
+        losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
+        require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
+        if foreseen.way == "together" and (fault := fault_together(foreseen.asked, foreseen.fault)):
+            raise RecipeError(
+                f"torch.vmap cannot be trusted to run this module on many tasks: {fault}. Use tasks='in_turn' or tasks='threads'."
+            )
     return result
 
 
 def best_way(module: nn.Module, parameters: Parameters, family: TaskFamily, batch: EpisodeBatch, loop: InnerLoop) -> Way:
-    """How the tasks of a batch are run soonest, for learners with steps of their own; arguments as in `meta_gradient`."""
+    """How the tasks of a batch are run soonest, for learners with steps of their own; arguments as in `meta_gradient`.
+
+    In turn where the module draws random numbers.
+    """
     buffers = buffers_of(module)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
         return _foresee(module, parameters, family, batch, loop, buffers, _tasks_of(batch, buffers), 0).way
 
 
 class _Foreseen(NamedTuple):
-    """What is known before the first step; `asked` names the question, `agrees` answers another one."""
+    """What is known before the first step; `asked` names the question, `fault` answers another one."""
 
     way: Way
     footprint: Footprint
+    random: bool
     asked: Hashable
-    agrees: Callable[[], bool]
+    fault: Callable[[], str | None]
 
 
 def _foresee(
@@ -139,25 +145,29 @@ def _foresee(
     tasks: Tasks,
     seed: int,
 ) -> _Foreseen:
-    random = draws(module)
-    asked = (form_of(module, parameters, tasks), loop.mode.twice, loop.steps, loop.statistics, loop.per_step)
-    purpose = (seed, "inner_loop/footprint") if random else None
-    first = _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), purpose)
+    form = form_of(module, parameters, tasks), type(family), settings_of(family)
+    asked = (form, loop.mode.twice, loop.steps, loop.statistics, loop.per_step)
+    network = Network(module, loop.statistics)
+    plain = _problem(network, family, loop, parameters, tasks.some(0), None)
+    random = random_in(asked, lambda: plain.support({**plain.shared, **plain.start}, 0))
+    first = _problem(network, family, loop, parameters, tasks.some(0), (seed, "inner_loop/footprint")) if random else plain
     footprint = footprint_of(asked, first, again=loop.mode.twice)
 
-    def agrees() -> bool:
-        return _ways_agree(module, parameters, family, batch, loop, buffers)
+    def fault() -> str | None:
+        return _fault_together(module, parameters, family, batch, loop, buffers)
 
-    way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, agrees, tasks, random=random, convolves=convolves(module))
-    return _Foreseen(way, footprint, asked, agrees)
+    way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, fault, tasks, random=random, convolves=convolves(module))
+    return _Foreseen(way, footprint, random, asked, fault)
 
 
-def _in_quick_layout(module: nn.Module, parameters: Parameters, family: TaskFamily, loop: InnerLoop, tasks: Tasks, seed: int) -> Tasks:
+def _in_quick_layout(
+    module: nn.Module, parameters: Parameters, family: TaskFamily, loop: InnerLoop, tasks: Tasks, asked: Hashable
+) -> Tasks:
     """The tasks with channels innermost where the module convolves on a CPU and makes the same of them."""
     if tasks.support_y.device.type != "cpu" or not convolves(module):
         return tasks
     quick = channels_innermost(tasks)
-    purpose = (seed, "inner_loop/layout") if draws(module) else None
+    purpose = 0, "inner_loop/layout"  # the same numbers twice, where any are drawn
 
     def readable() -> bool:
         try:
@@ -172,7 +182,7 @@ def _in_quick_layout(module: nn.Module, parameters: Parameters, family: TaskFami
             return False  # whatever is wrong with the items as they are will be said when they are used
         return bool(torch.isclose(losses[0], losses[1], rtol=1e-3, equal_nan=True))
 
-    return quick if agreement((form_of(module, parameters, tasks), loop.statistics, "layout"), readable) else tasks
+    return quick if readable_in(asked, readable) else tasks
 
 
 def _tasks_of(batch: EpisodeBatch, buffers: Tensors) -> Tasks:
@@ -216,9 +226,10 @@ def check_rectangle(batch: EpisodeBatch) -> None:
 def _problem(
     network: Network, family: TaskFamily, loop: InnerLoop, parameters: Parameters, task: Tasks, seed: tuple[int, str] | None
 ) -> Problem:
-    """One task's losses."""
+    """One task's losses; the queries drop units of their own."""
+    of_query = None if seed is None else (seed[0], f"{seed[1]}/query")
     support = task_loss(network, family, (task.support_x, task.support_y), task.buffers, per_step=loop.per_step, seed=seed)
-    query = task_loss(network, family, (task.query_x, task.query_y), task.buffers, per_step=loop.per_step, seed=seed)
+    query = task_loss(network, family, (task.query_x, task.query_y), task.buffers, per_step=loop.per_step, seed=of_query)
     adapting, shared = detached(parameters.adapting), detached(parameters.shared)
     if many := network.each is not None:
         adapting = for_each(adapting, len(task.number))
@@ -226,10 +237,10 @@ def _problem(
     return Problem(adapting, shared, rates, loop.steps, support, query, loop.per_step, many)
 
 
-def _ways_agree(
+def _fault_together(
     module: nn.Module, parameters: Parameters, family: TaskFamily, batch: EpisodeBatch, loop: InnerLoop, buffers: Tensors
-) -> bool:
-    """Whether the first two tasks give the same together and one after another, in float64; not where a module cannot be run so."""
+) -> str | None:
+    """Why the first two tasks do not give the same together as one after another, in float64; see `fault_together`."""
     precise = copy.deepcopy(module).double()
     own = Parameters(*({name: value.detach().double() for name, value in part.items()} for part in parameters))
     support_x, query_x = (map_inputs(lambda value: _precise(value[:2]), x) for x in (batch.support_x, batch.query_x))
@@ -243,9 +254,10 @@ def _ways_agree(
         warnings.simplefilter("error", UserWarning)  # of operations that vmap would run task by task, slowly
         try:
             found = [_run(precise, own, family, tasks, precise_loop, way, None) for way in ways]
-        except (KshotError, RuntimeError, ValueError, TypeError, UserWarning):
-            return False
-    return same_gradient(*found)
+        except (KshotError, RuntimeError, ValueError, TypeError, UserWarning) as error:
+            return f"its gradient cannot be compared in float64 with that of tasks in turn ({str(error).partition(chr(10))[0]})"
+    same = same_gradient(*found)
+    return None if same is None else "" if same else "an operation of it is differentiated wrongly there"
 
 
 def _precise(value: Tensor) -> Tensor:

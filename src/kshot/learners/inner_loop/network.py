@@ -26,14 +26,11 @@ from kshot.backbones.strided_block import StridedBlock
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.parameters import Tensors
-from kshot.learners.inner_loop.written_norm import write_out
+from kshot.learners.inner_loop.written_norm import is_stock, write_out
 from kshot.seeding import seeded
 
 Statistics = Literal["batch", "running"]
 Norm = nn.modules.batchnorm._NormBase  # of batch and instance normalisation
-_RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
-
-
 _LARGE = 1 << 14
 """Numbers of one task's items on a CPU beyond which many tasks are run apart: what is made of them all would not fit in the cache."""
 
@@ -59,7 +56,7 @@ class Network:
                 norm.training = statistics == "batch"
                 norm.momentum = norm.momentum if momentum is None else momentum
                 self.norms |= {f"{path}.{name}".lstrip(".") for name in norm._buffers}
-                if (each is not None or statistics == "batch") and isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                if (each is not None or statistics == "batch") and is_stock(norm):
                     write_out(norm)
 
     def __call__(
@@ -121,6 +118,7 @@ class Network:
     def _one(self, parameters: Tensors, buffers: Tensors, x: Inputs, seed: tuple[int, str, int] | None) -> tuple[Any, Tensors]:
         given = {name: value.clone() for name, value in buffers.items()}
         versions = {name: value._version for name, value in given.items()}
+        items = [] if self.each is not None else [(value, value._version) for value in _values(x) if not value.is_inference()]
         passed = {**parameters, **given}
         try:
             if seed is None:
@@ -129,10 +127,21 @@ class Network:
                 with seeded(*seed):
                     outputs = functional_call(self.module, passed, (x,))
         except RuntimeError as error:
-            about_integers = _of_integers(x, error)
-            if about_integers is None:
+            about_types = _of_types(x, parameters, error)
+            if about_types is None:
                 raise
-            raise about_integers from error
+            raise about_types from error
+        except ValueError as error:
+            if not any(words in str(error) for words in ("more than 1 value per channel", "at least 2 positions in all")):
+                raise
+            raise DataError(
+                f"batch normalisation needs two numbers a channel for its statistics, and these items give one ({error}). Give more "
+                "support items, or larger ones; ask several queries together, or each on its own by running statistics."
+            ) from error
+        if any(value._version != version for value, version in items):
+            raise RecipeError(
+                "the forward pass changes the items that it is given. Write x = x * 2 in place of x.mul_(2), or copy them first: x.clone()."
+            )
         for name, value in given.items():
             if name not in self.norms and (passed[name] is not value or value._version != versions[name]):
                 owner = type(self.module.get_submodule(name.rpartition(".")[0])).__name__
@@ -182,27 +191,21 @@ def convolves(module: nn.Module) -> bool:
     return any(isinstance(part, nn.modules.conv._ConvNd) and part not in own for part in module.modules())
 
 
-def draws(module: nn.Module) -> bool:
-    """Whether stock parts of the module draw random numbers as it is: dropout in training."""
-    for part in module.modules():
-        if part.training and isinstance(part, _RANDOM) and getattr(part, "p", 1.0) > 0:
-            return True
-        if part.training and isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and part.dropout > 0:
-            return True
-    return False
-
-
-def _of_integers(x: Inputs, error: RuntimeError) -> DataError | None:
-    """The error for integers where the module computes with floating numbers; None where that is not what is wrong."""
+def _of_types(x: Inputs, parameters: Tensors, error: RuntimeError) -> DataError | None:
+    """The error for items of another type than the module computes with; None where that is not what is wrong."""
     named: Mapping[str, Tensor] = {"x": x} if isinstance(x, Tensor) else x
-    whole = [name for name, value in named.items() if not value.is_floating_point()]
     about_types = any(
         word in str(error) for word in ("dtype", "scalar type", "not implemented for", "should be the same", "floating point")
     )
-    if not whole or not about_types:
+    own = next((value.dtype for value in parameters.values() if value.is_floating_point()), torch.float32)
+    other = [name for name, value in named.items() if value.is_floating_point() and value.dtype != own]
+    whole = [name for name, value in named.items() if not value.is_floating_point()]
+    if not about_types or not (other or whole):
         return None
-    name = whole[0]
+    name = (other or whole)[0]
+    convert = f"{name}.{'double' if own == torch.float64 else 'float'}()"
+    cure = f"{convert}, or the module: learner.double()" if named[name].dtype == torch.float64 else convert
     return DataError(
-        f"the module computes with floating numbers, and the items {name!r} are {named[name].dtype} "
-        f"({str(error).partition(chr(10))[0]}). Convert them: {name}.float(), or learner.double() for float64."
+        f"the module computes with {own}, and the items {name!r} are {named[name].dtype} ({str(error).partition(chr(10))[0]}). "
+        f"Convert them: {cure}."
     )

@@ -90,7 +90,7 @@ def _check_devices(named: Tensors) -> None:
 
 def _chosen(module: nn.Module, named: Tensors, adapt: int | str | Sequence[str]) -> set[str]:
     """The names that `adapt` means, tied weights under their first name."""
-    layers = [(path, layer) for path, layer in module.named_modules() if layer._parameters]
+    layers = [(path, layer) for path, layer in module.named_modules() if any(value is not None for value in layer._parameters.values())]
     first_name = {id(value): name for name, value in named.items()}
     if isinstance(adapt, int):
         if not 1 <= adapt <= len(layers):

@@ -1,7 +1,7 @@
 """What is decided before the first inner step: how the tasks are run, and whether memory will do.
 
-Both rest on one support step of the first task, run with a count of what its graph keeps; once for each form of module, tasks and loop,
-and remembered for the process, for the answer is a function of that form.
+Both rest on one support step of the first task, run with a count of what its graph keeps, and with an eye on whether it draws random
+numbers; once for each form of module, tasks and loop, and remembered for the process, for the answer is a function of that form (`form`).
 """
 
 import threading
@@ -9,13 +9,13 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kshot.data.inputs import Inputs
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
 from kshot.learners.inner_loop.mode import Mode
-from kshot.learners.inner_loop.parameters import Parameters, Tensors
+from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, support_slope
+from kshot.learners.inner_loop.randomness import draws
 from kshot.learners.inner_loop.tasks import SMALL_STEP, Tasks, Way
 
 _MOST_KNOWN = 64
@@ -31,12 +31,14 @@ class _Answers(Generic[T]):
         self._lock = threading.Lock()
         self._known: dict[Hashable, T] = {}
 
-    def of(self, question: Hashable, find: Callable[[], T]) -> T:
-        """The answer, found now where it is not known."""
+    def of(self, question: Hashable, find: Callable[[], T], keep: Callable[[T], bool] = lambda answer: True) -> T:
+        """The answer, found now where it is not known, and remembered where it is worth keeping."""
         with self._lock:
             if question in self._known:
                 return self._known[question]
         answer = find()
+        if not keep(answer):
+            return answer
         with self._lock:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
@@ -45,25 +47,9 @@ class _Answers(Generic[T]):
 
 
 _footprints: _Answers[Footprint] = _Answers()
-_readable: _Answers[bool] = _Answers()
-
-
-def form_of(module: nn.Module, parameters: Parameters, tasks: Tasks) -> Hashable:
-    """What the cost of a step depends on: the kinds and settings of modules, and the shapes, types and places of tensors."""
-    return (
-        tuple((path, type(part), _settings(part)) for path, part in module.named_modules()),
-        tuple((name, tuple(value.shape), value.dtype, value.device) for part in parameters for name, value in part.items()),
-        len(parameters.adapting), _form(tasks.support_x), _form(tasks.query_x),
-    )  # fmt: skip
-
-
-def _settings(part: nn.Module) -> Hashable:
-    return tuple((name, value) for name, value in vars(part).items() if isinstance(value, (bool, int, float, str)))
-
-
-def _form(x: Inputs) -> Hashable:
-    named = {"": x} if isinstance(x, Tensor) else x
-    return tuple((name, tuple(value.shape), value.dtype, value.device) for name, value in named.items())
+_faults: _Answers[str | None] = _Answers()
+_random: _Answers[bool] = _Answers()
+_layouts: _Answers[bool] = _Answers()
 
 
 def footprint_of(asked: Hashable, problem: Problem, *, again: bool) -> Footprint:
@@ -90,8 +76,18 @@ def _measured(problem: Problem, *, again: bool) -> Footprint:
     return Footprint(step, query, sum(value.numel() * value.element_size() for value in own))
 
 
+def random_in(asked: Hashable, run: Callable[[], object]) -> bool:
+    """Whether a run draws random numbers; run once for each form."""
+    return _random.of(asked, lambda: draws(run))
+
+
+def readable_in(asked: Hashable, readable: Callable[[], bool]) -> bool:
+    """Whether a module reads items in another layout; asked once for each form."""
+    return _layouts.of(asked, readable)
+
+
 def choose(
-    asked: Hashable, footprint: Footprint, agrees: Callable[[], bool], tasks: Tasks, *, random: bool, convolves: bool = False
+    asked: Hashable, footprint: Footprint, fault: Callable[[], str | None], tasks: Tasks, *, random: bool, convolves: bool = False
 ) -> Way:
     """The automatic way: together on a device, and on a CPU where the graph of a step is small; otherwise over threads.
 
@@ -100,7 +96,7 @@ def choose(
     Args:
         asked: Names the question.
         footprint: Of one task.
-        agrees: Whether the module can be run on tasks together, and gives the same gradient so; asked once.
+        fault: What is wrong with the module's gradient on tasks together; see `fault_together`.
         tasks: All tasks.
         random: Whether the module draws random numbers.
         convolves: Whether stock convolutions would be run in groups, one for each task, which takes a CPU longer than one after another.
@@ -108,18 +104,24 @@ def choose(
     if random or len(tasks.number) == 1:
         return "in_turn"
     on_cpu = tasks.support_y.device.type == "cpu"
-    if (not on_cpu or (footprint.step < SMALL_STEP and not convolves)) and agreement(asked, agrees):
+    if (not on_cpu or (footprint.step < SMALL_STEP and not convolves)) and fault_together(asked, fault) == "":
         return "together"
     return "threads" if on_cpu and torch.get_num_threads() > 1 else "in_turn"
 
 
-def agreement(asked: Hashable, agrees: Callable[[], bool]) -> bool:
-    """Whether tasks together give the gradient of tasks in turn; asked once for each form."""
-    return _readable.of(asked, agrees)
+def fault_together(asked: Hashable, fault: Callable[[], str | None]) -> str | None:
+    """Why tasks together are not to be trusted to give the gradient of tasks in turn, found once for each form.
+
+    Returns:
+        An empty string where they are; None where these tasks cannot tell, which is not remembered.
+    """
+    return _faults.of(asked, fault, keep=lambda answer: answer is not None)
 
 
-def same_gradient(one: TaskGradient, other: TaskGradient) -> bool:
-    """Whether two ways came to the same, in float64."""
+def same_gradient(one: TaskGradient, other: TaskGradient) -> bool | None:
+    """Whether two ways came to the same, in float64; None where they came to no numbers."""
+    if not all(bool(value.loss.isfinite().all()) for value in (one, other)):
+        return None
     pairs = [(value, two[name]) for mine, two in zip(one[2:5], other[2:5], strict=True) for name, value in mine.items()]
     largest = max((float(value.abs().max()) for value, _ in pairs if value.numel()), default=0.0)
     return all(bool(((value - again).abs() <= _ROUNDING * largest).all()) for value, again in pairs)

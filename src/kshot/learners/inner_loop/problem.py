@@ -50,7 +50,7 @@ class TaskGradient(NamedTuple):
 
     Attributes:
         loss: L_query(φ_n), ().
-        path: L_support(φ_0) … L_support(φ_{n-1}), (n,).
+        path: What the steps descend, before each of them, (n,): L_support(φ_0) … L_support(φ_{n-1}), for `implicit` with its proximal term.
         start: ∂loss/∂φ_0, as the mode defines it.
         shared: ∂loss/∂ the shared parameters.
         rates: ∂loss/∂ the learnt rates.

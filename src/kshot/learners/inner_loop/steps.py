@@ -26,12 +26,14 @@ class Rates:
         per_step: Whether learnt rates have a first dimension that counts steps; steps beyond its length take the last.
         clip: Inner gradients with a larger total norm are scaled down to it; 0 clips nothing.
         learnt: By the parameter's name: () or the parameter's shape. The outer gradient reaches them.
+        cure: What to do where steps diverge, in words.
     """
 
     rate: float = 0.01
     per_step: bool = False
     clip: float = 0.0
     learnt: Tensors = field(default_factory=dict)
+    cure: str = "Lower inner_lr, take fewer steps, or clip inner gradients (clip=1)."
 
     def step(self, fast: Tensors, slopes: Tensors, learnt: Tensors, number: int, *, many: bool = False) -> Tensors:
         """φ_{t+1}.
@@ -84,5 +86,5 @@ def require_descent(losses: Tensor, numbers: list[str], rates: Rates, error: typ
     clip = f" (clipped at {rates.clip:g})" if rates.clip else ""
     raise error(
         f"the inner loop of {numbers[task]} diverged: its loss was {first:.3g} before the first step and is {value:.3g} after "
-        f"{step} of {losses.shape[1] - 1} steps with {rate}{clip}. Lower inner_lr, take fewer steps, or clip inner gradients (clip=1)."
+        f"{step} of {losses.shape[1] - 1} steps with {rate}{clip}. {rates.cure}"
     )

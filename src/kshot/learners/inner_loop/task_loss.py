@@ -6,11 +6,12 @@ the task's number and the step, so that a step that is computed again (`flat`) d
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import TaskFamily
-from kshot.errors import RecipeError
+from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.network import Network, of_step
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Loss
@@ -55,6 +56,7 @@ def loss_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
 
     Raises:
         RecipeError: The module gives no tensor of a row an item, or the family gives anything but one number a task.
+        DataError: A label is no class, or no whole number of 64 bits.
     """
     alone = outputs.unsqueeze(0) if isinstance(outputs, Tensor) else outputs
     return losses_of(family, alone, y.unsqueeze(0)).squeeze(0)
@@ -65,7 +67,12 @@ def losses_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
     if not isinstance(outputs, Tensor) or outputs.ndim != 3 or outputs.shape[:2] != y.shape[:2]:
         found = f"shape {tuple(outputs.shape[1:])}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
         raise RecipeError(f"the module must give one row of outputs an item, ({y.shape[1]}, N); found {found}. Return such a tensor.")
-    losses = family.loss(outputs, y)
+    if not y.is_floating_point() and y.dtype != torch.int64:
+        raise DataError(f"labels must be int64; found {y.dtype}. Convert them: y.long().")
+    try:
+        losses = family.loss(outputs, y)
+    except IndexError as error:
+        raise DataError(f"labels must lie between 0 and {outputs.shape[2] - 1}; found {int(y.min())} to {int(y.max())}.") from error
     if losses.shape != y.shape[:1]:
         raise RecipeError(
             f"the loss of family {family.name!r} must be one number a task, shape ({len(y)},) here; found {tuple(losses.shape)}. "

@@ -6,12 +6,18 @@ our own operator (`kshot.backbones.norm`); with running ones, and for numbers of
 """
 
 from types import MethodType
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from kshot.backbones.norm import norm as operator
 from kshot.backbones.norm_pool import MAPS, ROWS, Statistics
+
+
+def is_stock(norm: nn.Module) -> TypeGuard[nn.modules.batchnorm._BatchNorm]:
+    """Whether a module computes what stock batch normalisation does: not a subclass with a forward pass of its own."""
+    return isinstance(norm, nn.modules.batchnorm._BatchNorm) and type(norm).forward is nn.modules.batchnorm._BatchNorm.forward
 
 
 def write_out(norm: nn.modules.batchnorm._BatchNorm) -> None:
@@ -60,5 +66,9 @@ def _follow(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, var: Tensor) ->
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         step = norm.num_batches_tracked.reciprocal().to(mean.dtype) if norm.momentum is None else norm.momentum
+        if norm.momentum == 1:  # exactly those of this batch, whatever was there before
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(var)
+            return
         norm.running_mean.add_((mean - norm.running_mean) * step)
         norm.running_var.add_((var - norm.running_var) * step)
