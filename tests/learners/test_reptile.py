@@ -356,7 +356,7 @@ def test_tasks_together_come_to_what_each_comes_to_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr(Reptile, "_at_once", spied)
     together = gradients(learner, batch)
     assert ways == [3]  # small tasks are taken at once
-    monkeypatch.setattr(Reptile, "_together", lambda *_: False)
+    monkeypatch.setattr(Reptile, "_way", lambda *_: "threads")
     alone = gradients(learner, batch)
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-9, atol=1e-9)  # Adam makes much of the rounding in slopes that are 0
