@@ -44,3 +44,8 @@ def test_many_copies_of_the_parameters_at_once() -> None:
     copies = {name: torch.stack([value.detach()] * 3) for name, value in state.items()}
     together = vmap(lambda values, items: functional_call(network, values, (items,)))(copies, x)
     torch.testing.assert_close(together, torch.stack([network(items) for items in x]))
+
+
+def test_images_that_are_too_small_are_named() -> None:
+    with pytest.raises(ValueError, match="maps of 1×1 cannot be pooled by 2. Give larger images"):
+        Conv4(width=4)(torch.rand(2, 1, 8, 8))

@@ -75,3 +75,16 @@ def test_the_machine_says_what_is_free() -> None:
     require_room(2**60, torch.device("meta"), "nothing")  # where nothing is known, nothing is refused
     with pytest.raises(SetupError, match=r"needs about 1.0 GiB on cpu, and 1 MiB are free. Less."):
         require_room(2**30, torch.device("cpu"), "Less.", 2**20)
+
+
+def test_a_container_s_cache_of_files_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "/proc/meminfo": f"MemTotal: {2**24} kB\nMemAvailable: {2**23} kB\n",
+        "/sys/fs/cgroup/memory.max": f"{2**32}\n",
+        "/sys/fs/cgroup/memory.current": f"{2**32 - 2**20}\n",
+        "/sys/fs/cgroup/memory.stat": f"anon {2**20}\ninactive_file {2**30}\nactive_file {2**29}\n",
+    }
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: files[str(self)])
+    assert free_bytes(torch.device("cpu")) == 2**20 + 2**30 + 2**29
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert free_bytes(torch.device("cpu")) == 2**33
