@@ -47,5 +47,5 @@ def test_many_copies_of_the_parameters_at_once() -> None:
 
 
 def test_images_that_are_too_small_are_named() -> None:
-    with pytest.raises(ValueError, match="maps of 1×1 cannot be pooled by 2. Give larger images"):
+    with pytest.raises(ValueError, match=r"maps of 1×1 cannot be pooled by 2\. Give larger images"):
         Conv4(width=4)(torch.rand(2, 1, 8, 8))
