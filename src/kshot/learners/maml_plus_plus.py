@@ -155,13 +155,10 @@ class MAMLPlusPlus(Learner):
         """
         require_outputs(self.outputs, batch.support_y, batch.way)
         norms, adapting = self._norms(), self._adapting()
-        if progress == 0 < self.second_order_from < 1:
-            self._try_second_order(batch)
+        if progress == 0 < self.second_order_from < 1:  # a network without second derivatives is found now, and not in the middle
+            self._gradient(_first_task(batch), loss_weights(self.steps, 1.0, 1.0), second_order=True)
         weights = loss_weights(self.steps, progress, self.multi_step_until)
-        mode = multi_step(weights, detached(norms), second_order=progress >= self.second_order_from)
-        first = Parameters(adapting, {name: value[0] for name, value in norms.items()})  # of a form that the network takes as it is
-        loop = InnerLoop(self.steps, self._rates(), mode, per_step=True)
-        found = meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running(), seed=a_seed())
+        found = self._gradient(batch, weights, second_order=progress >= self.second_order_from)
         for values, slopes in ((adapting, found.start), (norms, found.shared), (self._learnt(), found.rates)):
             for name, value in values.items():
                 value.grad = slopes[name].clone() if value.grad is None else value.grad + slopes[name]
@@ -170,15 +167,13 @@ class MAMLPlusPlus(Learner):
                 buffer.copy_(found.buffers[name])
         return found.loss
 
-    def _try_second_order(self, batch: EpisodeBatch) -> None:
-        """On one task, so that a network that has no second derivatives is found before the first update, and not in the middle."""
-        support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
-        one = EpisodeBatch(support, batch.support_y[:1], query, batch.query_y[:1], batch.way, batch.numbers[:1])
-        norms, adapting = self._norms(), self._adapting()
-        mode = multi_step([0.0] * (self.steps - 1) + [1.0], detached(norms), second_order=True)
-        first = Parameters(adapting, {name: value[0] for name, value in norms.items()})
+    def _gradient(self, batch: EpisodeBatch, weights: list[float], *, second_order: bool) -> TaskGradient:
+        """Of the loss with these weights, mean over the tasks."""
+        norms = self._norms()
+        mode = multi_step(weights, detached(norms), second_order=second_order)
+        first = Parameters(self._adapting(), {name: value[0] for name, value in norms.items()})  # of a form that the network takes as it is
         loop = InnerLoop(self.steps, self._rates(), mode, per_step=True)
-        meta_gradient(self.network(), first, self.family, one, loop, buffers=self._running())
+        return meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running(), seed=a_seed())
 
     def _adapting(self) -> Tensors:
         """φ_0: all trainable parameters; those of batch normalisation are frozen."""
@@ -206,6 +201,11 @@ class MAMLPlusPlus(Learner):
                 fast, buffers = ({name: value[number] for name, value in part.items()} for part in adapted)
                 answers.append(network(fast, buffers, one_task(query, number))[0])
         return torch.stack(answers)
+
+
+def _first_task(batch: EpisodeBatch) -> EpisodeBatch:
+    support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
+    return EpisodeBatch(support, batch.support_y[:1], query, batch.query_y[:1], batch.way, batch.numbers[:1])
 
 
 def norm_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -112,7 +112,10 @@ class Reptile(Learner):
         require_tape()
         require_outputs(self.outputs, support_y, way)
         order = list(minibatches(_ANSWERING, 0, support_y.shape[1], self.inner_batch, self.adapt_steps))
-        tasks = [reached for reached, _ in self._each(support_features, support_y, [order] * len(support_y))]
+        tasks = [
+            reached
+            for reached, _ in self._each(support_features, support_y, [order] * len(support_y), self._way(support_features, support_y))
+        ]
         return stacked(tasks, support_features, self.adapt_steps, f"inner_lr ({self.inner_lr})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
@@ -129,10 +132,11 @@ class Reptile(Learner):
             require_outputs(self.outputs, y, batch.way)
         x, y = concatenate([batch.support_x, batch.query_x], dim=1), torch.cat([batch.support_y, batch.query_y], dim=1)
         orders = [list(minibatches(_TRAINING, int(number), y.shape[1], self.inner_batch, self.inner_steps)) for number in batch.numbers]
-        if self._way(x, y) == "together":
+        way = self._way(x, y)
+        if way == "together":
             reached, paths = self._at_once(x, y, orders)
         else:
-            tasks = self._each(x, y, orders)
+            tasks = self._each(x, y, orders, way)
             reached = {name: torch.stack([one[name] for one, _ in tasks]) for name in tasks[0][0]}
             paths = torch.stack([path for _, path in tasks])
         for name, value in trainable(self._whole()).items():
@@ -143,13 +147,13 @@ class Reptile(Learner):
     def _whole(self) -> nn.Module:
         return nn.Sequential(self.backbone, self.head)
 
-    def _each(self, x: Inputs, y: Tensor, orders: list[list[Tensor]]) -> list[tuple[Tensors, Tensor]]:
+    def _each(self, x: Inputs, y: Tensor, orders: list[list[Tensor]], way: Way) -> list[tuple[Tensors, Tensor]]:
         """`_steps` of each task."""
 
         def solve(b: int) -> tuple[Tensors, Tensor]:
             return self._steps(one_task(x, b), y[b], orders[b])
 
-        return for_each_task(solve, len(y), y.device) if self._way(x, y) != "in_turn" else [solve(b) for b in range(len(y))]
+        return for_each_task(solve, len(y), y.device) if way != "in_turn" else [solve(b) for b in range(len(y))]
 
     def _way(self, x: Inputs, y: Tensor) -> Way:
         """How the tasks are soonest done: at once, each in a thread of its own, or, where the network draws random numbers, in turn."""
