@@ -81,7 +81,7 @@ def evaluation(network: nn.Module) -> Callable[[], list[Tensor]]:
 def second_order(network: nn.Module) -> Callable[[], list[Tensor]]:
     network.train()
     support, query = torch.rand(5, 1, 28, 28), torch.rand(75, 1, 28, 28)
-    parameters = dict(network.named_parameters())
+    parameters: dict[str, Tensor] = dict(network.named_parameters())
 
     def meta_gradient() -> list[Tensor]:
         loss = F.cross_entropy(functional_call(network, parameters, (support,)), torch.arange(5))

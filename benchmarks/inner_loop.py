@@ -42,7 +42,7 @@ from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.parameters import divide_parameters
-from kshot.learners.inner_loop.problem import Mode
+from kshot.learners.inner_loop.mode import Mode
 from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.inner_loop.tasks import Way
 from kshot.learners.inner_loop.unrolled import unrolled
@@ -64,7 +64,7 @@ class PlainConv4(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""
         for block in self.blocks:
-            x = F.max_pool2d(F.relu(block.norm(block.conv(x))), 2)  # type: ignore[operator, union-attr]
+            x = F.max_pool2d(F.relu(block.norm(block.conv(x))), 2)  # type: ignore[operator]
         return x.flatten(1)
 
 
@@ -171,7 +171,7 @@ def higher(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
             with package.innerloop_ctx(module, descent, copy_initial_weights=False) as (fast, steps):
                 for _ in range(STEPS):
                     steps.step(F.cross_entropy(fast(x), y))
-                (F.cross_entropy(fast(query_x), query_y) / len(batch)).backward()
+                (F.cross_entropy(fast(query_x), query_y) / len(batch)).backward()  # type: ignore[no-untyped-call]
         return of_grad(dict(module.named_parameters()))
 
     return update
@@ -189,7 +189,7 @@ def torchopt(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
             x, y, query_x, query_y = parts(batch, task)
             for _ in range(STEPS):
                 descent.step(F.cross_entropy(module(x), y))
-            (F.cross_entropy(module(query_x), query_y) / len(batch)).backward()
+            (F.cross_entropy(module(query_x), query_y) / len(batch)).backward()  # type: ignore[no-untyped-call]
             for thing, state in at_start:
                 package.recover_state_dict(thing, state)
         return of_grad(start)
@@ -208,7 +208,7 @@ def learn2learn(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
             fast = maml.clone()
             for _ in range(STEPS):
                 fast.adapt(F.cross_entropy(fast(x), y))
-            (F.cross_entropy(fast(query_x), query_y) / len(batch)).backward()
+            (F.cross_entropy(fast(query_x), query_y) / len(batch)).backward()  # type: ignore[no-untyped-call]
         return of_grad(dict(module.named_parameters()))
 
     return update

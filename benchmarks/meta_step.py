@@ -40,7 +40,7 @@ def contend(shape: EpisodeShape, turns: int) -> tuple[dict[str, Timing], int, in
 
     def bare_step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(bare(x), y).backward()
+        F.cross_entropy(bare(x), y).backward()  # type: ignore[no-untyped-call]  # torch's own
         optimizer.step()
 
     counter = FlopCounterMode(display=False)
