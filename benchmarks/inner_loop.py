@@ -41,8 +41,8 @@ from kshot.episodes.family import Classification
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
-from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.mode import Mode
+from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.inner_loop.tasks import Way
 from kshot.learners.inner_loop.unrolled import unrolled
