@@ -13,7 +13,7 @@ from kshot.backbones.block_operator import block_with_batch_statistics, block_wi
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import ConvBlock
 from kshot.backbones.norm_pool import Statistics
-from kshot.backbones.strided_block import strided_block
+from kshot.backbones.strided_operator import strided_block
 
 B, M, WIDTH = 3, 4, 3
 Parameters = dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""Batch normalisation with the batch's own statistics as one operator, with or without a ReLU after it: `norm_pool` without pooling.
+"""Batch normalisation with the batch's own statistics as one operator: `norm_pool` without pooling and ReLU.
 
 Its derivatives are exact to any order under autograd and under every transform of `torch.func`; PyTorch's own have a wrong second
 derivative on a CPU where a gradient is taken over `vmap` (2.13), and a slow one everywhere.
@@ -14,8 +14,8 @@ from kshot.backbones.norm_pool import Layout, Statistics, gradients_in_graph, no
 from kshot.backbones.task_convolution import in_front
 
 
-def norm(z: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, layout: Layout, relu: bool) -> tuple[Tensor, Statistics]:
-    """Gamma · (z - mean) / √(variance + eps) + beta, and its positive part where `relu` is asked for.
+def norm(z: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, layout: Layout) -> tuple[Tensor, Statistics]:
+    """Gamma · (z - mean) / √(variance + eps) + beta.
 
     Args:
         z: Rows (…, n, C) or maps (…, M, C, H, W), float32 or float64.
@@ -23,12 +23,11 @@ def norm(z: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, layout: Layout, 
         beta: (…, C), the shift.
         eps: Added to the variance.
         layout: `ROWS` or `MAPS`.
-        relu: Whether ReLU is taken.
 
     Returns:
         In the shape of z; and the statistics of z, (…, C) each, through which no gradient flows.
     """
-    out, mean, var, _ = _Norm.apply(z, gamma, beta, eps, layout, relu)  # type: ignore[no-untyped-call]  # torch's own
+    out, mean, var, _ = _Norm.apply(z, gamma, beta, eps, layout)  # type: ignore[no-untyped-call]  # torch's own
     return out, Statistics(mean, var)
 
 
@@ -36,26 +35,25 @@ class _Norm(torch.autograd.Function):
     """(z, gamma, beta) → out, mean, variance, r."""
 
     @staticmethod
-    def forward(z: Tensor, gamma: Tensor, beta: Tensor, eps: float, layout: Layout, relu: bool) -> tuple[Tensor, ...]:
-        out, _, _, mean, var, r = normalise_and_pool(z, gamma, beta, eps, False, layout, relu=relu)
+    def forward(z: Tensor, gamma: Tensor, beta: Tensor, eps: float, layout: Layout) -> tuple[Tensor, ...]:
+        out, _, _, mean, var, r = normalise_and_pool(z, gamma, beta, eps, False, layout, relu=False)
         return out, mean, var, r
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        z, gamma, _, ctx.eps, ctx.layout, relu = inputs
-        out, mean, var, r = output
+        z, gamma, _, ctx.eps, ctx.layout = inputs
+        _, mean, var, r = output
         ctx.mark_non_differentiable(mean, var, r)
         ctx.set_materialize_grads(False)
-        mask = out if relu else z.new_empty(0)
-        kept = z, gamma, mask, z.new_empty(0), z.new_empty(0, dtype=torch.int64), mean, r  # neither maxima nor places
+        kept = z, gamma, z.new_empty(0), z.new_empty(0), z.new_empty(0, dtype=torch.int64), mean, r  # neither mask, maxima nor places
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if g is None:
-            return None, None, None, None, None, None
-        return *gradients_in_graph(g, *ctx.saved_tensors, ctx.eps, ctx.layout), None, None, None
+            return None, None, None, None, None
+        return *gradients_in_graph(g, *ctx.saved_tensors, ctx.eps, ctx.layout), None, None
 
     @staticmethod
     def jvp(ctx: Any, dz: Tensor | None, dgamma: Tensor | None, dbeta: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:

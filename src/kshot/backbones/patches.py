@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kshot.backbones.task_convolution import in_front
+
 _SIDE, _STRIDE, _PAD = 3, 2, 1
 
 
@@ -19,13 +21,24 @@ def patches(x: Tensor) -> Tensor:
     """Every 3×3 patch of images padded by one pixel, at every second row and column.
 
     Args:
-        x: (M, H, W, C), channels last.
+        x: (…, M, H, W, C), channels last.
 
     Returns:
-        (M·h·w, 9·C) with h = ⌈H / 2⌉ and w = ⌈W / 2⌉: for each patch its rows, their columns, their channels.
+        (…, M·h·w, 9·C) with h = ⌈H / 2⌉ and w = ⌈W / 2⌉: for each patch its rows, their columns, their channels.
     """
     rows: Tensor = _Patches.apply(x)  # type: ignore[no-untyped-call]  # torch's own
     return rows
+
+
+def unpatch(rows: Tensor, shape: Sequence[int]) -> Tensor:
+    """The transpose: each number is added where `patches` took it from.
+
+    Args:
+        rows: (…, M·h·w, 9·C).
+        shape: Of the images, (…, M, H, W, C).
+    """
+    image: Tensor = _Unpatch.apply(rows, tuple(shape))  # type: ignore[no-untyped-call]
+    return image
 
 
 def halved(side: int) -> int:
@@ -34,13 +47,14 @@ def halved(side: int) -> int:
 
 
 class _Patches(torch.autograd.Function):
-    """x (M, H, W, C) → (M·h·w, 9·C)."""
+    """x (…, M, H, W, C) → (…, M·h·w, 9·C)."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        padded = F.pad(x, (0, 0, _PAD, _PAD, _PAD, _PAD))
+        lead, C = x.shape[:-4], x.shape[-1]
+        padded = F.pad(x.flatten(0, -4), (0, 0, _PAD, _PAD, _PAD, _PAD))
         windows = padded.unfold(1, _SIDE, _STRIDE).unfold(2, _SIDE, _STRIDE)  # (M, h, w, C, 3, 3)
-        return windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, _SIDE * _SIDE * x.shape[3])
+        return windows.permute(0, 1, 2, 4, 5, 3).reshape(*lead, -1, _SIDE * _SIDE * C)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -48,34 +62,30 @@ class _Patches(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
-        image: Tensor = _Unpatch.apply(g, ctx.shape)  # type: ignore[no-untyped-call]
-        return image
+        return unpatch(g, ctx.shape)
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor) -> Tensor:
         return patches(dx)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
-        assert in_dims[0] is not None
-        together = x.movedim(in_dims[0], 0)  # (B, M, H, W, C): tasks are but more images
-        rows = patches(together.flatten(0, 1))
-        return rows.view(info.batch_size, -1, rows.shape[1]), 0
+    def vmap(info: Any, in_dims: Sequence[int | None], x: Tensor) -> tuple[Any, Any]:
+        return in_front(_Patches, info, in_dims, (x,))
 
 
 class _Unpatch(torch.autograd.Function):
-    """rows (M·h·w, 9·C) → (M, H, W, C): each number is added where `patches` took it from."""
+    """rows (…, M·h·w, 9·C) → (…, M, H, W, C)."""
 
     @staticmethod
-    def forward(rows: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
-        M, H, W, C = shape
+    def forward(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+        *lead, M, H, W, C = shape
         h, w = halved(H), halved(W)
-        image = rows.new_zeros(M, H + 2 * _PAD, W + 2 * _PAD, C)
-        windows = rows.view(M, h, w, _SIDE, _SIDE, C)
+        windows = rows.reshape(-1, h, w, _SIDE, _SIDE, C)
+        image = rows.new_zeros(len(windows), H + 2 * _PAD, W + 2 * _PAD, C)
         for down in range(_SIDE):
             for right in range(_SIDE):
                 image[:, down : down + _STRIDE * h : _STRIDE, right : right + _STRIDE * w : _STRIDE] += windows[:, :, :, down, right]
-        return image[:, _PAD : _PAD + H, _PAD : _PAD + W]
+        return image.view(*lead, M, *image.shape[1:])[..., _PAD : _PAD + H, _PAD : _PAD + W, :]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -87,12 +97,8 @@ class _Unpatch(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, drows: Tensor, _: None) -> Tensor:
-        image: Tensor = _Unpatch.apply(drows, ctx.shape)  # type: ignore[no-untyped-call]
-        return image
+        return unpatch(drows, ctx.shape)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Sequence[int | None], rows: Tensor, shape: tuple[int, int, int, int]) -> tuple[Tensor, int]:
-        assert in_dims[0] is not None
-        together = rows.movedim(in_dims[0], 0).flatten(0, 1)
-        image: Tensor = _Unpatch.apply(together, (info.batch_size * shape[0], *shape[1:]))  # type: ignore[no-untyped-call]
-        return image.view(info.batch_size, -1, *image.shape[1:]), 0
+    def vmap(info: Any, in_dims: Sequence[int | None], rows: Tensor, shape: tuple[int, ...]) -> tuple[Any, Any]:
+        return in_front(_Unpatch, info, in_dims, (rows, (info.batch_size, *shape)))

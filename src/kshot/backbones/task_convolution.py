@@ -37,6 +37,8 @@ def in_front(function: Any, info: Any, in_dims: Sequence[int | None], arguments:
         return value.unsqueeze(0).expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
 
     results = function.apply(*(moved(value, dim) for value, dim in zip(arguments, in_dims, strict=True)))
+    if isinstance(results, Tensor):
+        return results, 0
     return results, tuple(None if result.numel() == 0 else 0 for result in results)
 
 

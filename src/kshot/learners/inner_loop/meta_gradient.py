@@ -147,11 +147,17 @@ def _foresee(
 ) -> _Foreseen:
     form = form_of(module, parameters, tasks), type(family), settings_of(family)
     asked = (form, loop.mode.twice, loop.steps, loop.statistics, loop.per_step)
-    network = Network(module, loop.statistics)
-    plain = _problem(network, family, loop, parameters, tasks.some(0), None)
-    random = random_in(asked, lambda: plain.support({**plain.shared, **plain.start}, 0))
-    first = _problem(network, family, loop, parameters, tasks.some(0), (seed, "inner_loop/footprint")) if random else plain
-    footprint = footprint_of(asked, first, again=loop.mode.twice)
+
+    def first(seed: tuple[int, str] | None) -> Problem:
+        return _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), seed)
+
+    def support_loss() -> None:
+        problem = first(None)
+        problem.support({**problem.shared, **problem.start}, 0)
+
+    random = random_in(asked, support_loss)
+    purpose = (seed, "inner_loop/footprint") if random else None
+    footprint = footprint_of(asked, lambda: first(purpose), again=loop.mode.twice)
 
     def fault() -> str | None:
         return _fault_together(module, parameters, family, batch, loop, buffers)

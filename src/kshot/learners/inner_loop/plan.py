@@ -52,15 +52,15 @@ _random: _Answers[bool] = _Answers()
 _layouts: _Answers[bool] = _Answers()
 
 
-def footprint_of(asked: Hashable, problem: Problem, *, again: bool) -> Footprint:
+def footprint_of(asked: Hashable, problem: Callable[[], Problem], *, again: bool) -> Footprint:
     """Of one task.
 
     Args:
         asked: Names the question: the form and the loop.
-        problem: The first task.
+        problem: Makes the first task's.
         again: Whether the gradients of the steps are differentiated again.
     """
-    return _footprints.of(asked, lambda: _measured(problem, again=again))
+    return _footprints.of(asked, lambda: _measured(problem(), again=again))
 
 
 def _measured(problem: Problem, *, again: bool) -> Footprint:

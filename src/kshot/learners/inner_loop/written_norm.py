@@ -54,9 +54,9 @@ def _by_operator(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> tuple[Tens
     gamma = x.new_ones(x.shape[1]) if norm.weight is None else norm.weight
     beta = x.new_zeros(x.shape[1]) if norm.bias is None else norm.bias
     if x.ndim == 2:
-        return operator(x, gamma, beta, eps=norm.eps, layout=ROWS, relu=False)
+        return operator(x, gamma, beta, eps=norm.eps, layout=ROWS)
     maps = x if x.ndim == 4 else x.reshape(*x.shape[:2], 1, -1)
-    out, statistics = operator(maps, gamma, beta, eps=norm.eps, layout=MAPS, relu=False)
+    out, statistics = operator(maps, gamma, beta, eps=norm.eps, layout=MAPS)
     return out.reshape(x.shape), statistics
 
 
