@@ -9,7 +9,6 @@ from kshot.backbones.patches import patches
 from kshot.backbones.strided_block import StridedBlock
 from kshot.backbones.strided_operator import strided_block
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of PyTorch's own forward mode
 
 

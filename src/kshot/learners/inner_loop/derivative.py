@@ -46,6 +46,34 @@ def gradient(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tenso
     return tuple({name: next(slopes) for name in part} for part in leaves), value if again else value.detach(), rest
 
 
+def pulled_back(values: Tensors, weights: Tensors, *at: Tensors) -> tuple[Tensors, ...]:
+    """The gradient of Σ ⟨values, weights⟩ with respect to every dictionary; zeros for what it does not depend on.
+
+    Args:
+        values: Parts of a graph, which stays, so that others may be pulled back through it.
+        weights: In the shapes of the values.
+        *at: Leaves of the graph, or other parts of it.
+
+    Raises:
+        RecipeError: An operation cannot be differentiated.
+    """
+    flat = [value for part in at for value in part.values()]
+    parts = [name for name, value in values.items() if value.requires_grad]
+    if not parts:
+        return tuple({name: torch.zeros_like(value) for name, value in part.items()} for part in at)
+    with _named_faults():
+        found = torch.autograd.grad(
+            [values[name] for name in parts],
+            flat,
+            [weights[name] for name in parts],
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    slopes = iter(found)
+    return tuple({name: next(slopes) for name in part} for part in at)
+
+
 def require_tape() -> None:
     """Refuse a place where PyTorch cannot take gradients at all.
 

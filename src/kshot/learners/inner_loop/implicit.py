@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.derivative import gradient, pulled_back
 from kshot.learners.inner_loop.mode import Mode, keeping, one_at_a_time
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, added, detached, support_slope, walk
@@ -34,19 +34,15 @@ def implicit(regularisation: float, iterations: int) -> Mode:
     @keeping(one_at_a_time)
     def solve(problem: Problem) -> TaskGradient:
         fast, trail = walk(proximal(problem, regularisation))
-        shared = detached(problem.shared)
+        fast, shared = ({name: value.detach().requires_grad_() for name, value in part.items()} for part in (fast, problem.shared))
         (v, of_shared), loss, buffers = gradient(
             lambda fast, shared: problem.query({**shared, **fast}, problem.steps), fast, shared, again=False
         )
+        slopes, _, _ = support_slope(problem, fast, shared, problem.steps, again=True)  # its graph serves all products
 
-        def curved(w: Tensors) -> tuple[Tensors, Tensors]:
+        def curved(w: Tensors) -> tuple[Tensors, ...]:
             """(H w, H_sφ w) at φ*."""
-
-            def along(fast: Tensors, shared: Tensors) -> tuple[Tensor, Tensors]:
-                slopes, _, _ = support_slope(problem, fast, shared, problem.steps, again=True)
-                return inner(slopes, w), {}
-
-            return gradient(along, fast, shared, again=False)[0]  # type: ignore[return-value]  # two dictionaries in, two out
+            return pulled_back(slopes, w, fast, shared)
 
         def system(w: Tensors) -> Tensors:
             return {name: w[name] + value / regularisation for name, value in curved(w)[0].items()}
