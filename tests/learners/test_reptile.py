@@ -92,20 +92,24 @@ def forward(values: list[Tensor], x: Tensor) -> Tensor:
     return torch.tanh(torch.tanh(z) @ w2.T + b2) @ w3.T + b3
 
 
-def slow_inner(start: list[Tensor], x: Tensor, y: Tensor, order: list[Tensor], lr: float) -> tuple[list[Tensor], list[float]]:
+def slow_inner(
+    start: list[Tensor], x: Tensor, y: Tensor, order: list[Tensor], lr: float, squares: list[Tensor] | None = None, taken: int = 0
+) -> tuple[list[Tensor], list[float], list[list[Tensor]]]:
+    """Parameters reached, losses, and the squared slopes of each step."""
     values = [value.detach().clone().requires_grad_() for value in start]
-    squares = [torch.zeros_like(value) for value in values]
-    losses = []
-    for t, rows in enumerate(order, 1):
+    squares = [torch.zeros_like(value) for value in values] if squares is None else squares
+    losses, seen = [], []
+    for t, rows in enumerate(order, taken + 1):
         loss = torch.stack([-F.log_softmax(forward(values, x[rows]), 1)[n, y[rows[n]]] for n in range(len(rows))]).mean()
         slopes = torch.autograd.grad(loss, values)
         losses.append(float(loss.detach()))
+        seen.append([slope.detach() ** 2 for slope in slopes])
         squares = [0.999 * square + 0.001 * slope**2 for square, slope in zip(squares, slopes, strict=True)]
         values = [
             (value - lr * slope / ((square / (1 - 0.999**t)).sqrt() + 1e-8)).detach().requires_grad_()
             for value, slope, square in zip(values, slopes, squares, strict=True)
         ]
-    return [value.detach() for value in values], losses
+    return [value.detach() for value in values], losses, seen
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[Tensor]]]:
@@ -130,7 +134,7 @@ def test_meta_backward_leaves_the_mean_way_back(monkeypatch: pytest.MonkeyPatch)
     reached, expected_losses = [], []
     for b, (_, order) in enumerate(seen):
         x, y = torch.cat([batch.support_x[b], batch.query_x[b]]), torch.cat([batch.support_y[b], batch.query_y[b]])
-        values, path = slow_inner(start, x, y, order, 0.02)
+        values, path, _ = slow_inner(start, x, y, order, 0.02)
         reached.append(values)
         expected_losses.append(sum(path) / len(path))
     torch.testing.assert_close(losses, torch.tensor(expected_losses, dtype=torch.float64), rtol=1e-10, atol=0)
@@ -146,9 +150,39 @@ def test_adapting_takes_its_own_number_of_steps_on_the_support_set(monkeypatch: 
     adapted = learner.adapt(batch.support_x, batch.support_y, way=3)
     assert [(number, len(order)) for number, order in seen] == [(0, 7)]
     for b in range(3):
-        expected, _ = slow_inner(list(learner.parameters()), batch.support_x[b], batch.support_y[b], seen[0][1], 0.02)
+        expected, *_ = slow_inner(list(learner.parameters()), batch.support_x[b], batch.support_y[b], seen[0][1], 0.02)
         for found, value in zip(adapted.parameters.values(), expected, strict=True):
             torch.testing.assert_close(found[b], value, rtol=1e-9, atol=ROUNDING)
+
+
+def test_second_moments_are_carried_on_in_training_and_serve_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, batch, seen = small(), batch_of(), recorded(monkeypatch)
+    start = [value.detach().clone() for value in learner.parameters()]
+    kept = [torch.zeros_like(value) for value in start]
+    assert isinstance(batch.support_x, Tensor)
+    assert isinstance(batch.query_x, Tensor)
+    for update in range(2):  # of three tasks of four steps each; the parameters stay, for nobody takes the outer step
+        learner.zero_grad()
+        learner.meta_backward(batch, 0.5)
+        reached, slopes = [], []
+        for b, (_, order) in enumerate(seen[3 * update :]):
+            x, y = torch.cat([batch.support_x[b], batch.query_x[b]]), torch.cat([batch.support_y[b], batch.query_y[b]])
+            values, _, squared = slow_inner(start, x, y, order, 0.02, kept, 12 * update)
+            reached.append(values)
+            slopes += squared
+        for squared in slopes:  # of the tasks one after another
+            kept = [0.999 * before + 0.001 * square for before, square in zip(kept, squared, strict=True)]
+        for place, value in enumerate(learner.parameters()):
+            assert value.grad is not None
+            torch.testing.assert_close(value.grad, start[place] - sum(v[place] for v in reached) / 3, rtol=1e-8, atol=ROUNDING)
+            torch.testing.assert_close(learner.get_buffer(f"squares_{place}"), kept[place], rtol=1e-9, atol=1e-30)
+    assert int(learner.get_buffer("steps_taken")) == 24
+    before = copy.deepcopy(learner.state_dict())
+    adapted = learner.eval().adapt(batch.support_x, batch.support_y, way=3)
+    expected, *_ = slow_inner(start, batch.support_x[1], batch.support_y[1], seen[-1][1], 0.02, kept, 24)
+    for found, value in zip(adapted.parameters.values(), expected, strict=True):
+        torch.testing.assert_close(found[1], value, rtol=1e-8, atol=ROUNDING)
+    assert all(torch.equal(value, learner.state_dict()[name]) for name, value in before.items())
 
 
 def test_an_outer_step_goes_part_of_the_way() -> None:
@@ -163,11 +197,12 @@ def test_an_outer_step_goes_part_of_the_way() -> None:
 
 
 def test_rectangles_of_an_update_are_weighted_by_their_tasks() -> None:
-    whole, batch = gradients(small(), batch_of()), batch_of()
-    learner = small()
+    batch, learner, other = batch_of(), small(), small()
     settings = Optimization("sgd", lr=1.0, momentum=0.0)
     start = {name: value.detach().clone() for name, value in learner.named_parameters()}
     parts = [some(batch, [0, 1]), some(batch, [2])]
+    first, second = (gradients(other, part) for part in parts)  # the second with the moments that the first has left
+    whole = {name: (2 * value + second[name]) / 3 for name, value in first.items()}
     meta_step(learner, settings.build(learner.parameters()), parts, optimization=settings, update=0, updates=1)
     for name, value in learner.named_parameters():
         torch.testing.assert_close(start[name] - value.detach(), whole[name], rtol=1e-9, atol=ROUNDING)
@@ -175,7 +210,9 @@ def test_rectangles_of_an_update_are_weighted_by_their_tasks() -> None:
 
 def test_gradients_are_added_to_what_is_there() -> None:
     learner, batch = small(), batch_of()
-    once = gradients(learner, batch)
+    once = gradients(copy.deepcopy(learner), batch)
+    for name, value in learner.named_parameters():
+        value.grad = once[name].clone()
     learner.meta_backward(batch, 0.0)
     for name, value in learner.named_parameters():
         torch.testing.assert_close(value.grad, 2 * once[name])
@@ -253,6 +290,9 @@ def test_running_statistics_are_neither_used_nor_moved() -> None:
     learner, batch = small(), batch_of()
     expected = learner.eval().predict(learner.adapt(batch.support_x, batch.support_y, way=3), batch.query_x)
     learner.train().meta_backward(batch, 0.0)
+    for name, buffer in learner.named_buffers(recurse=False):  # the second moments, which do move
+        assert bool((buffer > 0).any()), name
+        buffer.zero_()
     norm = learner.get_submodule("backbone.norm")
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.running_mean is not None
@@ -348,13 +388,13 @@ def test_tasks_together_come_to_what_each_comes_to_alone(monkeypatch: pytest.Mon
     learner, batch = small(), batch_of()
     ways = []
 
-    def spied(self: Reptile, x: Tensor, y: Tensor, orders: list[list[Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
+    def spied(self: Reptile, x: Tensor, y: Tensor, orders: list[list[Tensor]]) -> object:
         ways.append(len(y))
         return at_once(self, x, y, orders)
 
     at_once = Reptile._at_once
     monkeypatch.setattr(Reptile, "_at_once", spied)
-    together = gradients(learner, batch)
+    together = gradients(copy.deepcopy(learner), batch)
     assert ways == [3]  # small tasks are taken at once
     monkeypatch.setattr(Reptile, "_way", lambda *_: "threads")
     alone = gradients(learner, batch)
