@@ -252,6 +252,15 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_state(pets: Path, tmp_p
     assert str(second.value) == str(first.value)
 
 
+def test_a_task_of_validation_that_diverges_is_named_and_keeps_the_state(tmp_path: Path) -> None:
+    settings = ["learner.inner_lr=0.2", "learner.inner_steps=0", "validation.every=20", "validation.episodes=30", "training.updates=40"]
+    recipe = read_recipe("sinusoid-maml", settings)
+    ready = prepare(recipe, tmp_path / "run", device="cpu")
+    with pytest.raises(DataError, match=r"episode \d+ cannot be learned: the inner loop of task \d+ of the batch diverged"):
+        run(ready)
+    assert prepare(recipe, tmp_path / "run", resume=True, device="cpu").state.update == 20
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"there is no device 'cuda' here; this machine has cpu"):
@@ -277,6 +286,10 @@ def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
         ({"backbone": {"depth": 3}}, RecipeError, r"depth"),
         ({"backbone": {"width": -3}}, RecipeError, r"width must be at least 1; found -3"),
         ({"backbone": {"width": "wide"}}, RecipeError, r"'wide'"),
+        ({"learner": {"name": "maml", "outputs": 4}}, RecipeError, r"the head of this learner has 4 outputs, and the tasks have 5 classes"),
+        ({"learner": {"name": "maml", "outputs": 5}, "episodes": {"way": 5}}, RecipeError, r"has 5 outputs, and the tasks have 2 classes"),
+        ({"learner": {"name": "maml", "inner_steps": 1.5}}, RecipeError, r"inner_steps must be a whole number, 0 or more; found 1\.5"),
+        ({"learner": {"name": "maml", "adapt_steps": True}}, RecipeError, r"adapt_steps must be a whole number, 0 or more; found True"),
         ({"training": {"lr": -1.0}}, RecipeError, r"lr must be a number above 0"),
         ({"training": {"momentum": 2.0}}, RecipeError, r"momentum must be"),
     ],
@@ -429,6 +442,6 @@ def test_items_that_cannot_be_had_are_refused_before_anything_is_written(
 def test_a_backbone_that_cannot_read_the_items_is_refused(pets: Path, tmp_path: Path, learner: str) -> None:
     table = item_recipe(pets, learner).as_dict()
     table["data"]["size"] = 8
-    with pytest.raises(RecipeError, match=r"backbone .*cannot read one item"):
+    with pytest.raises(RecipeError, match=r"cannot (read one item|answer a validation task).*[Cc]heck .*data\.size"):
         prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

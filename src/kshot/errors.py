@@ -18,7 +18,13 @@ from difflib import get_close_matches
 
 
 class KshotError(Exception):
-    """What all errors of kshot have in common."""
+    """What all errors of kshot have in common.
+
+    Attributes:
+        task: The place of the task in its batch, where the error is of one task.
+    """
+
+    task: int | None = None
 
 
 class DataError(KshotError):

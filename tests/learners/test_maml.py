@@ -257,7 +257,7 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> 
 
 
 def test_bounds_of_meta_sgd() -> None:
-    with pytest.raises(RecipeError, match=r"between lowest and highest, both positive; found 0.2 and 0.1"):
+    with pytest.raises(RecipeError, match=r"between lowest and highest; found 0.2 and 0.1"):
         MetaSGD(nn.Identity(), features=2, lowest=0.2, highest=0.1)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
-from kshot.errors import DataError, RecipeError
+from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.check import CLASSIFICATION, check_learner
 from kshot.learners.reptile import Reptile, minibatches
 from kshot.meta_train.optimization import Optimization
@@ -380,8 +380,14 @@ def test_steps_that_diverge_are_named() -> None:
     nn.init.zeros_(learner.head.bias)  # so that task 0, all zeros, has no slope
     x = torch.ones(2, 5, 4)
     x[0] = 0
-    with pytest.raises(DataError, match=r"5 inner steps on task 1 of the batch lead to numbers that are not finite\. Lower inner_lr"):
+    with pytest.raises(DataError, match=r"the inner loop of task 1 of the batch diverged: .* an inner rate of 1e\+30\. Lower inner_lr"):
         learner.adapt(x, x[..., :1])
+    with pytest.raises(TrainingError, match="the inner loop of episode 8 diverged"):
+        learner.train().meta_backward(EpisodeBatch(x, x[..., :1], x, x[..., :1], None, np.array([7, 8])), 0.0)
+    assert int(learner.get_buffer("steps_taken")) == 0  # what diverged leaves nothing behind
+    with pytest.raises(DataError, match=r"1 inner steps on task 0 of the batch lead to numbers that are not finite\. Lower") as told:
+        Reptile(nn.Identity(), 4, 1, inner_lr=1e39, adapt_steps=1, family=Regression()).eval().adapt(x, x[..., :1])
+    assert told.value.task == 0
 
 
 def test_tasks_together_come_to_what_each_comes_to_alone(monkeypatch: pytest.MonkeyPatch) -> None:

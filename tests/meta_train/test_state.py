@@ -131,6 +131,7 @@ def test_another_environment_is_told(tmp_path: Path) -> None:
     save_state(tmp_path / "state", state, RECIPE)
     header, tensors = read_state(tmp_path / "state")
     header["environment"] |= {"threads": 64, "torch": "1.0"}
+    del header["checksum"]
     rewrite(tmp_path / "state", header, tensors)
     now = environment()
     assert restore(tmp_path / "state", fresh()[0], RECIPE) == [
@@ -210,6 +211,22 @@ def test_a_header_without_a_key_is_refused_by_its_name(tmp_path: Path) -> None:
     rewrite(file, header, tensors)
     with pytest.raises(SavedError, match=r"damaged: waited is missing"):
         restore(file, fresh()[0], RECIPE)
+
+
+def test_numbers_that_were_not_written_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    save_state(file, trained()[0], RECIPE)
+    header, tensors = read_state(file)
+    written = file.read_bytes()
+    file.write_bytes(written[:-4] + b"\x00\x00\xc0\x7f")  # the last number of the last tensor
+    with pytest.raises(SavedError, match=r"is damaged: its contents are not those that were written"):
+        read_state(file)
+    rewrite(file, {**header, "update": -5}, tensors)
+    with pytest.raises(SavedError, match=r"is damaged: its contents"):
+        restore(file, fresh()[0], RECIPE)
+    del header["checksum"]
+    rewrite(file, header, tensors)  # as earlier versions wrote it
+    restore(file, fresh()[0], RECIPE)
 
 
 def test_a_learner_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ class TaskFamily(Protocol):
         ...
 
 
+_NO_LABEL = torch.iinfo(torch.int64).min
+"""What PyTorch would leave out of the mean; by default that is -100, which a user may give by mistake."""
+
+
 @dataclass(frozen=True)
 class Classification:
     """N-way tasks: cross-entropy of logits (B, Q, N) against labels (B, Q); accuracy as a fraction."""
@@ -46,7 +50,8 @@ class Classification:
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy in nats, mean over a task's queries, (B,)."""
         B, Q, N = outputs.shape
-        return F.cross_entropy(outputs.reshape(B * Q, N), y.reshape(B * Q), reduction="none").reshape(B, Q).mean(1)
+        losses = F.cross_entropy(outputs.reshape(B * Q, N), y.reshape(B * Q), reduction="none", ignore_index=_NO_LABEL)
+        return losses.reshape(B, Q).mean(1)
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Fraction of queries whose largest logit is the right one, float64 (B,).

@@ -42,6 +42,7 @@ from kshot.errors import DataError, RecipeError
 from kshot.learners.item_training import ItemLearner, ItemTraining, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
 from kshot.learners.protonet import class_means
+from kshot.learners.settings import require_count, require_positive
 
 FOLDS, PATIENCE = 5, 3
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -98,10 +99,8 @@ class FineTune(ItemLearner):
     ) -> None:
         super().__init__()
         for name, count in (("steps", steps), ("most_steps", most_steps)):
-            if count < 0:
-                raise RecipeError(f"{name} must be 0 or more; found {count}.")
-        if not 0 < lr < math.inf:
-            raise RecipeError(f"the lr of fine-tuning must be a positive number; found {lr}.")
+            require_count(name, count, 0)
+        require_positive("the lr of fine-tuning", lr)
         if start not in ("means", "zero"):
             raise RecipeError(f"a head starts from 'means' or from 'zero'; found {start!r}.")
         self.backbone = backbone

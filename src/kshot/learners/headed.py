@@ -17,6 +17,7 @@ from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Tensors, divide_parameters
+from kshot.learners.inner_loop.rectangle import check_items, check_queries
 from kshot.learners.inner_loop.task_loss import one_task
 from kshot.learners.learner import Mode
 
@@ -41,17 +42,21 @@ def trainable(module: nn.Module) -> Tensors:
     return divide_parameters(module).adapting
 
 
-def require_outputs(outputs: int, y: Tensor, way: int | None) -> None:
-    """Refuse tasks that the head does not fit.
+def require_fit(outputs: int, part: str, x: Inputs, y: Tensor, way: int | None) -> None:
+    """Refuse tasks whose items and labels do not belong together, or that the head does not fit.
 
     Args:
         outputs: Of the head.
-        y: Labels (B, S), or real targets (B, S, T).
+        part: What the items are called: support or query.
+        x: Items (B, n, …).
+        y: Labels (B, n), or real targets (B, n, T).
         way: N, or None where it was not said.
 
     Raises:
+        DataError: Items and labels are of different sizes, or there are none.
         RecipeError: They have another way, or targets of another length.
     """
+    check_items(part, x, y)
     if y.is_floating_point() and y.ndim != 3:
         raise RecipeError(f"real targets are (B, S, T); found {tuple(y.shape)}. Where T is 1, give y.unsqueeze(-1).")
     if y.is_floating_point():
@@ -79,10 +84,12 @@ def stacked(tasks: list[Tensors], support: Inputs, steps: int, rate: str) -> Ada
     """
     for b, parameters in enumerate(tasks):
         if not all(bool(value.isfinite().all()) for value in parameters.values()):
-            raise DataError(
+            fault = DataError(
                 f"{steps} inner steps on task {b} of the batch lead to numbers that are not finite. Lower {rate}, or look at "
                 "the task's items."
             )
+            fault.task = b
+            raise fault
     return Adapted({name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}, support)
 
 
@@ -104,6 +111,7 @@ def answer_together(module: nn.Module, adapted: Adapted, queries: Inputs) -> Ten
     network, buffers = Network(module, "batch"), buffers_of(module)
     outputs = []
     some = next(iter(adapted.parameters.values()))
+    check_queries(len(some), queries)
     with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
         for b in range(len(some)):
             parameters = {name: value[b] for name, value in adapted.parameters.items()}

@@ -16,26 +16,25 @@ Batch normalisation uses the statistics of the items at hand: see `kshot.learner
 its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured: docs/learners/imaml.md.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.errors import RecipeError
-from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.errors import DataError
+from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_fit, stacked, trainable
 from kshot.learners.inner_loop.adapting_learner import a_seed
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.implicit import implicit, proximal
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.network import Network, buffers_of
-from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.parameters import copied, divide_parameters
 from kshot.learners.inner_loop.problem import Problem, walk
-from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
 from kshot.learners.learner import Learner
+from kshot.learners.settings import require_count, require_positive
 
 
 class IMAML(Learner):
@@ -74,11 +73,9 @@ class IMAML(Learner):
         counts = {"features": features, "outputs": outputs, "steps": steps, "iterations": iterations}
         sizes = {"regularisation": regularisation, "inner_lr": inner_lr}
         for name, count in counts.items():
-            if count < 1:
-                raise RecipeError(f"{name} of implicit MAML must be 1 or more; found {count}.")
+            require_count(f"{name} of implicit MAML", count, 1)
         for name, size in sizes.items():
-            if not 0 < size < math.inf:
-                raise RecipeError(f"the {name} of implicit MAML must be a positive number; found {size}.")
+            require_positive(f"the {name} of implicit MAML", size)
         self.arguments = {**counts, **sizes}
         self.outputs, self.regularisation, self.iterations = outputs, regularisation, iterations
         self.steps, self.rates = steps, Rates(inner_lr, cure="Lower inner_lr, take fewer steps, or raise regularisation.")
@@ -97,14 +94,19 @@ class IMAML(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps lead to no finite numbers.
         """
-        require_outputs(self.outputs, support_y, way)
+        require_fit(self.outputs, "support", support_features, support_y, way)
         network, buffers = Network(self._whole(), "batch"), buffers_of(self._whole())
-        tasks, start = [], trainable(self._whole())
+        tasks, losses, start = [], [], copied(trainable(self._whole()))
         with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
             for b in range(len(support_y)):
                 support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
-                problem = Problem(start, {}, self.rates, self.steps, support, support)
-                tasks.append(walk(proximal(problem, self.regularisation))[0])
+                problem = proximal(Problem(start, {}, self.rates, self.steps, support, support), self.regularisation)
+                reached, trail = walk(problem)
+                with torch.no_grad():
+                    last = problem.support(reached, self.steps)[0]
+                tasks.append(reached)
+                losses.append(torch.cat([trail.path(problem), last.unsqueeze(0)]))
+        require_descent(torch.stack(losses), [f"task {b} of the batch" for b in range(len(tasks))], self.rates, DataError)
         return stacked(tasks, support_features, self.steps, f"inner_lr ({self.rates.rate})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
@@ -122,7 +124,7 @@ class IMAML(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             TrainingError: The inner steps of a task diverge.
         """
-        require_outputs(self.outputs, batch.support_y, batch.way)
+        require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
         module = self._whole()
         parameters = divide_parameters(module)
         mode = implicit(self.regularisation, self.iterations)

@@ -22,6 +22,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
+from kshot.learners.settings import require_count
 
 Mode = Literal["inductive", "transductive"]
 Batch = EpisodeBatch | ItemBatch
@@ -232,8 +233,7 @@ def with_steps(learner: Learner, steps: int) -> Learner:
     """
     if learner.adapt_steps is None:
         raise RecipeError(f"{type(learner).__name__} does not take a number of steps to answer that could be changed. Ask without steps.")
-    if steps < 0:
-        raise RecipeError(f"the number of steps must be 0 or more; found {steps}.")
+    require_count("the number of steps", steps, 0)
     other = copy.copy(learner)
     other.adapt_steps = steps
     return other

@@ -31,17 +31,19 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
-from kshot.learners.headed import require_outputs
-from kshot.learners.inner_loop.adapting_learner import FastWeights, a_seed, by_name, checked, head_of
+from kshot.learners.headed import require_fit
+from kshot.learners.inner_loop.adapting_learner import FastWeights, a_seed, answers_of, by_name, checked, head_of
 from kshot.learners.inner_loop.derivative import differentiable_twice, gradient
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.mode import Kept, Mode, keeping
 from kshot.learners.inner_loop.network import Network
-from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, copied, divide_parameters
 from kshot.learners.inner_loop.problem import Loss, Problem, TaskGradient, detached, support_slope, walk
+from kshot.learners.inner_loop.rectangle import check_rectangle
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
 from kshot.learners.learner import Learner
+from kshot.learners.settings import require_count, require_part
 
 LEAST = 0.03
 """Of the weight that each of the earlier losses has at first, the part that it keeps until m."""
@@ -84,11 +86,9 @@ class MAMLPlusPlus(Learner):
     ) -> None:
         super().__init__()
         checked(inner_lr, inner_steps, inner_steps, clip, "running")
-        if inner_steps < 1:
-            raise RecipeError(f"inner_steps of MAML++ must be 1 or more; found {inner_steps}.")
-        for name, part in (("multi_step_until", multi_step_until), ("second_order_from", second_order_from)):
-            if not 0 <= part <= 1:
-                raise RecipeError(f"{name} is a part of training, from 0 to 1; found {part}.")
+        require_count("inner_steps of MAML++", inner_steps, 1)
+        require_part("multi_step_until", multi_step_until)
+        require_part("second_order_from", second_order_from)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
             "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps,
@@ -121,14 +121,14 @@ class MAMLPlusPlus(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps diverged.
         """
-        require_outputs(self.outputs, support_y, way)
+        require_fit(self.outputs, "support", support_features, support_y, way)
         network, rates, norms, buffers = Network(self.network(), "batch"), self._rates(), detached(self._norms()), self._running()
-        fast, losses = [], []
+        start, fast, losses = copied(self._adapting()), [], []
         with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
             for number in range(len(support_y)):
                 part = one_task(support_features, number), support_y[number]
                 support = of_own_step(task_loss(network, self.family, part, buffers, per_step=True), norms)
-                problem = Problem(self._adapting(), norms, rates, self.steps, support, support)
+                problem = Problem(start, norms, rates, self.steps, support, support)
                 reached, trail = walk(problem)
                 fast.append({**reached, **{name: value[-1] for name, value in norms.items()}})
                 with torch.no_grad():
@@ -140,11 +140,11 @@ class MAMLPlusPlus(Learner):
 
     def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the running statistics of the last step: items (B, Q, …) → (B, Q, N)."""
-        return self._answers(Network(self.network(), "running"), adapted, query_features)
+        return answers_of(Network(self.network(), "running"), adapted, query_features)
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
-        return self._answers(Network(self.network(), "batch"), adapted, query_features)
+        return answers_of(Network(self.network(), "batch"), adapted, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """The gradient of the weighted loss, mean over B tasks; returns the weighted losses.
@@ -153,7 +153,8 @@ class MAMLPlusPlus(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             TrainingError: An inner loop diverged; its episode is named.
         """
-        require_outputs(self.outputs, batch.support_y, batch.way)
+        require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
+        check_rectangle(batch)
         norms, adapting = self._norms(), self._adapting()
         if progress == 0 < self.second_order_from < 1:  # a network without second derivatives is found now, and not in the middle
             self._gradient(_first_task(batch), loss_weights(self.steps, 1.0, 1.0), second_order=True)
@@ -193,14 +194,6 @@ class MAMLPlusPlus(Learner):
 
     def _rates(self) -> Rates:
         return Rates(per_step=True, clip=self.clip, learnt={name: value.detach() for name, value in self._learnt().items()})
-
-    def _answers(self, network: Network, adapted: FastWeights, query: Inputs) -> Tensor:
-        answers, some = [], next(iter(adapted.parameters.values()))
-        with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
-            for number in range(len(some)):
-                fast, buffers = ({name: value[number] for name, value in part.items()} for part in adapted)
-                answers.append(network(fast, buffers, one_task(query, number))[0])
-        return torch.stack(answers)
 
 
 def _first_task(batch: EpisodeBatch) -> EpisodeBatch:

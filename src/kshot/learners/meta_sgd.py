@@ -29,6 +29,7 @@ from kshot.learners.inner_loop.adapting_learner import (
 from kshot.learners.inner_loop.meta_gradient import InnerLoop
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.settings import require_positive
 
 
 class MetaSGD(AdaptingLearner):
@@ -67,10 +68,10 @@ class MetaSGD(AdaptingLearner):
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
-        if not 0 < lowest <= highest < float("inf"):
-            raise RecipeError(
-                f"inner rates start between lowest and highest, both positive; found {lowest} and {highest}. Put the smaller one first."
-            )
+        require_positive("lowest", lowest)
+        require_positive("highest", highest)
+        if lowest > highest:
+            raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
         checked(lowest, inner_steps, adapt_steps, clip, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {

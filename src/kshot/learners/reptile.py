@@ -36,18 +36,20 @@ from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.counter_random import key_of, streams, words
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.errors import RecipeError
-from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_outputs, stacked, trainable
+from kshot.errors import DataError, TrainingError
+from kshot.learners.headed import STATISTICS, Adapted, answer_alone, answer_together, require_fit, stacked, trainable
 from kshot.learners.inner_loop.derivative import require_tape
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, best_way
 from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.problem import detached
-from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.rectangle import check_rectangle
+from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import loss_of, losses_of, one_task
 from kshot.learners.inner_loop.tasks import Way
 from kshot.learners.learner import Learner
+from kshot.learners.settings import require_count, require_positive
 from kshot.learners.task_threads import for_each_task
 
 BETAS, EPSILON = (0.0, 0.999), 1e-8
@@ -105,10 +107,8 @@ class Reptile(Learner):
         super().__init__()
         counts = {"features": features, "outputs": outputs, "inner_steps": inner_steps, "inner_batch": inner_batch}
         for name, count, least in (*((name, count, 1) for name, count in counts.items()), ("adapt_steps", adapt_steps, 0)):
-            if count < least:
-                raise RecipeError(f"{name} of Reptile must be {least} or more; found {count}.")
-        if not 0 < inner_lr < math.inf:
-            raise RecipeError(f"the inner_lr of Reptile must be a positive number; found {inner_lr}.")
+            require_count(f"{name} of Reptile", count, least)
+        require_positive("the inner_lr of Reptile", inner_lr)
         self.arguments = {**counts, "adapt_steps": adapt_steps, "inner_lr": inner_lr}
         self.outputs, self.inner_lr, self.inner_batch = outputs, inner_lr, inner_batch
         self.inner_steps, self.adapt_steps = inner_steps, adapt_steps
@@ -131,9 +131,12 @@ class Reptile(Learner):
             DataError: A task's steps lead to no finite numbers.
         """
         require_tape()
-        require_outputs(self.outputs, support_y, way)
+        require_fit(self.outputs, "support", support_features, support_y, way)
         order = list(minibatches(_ANSWERING, 0, support_y.shape[1], self.inner_batch, self.adapt_steps))
         found = self._each(support_features, support_y, [order] * len(support_y), self._way(support_features, support_y))
+        if self.adapt_steps:
+            names = [f"task {b} of the batch" for b in range(len(found))]
+            require_descent(torch.stack([one.losses for one in found]), names, self._rates(), DataError)
         return stacked([one.parameters for one in found], support_features, self.adapt_steps, f"inner_lr ({self.inner_lr})")
 
     def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
@@ -145,18 +148,29 @@ class Reptile(Learner):
         return answer_together(self._whole(), adapted, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Leaves θ - mean φ_b; the loss of a task is the mean of its minibatches' losses, each before its step."""
-        for y in (batch.support_y, batch.query_y):
-            require_outputs(self.outputs, y, batch.way)
+        """Leaves θ - mean φ_b; the loss of a task is the mean of its minibatches' losses, each before its step.
+
+        Raises:
+            DataError: The batch is no rectangle.
+            RecipeError: The tasks have another way, or other targets, than the head.
+            TrainingError: The steps of a task diverge.
+        """
+        check_rectangle(batch)
+        require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
+        require_fit(self.outputs, "query", batch.query_x, batch.query_y, batch.way)
         x, y = concatenate([batch.support_x, batch.query_x], dim=1), torch.cat([batch.support_y, batch.query_y], dim=1)
         orders = [list(minibatches(_TRAINING, int(number), y.shape[1], self.inner_batch, self.inner_steps)) for number in batch.numbers]
         way = self._way(x, y)
         found = self._at_once(x, y, orders) if way == "together" else _put_together(self._each(x, y, orders, way), torch.stack)
+        require_descent(found.losses, [f"episode {int(number)}" for number in batch.numbers], self._rates(), TrainingError)
         self._carry(found.squares)
         for name, value in trainable(self._whole()).items():
             step = value.detach() - found.parameters[name].mean(0)
             value.grad = step if value.grad is None else value.grad + step
         return found.losses.mean(1)
+
+    def _rates(self) -> Rates:
+        return Rates(self.inner_lr, cure="Lower inner_lr, or take fewer steps.")
 
     def _whole(self) -> nn.Module:
         return nn.Sequential(self.backbone, self.head)
@@ -192,7 +206,7 @@ class Reptile(Learner):
         step = EpisodeBatch(items, labels, items, labels, None, np.arange(len(y)))  # of the size of a minibatch
         whole = self._whole()
         parts = Parameters({name: value.detach() for name, value in trainable(whole).items()}, {})
-        return best_way(whole, parts, self.family, step, InnerLoop(1, Rates(self.inner_lr), first_order))
+        return best_way(whole, parts, self.family, step, InnerLoop(1, self._rates(), first_order))
 
     def _at_once(self, x: Inputs, y: Tensor, orders: list[list[Tensor]]) -> _Reached:
         """`_steps` of all tasks; on a CPU each thread takes a share of them."""

@@ -6,6 +6,7 @@ stock modules of (seed, update). A head that exists only for training is in the 
 saved as a learner. The file is safetensors with the JSON part in its header.
 """
 
+import hashlib
 import json
 import platform
 from dataclasses import dataclass, field
@@ -112,7 +113,17 @@ def save_state(path: Path, state: TrainState, recipe: dict[str, Any]) -> None:
         "optimizer": plain,
         **{name: getattr(state, name) for name in _PLAIN},
     }
+    header["checksum"] = _checksum(header, tensors)
     write_bytes(path, safetensors.torch.save(tensors, {"kshot": json.dumps(header)}))
+
+
+def _checksum(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """Of everything in a state file but itself."""
+    digest = hashlib.sha256(json.dumps({name: value for name, value in header.items() if name != "checksum"}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"\0{name}\0{tensors[name].dtype}\0{tuple(tensors[name].shape)}\0".encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -136,6 +147,8 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise SavedError(f"{path} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
     if missing := [key for key in ("recipe", "environment", "optimizer", *_PLAIN) if key not in header]:
         raise SavedError(f"{path} is damaged: {', '.join(missing)} is missing. Start the run again in another folder.")
+    if header.get("checksum", "") not in ("", _checksum(header, tensors)):  # earlier versions wrote none
+        raise SavedError(f"{path} is damaged: its contents are not those that were written. Start the run again in another folder.")
     return header, tensors
 
 

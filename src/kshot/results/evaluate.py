@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kshot.data.targets import has_targets
 from kshot.episodes.batch import gather_answers
 from kshot.episodes.episode import DrawnEpisodes
-from kshot.errors import RecipeError
+from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode, require_kind
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.features import Features, with_features
@@ -125,7 +125,12 @@ def predict_rectangle(
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
     support_y, _, way = gather_answers(episodes.dataset, drawn, device)
-    adapted: Any = learner.adapt(support, support_y, way=way)
+    try:
+        adapted: Any = learner.adapt(support, support_y, way=way)
+    except DataError as error:
+        if error.task is None:
+            raise
+        raise DataError(f"episode {int(drawn.numbers[error.task])} cannot be learned: {error}") from error
     return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
 
 

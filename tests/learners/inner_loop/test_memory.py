@@ -9,6 +9,7 @@ from torch import nn
 
 from kshot.episodes.family import Classification
 from kshot.errors import SetupError
+from kshot.learners.inner_loop import meta_gradient as inner_loop
 from kshot.learners.inner_loop.first_order import first_order
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.implicit import implicit
@@ -59,11 +60,27 @@ def test_what_cannot_fit_is_refused_before_the_first_step(loops: SimpleNamespace
     def ask(loop: InnerLoop, free: int) -> None:
         meta_gradient(module, divide_parameters(module), Classification(), batch, loop, free=free)
 
-    with pytest.raises(SetupError, match=r"needs about \d+ MiB on cpu, and 0 MiB are free. mode='flat' .*in_turn.*[Ff]ewer queries"):
-        ask(InnerLoop(200, Rates(0.1), tasks="together"), 2**18)
-    with pytest.raises(SetupError, match=r"free\. Fewer queries"):
+    with pytest.raises(SetupError, match=r"needs about \d+ MiB on cpu, and 3 MiB are free. .*: mode='flat' .*in_turn.*; fewer queries"):
+        ask(InnerLoop(200, Rates(0.1), tasks="together"), 3 * 2**20)
+    with pytest.raises(SetupError, match=r"free\. What helps: fewer queries"):
         ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**10)
     ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**22)
+
+
+def test_the_refusal_comes_before_tasks_are_tried_together(loops: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    tried = []
+    own = inner_loop._fault_together
+    monkeypatch.setattr(inner_loop, "_fault_together", lambda *given: tried.append(given[4].steps) or own(*given))
+
+    def ask(steps: int) -> None:
+        meta_gradient(module, divide_parameters(module), Classification(), loops.tasks(4), InnerLoop(steps, Rates(1e-3)), free=2**24)
+
+    with pytest.raises(SetupError, match=r"needs about [\d.]+ GiB on cpu, and 16 MiB are free"):
+        ask(10**9)
+    assert tried == []
+    ask(20)
+    assert tried == [3]  # what is differentiated wrongly together is so after a few steps
 
 
 def test_the_machine_says_what_is_free() -> None:

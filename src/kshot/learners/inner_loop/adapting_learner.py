@@ -22,18 +22,20 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import DataError, RecipeError
-from kshot.learners.headed import require_outputs
+from kshot.learners.headed import require_fit
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
 from kshot.learners.inner_loop.mode import Mode as InnerMode
 from kshot.learners.inner_loop.network import Network, buffers_of
-from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, copied, divide_parameters
 from kshot.learners.inner_loop.problem import Problem, walk
+from kshot.learners.inner_loop.rectangle import check_queries
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import loss_of, one_task, task_loss
 from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.learners.learner import Learner, Mode
+from kshot.learners.settings import require_clip, require_count, require_positive
 
 InductiveStatistics = Literal["support", "running"]
 
@@ -87,9 +89,10 @@ class AdaptingLearner(Learner):
             DataError: A task's steps diverged.
             RecipeError: The support set has another way than the head.
         """
-        require_outputs(self.outputs, support_y, way)
+        require_fit(self.outputs, "support", support_features, support_y, way)
         module = self.network()
-        parts, rates = divide_parameters(module, self.adapting), self._rates()
+        divided, rates = divide_parameters(module, self.adapting), self._rates()
+        parts = Parameters(copied(divided.adapting), copied(divided.shared))
         network, own = Network(module, "batch"), Network(module, "batch", momentum=1.0)
         buffers = buffers_of(module)
         fast, statistics, losses = [], [], []  # losses: before each step, and after the last
@@ -121,11 +124,11 @@ class AdaptingLearner(Learner):
                     f"{path!r} keeps no running statistics, so it cannot normalise a query on its own. Make it with "
                     "track_running_stats=True, or ask for transductive answers (predict_together)."
                 )
-        return self._answers(Network(module, "running"), adapted, query_features)
+        return answers_of(Network(module, "running"), adapted, query_features)
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
-        return self._answers(Network(self.network(), "batch"), adapted, query_features)
+        return answers_of(Network(self.network(), "batch"), adapted, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """The meta-gradient of the queries' mean loss for B tasks.
@@ -134,7 +137,7 @@ class AdaptingLearner(Learner):
             RecipeError: The support sets have another way than the head.
             TrainingError: An inner loop diverged; its episode is named.
         """
-        require_outputs(self.outputs, batch.support_y, batch.way)
+        require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
         module = self.network()
         parts = divide_parameters(module, self.adapting)
         loop = replace(self.training_loop, rates=self._rates())
@@ -152,15 +155,17 @@ class AdaptingLearner(Learner):
     def _rates(self) -> Rates:
         return replace(self.training_loop.rates, learnt={name: value.detach() for name, value in self.learnt_rates().items()})
 
-    def _answers(self, network: Network, adapted: FastWeights, query: Inputs) -> Tensor:
-        some = next(iter(adapted.parameters.values()))
-        answers = []
-        with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
-            for number in range(len(some)):
-                fast = {name: value[number] for name, value in adapted.parameters.items()}
-                buffers = {name: value[number] for name, value in adapted.statistics.items()}
-                answers.append(network(fast, buffers, one_task(query, number))[0])
-        return torch.stack(answers)
+
+def answers_of(network: Network, adapted: FastWeights, query: Inputs) -> Tensor:
+    """Items (B, Q, …) → (B, Q, N), each task's with its own parameters and statistics."""
+    some = next(iter(adapted.parameters.values()))
+    check_queries(len(some), query)
+    answers = []
+    with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
+        for number in range(len(some)):
+            fast, buffers = ({name: value[number] for name, value in part.items()} for part in adapted)
+            answers.append(network(fast, buffers, one_task(query, number))[0])
+    return torch.stack(answers)
 
 
 def a_seed() -> int:
@@ -186,13 +191,10 @@ def checked(inner_lr: float, inner_steps: int, adapt_steps: int, clip: float, in
     Raises:
         RecipeError: One of them; it is named.
     """
-    if not 0 < inner_lr < float("inf"):
-        raise RecipeError(f"inner_lr must be a positive number; found {inner_lr}.")
-    for name, count in (("inner_steps", inner_steps), ("adapt_steps", adapt_steps)):
-        if count < 0:
-            raise RecipeError(f"{name} must be 0 or more; found {count}.")
-    if not 0 <= clip < float("inf"):
-        raise RecipeError(f"clip must be 0 (no clipping) or a positive number; found {clip}.")
+    require_positive("inner_lr", inner_lr)
+    require_count("inner_steps", inner_steps, 0)
+    require_count("adapt_steps", adapt_steps, 0)
+    require_clip("clip", clip)
     if inductive not in ("support", "running"):
         raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
 
@@ -241,9 +243,8 @@ def head_of(features: int, outputs: int) -> nn.Linear:
     Raises:
         RecipeError: A count is not positive.
     """
-    for name, count in (("features", features), ("outputs", outputs)):
-        if count < 1:
-            raise RecipeError(f"{name} must be 1 or more; found {count}.")
+    require_count("features", features, 1)
+    require_count("outputs", outputs, 1)
     return nn.Linear(features, outputs)
 
 

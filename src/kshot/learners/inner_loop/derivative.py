@@ -41,7 +41,7 @@ def gradient(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tenso
         with _named_faults():
             value, rest = function(*leaves)
             if not value.requires_grad:
-                raise RecipeError(_NO_DEPENDENCE)
+                raise RecipeError(NO_DEPENDENCE)
             slopes = iter(torch.autograd.grad(value.sum(), flat, create_graph=again, allow_unused=True, materialize_grads=True))
     return tuple({name: next(slopes) for name in part} for part in leaves), value if again else value.detach(), rest
 
@@ -84,7 +84,7 @@ def require_tape() -> None:
         raise RecipeError("gradient steps cannot be taken inside torch.inference_mode(). Use torch.no_grad() there: adapt allows for it.")
 
 
-_NO_DEPENDENCE = (
+NO_DEPENDENCE = (
     "the loss does not depend on any parameter that adapts, so there is no step to take. "
     "Adapt parameters that the outputs use; look for a detach(), an argmax or a no_grad in the module."
 )

@@ -21,6 +21,7 @@ from kshot.learners.inner_loop.derivative import gradient, pulled_back
 from kshot.learners.inner_loop.mode import Mode, keeping, one_at_a_time
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, added, detached, support_slope, walk
+from kshot.learners.settings import require_count, require_positive
 
 
 def implicit(regularisation: float, iterations: int) -> Mode:
@@ -29,7 +30,12 @@ def implicit(regularisation: float, iterations: int) -> Mode:
     Args:
         regularisation: λ > 0.
         iterations: Of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
+
+    Raises:
+        RecipeError: A number is out of its range.
     """
+    require_positive("the regularisation of an implicit gradient", regularisation)
+    require_count("the iterations of an implicit gradient", iterations, 1)
 
     @keeping(one_at_a_time)
     def solve(problem: Problem) -> TaskGradient:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
-from kshot.errors import DataError, KshotError, RecipeError, TrainingError
+from kshot.errors import KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
+from kshot.learners.inner_loop.first_run import run_once
 from kshot.learners.inner_loop.form import form_of, settings_of
 from kshot.learners.inner_loop.layout import channels_innermost
 from kshot.learners.inner_loop.memory import Footprint
@@ -26,10 +27,15 @@ from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, c
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.plan import choose, fault_together, footprint_of, random_in, readable_in, require_room_for, same_gradient
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached
+from kshot.learners.inner_loop.rectangle import check_rectangle
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
 from kshot.learners.inner_loop.tasks import WAYS, Tasks, Way, over_tasks
 from kshot.learners.inner_loop.unrolled import unrolled
+from kshot.learners.settings import require_count
+
+_FEW_STEPS = 3
+"""Of the trial of tasks together: an operation that is differentiated wrongly there is so after one."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,11 @@ class InnerLoop:
     tasks: Way | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise RecipeError(f"inner steps must be 0 or more; found {self.steps}.")
+        require_count("inner steps", self.steps, 0)
+        if not callable(self.mode):
+            raise RecipeError(
+                f"the mode of an inner loop is a function, such as `unrolled` or `implicit(λ, iterations)`; found {self.mode!r}."
+            )
         if self.tasks not in ("auto", *WAYS):
             raise RecipeError(f"tasks must be one of auto, {', '.join(WAYS)}; found {self.tasks!r}.")
         if self.statistics not in ("batch", "running"):
@@ -97,7 +106,7 @@ def meta_gradient(
     buffers = buffers_of(module) if buffers is None else buffers
     tasks = _tasks_of(batch, buffers)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
-        foreseen = _foresee(module, parameters, family, batch, loop, buffers, tasks, seed)
+        foreseen = _foresee(module, parameters, family, batch, loop, buffers, tasks, seed, free)
         if foreseen.random and loop.tasks not in ("auto", "in_turn"):
             raise RecipeError(
                 f"the module draws random numbers, which are drawn task by task; tasks={loop.tasks!r} would draw them in another order. "
@@ -106,6 +115,7 @@ def meta_gradient(
         require_room_for(foreseen.footprint, loop.mode, loop.steps, foreseen.way, tasks, free)
         tasks = _in_quick_layout(module, parameters, family, loop, tasks, foreseen.asked)
         result = _run(module, parameters, family, tasks, loop, foreseen.way, seed if foreseen.random else None)
+        _check_queries(batch, result)
         losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
         require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
         if foreseen.way == "together" and (fault := fault_together(foreseen.asked, foreseen.fault)):
@@ -122,7 +132,7 @@ def best_way(module: nn.Module, parameters: Parameters, family: TaskFamily, batc
     """
     buffers = buffers_of(module)
     with differentiable_twice(), torch.autocast(batch.device.type, enabled=False):
-        return _foresee(module, parameters, family, batch, loop, buffers, _tasks_of(batch, buffers), 0).way
+        return _foresee(module, parameters, family, batch, loop, buffers, _tasks_of(batch, buffers), 0, None).way
 
 
 class _Foreseen(NamedTuple):
@@ -144,6 +154,7 @@ def _foresee(
     buffers: Tensors,
     tasks: Tasks,
     seed: int,
+    free: int | None,
 ) -> _Foreseen:
     form = form_of(module, parameters, tasks), type(family), settings_of(family)
     asked = (form, loop.mode.twice, loop.steps, loop.statistics, loop.per_step)
@@ -151,16 +162,18 @@ def _foresee(
     def first(seed: tuple[int, str] | None) -> Problem:
         return _problem(Network(module, loop.statistics), family, loop, parameters, tasks.some(0), seed)
 
-    def support_loss() -> None:
-        problem = first(None)
-        problem.support({**problem.shared, **problem.start}, 0)
+    def once() -> None:
+        network = Network(module, loop.statistics)
+        run_once(network, _problem(network, family, loop, parameters, tasks.some(0), None))
 
-    random = random_in(asked, support_loss)
+    random = random_in(asked, once)
     purpose = (seed, "inner_loop/footprint") if random else None
     footprint = footprint_of(asked, lambda: first(purpose), again=loop.mode.twice)
+    require_room_for(footprint, loop.mode, loop.steps, "in_turn", tasks, free)  # before any trial of tasks together
+    few = loop if loop.per_step else replace(loop, steps=min(loop.steps, _FEW_STEPS))
 
     def fault() -> str | None:
-        return _fault_together(module, parameters, family, batch, loop, buffers)
+        return _fault_together(module, parameters, family, batch, few, buffers)
 
     way = loop.tasks if loop.tasks != "auto" else choose(asked, footprint, fault, tasks, random=random, convolves=convolves(module))
     return _Foreseen(way, footprint, random, asked, fault)
@@ -211,22 +224,22 @@ def _run(
     return over_tasks(solve, network, tasks, way)
 
 
-def check_rectangle(batch: EpisodeBatch) -> None:
-    """Refuse a batch whose tasks are not all of one size.
-
-    Raises:
-        DataError: It names the part.
-    """
-    B = len(batch)
-    for name, x, y in (("support", batch.support_x, batch.support_y), ("query", batch.query_x, batch.query_y)):
-        for key, value in {"x": x}.items() if isinstance(x, Tensor) else x.items():
-            if not isinstance(value, Tensor) or value.is_nested or tuple(value.shape[:2]) != tuple(y.shape[:2]) or len(value) != B:
-                plain = isinstance(value, Tensor) and not value.is_nested
-                found = tuple(value.shape[:2]) if plain else f"a {type(value).__name__}"
-                raise DataError(
-                    f"all tasks of a batch must have one size: {name}_y is {tuple(y.shape)} for {B} tasks, and {name}_x "
-                    f"({key}) begins with {found}. Put tasks of another size into a batch of their own."
-                )
+def _check_queries(batch: EpisodeBatch, found: TaskGradient) -> None:
+    """Where the queries of a task alone have no loss, say so if it is their own numbers."""
+    losses = found.loss.detach()
+    bad = ~losses.isfinite() & found.path.isfinite().all(1)
+    if not bool(bad.any()):
+        return
+    task = int(bad.int().argmax())
+    values = {"x": batch.query_x} if isinstance(batch.query_x, Tensor) else dict(batch.query_x)
+    for name, value in {**values, "y": batch.query_y}.items():
+        items = value[task].flatten(1) if value.ndim > 2 else value[task].unsqueeze(1)
+        if value.is_floating_point() and not bool(items.isfinite().all()):
+            item = int((~items.isfinite().all(1)).int().argmax())
+            raise TrainingError(
+                f"the query loss of episode {int(batch.numbers[task])} is {float(losses[task]):.3g}: its query item {item} ({name}) "
+                "holds numbers that are not finite. Mend the item, or leave it out."
+            )
 
 
 def _problem(

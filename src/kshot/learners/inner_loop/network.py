@@ -117,8 +117,8 @@ class Network:
 
     def _one(self, parameters: Tensors, buffers: Tensors, x: Inputs, seed: tuple[int, str, int] | None) -> tuple[Any, Tensors]:
         given = {name: value.clone() for name, value in buffers.items()}
-        versions = {name: value._version for name, value in given.items()}
-        items = [] if self.each is not None else [(value, value._version) for value in _values(x) if not value.is_inference()]
+        versions = {name: _version(value) for name, value in (*given.items(), *parameters.items())}
+        items = [] if self.each is not None else [(value, _version(value)) for value in _values(x)]
         passed = {**parameters, **given}
         try:
             if seed is None:
@@ -126,11 +126,17 @@ class Network:
             else:
                 with seeded(*seed):
                     outputs = functional_call(self.module, passed, (x,))
-        except RuntimeError as error:
-            about_types = _of_types(x, parameters, error)
-            if about_types is None:
+        except (RuntimeError, IndexError, KeyError) as error:
+            told = None if isinstance(error, torch.OutOfMemoryError) else _of_types(x, parameters, error)
+            if told is None and self.each is None and not isinstance(error, torch.OutOfMemoryError):
+                told = _of_items(x, error)
+            if told is None:
                 raise
-            raise about_types from error
+            raise told from error
+        except TypeError as error:
+            if "cannot assign" not in str(error):
+                raise
+            raise RecipeError(f"the forward pass assigns a parameter ({error}). {PURE}") from error
         except ValueError as error:
             if not any(words in str(error) for words in ("more than 1 value per channel", "at least 2 positions in all")):
                 raise
@@ -138,18 +144,30 @@ class Network:
                 f"batch normalisation needs two numbers a channel for its statistics, and these items give one ({error}). Give more "
                 "support items, or larger ones; ask several queries together, or each on its own by running statistics."
             ) from error
-        if any(value._version != version for value, version in items):
+        if any(_version(value) != version for value, version in items):
             raise RecipeError(
                 "the forward pass changes the items that it is given. Write x = x * 2 in place of x.mul_(2), or copy them first: x.clone()."
             )
+        for name, value in parameters.items():
+            if _version(value) != versions[name]:
+                raise RecipeError(f"the forward pass changes the parameter {name!r} of {self._owner(name)}. {PURE}")
         for name, value in given.items():
-            if name not in self.norms and (passed[name] is not value or value._version != versions[name]):
-                owner = type(self.module.get_submodule(name.rpartition(".")[0])).__name__
+            if name not in self.norms and (passed[name] is not value or _version(value) != versions[name]):
                 raise RecipeError(
-                    f"the forward pass changes the buffer {name!r} of {owner}, which has no policy in an inner loop. Running statistics of "
-                    "stock batch and instance normalisation have one. Keep what changes in a parameter, or compute it from the inputs."
+                    f"the forward pass changes the buffer {name!r} of {self._owner(name)}, which has no policy in an inner loop. "
+                    "Running statistics of stock batch and instance normalisation have one. Keep what changes in a parameter, or compute "
+                    "it from the inputs."
                 )
         return outputs, {name: passed[name] for name in given}
+
+    def _owner(self, name: str) -> str:
+        """The kind of module that holds a parameter or a buffer."""
+        return type(self.module.get_submodule(name.rpartition(".")[0])).__name__
+
+
+def _version(value: Tensor) -> int:
+    """Changes with every operation in place; inference tensors, which nobody may change, keep none."""
+    return -1 if value.is_inference() else int(value._version)
 
 
 def _values(x: Inputs) -> list[Tensor]:
@@ -191,7 +209,21 @@ def convolves(module: nn.Module) -> bool:
     return any(isinstance(part, nn.modules.conv._ConvNd) and part not in own for part in module.modules())
 
 
-def _of_types(x: Inputs, parameters: Tensors, error: RuntimeError) -> DataError | None:
+PURE = "In an inner loop a forward pass may only read parameters: use none that renormalise themselves, such as nn.Embedding(max_norm=…)."
+
+
+def _of_items(x: Inputs, error: Exception) -> DataError:
+    """The error for items that the module fails on."""
+    shapes = {"x": tuple(x.shape)} if isinstance(x, Tensor) else {name: tuple(value.shape) for name, value in x.items()}
+    shown = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    first = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
+    return DataError(
+        f"the network cannot read these items of one task, {shown} ({first}). Look at their shape, kind and range, and at what the "
+        "network asks for."
+    )
+
+
+def _of_types(x: Inputs, parameters: Tensors, error: Exception) -> DataError | None:
     """The error for items of another type than the module computes with; None where that is not what is wrong."""
     named: Mapping[str, Tensor] = {"x": x} if isinstance(x, Tensor) else x
     about_types = any(

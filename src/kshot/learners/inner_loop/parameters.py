@@ -68,6 +68,11 @@ def for_each(values: Tensors, tasks: int) -> Tensors:
     return repeated
 
 
+def copied(values: Tensors) -> Tensors:
+    """The same numbers, without a graph, in memory of their own: what a forward pass does to them does not reach the module."""
+    return {name: value.detach().clone() for name, value in values.items()}
+
+
 def inner(a: Tensors, b: Tensors, *, many: bool = False) -> Tensor:
     """Σ a b over all tensors, (); of each task, (B,), where there are many and the first dimension counts them."""
     products = [value * b[name] for name, value in a.items()]

@@ -11,10 +11,12 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from kshot.errors import RecipeError
+from kshot.learners.inner_loop.derivative import NO_DEPENDENCE
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
 from kshot.learners.inner_loop.mode import Mode
 from kshot.learners.inner_loop.parameters import Tensors
-from kshot.learners.inner_loop.problem import Problem, TaskGradient, support_slope
+from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached, support_slope
 from kshot.learners.inner_loop.randomness import draws
 from kshot.learners.inner_loop.tasks import SMALL_STEP, Tasks, Way
 
@@ -71,6 +73,8 @@ def _measured(problem: Problem, *, again: bool) -> Footprint:
         with torch.enable_grad():
             return of({**shared, **start}, 0)[0]
 
+    if problem.steps and not loss(lambda values, number: problem.support({**values, **detached(shared)}, number)).requires_grad:
+        raise RecipeError(NO_DEPENDENCE)
     step = bytes_kept(lambda: support_slope(problem, start, shared, 0, again=again), but=own)
     query = bytes_kept(lambda: loss(problem.query), but=own)
     return Footprint(step, query, sum(value.numel() * value.element_size() for value in own))
@@ -134,9 +138,10 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
         SetupError: More memory is needed than is free.
     """
     at_once = {"in_turn": 1, "threads": min(torch.get_num_threads(), len(tasks.number)), "together": len(tasks.number)}[way]
-    advice = ["Fewer queries, a smaller backbone or smaller items need less"]
+    advice = ["fewer queries, a smaller backbone or smaller items need less"]
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")
     if mode.less and steps > 1:
         advice.insert(0, mode.less)
-    require_room(footprint.needed(mode.keeps(steps), at_once=at_once), tasks.support_y.device, "; ".join(advice) + ".", free)
+    cure = "What helps: " + "; ".join(advice) + "."
+    require_room(footprint.needed(mode.keeps(steps), at_once=at_once), tasks.support_y.device, cure, free)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kshot.errors import KshotError
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
+from kshot.learners.settings import require_clip, require_positive
 
 DIVERGED = 1e6
 """A support loss above this multiple of the first (or of 1, if that is more) has diverged."""
@@ -34,6 +35,10 @@ class Rates:
     clip: float = 0.0
     learnt: Tensors = field(default_factory=dict)
     cure: str = "Lower inner_lr, take fewer steps, or clip inner gradients (clip=1)."
+
+    def __post_init__(self) -> None:
+        require_positive("the inner rate", self.rate)
+        require_clip("clip", self.clip)
 
     def step(self, fast: Tensors, slopes: Tensors, learnt: Tensors, number: int, *, many: bool = False) -> Tensors:
         """φ_{t+1}.
@@ -81,10 +86,15 @@ def require_descent(losses: Tensor, numbers: list[str], rates: Rates, error: typ
     step = int(bad[task].int().argmax())
     value, first = float(seen[task, step]), float(seen[task, 0])
     if step == 0:
-        raise error(f"the loss of {numbers[task]} is {value:.3g} before any inner step. Look at its items, or at the network's parameters.")
-    rate = "learnt inner rates" if rates.learnt else f"an inner rate of {rates.rate:g}"
-    clip = f" (clipped at {rates.clip:g})" if rates.clip else ""
-    raise error(
-        f"the inner loop of {numbers[task]} diverged: its loss was {first:.3g} before the first step and is {value:.3g} after "
-        f"{step} of {losses.shape[1] - 1} steps with {rate}{clip}. {rates.cure}"
-    )
+        fault = error(
+            f"the loss of {numbers[task]} is {value:.3g} before any inner step. Look at its items, or at the network's parameters."
+        )
+    else:
+        rate = "learnt inner rates" if rates.learnt else f"an inner rate of {rates.rate:g}"
+        clip = f" (clipped at {rates.clip:g})" if rates.clip else ""
+        fault = error(
+            f"the inner loop of {numbers[task]} diverged: its loss was {first:.3g} before the first step and is {value:.3g} after "
+            f"{step} of {losses.shape[1] - 1} steps with {rate}{clip}. {rates.cure}"
+        )
+    fault.task = task
+    raise fault

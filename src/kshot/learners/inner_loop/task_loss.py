@@ -73,6 +73,11 @@ def losses_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
         losses = family.loss(outputs, y)
     except IndexError as error:
         raise DataError(f"labels must lie between 0 and {outputs.shape[2] - 1}; found {int(y.min())} to {int(y.max())}.") from error
+    if not isinstance(losses, Tensor) or not losses.is_floating_point():
+        found = f"a tensor of {losses.dtype}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
+        raise RecipeError(
+            f"the loss of family {family.name!r} must be a tensor of real numbers, one a task; found {found}. Compute it from the outputs."
+        )
     if losses.shape != y.shape[:1]:
         raise RecipeError(
             f"the loss of family {family.name!r} must be one number a task, shape ({len(y)},) here; found {tuple(losses.shape)}. "
