@@ -66,3 +66,19 @@ def test_the_fingerprint_is_that_of_inputs_targets_and_groups() -> None:
 def test_what_cannot_be_targets_is_refused(y: object, groups: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         ArrayTasks(X, y, groups)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize(
+    ("y", "groups", "message"),
+    [
+        ([[1.0], [1.0, 2.0]], ["a", "b"], "rows of different lengths"),
+        (3.0, ["a", "b"], "y must hold one entry an item; found a float"),
+        (None, ["a", "b"], "y must hold one entry an item; found a NoneType"),
+        (np.float32(2), ["a", "b"], "y must hold one entry an item; found a float32"),
+        ([1.0, 2.0], None, "groups must hold one entry an item; found a NoneType"),
+        (np.zeros((2, 0), np.float32), ["a", "b"], r"\(2,\) or \(2, T\); found \(2, 0\)"),
+    ],
+)
+def test_targets_and_groups_of_no_form(y: object, groups: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        ArrayTasks(np.eye(2, dtype=np.float32), y, groups)  # type: ignore[arg-type]

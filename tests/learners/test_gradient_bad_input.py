@@ -264,6 +264,24 @@ def test_rates_that_are_no_positive_numbers(name: str, value: Any) -> None:
         made(name, **{rate: value})
 
 
+@every_learner
+def test_modules_that_cannot_be_copied_or_have_no_shape_yet(name: str) -> None:
+    given = batch()
+
+    class Keeping(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            self.last = super().forward(x)  # part of a graph, which PyTorch does not copy
+            return self.last
+
+    keeping = Keeping(4, 6)
+    keeping(torch.zeros(2, 4))
+    with pytest.raises(RecipeError, match=r"works on a copy of the module, and .* cannot be copied \(Only Tensors created explicitly"):
+        made(name, keeping).eval().adapt(given.support_x, given.support_y, way=3)
+    if name not in ("maml++", "meta_sgd", "reptile"):  # whose rates and moments have the parameters' shapes from the first
+        with pytest.raises(RecipeError, match=r"weight' has no shape yet: it belongs to a lazy module. Call the module once"):
+            made(name, nn.LazyLinear(6)).eval().adapt(given.support_x, given.support_y, way=3)
+
+
 def test_settings_of_the_inner_loop_itself() -> None:
     for wrong, message in (
         (lambda: implicit(0.0, 3), "the regularisation of an implicit gradient must be a positive number; found 0.0"),

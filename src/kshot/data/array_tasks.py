@@ -50,11 +50,17 @@ class ArrayTasks:
         name: str = "tasks",
         preprocess: Preprocess | None = None,
     ) -> None:
+        for what, values in (("y", y), ("groups", groups)):
+            if not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+                raise DataError(f"{what} must hold one entry an item; found a {type(values).__name__}. Give a list or an array.")
         self._items = ArrayDataset(x, groups, name=name, preprocess=preprocess)
-        targets = tensor_of(y if isinstance(y, Tensor | np.ndarray) else np.asarray(list(y)), "y")
+        try:
+            targets = tensor_of(y if isinstance(y, Tensor | np.ndarray) else np.asarray(list(y)), "y")
+        except ValueError as error:
+            raise DataError(f"y must hold as many target values for each item; found rows of different lengths ({error}).") from error
         if targets.is_complex() or targets.dtype == torch.bool:
             raise DataError(f"targets are real numbers; found {str(targets.dtype).removeprefix('torch.')}. Convert them to floats.")
-        if targets.shape[0] != len(self._items) or targets.ndim > 2:
+        if targets.shape[0] != len(self._items) or targets.ndim > 2 or targets.numel() == 0:
             raise DataError(
                 f"y holds one target, or one row of targets, an item: ({len(self._items)},) or ({len(self._items)}, T); "
                 f"found {tuple(targets.shape)}. Check that x, y and groups belong together."

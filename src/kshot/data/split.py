@@ -118,7 +118,9 @@ def divide_by_file(index: ClassIndex, file: Path, name: str = "division") -> Spl
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"cannot read the division file {file}: {error}") from error
+        raise DataError(
+            f"cannot read the division file {file}: {error}. It must be JSON: lists of class names by train, val and test."
+        ) from error
     well_formed = isinstance(content, dict) and all(
         isinstance(names, list) and all(isinstance(name, str) for name in names) for names in content.values()
     )

@@ -187,9 +187,20 @@ def _device(x: Inputs) -> str:
 
 
 def sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy whose parameters and buffers are the same tensors."""
+    """A copy whose parameters and buffers are the same tensors.
+
+    Raises:
+        RecipeError: The module cannot be copied.
+    """
     tensors = [*module.parameters(), *module.buffers()]
-    copied: nn.Module = copy.deepcopy(module, {id(value): value for value in tensors})
+    try:
+        copied: nn.Module = copy.deepcopy(module, {id(value): value for value in tensors})
+    except (RuntimeError, TypeError) as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise RecipeError(
+            f"the inner loop works on a copy of the module, and {type(module).__name__} cannot be copied ({first}). Keep no computed "
+            "tensors as attributes: nn.utils.parametrizations.weight_norm in place of the older nn.utils.weight_norm, for one."
+        ) from error
     return copied
 
 
