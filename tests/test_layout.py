@@ -27,6 +27,7 @@ COMPOSING = {
     "measured": 1,
     "lake": 1,
     "run_folder": 1,
+    "trial": 1,
     "examine": 2,
     "experiment": 2,
     "contest": 3,
@@ -107,7 +108,8 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        chain = "config ← build, measured, lake ← examine, experiment ← contest, entrants, inspection ← terminal ← __init__, cli"
+        steps = "build, measured, lake, run_folder, trial ← examine, experiment ← contest, entrants, inspection ← terminal"
+        chain = f"config ← {steps} ← __init__, cli"
         return f"{importer} does not come after {imported}: {chain}"
     return ""
 

@@ -19,24 +19,23 @@ from kshot.atomic import write_json
 from kshot.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
 from kshot.config import DataRecipe, Recipe
 from kshot.data.dataset import Dataset
-from kshot.data.inputs import map_inputs
 from kshot.data.own_split import divides_itself
 from kshot.data.split import PARTS, Split, divide_by_file
-from kshot.episodes.episode import EpisodeBatch
-from kshot.episodes.item_stream import ItemBatch, all_items
-from kshot.errors import DataError, EpisodeError, KshotError, RecipeError
-from kshot.learners.learner import Learner, encode_tasks, with_steps
+from kshot.episodes.item_stream import all_items
+from kshot.errors import EpisodeError, KshotError, RecipeError
+from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import evaluate, evaluating
+from kshot.results.evaluate import evaluate
 from kshot.results.interval import mean_and_interval
 from kshot.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, litter
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save
+from kshot.trial import try_answering, try_training
 
 _LEAST_CLASSES = 6
 
@@ -108,10 +107,10 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     with _naming(split, recipe.data.train_part, "items" if learner.training_source == "items" else "episodes"):
         stream = training_stream(recipe, learner.training_source, dataset, split, where)
         first = stream.batches(0)[0]
-    _try(learner, first)
+    try_training(learner, first)
     with _naming(split, "val", "validation"):
         one = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=1, seed=recipe.seed)
-    _try_answering(learner, one, where)
+    try_answering(learner, one, where)
     for number in look.steps:
         with_steps(learner, number)
     state = start(learner, plan, stream)
@@ -273,36 +272,3 @@ def _foreboding(split: Split) -> tuple[str, ...]:
 def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
     """The division that the run was started with."""
     return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if divides_itself(dataset) else "division")
-
-
-def _try(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:
-    """One forward pass of one item, so that a network that does not fit the data is found before the run begins; and one task learned."""
-    one = map_inputs(lambda value: value[:1], batch.items())
-    shape = tuple(one.shape) if isinstance(one, torch.Tensor) else {name: tuple(value.shape) for name, value in one.items()}
-    with evaluating(learner), torch.no_grad():
-        with _unreadable(f"the backbone cannot read one item of shape {shape}", "Check backbone and data.size."):
-            learner.encode(one)
-        if isinstance(batch, EpisodeBatch):
-            support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
-            with _unreadable("the learner cannot learn a task of training", "Check backbone, data.size and learner."):
-                support, query = encode_tasks(learner, support, query)
-                learner.predict(learner.adapt(support, batch.support_y[:1], way=batch.way), query)
-
-
-def _try_answering(learner: Learner, one: EpisodeSet, device: torch.device) -> None:
-    """One task of validation, so that what the learner cannot answer is found before the run begins."""
-    with _unreadable("the learner cannot answer a validation task", "Check backbone, data.size, learner and [validation]."):
-        evaluate(learner, one, device=device)
-
-
-@contextmanager
-def _unreadable(what: str, cure: str) -> Iterator[None]:
-    """Errors of PyTorch's become errors of the recipe; a task on which an untrained learner fails says nothing of a trained one."""
-    try:
-        yield
-    except (RuntimeError, ValueError, IndexError) as error:
-        first = str(error).partition("\n")[0].rstrip(".")
-        raise RecipeError(f"{what}: {first}. {cure}") from error
-    except DataError as error:
-        if error.task is None:
-            raise

@@ -1,0 +1,58 @@
+"""One task before a run begins, so that a learner and data that do not fit are found before anything is written.
+
+In: a learner as it starts, a batch of training, an episode set of one episode. Next: `kshot.experiment`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from kshot.data.inputs import map_inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.item_stream import ItemBatch
+from kshot.errors import DataError, RecipeError
+from kshot.learners.learner import Learner, encode_tasks
+from kshot.results.episode_set import EpisodeSet
+from kshot.results.evaluate import evaluate, evaluating
+
+
+def try_training(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:
+    """One item encoded, and one task of training learned.
+
+    Raises:
+        RecipeError: The network does not fit the items, or the learner the tasks.
+    """
+    one = map_inputs(lambda value: value[:1], batch.items())
+    shape = tuple(one.shape) if isinstance(one, torch.Tensor) else {name: tuple(value.shape) for name, value in one.items()}
+    with evaluating(learner), torch.no_grad():
+        with _unreadable(f"the backbone cannot read one item of shape {shape}", "Check backbone and data.size."):
+            learner.encode(one)
+        if isinstance(batch, EpisodeBatch):
+            support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
+            with _unreadable("the learner cannot learn a task of training", "Check backbone, data.size and learner."):
+                support, query = encode_tasks(learner, support, query)
+                learner.predict(learner.adapt(support, batch.support_y[:1], way=batch.way), query)
+
+
+def try_answering(learner: Learner, one: EpisodeSet, device: torch.device) -> None:
+    """One task of validation learned and answered.
+
+    Raises:
+        RecipeError: The learner cannot answer it.
+    """
+    with _unreadable("the learner cannot answer a validation task", "Check backbone, data.size, learner and [validation]."):
+        evaluate(learner, one, device=device)
+
+
+@contextmanager
+def _unreadable(what: str, cure: str) -> Iterator[None]:
+    """Errors of PyTorch's become errors of the recipe; a task on which an untrained learner fails says nothing of a trained one."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise RecipeError(f"{what}: {first}. {cure}") from error
+    except DataError as error:
+        if error.task is None:
+            raise
