@@ -30,5 +30,6 @@ class Conv4Strided(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""
-        maps: Tensor = self.blocks(pixels_last(x))
-        return maps.mean((2, 3)) if self.average else maps.flatten(1)  # (M, D)
+        innermost = pixels_last(x.flatten(0, -4)).view(x.shape)  # of many tasks as of one: see `StridedBlock`
+        maps: Tensor = self.blocks(innermost)
+        return maps.mean((-2, -1)) if self.average else maps.flatten(-3)  # (M, D)

@@ -16,6 +16,8 @@ from kshot.backbones.strided_operator import strided_block
 class StridedBlock(nn.Module):
     """Images (M, C, H, W) → (M, width, ⌈H / 2⌉, ⌈W / 2⌉), channels innermost in memory.
 
+    Of many tasks, whose images, parameters and buffers all have one more first dimension, each task's by its own.
+
     Statistics are those of `nn.BatchNorm2d`: the batch's own in training, which also moves the running ones, and the running ones in
     evaluation; always the batch's own without running ones (`track_running_stats=False`).
 
@@ -38,5 +40,5 @@ class StridedBlock(nn.Module):
             return F.relu(norm(conv(x)))
         out, statistics = strided_block(x, conv.weight, conv.bias, norm.weight, norm.bias, eps=norm.eps)
         if norm.training and norm.track_running_stats:
-            follow(norm, statistics, positions=len(x) * out.shape[2] * out.shape[3])
+            follow(norm, statistics, positions=out.shape[-4] * out.shape[-2] * out.shape[-1])
         return out

@@ -25,6 +25,8 @@ from kshot.backbones.task_convolution import in_front
 def strided_block(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5) -> tuple[Tensor, Statistics]:
     """The block, normalised over all images and positions of x.
 
+    Any dimensions before these, such as one of tasks with filters of their own, must be before all of them.
+
     Args:
         x: Images (M, C, H, W), float32 or float64, fastest with channels innermost in memory (`pixels_last`).
         weight: (width, C, 3, 3), fastest with channels innermost in memory.
@@ -39,15 +41,15 @@ def strided_block(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: 
     Raises:
         ValueError: There is but one position in all, whose variance is zero.
     """
-    M, C, H, W = x.shape
+    *lead, M, _, H, W = x.shape
     h, w = halved(H), halved(W)
     if M * h * w < 2:
         raise ValueError(f"batch statistics need at least 2 positions in all; found x of shape {tuple(x.shape)}. Give more images.")
-    filters = weight.permute(0, 2, 3, 1).reshape(len(weight), 9 * C)  # a view, with channels innermost
+    filters = weight.movedim(-3, -1).flatten(-3)  # a view, with channels innermost
     shift = beta.add(bias, alpha=0)  # connected, as optimisers and `torch.autograd.grad` expect
-    found = _StridedBlock.apply(x.permute(0, 2, 3, 1), filters, gamma, shift, eps)  # type: ignore[no-untyped-call]  # torch's own
+    found = _StridedBlock.apply(x.movedim(-3, -1), filters, gamma, shift, eps)  # type: ignore[no-untyped-call]  # torch's own
     out, _, _, mean, var, _ = found
-    return out.view(M, h, w, -1).permute(0, 3, 1, 2), Statistics(mean + bias.detach(), var)
+    return out.view(*lead, M, h, w, -1).movedim(-1, -3), Statistics(mean + bias.detach(), var)
 
 
 class _StridedBlock(torch.autograd.Function):

@@ -176,6 +176,8 @@ def a_seed() -> int:
 class _Whole(nn.Module):
     """A backbone and its head as one module."""
 
+    passes_tasks = True  # to its parts, as they are: see `task_ready`
+
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head

@@ -26,6 +26,7 @@ from kshot.backbones.strided_block import StridedBlock
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import DataError, RecipeError
 from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.task_ready import carry_tasks, takes_tasks
 from kshot.learners.inner_loop.written_norm import is_stock, write_out
 from kshot.seeding import seeded
 
@@ -58,6 +59,9 @@ class Network:
                 self.norms |= {f"{path}.{name}".lstrip(".") for name in norm._buffers}
                 if (each is not None or statistics == "batch") and is_stock(norm):
                     write_out(norm)
+        self._takes_tasks = each is not None and statistics == "batch" and takes_tasks(self.module, each)
+        if self._takes_tasks:
+            carry_tasks(self.module)
 
     def __call__(
         self, parameters: Tensors, buffers: Tensors, x: Inputs, *, seed: tuple[int, str, int] | None = None
@@ -78,6 +82,8 @@ class Network:
             return self._one(parameters, buffers, x, seed)
         if _numbers(x) > _LARGE * _tasks(x) and _device(x) == "cpu":
             return self._apart(parameters, buffers, x)
+        if self._takes_tasks and isinstance(x, Tensor) and x.dtype in (torch.float32, torch.float64):
+            return self._one(parameters, buffers, x, None)
         return self._at_once(parameters, buffers, x)
 
     def _apart(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
@@ -128,7 +134,7 @@ class Network:
                     outputs = functional_call(self.module, passed, (x,))
         except (RuntimeError, IndexError, KeyError) as error:
             told = None if isinstance(error, torch.OutOfMemoryError) else _of_types(x, parameters, error)
-            if told is None and self.each is None and not isinstance(error, torch.OutOfMemoryError):
+            if told is None and (self.each is None or self._takes_tasks) and not isinstance(error, torch.OutOfMemoryError):
                 told = _of_items(x, error)
             if told is None:
                 raise
