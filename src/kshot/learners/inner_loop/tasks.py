@@ -25,7 +25,7 @@ from kshot.learners.inner_loop.problem import TaskGradient
 
 Way = Literal["in_turn", "threads", "together"]
 WAYS: tuple[Way, ...] = ("in_turn", "threads", "together")
-SMALL_STEP = 1 << 23
+SMALL_STEP = 10 << 20
 """Bytes that the graph of a step keeps, below which tasks are taken together on a CPU."""
 
 
