@@ -26,9 +26,19 @@ def strided(average: bool) -> nn.Module:
     return nn.Sequential(Conv4Strided(2, 3, average=average), nn.Linear(3, 3))
 
 
+class Last(nn.Module):
+    """(…, 7, 2) → (…, 3): some of the numbers of a sequence."""
+
+    passes_tasks = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., :3, 0]
+
+
 READY: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "strided": (lambda: strided(False), (2, 9, 7)),
     "strided, averaged": (lambda: strided(True), (2, 20, 18)),
+    "layers on sequences": (lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2), Last()), (7, 5)),
     "perceptron": (lambda: nn.Sequential(MLP(6, (5,), 4), nn.Tanh(), nn.Linear(4, 3, bias=False)), (2, 3)),
 }
 

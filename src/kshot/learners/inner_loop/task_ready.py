@@ -33,7 +33,7 @@ def takes_tasks(module: nn.Module, own: Collection[str]) -> bool:
 def _known(module: nn.Module) -> bool:
     if any(getattr(module, hooks) for hooks in _HOOKS):
         return False
-    if type(module) in _CONTAINERS or getattr(type(module), "__dict__", {}).get("passes_tasks", False):
+    if type(module) in _CONTAINERS or vars(type(module)).get("passes_tasks", False):
         return all(_known(part) for part in module.children())
     return type(module) in (*_ELEMENTWISE, nn.Linear, StridedBlock)
 
@@ -48,11 +48,12 @@ def carry_tasks(module: nn.Module) -> None:
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """(n, in) → (n, out), or (B, n, in) → (B, n, out) with weights (B, out, in)."""
+    """(n, …, in) → (n, …, out), or (B, n, …, in) → (B, n, …, out) with weights (B, out, in)."""
     if layer.weight.ndim == 2:
         return F.linear(x, layer.weight, layer.bias)
-    product = x @ layer.weight.mT
-    return product if layer.bias is None else product + layer.bias.unsqueeze(-2)
+    between = (slice(None), *[None] * (x.ndim - 3))  # dimensions of an item, which all have the task's weights
+    product = x @ layer.weight.mT[between]
+    return product if layer.bias is None else product + layer.bias[between].unsqueeze(-2)
 
 
 def _mlp(network: MLP, x: Tensor) -> Tensor:
