@@ -292,8 +292,12 @@ def test_images_and_weights_of_two_dtypes_are_refused() -> None:
 # The gradient of the filters as a product of matrices, which only small sets of images with many channels take.
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize(("M", "H", "W"), [(1, 1, 1), (5, 3, 3), (5, 7, 6), (3, 14, 14), (9, 14, 14)])
-def test_the_gradient_of_the_filters_is_the_library_s_whichever_way_it_is_taken(M: int, H: int, W: int) -> None:
+def test_the_gradient_of_the_filters_is_the_library_s_whichever_way_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch, M: int, H: int, W: int, wide: bool
+) -> None:
+    monkeypatch.setattr(task_convolution, "_WIDE", wide)
     generator = torch.Generator().manual_seed(0)
     x, G = (pixels_last(torch.randn(M, 16, H, W, generator=generator, dtype=torch.float64)).requires_grad_() for _ in range(2))
     weight = torch.randn(16, 16, 3, 3, generator=generator, dtype=torch.float64)
@@ -305,8 +309,12 @@ def test_the_gradient_of_the_filters_is_the_library_s_whichever_way_it_is_taken(
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_second_derivatives_with_many_channels_and_either_sign_of_the_scale(sign: float) -> None:
+def test_second_derivatives_with_many_channels_and_either_sign_of_the_scale(
+    monkeypatch: pytest.MonkeyPatch, sign: float, wide: bool
+) -> None:
+    monkeypatch.setattr(task_convolution, "_WIDE", wide)
     # 16 channels take the product of matrices; scales of one sign take, or do not take, the way without signs.
     x, parameters = inputs(16, (5, 6), M=3, width=4)
     x.requires_grad_()

@@ -38,9 +38,13 @@ def each(function: object, *values: Tensor) -> Tensor:
     return torch.stack([function(*(value[task] for value in flat)) for task in range(6)]).unflatten(0, LEAD)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("innermost", [True, False])
 @pytest.mark.parametrize("channels", [1, 3, 16])
-def test_every_task_has_its_own_convolution_and_gradients(channels: int, innermost: bool) -> None:
+def test_every_task_has_its_own_convolution_and_gradients(
+    monkeypatch: pytest.MonkeyPatch, channels: int, innermost: bool, wide: bool
+) -> None:
+    monkeypatch.setattr(task_convolution, "_WIDE", wide)
     x, weight, bias, G = some(channels, innermost=innermost)
     found = convolve(x, weight, bias)
     torch.testing.assert_close(found, each(lambda x, w, b: F.conv2d(x, w, b, padding=1), x, weight, bias))

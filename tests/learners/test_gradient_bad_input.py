@@ -287,6 +287,7 @@ def test_settings_of_the_inner_loop_itself() -> None:
         (lambda: implicit(0.0, 3), "the regularisation of an implicit gradient must be a positive number; found 0.0"),
         (lambda: implicit(-1.0, 3), "must be a positive number; found -1.0"),
         (lambda: implicit(1.0, 0), "the iterations of an implicit gradient must be 1 or more; found 0"),
+        (lambda: implicit(1.0, 3, -1.0), r"the damping of an implicit gradient must be 0 \(none\) or a positive number; found -1.0"),
         (lambda: Rates(-1.0), "the inner rate must be a positive number; found -1.0"),
         (lambda: Rates(None), "the inner rate must be a positive number; found None"),  # type: ignore[arg-type]
         (lambda: Rates(0.1, clip=-1.0), r"clip must be 0 \(no clipping\) or a positive number; found -1.0"),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_a_bias_by_hand() -> None:
     assert learner.predict(adapted, at_zero(0, 0)).tolist() == [[[2.0], [2.0]]]
 
 
+def test_a_damping_by_hand() -> None:
+    # As above; with the curvature 2 + δ in place of 2, (1 + (2 + δ)/λ)⁻¹ of the slope 2 is 2/3 for δ = 2. Adaptation does not know of δ.
+    learner = of_bias({"regularisation": 2.0, "inner_lr": 0.25, "steps": 1, "iterations": 1, "damping": 2.0})
+    losses = learner.meta_backward(EpisodeBatch(at_zero(0), at_zero(4), at_zero(0), at_zero(1), None, np.arange(1)), 0.0)
+    assert losses.tolist() == [1.0]
+    assert learner.head.bias.grad is not None
+    torch.testing.assert_close(learner.head.bias.grad, torch.full((1,), 2 / 3, dtype=torch.float64))
+
+
 def test_a_larger_regularisation_keeps_tasks_nearer_to_the_start() -> None:
     found = []
     for regularisation in (0.5, 2.0, 8.0):
@@ -104,10 +114,12 @@ def test_equals_finite_differences_through_the_solved_inner_problem(direction: i
 # Dense algebra, with batch normalisation, and an inner problem that is not solved: the definition at the point that is reached.
 
 
-def test_equals_the_dense_solution_at_the_point_that_is_reached() -> None:
+@pytest.mark.parametrize("damping", [0.0, 5.0])
+def test_equals_the_dense_solution_at_the_point_that_is_reached(damping: float) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh())
-    learner, batch = IMAML(network, 4, 3, regularisation=3.0, inner_lr=0.2, steps=4, iterations=80).double(), batch_of()
+    settings: dict[str, Any] = {"regularisation": 3.0, "inner_lr": 0.2, "steps": 4, "iterations": 80, "damping": damping}
+    learner, batch = IMAML(network, 4, 3, **settings).double(), batch_of()
     whole = nn.Sequential(learner.backbone, learner.head)
     names = [name for name, _ in whole.named_parameters()]
     shapes = [value.shape for value in whole.parameters()]
@@ -134,7 +146,8 @@ def test_equals_the_dense_solution_at_the_point_that_is_reached() -> None:
         here = phi.clone().requires_grad_()
         (v,) = torch.autograd.grad(F.cross_entropy(outputs(here, qx), qy), here)
         hessian = torch.autograd.functional.hessian(support, phi)
-        expected.append(torch.linalg.solve(torch.eye(len(phi), dtype=phi.dtype) + hessian / 3.0, v))
+        unit = torch.eye(len(phi), dtype=phi.dtype)
+        expected.append(torch.linalg.solve(unit + (hessian + damping * unit) / 3.0, v))
         reached.append(phi)
     _, found = gradients(learner.train(), batch)
     torch.testing.assert_close(found, torch.stack(expected).mean(0), rtol=1e-8, atol=1e-10)

@@ -99,15 +99,20 @@ class _FoldedBlock(torch.autograd.Function):
 
 def _block(x: Tensor, weight: Tensor, bias: Tensor, pool: bool, keep: bool) -> tuple[Tensor, Tensor]:
     """Out and the places, a few images at a time."""
-    outs, kept = [], []
-    for part in parts(x, weight):
-        top, places = pool_with_places(convolve(x[part], weight, bias), pool)
-        outs.append(top.relu_())
-        kept.append(places)
-    out = outs[0] if len(outs) == 1 else torch.cat(outs)
-    if not keep or not pool:  # without gradients only a tangent wants the places, and it finds them again
-        return out, x.new_empty(0, dtype=torch.int64)
-    return out, kept[0] if len(kept) == 1 else torch.cat(kept)
+    ranges = list(parts(x, weight))
+    if len(ranges) == 1:
+        out, places = pool_with_places(convolve(x, weight, bias), pool)
+    else:  # on a CPU, of one task; each part's numbers go where they will stay
+        out = maps_like(x, weight, halved=pool)
+        places = torch.empty_like(out, dtype=torch.int64) if pool else x.new_empty(0, dtype=torch.int64)
+        for part in ranges:
+            maps = convolve(x[part], weight, bias)
+            if pool:
+                torch.ops.aten.max_pool2d_with_indices.out(maps, [2, 2], out=out[part], indices=places[part])
+            else:
+                out[part] = maps
+    # Without gradients only a tangent wants the places, and it finds them again.
+    return out.relu_(), places if keep else x.new_empty(0, dtype=torch.int64)
 
 
 class _FoldedGradients(torch.autograd.Function):
@@ -167,10 +172,11 @@ def _block_gradients(g: Tensor, x: Tensor, weight: Tensor, out: Tensor, places: 
     return torch.cat(dxs) if needs_x else x.new_empty(0), dweight, dbias
 
 
-def maps_like(x: Tensor, weight: Tensor) -> Tensor:
-    """An empty tensor in the shape and layout of x ⋆ weight."""
+def maps_like(x: Tensor, weight: Tensor, *, halved: bool = False) -> Tensor:
+    """An empty tensor in the shape and layout of x ⋆ weight, or of its maxima."""
     *lead, _, H, W = x.shape
     width = weight.shape[-4]
+    H, W = (H // 2, W // 2) if halved else (H, W)
     if x.flatten(0, -4).is_contiguous(memory_format=torch.channels_last):
         return x.new_empty(*lead, H, W, width).movedim(-1, -3)
     return x.new_empty(*lead, width, H, W)

@@ -34,7 +34,7 @@ from kshot.learners.inner_loop.problem import Problem, walk
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import one_task, task_loss
 from kshot.learners.learner import Learner
-from kshot.learners.settings import require_count, require_positive
+from kshot.learners.settings import require_count, require_no_less_than_zero, require_positive
 
 
 class IMAML(Learner):
@@ -48,6 +48,7 @@ class IMAML(Learner):
         inner_lr: Of the inner gradient descent, > 0. Steps on a loss of curvature c shrink what is left by |1 - inner_lr (c + λ)|.
         steps: Of the inner gradient descent, ≥ 1.
         iterations: Of conjugate gradient, ≥ 1.
+        damping: δ ≥ 0, added to the curvature ∇² L_support in the outer gradient alone; 0 is the paper's gradient.
         family: The kind of task.
 
     Raises:
@@ -67,17 +68,19 @@ class IMAML(Learner):
         inner_lr: float = 0.1,
         steps: int = 16,
         iterations: int = 5,
+        damping: float = 0.0,
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
         counts = {"features": features, "outputs": outputs, "steps": steps, "iterations": iterations}
         sizes = {"regularisation": regularisation, "inner_lr": inner_lr}
+        require_no_less_than_zero("the damping of implicit MAML", damping, "none")
         for name, count in counts.items():
             require_count(f"{name} of implicit MAML", count, 1)
         for name, size in sizes.items():
             require_positive(f"the {name} of implicit MAML", size)
-        self.arguments = {**counts, **sizes}
-        self.outputs, self.regularisation, self.iterations = outputs, regularisation, iterations
+        self.arguments = {**counts, **sizes, "damping": damping}
+        self.outputs, self.regularisation, self.iterations, self.damping = outputs, regularisation, iterations, damping
         self.steps, self.rates = steps, Rates(inner_lr, cure="Lower inner_lr, take fewer steps, or raise regularisation.")
         self.backbone = backbone
         self.head = nn.Linear(features, outputs)
@@ -127,7 +130,7 @@ class IMAML(Learner):
         require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
         module = self._whole()
         parameters = divide_parameters(module)
-        mode = implicit(self.regularisation, self.iterations)
+        mode = implicit(self.regularisation, self.iterations, self.damping)
         result = meta_gradient(module, parameters, self.family, batch, InnerLoop(self.steps, self.rates, mode), seed=a_seed())
         for name, value in parameters.adapting.items():
             gradient = result.start[name]

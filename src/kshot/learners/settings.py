@@ -29,14 +29,14 @@ def require_positive(name: str, value: Any) -> None:
         raise RecipeError(f"{name} must be a positive number; found {value!r}.")
 
 
-def require_clip(name: str, value: Any) -> None:
-    """Refuse what is no norm to clip at, where 0 clips nothing.
+def require_no_less_than_zero(name: str, value: Any, zero: str) -> None:
+    """Refuse what is neither a positive, finite number nor 0, which means `zero`.
 
     Raises:
         RecipeError: It names the setting.
     """
     if not _is_number(value) or not 0 <= value < math.inf:
-        raise RecipeError(f"{name} must be 0 (no clipping) or a positive number; found {value!r}.")
+        raise RecipeError(f"{name} must be 0 ({zero}) or a positive number; found {value!r}.")
 
 
 def require_part(name: str, value: Any) -> None:

@@ -35,7 +35,7 @@ from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import loss_of, one_task, task_loss
 from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.learners.learner import Learner, Mode
-from kshot.learners.settings import require_clip, require_count, require_positive
+from kshot.learners.settings import require_no_less_than_zero, require_count, require_positive
 
 InductiveStatistics = Literal["support", "running"]
 
@@ -196,7 +196,7 @@ def checked(inner_lr: float, inner_steps: int, adapt_steps: int, clip: float, in
     require_positive("inner_lr", inner_lr)
     require_count("inner_steps", inner_steps, 0)
     require_count("adapt_steps", adapt_steps, 0)
-    require_clip("clip", clip)
+    require_no_less_than_zero("clip", clip, "no clipping")
     if inductive not in ("support", "running"):
         raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
 

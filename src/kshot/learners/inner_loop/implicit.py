@@ -7,7 +7,8 @@ its start θ, and its solution φ* depends on θ in a way that only φ* decides:
     ∂L_query/∂θ = (I + H/λ)⁻¹ ∇ L_query(φ*),     H = ∇² L_support(φ*)                                 (lemma 1)
 
 The system is solved by conjugate gradient, a Hessian-vector product each (algorithm 2); H is never made. With shared parameters s,
-∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). φ* is taken to be where n steps of gradient descent arrive, so the formula is as
+∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). With a damping δ > 0, H + δ I stands for H (Levenberg and Marquardt): a support
+loss that curves down by more than λ, as a network's does, would make the system indefinite and its solution huge. φ* is taken to be where n steps of gradient descent arrive, so the formula is as
 exact as they are; learnt rates get no gradient, for φ* does not depend on them. Memory does not grow with the steps.
 """
 
@@ -21,21 +22,24 @@ from kshot.learners.inner_loop.derivative import gradient, pulled_back
 from kshot.learners.inner_loop.mode import Mode, keeping, one_at_a_time
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, added, detached, support_slope, walk
-from kshot.learners.settings import require_count, require_positive
+from kshot.learners.settings import require_count, require_no_less_than_zero, require_positive
 
 
-def implicit(regularisation: float, iterations: int) -> Mode:
+def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> Mode:
     """The mode for one λ.
 
     Args:
         regularisation: λ > 0.
         iterations: Of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
+        damping: δ ≥ 0; 0 is the gradient of the paper.
 
     Raises:
         RecipeError: A number is out of its range.
     """
     require_positive("the regularisation of an implicit gradient", regularisation)
     require_count("the iterations of an implicit gradient", iterations, 1)
+    require_no_less_than_zero("the damping of an implicit gradient", damping, "none")
+    stiffness = regularisation + damping
 
     @keeping(one_at_a_time)
     def solve(problem: Problem) -> TaskGradient:
@@ -51,9 +55,11 @@ def implicit(regularisation: float, iterations: int) -> Mode:
             return pulled_back(slopes, w, fast, shared)
 
         def system(w: Tensors) -> Tensors:
-            return {name: w[name] + value / regularisation for name, value in curved(w)[0].items()}
+            return {name: w[name] + value / stiffness for name, value in curved(w)[0].items()}
 
         solution = conjugate_gradient(system, v, iterations, many=problem.many)
+        if damping:
+            solution = {name: value * (regularisation / stiffness) for name, value in solution.items()}
         if shared:
             of_shared = added(of_shared, {name: -value / regularisation for name, value in curved(solution)[1].items()})
         rates = {name: torch.zeros_like(value) for name, value in problem.rates.learnt.items()}

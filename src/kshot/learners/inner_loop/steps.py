@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kshot.errors import KshotError
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
-from kshot.learners.settings import require_clip, require_positive
+from kshot.learners.settings import require_no_less_than_zero, require_positive
 
 DIVERGED = 1e6
 """A support loss above this multiple of the first (or of 1, if that is more) has diverged."""
@@ -38,7 +38,7 @@ class Rates:
 
     def __post_init__(self) -> None:
         require_positive("the inner rate", self.rate)
-        require_clip("clip", self.clip)
+        require_no_less_than_zero("clip", self.clip, "no clipping")
 
     def step(self, fast: Tensors, slopes: Tensors, learnt: Tensors, number: int, *, many: bool = False) -> Tensors:
         """φ_{t+1}.
