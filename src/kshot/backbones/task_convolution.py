@@ -18,7 +18,7 @@ POSITIONS = (-4, -2, -1)
 """Of maps (…, M, C, H, W): all dimensions but those of tasks and channels."""
 _FEW_PATCHES = 2**10
 _MANY_CHANNELS = 16
-_WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"  # type: ignore[no-untyped-call]  # torch's own
+_WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
 """Whether the convolution library has vectors of 512 bits, which make it twice as fast as a product of matrices."""
 
 

@@ -35,7 +35,7 @@ from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import loss_of, one_task, task_loss
 from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.learners.learner import Learner, Mode
-from kshot.learners.settings import require_no_less_than_zero, require_count, require_positive
+from kshot.learners.settings import require_count, require_no_less_than_zero, require_positive
 
 InductiveStatistics = Literal["support", "running"]
 

@@ -7,9 +7,11 @@ its start θ, and its solution φ* depends on θ in a way that only φ* decides:
     ∂L_query/∂θ = (I + H/λ)⁻¹ ∇ L_query(φ*),     H = ∇² L_support(φ*)                                 (lemma 1)
 
 The system is solved by conjugate gradient, a Hessian-vector product each (algorithm 2); H is never made. With shared parameters s,
-∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). With a damping δ > 0, H + δ I stands for H (Levenberg and Marquardt): a support
-loss that curves down by more than λ, as a network's does, would make the system indefinite and its solution huge. φ* is taken to be where n steps of gradient descent arrive, so the formula is as
+∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). φ* is taken to be where n steps of gradient descent arrive, so the formula is as
 exact as they are; learnt rates get no gradient, for φ* does not depend on them. Memory does not grow with the steps.
+
+With a damping δ > 0, H + δ I stands for H in the system (Levenberg and Marquardt): a support loss that curves down by more than λ, as a
+network's does, makes the system indefinite and its solution huge.
 """
 
 from collections.abc import Callable
