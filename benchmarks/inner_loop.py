@@ -259,13 +259,14 @@ def best_rate() -> float:
     return max(*rates, 2 * 512**3 / take_turns({"product": lambda: a @ b}, turns=30)["product"].least)
 
 
-def check_flat() -> bool:
-    """Print flat memory and time against their marks."""
+def check_flat(count: int) -> bool:
+    """Print flat memory, of two tasks in turn, and time against their marks."""
     batch = some_tasks(2, torch.float32)
     works = [kshot(flat, steps=steps, tasks="in_turn")(batch, torch.float32) for steps in (1, 50)]
     for work in works:
         work()
     peaks = [least_peak(work, torch.device("cpu")) for work in works]
+    batch = some_tasks(count, torch.float32)
     timings = take_turns({"flat": kshot(flat)(batch, torch.float32), "unrolled": kshot(unrolled)(batch, torch.float32)}, turns=5)
     times = ratio(timings["flat"], timings["unrolled"])
     good = times <= 1.5
@@ -322,7 +323,7 @@ def main() -> int:
     flops, rate = asked.tasks * counter.get_total_flops(), best_rate()
     floor = flops / rate
     print(f"  the plain loop computes {flops / 1e9:.1f} GFLOP; at {rate / 1e9:.0f} GFLOP/s, the best rate here: {1e3 * floor:.0f} ms")
-    good &= check_flat()
+    good &= check_flat(asked.tasks)
     print(f"  {'allocator':<9}{'contender':<28}{'ms: min':>9}{'median':>9}{'ratio':>8}{'peak MB':>9}{'× floor':>8}")
     timed = {**makers, "kshot first order": kshot(first_order)}
     good &= table("default", timed, asked.tasks, asked.turns, floor)

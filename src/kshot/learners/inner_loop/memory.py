@@ -38,15 +38,17 @@ class Footprint:
     query: int
     parameters: int
 
-    def needed(self, kept: Kept, *, at_once: int) -> int:
+    def needed(self, kept: Kept, *, at_once: int, queries_at_once: int | None = None) -> int:
         """What will be taken.
 
         Args:
             kept: Of one task.
             at_once: Tasks that run at the same time.
+            queries_at_once: Tasks whose query losses have their graphs at the same time; None for all that run.
         """
-        graphs = max(steps * self.step + queries * self.query for steps, queries in kept.graphs)
-        return at_once * (graphs + (kept.copies + _COPIES) * self.parameters)
+        asked = at_once if queries_at_once is None else queries_at_once
+        graphs = max(at_once * steps * self.step + asked * queries * self.query for steps, queries in kept.graphs)
+        return graphs + at_once * (kept.copies + _COPIES) * self.parameters
 
 
 def bytes_kept(run: Callable[[], object], *, but: list[Tensor]) -> int:

@@ -248,7 +248,8 @@ def _problem(
     """One task's losses; the queries drop units of their own."""
     of_query = None if seed is None else (seed[0], f"{seed[1]}/query")
     support = task_loss(network, family, (task.support_x, task.support_y), task.buffers, per_step=loop.per_step, seed=seed)
-    query = task_loss(network, family, (task.query_x, task.query_y), task.buffers, per_step=loop.per_step, seed=of_query)
+    queries = task.query_x, task.query_y
+    query = task_loss(network, family, queries, task.buffers, per_step=loop.per_step, seed=of_query, once=True)
     adapting, shared = detached(parameters.adapting), detached(parameters.shared)
     if many := network.each is not None:
         adapting = for_each(adapting, len(task.number))

@@ -80,11 +80,19 @@ class Network:
         """
         if self.each is None:
             return self._one(parameters, buffers, x, seed)
-        if _numbers(x) > _LARGE * _tasks(x) and _device(x) == "cpu":
+        if self.takes_apart(x):
             return self._apart(parameters, buffers, x)
         if self._takes_tasks and isinstance(x, Tensor) and x.dtype in (torch.float32, torch.float64):
             return self._one(parameters, buffers, x, None)
         return self._at_once(parameters, buffers, x)
+
+    def takes_apart(self, x: Inputs) -> bool:
+        """Whether these are many tasks, with so many items that one is run after another."""
+        return self.each is not None and too_large_together(x)
+
+    def one_of_many(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
+        """As when called, for one of many tasks; nothing has a first dimension of tasks."""
+        return self._one(parameters, buffers, x, None)
 
     def _apart(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
         """Many tasks, one after another."""
@@ -93,11 +101,10 @@ class Network:
         own = [value.unbind() if name in self.each else (value,) * tasks for name, value in parameters.items()]
         outputs, after = zip(
             *(
-                self._one(
+                self.one_of_many(
                     dict(zip(parameters, values, strict=True)),
                     {name: value[number] for name, value in buffers.items()},
                     map_inputs(lambda value, number=number: value[number], x),  # type: ignore[misc]
-                    None,
                 )
                 for number, values in enumerate(zip(*own, strict=True))
             ),
@@ -188,8 +195,9 @@ def _tasks(x: Inputs) -> int:
     return len(_values(x)[0])
 
 
-def _device(x: Inputs) -> str:
-    return _values(x)[0].device.type
+def too_large_together(x: Inputs) -> bool:
+    """Whether many tasks' items (B, n, …) are so many that together they would not fit in the cache."""
+    return _numbers(x) > _LARGE * _tasks(x) and _values(x)[0].device.type == "cpu"
 
 
 def sharing_copy(module: nn.Module) -> nn.Module:

@@ -15,6 +15,7 @@ from kshot.errors import RecipeError
 from kshot.learners.inner_loop.derivative import NO_DEPENDENCE
 from kshot.learners.inner_loop.memory import Footprint, bytes_kept, require_room
 from kshot.learners.inner_loop.mode import Mode
+from kshot.learners.inner_loop.network import too_large_together
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached, support_slope
 from kshot.learners.inner_loop.randomness import draws
@@ -137,11 +138,13 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
     Raises:
         SetupError: More memory is needed than is free.
     """
-    at_once = {"in_turn": 1, "threads": min(torch.get_num_threads(), len(tasks.number)), "together": len(tasks.number)}[way]
+    count, threads = len(tasks.number), min(torch.get_num_threads(), len(tasks.number))
+    at_once = {"in_turn": 1, "threads": threads, "together": count}[way]
+    asked = threads if way == "together" and too_large_together(tasks.query_x) else at_once
     advice = ["fewer queries, a smaller backbone or smaller items need less"]
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")
     if mode.less and steps > 1:
         advice.insert(0, mode.less)
     cure = "What helps: " + "; ".join(advice) + "."
-    require_room(footprint.needed(mode.keeps(steps), at_once=at_once), tasks.support_y.device, cure, free)
+    require_room(footprint.needed(mode.keeps(steps), at_once=at_once, queries_at_once=asked), tasks.support_y.device, cure, free)

@@ -12,6 +12,7 @@ from torch import Tensor
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.inner_loop.apart import losses_apart
 from kshot.learners.inner_loop.network import Network, of_step
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Loss
@@ -25,6 +26,7 @@ def task_loss(
     *,
     per_step: bool = False,
     seed: tuple[int, str] | None = None,
+    once: bool = False,
 ) -> Loss:
     """The loss of one task's items.
 
@@ -35,6 +37,7 @@ def task_loss(
         buffers: Where running statistics start.
         per_step: Whether the buffers have a first dimension that counts steps; the step's own are then used, and returned.
         seed: (seed, what it is for) of dropout; None where nothing is drawn.
+        once: Whether the loss will be differentiated once, at most.
 
     Returns:
         (parameters, step) → the loss, a scalar, and the buffers afterwards. It raises `RecipeError` where the family gives anything
@@ -45,6 +48,14 @@ def task_loss(
     def loss(parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
         many = network.each is not None
         own = of_step(buffers, step, many=many) if per_step else buffers
+        if once and network.each is not None and network.takes_apart(x):
+
+            def one(number: int, values: Tensors) -> tuple[Tensor, Tensors]:
+                kept = {name: value[number] for name, value in own.items()}
+                outputs, after = network.one_of_many(values, kept, one_task(x, number))
+                return loss_of(family, outputs, y[number]), after
+
+            return losses_apart(one, len(y), parameters, network.each)
         outputs, after = network(parameters, own, x, seed=None if seed is None else (*seed, step))
         return (losses_of(family, outputs, y) if many else loss_of(family, outputs, y)), after
 
