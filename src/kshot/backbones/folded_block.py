@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.pooling import pick, pool_with_places, spread
+from kshot.backbones.pooling import pick, places_dtype, pool_with_places, spread
 from kshot.backbones.task_convolution import POSITIONS, along_channels, convolution_gradients, convolve, in_front, task_by_task
 
 _CACHE = 2**19  # numbers of one part's maps: 2 MB of float32, which was quickest
@@ -102,15 +102,14 @@ def _block(x: Tensor, weight: Tensor, bias: Tensor, pool: bool, keep: bool) -> t
     ranges = list(parts(x, weight))
     if len(ranges) == 1:
         out, places = pool_with_places(convolve(x, weight, bias), pool)
+        places = places.to(places_dtype(x))
     else:  # on a CPU, of one task; each part's numbers go where they will stay
         out = maps_like(x, weight, halved=pool)
-        places = torch.empty_like(out, dtype=torch.int64) if pool else x.new_empty(0, dtype=torch.int64)
+        places = torch.empty_like(out, dtype=places_dtype(x)) if pool else x.new_empty(0, dtype=places_dtype(x))
         for part in ranges:
-            maps = convolve(x[part], weight, bias)
+            out[part], found = pool_with_places(convolve(x[part], weight, bias), pool)
             if pool:
-                torch.ops.aten.max_pool2d_with_indices.out(maps, [2, 2], out=out[part], indices=places[part])
-            else:
-                out[part] = maps
+                places[part] = found
     # Without gradients only a tangent wants the places, and it finds them again.
     return out.relu_(), places if keep else x.new_empty(0, dtype=torch.int64)
 

@@ -18,6 +18,11 @@ def pool_with_places(maps: Tensor, pool: bool) -> tuple[Tensor, Tensor]:
     return _like(maps, top), _like(maps, places)
 
 
+def places_dtype(maps: Tensor) -> torch.dtype:
+    """Of the fewest bytes that hold the places of maps of this height and width."""
+    return torch.int16 if maps.shape[-2] * maps.shape[-1] <= 2**15 else torch.int32
+
+
 def pick(maps: Tensor, places: Tensor) -> Tensor:
     """The values of `maps` (…, M, C, H, W) at the places, (…, M, C, H // 2, W // 2), channels innermost in memory."""
     if places.numel() == 0:
@@ -36,7 +41,7 @@ def spread(values: Tensor, places: Tensor, like: Tensor) -> Tensor:
     if places.numel() == 0:
         return values
     spread_out: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-        _images(values), _images(like), [2, 2], [2, 2], [0, 0], [1, 1], False, _images(places)
+        _images(values), _images(like), [2, 2], [2, 2], [0, 0], [1, 1], False, _images(places).long()
     )
     return _like(like, spread_out)
 
