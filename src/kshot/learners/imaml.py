@@ -10,7 +10,7 @@ product each (algorithm 2); the numbers are those of `kshot.learners.inner_loop.
 
 The gradient is as exact as the inner problem is solved: with few steps, or few iterations, it is an approximation, and the paper bounds
 its error. Where λ is smaller than the largest negative curvature of the support loss, the system is not positive definite: the iterations
-then end at the first direction of downward curvature. A larger λ helps.
+then end at the first direction of downward curvature. A larger λ helps, and so does a damping, added to the curvature.
 
 Batch normalisation uses the statistics of the items at hand: see `kshot.learners.headed`. Departures from the paper: none of the equations;
 its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured: docs/learners/imaml.md.
