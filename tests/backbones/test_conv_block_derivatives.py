@@ -333,3 +333,17 @@ def test_second_derivatives_with_many_channels_and_either_sign_of_the_scale(
     for found, expected in zip(ours, second(written_out(x, weight, bias, gamma, beta)), strict=True):
         if expected.abs().max() > 1e-8:
             assert relative(found, expected) < 1e-10
+
+
+@pytest.mark.parametrize("size", [(128, 256), (256, 129)])
+def test_places_of_maps_of_2_to_the_15_positions_and_of_more(size: tuple[int, int]) -> None:
+    x = torch.randn(3, 1, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight, bias = (torch.randn(shape, dtype=torch.float64).requires_grad_() for shape in ((2, 1, 3, 3), (2,)))
+    found = folded_block.folded_block(x, weight, bias, pool=True)
+    expected = F.relu(F.max_pool2d(F.conv2d(x, weight, bias, padding=1), 2))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    cotangent = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (weight, bias), cotangent), torch.autograd.grad(expected, (weight, bias), cotangent), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)

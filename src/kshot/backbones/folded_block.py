@@ -99,19 +99,18 @@ class _FoldedBlock(torch.autograd.Function):
 
 def _block(x: Tensor, weight: Tensor, bias: Tensor, pool: bool, keep: bool) -> tuple[Tensor, Tensor]:
     """Out and the places, a few images at a time."""
-    ranges = list(parts(x, weight))
+    ranges, nowhere = list(parts(x, weight)), x.new_empty(0, dtype=places_dtype(x))
     if len(ranges) == 1:
         out, places = pool_with_places(convolve(x, weight, bias), pool)
-        places = places.to(places_dtype(x))
-    else:  # on a CPU, of one task; each part's numbers go where they will stay
-        out = maps_like(x, weight, halved=pool)
-        places = torch.empty_like(out, dtype=places_dtype(x)) if pool else x.new_empty(0, dtype=places_dtype(x))
-        for part in ranges:
-            out[part], found = pool_with_places(convolve(x[part], weight, bias), pool)
-            if pool:
-                places[part] = found
-    # Without gradients only a tangent wants the places, and it finds them again.
-    return out.relu_(), places if keep else x.new_empty(0, dtype=torch.int64)
+        return out.relu_(), places.to(nowhere.dtype) if keep else nowhere
+    # Of one task, on a CPU: `task_by_task` takes many apart, and other devices know no parts. Each part's numbers go where they will stay.
+    out = maps_like(x, weight, halved=pool)
+    places = torch.empty_like(out, dtype=nowhere.dtype) if pool and keep else nowhere
+    for part in ranges:
+        out[part], found = pool_with_places(convolve(x[part], weight, bias), pool)
+        if len(places):
+            places[part] = found
+    return out.relu_(), places  # without gradients only a tangent wants the places, and it finds them again
 
 
 class _FoldedGradients(torch.autograd.Function):

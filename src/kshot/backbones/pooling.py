@@ -1,8 +1,8 @@
 """2×2 max-pooling taken apart: where each maximum stands, picking there, spreading from there.
 
-Maps are (…, M, C, H, W). Places are PyTorch's: (…, M, C, H // 2, W // 2) int64, or smaller integers, `row · W + column` of the first maximum in its window.
-Picking and spreading are linear and each other's transpose, so every derivative of pooling is made of the two. An empty tensor of places
-stands for no pooling: all three then return what they are given.
+Maps are (…, M, C, H, W). Places are PyTorch's: (…, M, C, H // 2, W // 2) int64, or smaller integers, `row · W + column` of the first
+maximum in its window. Picking and spreading are linear and each other's transpose, so every derivative of pooling is made of the two. An
+empty tensor of places stands for no pooling: all three then return what they are given.
 """
 
 import torch

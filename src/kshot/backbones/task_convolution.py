@@ -19,7 +19,8 @@ POSITIONS = (-4, -2, -1)
 _FEW_PATCHES = 2**10
 _MANY_CHANNELS = 16
 _WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
-"""Whether the convolution library has vectors of 512 bits, which make it twice as fast as a product of matrices."""
+"""Whether the convolution library has vectors of 512 bits, which make it twice as fast as a product of matrices: as PyTorch sees the
+processor, which the library judges for itself; where they differ the numbers are right, and slower."""
 
 
 def along_channels(values: Tensor) -> Tensor:

@@ -74,11 +74,11 @@ class IMAML(Learner):
         super().__init__()
         counts = {"features": features, "outputs": outputs, "steps": steps, "iterations": iterations}
         sizes = {"regularisation": regularisation, "inner_lr": inner_lr}
-        require_no_less_than_zero("the damping of implicit MAML", damping, "none")
         for name, count in counts.items():
             require_count(f"{name} of implicit MAML", count, 1)
         for name, size in sizes.items():
             require_positive(f"the {name} of implicit MAML", size)
+        require_no_less_than_zero("the damping of implicit MAML", damping, "none")
         self.arguments = {**counts, **sizes, "damping": damping}
         self.outputs, self.regularisation, self.iterations, self.damping = outputs, regularisation, iterations, damping
         self.steps, self.rates = steps, Rates(inner_lr, cure="Lower inner_lr, take fewer steps, or raise regularisation.")

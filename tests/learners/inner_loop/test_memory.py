@@ -31,7 +31,9 @@ def test_needs_by_hand() -> None:
     footprint = Footprint(step=100, query=1000, parameters=10)
     assert footprint.needed(unrolled.keeps(5), at_once=1) == 5 * 100 + 1000 + 6 * 10
     assert footprint.needed(flat.keeps(5), at_once=2) == 2 * (1000 + (5 + 6) * 10)
-    assert footprint.needed(unrolled.keeps(5), at_once=8, queries_at_once=2) == 8 * 5 * 100 + 2 * 1000 + 8 * 6 * 10
+    assert footprint.needed(unrolled.keeps(5), at_once=8, apart=2) == 8 * 5 * 100 + 2 * 1000 + 8 * (1 + 6) * 10
+    every_step = multi_step([0.25] * 4, {}, second_order=True).keeps(4)
+    assert footprint.needed(every_step, at_once=8, apart=2) == 8 * 4 * 100 + 2 * 1000 + 8 * (4 + 6) * 10
     assert footprint.needed(flat.keeps(100), at_once=1) == 1000 + (2 * 10 + 6) * 10  # every tenth, and the ten between two of them
     assert footprint.needed(first_order.keeps(5), at_once=1) == footprint.needed(implicit(1.0, 3).keeps(5), at_once=1) == 1000 + 6 * 10
 

@@ -1,7 +1,7 @@
 """The losses of many tasks, one task after another: each task's graph is made, differentiated and dropped before the next one's.
 
-For the queries, whose gradient is wanted once. A task's many items then stay in the cache from the forward to the backward pass, and the
-graphs of the tasks are never held together.
+For the queries, whose gradient is wanted once: a second derivative is an error. A task's many items then stay in the cache from the forward
+to the backward pass, and the graphs of the tasks are never held together.
 """
 
 from collections.abc import Callable, Collection
@@ -13,6 +13,7 @@ from torch import Tensor
 from kshot.errors import RecipeError
 from kshot.learners.inner_loop.derivative import NO_DEPENDENCE
 from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.problem import detached
 
 OneLoss = Callable[[int, Tensors], tuple[Tensor, Tensors]]
 """(number of the task, its own parameters) → its loss, a scalar, and its buffers afterwards."""
@@ -28,18 +29,18 @@ def losses_apart(one: OneLoss, tasks: int, parameters: Tensors, each: Collection
         each: The names of these.
 
     Raises:
-        RecipeError: A task's loss depends on none of the parameters that want a gradient.
+        RecipeError: A task's loss depends on none of the parameters that want a gradient; or, later, a second derivative is asked for.
     """
     after: list[Tensors] = []
 
     def run(number: int, values: Tensors) -> Tensor:
         loss, buffers = one(number, values)
-        after.append(buffers)
+        after.append(detached(buffers))
         return loss
 
     names, wanted = list(parameters), torch.is_grad_enabled()
     losses: Tensor = _LossesApart.apply(run, tasks, names, [name in each for name in names], wanted, *parameters.values())  # type: ignore[no-untyped-call]
-    return losses, {name: torch.stack([buffers[name].detach() for buffers in after]) for name in after[0]}
+    return losses, {name: torch.stack([buffers[name] for buffers in after]) for name in after[0]}
 
 
 class _LossesApart(torch.autograd.Function):
@@ -71,7 +72,10 @@ class _LossesApart(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # a second derivative is wanted, and would be that of constants
-            raise RuntimeError("the losses of tasks apart can be differentiated once: ask for them without `once`")
+            raise RecipeError(
+                "this mode differentiates the query loss twice, which it cannot where tasks with many query items are run apart. Use "
+                "tasks='in_turn'."
+            )
         slopes = iter(ctx.saved_tensors)
         found: list[Tensor | None] = [None] * 5
         for need, is_own in zip(ctx.needs, ctx.own, strict=True):

@@ -38,17 +38,22 @@ class Footprint:
     query: int
     parameters: int
 
-    def needed(self, kept: Kept, *, at_once: int, queries_at_once: int | None = None) -> int:
+    def needed(self, kept: Kept, *, at_once: int, apart: int | None = None) -> int:
         """What will be taken.
 
         Args:
             kept: Of one task.
             at_once: Tasks that run at the same time.
-            queries_at_once: Tasks whose query losses have their graphs at the same time; None for all that run.
+            apart: How many query graphs there are at the same time, where each is dropped for its slopes (`losses_apart`); None where
+                they are held.
         """
-        asked = at_once if queries_at_once is None else queries_at_once
-        graphs = max(at_once * steps * self.step + asked * queries * self.query for steps, queries in kept.graphs)
-        return graphs + at_once * (kept.copies + _COPIES) * self.parameters
+        asked = max(queries for _, queries in kept.graphs)
+        slopes = 0 if apart is None else asked
+        graphs = max(
+            at_once * steps * self.step + (at_once * queries if apart is None else apart * min(queries, 1)) * self.query
+            for steps, queries in kept.graphs
+        )
+        return graphs + at_once * (kept.copies + slopes + _COPIES) * self.parameters
 
 
 def bytes_kept(run: Callable[[], object], *, but: list[Tensor]) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
-from kshot.errors import KshotError, RecipeError, TrainingError
+from kshot.errors import DataError, KshotError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.first_run import run_once
 from kshot.learners.inner_loop.form import form_of, settings_of
@@ -45,7 +45,7 @@ class InnerLoop:
     Attributes:
         steps: Inner steps, ≥ 0.
         rates: The inner rate, clipping, and learnt rates.
-        mode: `unrolled`, `flat`, `first_order`, or `implicit(λ, iterations)`.
+        mode: `unrolled`, `flat`, `first_order`, or `implicit(λ, iterations, damping)`.
         statistics: What normalisation uses: see `network`.
         per_step: Whether buffers have a first dimension that counts steps.
         tasks: `auto`, or how tasks are run: see `tasks`.
@@ -274,10 +274,20 @@ def _fault_together(
         warnings.simplefilter("error", UserWarning)  # of operations that vmap would run task by task, slowly
         try:
             found = [_run(precise, own, family, tasks, precise_loop, way, None) for way in ways]
+        except DataError as error:
+            try:
+                _run(module, parameters, family, _tasks_of(batch, buffers).some(slice(2)), loop, "in_turn", None)
+            except DataError:
+                return None  # the tasks are at fault, not the module
+            return _incomparable(error)
         except (KshotError, RuntimeError, ValueError, TypeError, UserWarning) as error:
-            return f"its gradient cannot be compared in float64 with that of tasks in turn ({str(error).partition(chr(10))[0]})"
+            return _incomparable(error)
     same = same_gradient(*found)
     return None if same is None else "" if same else "an operation of it is differentiated wrongly there"
+
+
+def _incomparable(error: Exception) -> str:
+    return f"its gradient cannot be compared in float64 with that of tasks in turn ({str(error).partition(chr(10))[0]})"
 
 
 def _precise(value: Tensor) -> Tensor:

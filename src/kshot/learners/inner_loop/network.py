@@ -79,7 +79,7 @@ class Network:
             DataError: The module needs floating numbers, and x has none.
         """
         if self.each is None:
-            return self._one(parameters, buffers, x, seed)
+            return self._one(parameters, buffers, x, seed, alone=True)
         if self.takes_apart(x):
             return self._apart(parameters, buffers, x)
         if self._takes_tasks and isinstance(x, Tensor) and x.dtype in (torch.float32, torch.float64):
@@ -92,7 +92,7 @@ class Network:
 
     def one_of_many(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
         """As when called, for one of many tasks; nothing has a first dimension of tasks."""
-        return self._one(parameters, buffers, x, None)
+        return self._one(parameters, buffers, x, None, alone=True)
 
     def _apart(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
         """Many tasks, one after another."""
@@ -122,16 +122,21 @@ class Network:
             run = torch.vmap(lambda own, kept, items: self._one(own, kept, items, None), in_dims=(dims, 0, 0), randomness="error")
             found: tuple[Any, Tensors] = run(parameters, buffers, x)
             return found
+        except (IndexError, KeyError) as error:
+            raise _of_items(map_inputs(lambda value: value[0], x), error) from error
         except RuntimeError as error:
             if "randomness" in str(error):
                 raise RecipeError("the module draws random numbers, which are drawn task by task. Use tasks='in_turn'.") from error
             first = str(error).partition("\n")[0].rstrip(".")
             raise RecipeError(f"torch.vmap cannot run this module: {first}. Use tasks='in_turn' or tasks='threads'.") from error
 
-    def _one(self, parameters: Tensors, buffers: Tensors, x: Inputs, seed: tuple[int, str, int] | None) -> tuple[Any, Tensors]:
+    def _one(
+        self, parameters: Tensors, buffers: Tensors, x: Inputs, seed: tuple[int, str, int] | None, *, alone: bool = False
+    ) -> tuple[Any, Tensors]:
+        """One call of the module; `alone` where everything is one task's, and no transform hides what happens to it."""
         given = {name: value.clone() for name, value in buffers.items()}
         versions = {name: _version(value) for name, value in (*given.items(), *parameters.items())}
-        items = [] if self.each is not None else [(value, _version(value)) for value in _values(x)]
+        items = [(value, _version(value)) for value in _values(x)] if alone else []
         passed = {**parameters, **given}
         try:
             if seed is None:
@@ -141,7 +146,7 @@ class Network:
                     outputs = functional_call(self.module, passed, (x,))
         except (RuntimeError, IndexError, KeyError) as error:
             told = None if isinstance(error, torch.OutOfMemoryError) else _of_types(x, parameters, error)
-            if told is None and (self.each is None or self._takes_tasks) and not isinstance(error, torch.OutOfMemoryError):
+            if told is None and (alone or self._takes_tasks) and not isinstance(error, torch.OutOfMemoryError):
                 told = _of_items(x, error)
             if told is None:
                 raise

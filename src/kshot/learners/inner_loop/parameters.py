@@ -88,7 +88,7 @@ def inner(a: Tensors, b: Tensors, *, many: bool = False) -> Tensor:
 
 def times(factor: Tensor, values: Tensors) -> Tensors:
     """A number (), or one of each task (B,), times all tensors."""
-    return {name: value * factor.view(*factor.shape, *[1] * (value.ndim - factor.ndim)) for name, value in values.items()}
+    return {name: value * factor.view((*factor.shape, *[1] * (value.ndim - factor.ndim))) for name, value in values.items()}
 
 
 def _check_devices(named: Tensors) -> None:

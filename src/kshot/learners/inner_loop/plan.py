@@ -140,11 +140,11 @@ def require_room_for(footprint: Footprint, mode: Mode, steps: int, way: Way, tas
     """
     count, threads = len(tasks.number), min(torch.get_num_threads(), len(tasks.number))
     at_once = {"in_turn": 1, "threads": threads, "together": count}[way]
-    asked = threads if way == "together" and too_large_together(tasks.query_x) else at_once
+    apart = threads if way == "together" and too_large_together(tasks.query_x) else None
     advice = ["fewer queries, a smaller backbone or smaller items need less"]
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")
     if mode.less and steps > 1:
         advice.insert(0, mode.less)
     cure = "What helps: " + "; ".join(advice) + "."
-    require_room(footprint.needed(mode.keeps(steps), at_once=at_once, queries_at_once=asked), tasks.support_y.device, cure, free)
+    require_room(footprint.needed(mode.keeps(steps), at_once=at_once, apart=apart), tasks.support_y.device, cure, free)

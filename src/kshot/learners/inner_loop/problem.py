@@ -29,7 +29,7 @@ class Problem:
         rates: The inner rates.
         steps: Inner steps, ≥ 0.
         support: The loss that the steps descend.
-        query: The loss after them, whose gradient is wanted.
+        query: The loss after them, whose gradient is wanted. Once: of many tasks with many items it has no second.
         per_step: Whether each step has buffers of its own; a result's buffers then have a first dimension of steps + 1.
         many: Whether these are B tasks: φ, losses and buffers then have a first dimension B, before any other; `shared` and learnt rates,
             which all tasks have in common, have none, and their gradients are sums over the tasks.

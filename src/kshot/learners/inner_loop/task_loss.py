@@ -37,7 +37,7 @@ def task_loss(
         buffers: Where running statistics start.
         per_step: Whether the buffers have a first dimension that counts steps; the step's own are then used, and returned.
         seed: (seed, what it is for) of dropout; None where nothing is drawn.
-        once: Whether the loss will be differentiated once, at most.
+        once: Whether the loss will be differentiated once, at most; many tasks with many items are then run apart (`losses_apart`).
 
     Returns:
         (parameters, step) → the loss, a scalar, and the buffers afterwards. It raises `RecipeError` where the family gives anything
@@ -48,7 +48,7 @@ def task_loss(
     def loss(parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
         many = network.each is not None
         own = of_step(buffers, step, many=many) if per_step else buffers
-        if once and network.each is not None and network.takes_apart(x):
+        if network.each is not None and once and network.takes_apart(x):
 
             def one(number: int, values: Tensors) -> tuple[Tensor, Tensors]:
                 kept = {name: value[number] for name, value in own.items()}
