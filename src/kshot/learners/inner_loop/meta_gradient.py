@@ -27,6 +27,7 @@ from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, c
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.plan import choose, fault_together, footprint_of, random_in, readable_in, require_room_for, same_gradient
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached
+from kshot.learners.inner_loop.query_numbers import check_query_numbers
 from kshot.learners.inner_loop.rectangle import check_rectangle
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
@@ -115,7 +116,7 @@ def meta_gradient(
         require_room_for(foreseen.footprint, loop.mode, loop.steps, foreseen.way, tasks, free)
         tasks = _in_quick_layout(module, parameters, family, loop, tasks, foreseen.asked)
         result = _run(module, parameters, family, tasks, loop, foreseen.way, seed if foreseen.random else None)
-        _check_queries(batch, result)
+        check_query_numbers(batch, result)
         losses = torch.cat([result.path, result.loss.unsqueeze(1)], 1)  # the query loss stands for the support loss after the last step
         require_descent(losses, [f"episode {int(n)}" for n in batch.numbers], loop.rates, TrainingError)
         if foreseen.way == "together" and (fault := fault_together(foreseen.asked, foreseen.fault)):
@@ -222,24 +223,6 @@ def _run(
         return Network(module, loop.statistics, each=frozenset(parameters.adapting) if many else None)
 
     return over_tasks(solve, network, tasks, way)
-
-
-def _check_queries(batch: EpisodeBatch, found: TaskGradient) -> None:
-    """Where the queries of a task alone have no loss, say so if it is their own numbers."""
-    losses = found.loss.detach()
-    bad = ~losses.isfinite() & found.path.isfinite().all(1)
-    if not bool(bad.any()):
-        return
-    task = int(bad.int().argmax())
-    values = {"x": batch.query_x} if isinstance(batch.query_x, Tensor) else dict(batch.query_x)
-    for name, value in {**values, "y": batch.query_y}.items():
-        items = value[task].flatten(1) if value.ndim > 2 else value[task].unsqueeze(1)
-        if value.is_floating_point() and not bool(items.isfinite().all()):
-            item = int((~items.isfinite().all(1)).int().argmax())
-            raise TrainingError(
-                f"the query loss of episode {int(batch.numbers[task])} is {float(losses[task]):.3g}: its query item {item} ({name}) "
-                "holds numbers that are not finite. Mend the item, or leave it out."
-            )
 
 
 def _problem(
