@@ -108,7 +108,7 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
         "mode": "flat",
     },
     "reptile": {"features": 16, "outputs": 3, "inner_steps": 2, "inner_batch": 4, "adapt_steps": 6, "inner_lr": 0.01},
-    "imaml": {"features": 16, "outputs": 3, "steps": 2, "iterations": 4, "regularisation": 3.0, "inner_lr": 0.2},
+    "imaml": {"features": 16, "outputs": 3, "steps": 2, "iterations": 4, "regularisation": 3.0, "inner_lr": 0.2, "damping": 1.5},
     "maml++": {
         "features": 16,
         "outputs": 3,
