@@ -262,6 +262,8 @@ def _fault_together(
                 _run(module, parameters, family, _tasks_of(batch, buffers).some(slice(2)), loop, "in_turn", None)
             except DataError:
                 return None  # the tasks are at fault, not the module
+            except (KshotError, RuntimeError, ValueError, TypeError, UserWarning):
+                pass  # whatever else it is, it is not the tasks
             return _incomparable(error)
         except (KshotError, RuntimeError, ValueError, TypeError, UserWarning) as error:
             return _incomparable(error)
