@@ -63,7 +63,7 @@ def trained(tree: Path, recipe: str, runs: Path) -> Path | None:
         settings = [word for setting in SHORT for word in ("--set", setting)]
         command = [sys.executable, "-m", "kshot", "train", recipe, *settings, "--out", str(out), "--device", "cpu"]
         environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=Path.cwd(), env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             print(json.dumps({"recipe": recipe, "tree": str(tree), "error": (done.stderr or done.stdout)[-400:]}), file=sys.stderr)
             return None

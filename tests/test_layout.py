@@ -20,7 +20,7 @@ SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "kshot"
 
 STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web")
-LEAVES = ("allocator", "atomic", "errors", "seeding")
+LEAVES = ("allocator", "atomic", "construct", "errors", "seeding")
 COMPOSING = {
     "config": 0,
     "build": 1,

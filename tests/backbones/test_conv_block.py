@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kshot.backbones import folded_block
 from kshot.backbones.conv_block import ConvBlock, pixels_last
+from kshot.backbones.kernels import folded_block
 
 
 @pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from kshot.backbones import folded_block, task_convolution
-from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.conv_block import pixels_last
-from kshot.backbones.norm_pool import Statistics
+from kshot.backbones.kernels import folded_block, task_convolution
+from kshot.backbones.kernels.block_operator import block_with_batch_statistics, block_with_given_statistics
+from kshot.backbones.kernels.norm_pool import Statistics
 
 Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
 

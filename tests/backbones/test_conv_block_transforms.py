@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, grad, jvp, vjp, vmap
 
-from kshot.backbones import folded_block
-from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import ConvBlock
-from kshot.backbones.norm_pool import Statistics
-from kshot.backbones.strided_operator import strided_block
+from kshot.backbones.kernels import folded_block
+from kshot.backbones.kernels.block_operator import block_with_batch_statistics, block_with_given_statistics
+from kshot.backbones.kernels.norm_pool import Statistics
+from kshot.backbones.kernels.strided_operator import strided_block
 
 B, M, WIDTH = 3, 4, 3
 Parameters = dict[str, Tensor]

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from kshot.backbones.patches import patches
+from kshot.backbones.kernels.patches import patches
+from kshot.backbones.kernels.strided_operator import strided_block
 from kshot.backbones.strided_block import StridedBlock
-from kshot.backbones.strided_operator import strided_block
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of PyTorch's own forward mode
 

@@ -1,15 +1,15 @@
 """The block of few-shot image networks: 3×3 convolution → batch normalisation → ReLU → 2×2 max-pooling.
 
 ReLU is taken after pooling: both are monotone, so max(relu(·)) = relu(max(·)) exactly, at a quarter of the work. The numbers come from
-`kshot.backbones.block_operator`; this module holds the parameters, under the names they have in a convolution and a normalisation, and the
-running statistics.
+`kshot.backbones.kernels.block_operator`; this module holds the parameters, under the names they have in a convolution and a
+normalisation, and the running statistics.
 """
 
 import torch
 from torch import Tensor, nn
 
-from kshot.backbones.block_operator import block_with_batch_statistics, block_with_given_statistics
-from kshot.backbones.norm_pool import Statistics
+from kshot.backbones.kernels.block_operator import block_with_batch_statistics, block_with_given_statistics
+from kshot.backbones.kernels.norm_pool import Statistics
 
 
 class ConvBlock(nn.Module):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kshot.backbones.conv_block import follow
-from kshot.backbones.strided_operator import strided_block
+from kshot.backbones.kernels.strided_operator import strided_block
 
 
 class StridedBlock(nn.Module):

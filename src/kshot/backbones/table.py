@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from kshot.backbones.constructor import construct
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.conv_maps import ConvMaps
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
+from kshot.construct import construct
 from kshot.errors import RecipeError
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from kshot.backbones.constructor import construct
+from kshot.construct import construct
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import DataError, RecipeError

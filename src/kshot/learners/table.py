@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kshot.backbones.constructor import construct
 from kshot.backbones.table import BACKBONES, build_backbone
+from kshot.construct import construct
 from kshot.episodes.family import family_named
 from kshot.learners.ensemble import Ensemble
 from kshot.learners.learner import Learner

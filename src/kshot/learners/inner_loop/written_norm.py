@@ -2,7 +2,7 @@
 
 Of native batch normalisation with batch statistics, the second derivative is wrong on CPU when a gradient is taken over `torch.vmap`
 (PyTorch 2.13), and slow everywhere. So every stock one of a private copy of the module computes this instead: with the batch's statistics
-our own operator (`kshot.backbones.norm`); with running ones, and for numbers of half precision, the formula written out.
+our own operator (`kshot.backbones.kernels.norm`); with running ones, and for numbers of half precision, the formula written out.
 """
 
 from types import MethodType
@@ -11,8 +11,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from kshot.backbones.norm import norm as operator
-from kshot.backbones.norm_pool import MAPS, ROWS, Statistics
+from kshot.backbones.kernels.norm import norm as operator
+from kshot.backbones.kernels.norm_pool import MAPS, ROWS, Statistics
 
 
 def is_stock(norm: nn.Module) -> TypeGuard[nn.modules.batchnorm._BatchNorm]:

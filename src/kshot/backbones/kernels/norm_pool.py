@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kshot.backbones.pooling import pick, pool_with_places, spread
-from kshot.backbones.task_convolution import POSITIONS, along_channels, in_front, task_by_task
+from kshot.backbones.kernels.pooling import pick, pool_with_places, spread
+from kshot.backbones.kernels.task_convolution import POSITIONS, along_channels, in_front, task_by_task
 
 
 class Layout(NamedTuple):

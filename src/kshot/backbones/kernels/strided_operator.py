@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.norm_pool import ROWS, Statistics, gradients_in_graph, normalise_and_pool, second_in_graph
-from kshot.backbones.patches import halved, patches, unpatch
-from kshot.backbones.task_convolution import in_front
+from kshot.backbones.kernels.norm_pool import ROWS, Statistics, gradients_in_graph, normalise_and_pool, second_in_graph
+from kshot.backbones.kernels.patches import halved, patches, unpatch
+from kshot.backbones.kernels.task_convolution import in_front
 
 
 def strided_block(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5) -> tuple[Tensor, Statistics]:

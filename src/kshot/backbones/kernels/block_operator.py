@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.backbones.folded_block import folded_block
-from kshot.backbones.norm_block import norm_block
-from kshot.backbones.norm_pool import Statistics
-from kshot.backbones.patch_statistics import filter_statistics, patch_statistics
-from kshot.backbones.task_convolution import along_channels, convolve
+from kshot.backbones.kernels.folded_block import folded_block
+from kshot.backbones.kernels.norm_block import norm_block
+from kshot.backbones.kernels.norm_pool import Statistics
+from kshot.backbones.kernels.patch_statistics import filter_statistics, patch_statistics
+from kshot.backbones.kernels.task_convolution import along_channels, convolve
 
 _FEW_CHANNELS = 3  # beyond, a covariance of 9·C values costs more than the maps
 

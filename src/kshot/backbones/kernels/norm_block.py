@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.norm_pool import (
+from kshot.backbones.kernels.norm_pool import (
     MAPS,
     Statistics,
     gradients,
@@ -33,8 +33,8 @@ from kshot.backbones.norm_pool import (
     second_gradients,
     second_in_graph,
 )
-from kshot.backbones.pooling import pick
-from kshot.backbones.task_convolution import POSITIONS, convolution_gradients, convolve, filter_gradients, in_front
+from kshot.backbones.kernels.pooling import pick
+from kshot.backbones.kernels.task_convolution import POSITIONS, convolution_gradients, convolve, filter_gradients, in_front
 
 
 def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, pool: bool) -> tuple[Tensor, Statistics]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.backbones.task_convolution import in_front
+from kshot.backbones.kernels.task_convolution import in_front
 
 _SIDE, _STRIDE, _PAD = 3, 2, 1
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import gradgradcheck
 
-from kshot.backbones import task_convolution
-from kshot.backbones.task_convolution import convolution_gradients, convolve, filter_gradients
+from kshot.backbones.kernels import task_convolution
+from kshot.backbones.kernels.task_convolution import convolution_gradients, convolve, filter_gradients
 
 LEAD = (2, 3)
 

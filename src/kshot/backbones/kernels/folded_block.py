@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.pooling import pick, places_dtype, pool_with_places, spread
-from kshot.backbones.task_convolution import POSITIONS, along_channels, convolution_gradients, convolve, in_front, task_by_task
+from kshot.backbones.kernels.pooling import pick, places_dtype, pool_with_places, spread
+from kshot.backbones.kernels.task_convolution import POSITIONS, along_channels, convolution_gradients, convolve, in_front, task_by_task
 
 _CACHE = 2**19  # numbers of one part's maps: 2 MB of float32, which was quickest
 

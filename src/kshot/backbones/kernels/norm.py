@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kshot.backbones.norm_pool import Layout, Statistics, gradients_in_graph, normalise_and_pool, second_in_graph
-from kshot.backbones.task_convolution import in_front
+from kshot.backbones.kernels.norm_pool import Layout, Statistics, gradients_in_graph, normalise_and_pool, second_in_graph
+from kshot.backbones.kernels.task_convolution import in_front
 
 
 def norm(z: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, layout: Layout) -> tuple[Tensor, Statistics]:

@@ -1,0 +1,1 @@
+"""Hand-written operators and their derivatives, which backbones are made of. They import no network."""
