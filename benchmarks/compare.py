@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.learners.table import LearnerSpec
 from kshot.saved.folder import save
 

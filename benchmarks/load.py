@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 
 
 def main() -> int:

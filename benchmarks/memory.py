@@ -11,7 +11,7 @@ import sys
 import torch
 from torch import nn
 
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.learners.protonet import ProtoNet

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.timing import Timing, ratio, take_turns
 from kshot.allocator import keep_freed_memory
 from kshot.backbones.conv4 import Conv4
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.learners.protonet import ProtoNet

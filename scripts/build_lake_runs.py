@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from kshot.atomic import write_text
-from kshot.data.lake_runs import LAKE_RUNS
-from kshot.data.omniglot_archive import DRAWERS, EMBEDDED, unpack
+from kshot.data.pictures.lake_runs import LAKE_RUNS
+from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, unpack
 
 
 def main() -> None:

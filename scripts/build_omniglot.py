@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.data.omniglot_archive import EMBEDDED, Drawings, pack, read_official, unpack
+from kshot.data.pictures.omniglot_archive import EMBEDDED, Drawings, pack, read_official, unpack
 
 ROTATIONS = ("rot000", "rot090", "rot180", "rot270")
 

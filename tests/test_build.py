@@ -22,8 +22,8 @@ from kshot.build import (
 from kshot.config import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe, read_recipe
 from kshot.data.arrays import ArrayDataset
 from kshot.data.class_index import ClassIndex
-from kshot.data.ink import Ink
-from kshot.data.picture import Picture
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
 from kshot.errors import DataError, EpisodeError, RecipeError, SetupError
 
 

@@ -15,7 +15,7 @@ import kshot.contest
 from kshot.config import parse_recipe
 from kshot.contest import compare, compare_entrants, same_test
 from kshot.data.arrays import ArrayDataset
-from kshot.data.picture import Picture
+from kshot.data.pictures.picture import Picture
 from kshot.entrants import open_learner
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from kshot.config import parse_recipe
-from kshot.data.omniglot import Omniglot
-from kshot.data.picture import Picture
+from kshot.data.pictures.omniglot import Omniglot
+from kshot.data.pictures.picture import Picture
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, RecipeError
 from kshot.examine import Question, answer, ask, asked_learner

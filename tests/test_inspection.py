@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kshot.config import parse_recipe
 from kshot.data.arrays import ArrayDataset
 from kshot.data.inputs import Inputs
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.examine import Question, ask
 from kshot.experiment import prepare, run

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from kshot.cli import app
-from kshot.data.ink import Ink
-from kshot.data.omniglot import Omniglot
-from kshot.data.picture import Picture
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.omniglot import Omniglot
+from kshot.data.pictures.picture import Picture
 from kshot.entrants import open_learner
 from kshot.errors import DataError
 from kshot.examine import Question, answer, ask

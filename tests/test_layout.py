@@ -50,7 +50,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def module_of(file: Path) -> str:
-    """`src/kshot/data/omniglot.py` is `kshot.data.omniglot`; an `__init__.py` keeps that last part."""
+    """`src/kshot/data/omniglot.py` is `kshot.data.pictures.omniglot`; an `__init__.py` keeps that last part."""
     return ".".join(file.relative_to(SOURCE).with_suffix("").parts)
 
 

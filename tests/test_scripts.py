@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from kshot.config import Recipe, parse_recipe
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError, SavedError
 from kshot.examine import Question, answer, ask

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from kshot.contest import compare as compare
     from kshot.data.arrays import ArrayDataset as ArrayDataset
     from kshot.data.class_index import ClassIndex as ClassIndex
-    from kshot.data.image_folder import ImageFolder as ImageFolder
-    from kshot.data.omniglot import Omniglot as Omniglot
-    from kshot.data.picture import Picture as Picture
+    from kshot.data.pictures.image_folder import ImageFolder as ImageFolder
+    from kshot.data.pictures.omniglot import Omniglot as Omniglot
+    from kshot.data.pictures.picture import Picture as Picture
     from kshot.data.torch_dataset import TorchDataset as TorchDataset
     from kshot.episodes.shape import EpisodeShape as EpisodeShape
     from kshot.episodes.stream import EpisodeStream as EpisodeStream
@@ -83,11 +83,11 @@ _HOMES = {
     "EpisodeSet": "kshot.results.episode_set",
     "EpisodeShape": "kshot.episodes.shape",
     "EpisodeStream": "kshot.episodes.stream",
-    "ImageFolder": "kshot.data.image_folder",
+    "ImageFolder": "kshot.data.pictures.image_folder",
     "KshotError": "kshot.errors",
     "Learner": "kshot.learners.learner",
-    "Omniglot": "kshot.data.omniglot",
-    "Picture": "kshot.data.picture",
+    "Omniglot": "kshot.data.pictures.omniglot",
+    "Picture": "kshot.data.pictures.picture",
     "Plan": "kshot.meta_train.loop",
     "ProtoNet": "kshot.learners.protonet",
     "TorchDataset": "kshot.data.torch_dataset",

@@ -15,16 +15,16 @@ from kshot.config import Count, DataRecipe, Recipe
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.image_folder import ImageFolder
-from kshot.data.ink import Ink
+from kshot.data.divided_dataset import divides_itself
 from kshot.data.inputs import Inputs
-from kshot.data.omniglot import Omniglot
-from kshot.data.own_split import divides_itself
-from kshot.data.picture import Picture
+from kshot.data.pictures.image_folder import ImageFolder
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.omniglot import Omniglot
+from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import Sinusoids
 from kshot.data.split import Split, divide_by_file, divide_by_fraction
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.augment import of_classes
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.nearness import least_classes

@@ -12,9 +12,9 @@ import torch
 from kshot.build import open_dataset
 from kshot.config import DataRecipe
 from kshot.data.dataset import Dataset
-from kshot.data.own_split import divides_itself
+from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
 from kshot.examine import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data

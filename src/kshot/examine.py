@@ -13,10 +13,10 @@ from kshot.build import open_dataset, pick_device
 from kshot.config import DataRecipe, parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.own_split import divides_itself
+from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
 from kshot.lake import ask_lake

@@ -19,7 +19,7 @@ from kshot.atomic import write_json
 from kshot.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
 from kshot.config import DataRecipe, Recipe
 from kshot.data.dataset import Dataset
-from kshot.data.own_split import divides_itself
+from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split, divide_by_file
 from kshot.episodes.item_stream import all_items
 from kshot.errors import EpisodeError, KshotError, RecipeError

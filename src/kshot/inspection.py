@@ -10,7 +10,7 @@ from kshot.build import open_dataset
 from kshot.config import parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.own_split import divides_itself
+from kshot.data.divided_dataset import divides_itself
 from kshot.episodes.centres import class_centres, pixels
 from kshot.errors import DataError, EpisodeError
 from kshot.results.answers import Answers

@@ -5,9 +5,9 @@ In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next
 
 import numpy as np
 
-from kshot.data.ink import SIDE, Ink
-from kshot.data.lake_runs import lake_runs
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.ink import SIDE, Ink
+from kshot.data.pictures.lake_runs import lake_runs
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.listed import listed_episodes
 from kshot.errors import DataError
 from kshot.results.episode_set import EpisodeSet

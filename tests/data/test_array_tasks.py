@@ -6,7 +6,7 @@ import torch
 
 from kshot.data.array_tasks import ArrayTasks
 from kshot.data.arrays import ArrayDataset
-from kshot.data.targets import TargetDataset, has_targets
+from kshot.data.target_dataset import TargetDataset, has_targets
 from kshot.errors import DataError
 
 X = np.arange(8, dtype=np.float32).reshape(4, 2)

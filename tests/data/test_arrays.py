@@ -6,7 +6,7 @@ import torch
 
 from kshot.data.arrays import ArrayDataset
 from kshot.data.dataset import Dataset
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.errors import DataError
 
 

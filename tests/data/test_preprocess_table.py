@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from kshot.data.as_is import AsIs
-from kshot.data.ink import Ink
-from kshot.data.picture import Picture
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import PREPROCESSES, describe, preprocess_from
 from kshot.errors import DataError, RecipeError

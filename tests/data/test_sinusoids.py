@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kshot.data.sinusoids import Sinusoids
-from kshot.data.targets import TargetDataset
+from kshot.data.target_dataset import TargetDataset
 from kshot.errors import DataError
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchMapDataset
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from kshot.data.dataset import Dataset
-from kshot.data.picture import Picture
+from kshot.data.pictures.picture import Picture
 from kshot.data.torch_dataset import TorchDataset
 from kshot.errors import DataError
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kshot.data.arrays import ArrayDataset
 from kshot.data.inputs import Inputs
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.centres import class_centres, pixel_distances
 from kshot.errors import EpisodeError
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.centres import pixel_distances
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
 from kshot.episodes.episode import DrawnEpisodes

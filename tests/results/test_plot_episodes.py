@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from kshot.data.arrays import ArrayDataset
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.episodes.shape import EpisodeShape
 from kshot.results.evaluate import evaluate
 from kshot.results.plot_episodes import Sample, letter, plot_episode, sample_episodes, shown_classes, shown_pictures

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from kshot.data.arrays import ArrayDataset
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.episodes.shape import EpisodeShape
 from kshot.results.answers import answer_episodes
 from kshot.results.confusion import count_confusion

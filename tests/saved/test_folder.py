@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.backbones.conv4 import Conv4
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.errors import SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.protonet import ProtoNet

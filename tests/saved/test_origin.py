@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import kshot
-from kshot.data.picture import Picture
+from kshot.data.pictures.picture import Picture
 from kshot.episodes.item_stream import ItemStream
 from kshot.errors import DataError
 from kshot.examine import Question, ask

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from kshot.data.as_is import AsIs
-from kshot.data.picture import Picture
+from kshot.data.pictures.picture import Picture
 from kshot.errors import DataError, SavedError
 from kshot.learners.table import LearnerSpec
 from kshot.saved.folder import Saved, save

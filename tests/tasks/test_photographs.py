@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from kshot.data.omniglot_archive import EMBEDDED, Drawings, unpack
+from kshot.data.pictures.omniglot_archive import EMBEDDED, Drawings, unpack
 from kshot.tasks.classifier import Classifier
 
 EPISODES, WAY = 4, 5
@@ -83,7 +83,7 @@ def test_photographs_are_told_apart(how: str, drawings: Drawings) -> None:
 
 @pytest.mark.slow
 def test_a_scan_of_the_drawing_itself_is_what_training_saw(drawings: Drawings, tmp_path: Path) -> None:
-    from kshot.data.omniglot import Omniglot
+    from kshot.data.pictures.omniglot import Omniglot
 
     plain = Omniglot(rotations="none")
     for number in (0, 777, 32_459):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kshot.data.omniglot import Omniglot
-from kshot.data.omniglot_archive import EMBEDDED, unpack
+from kshot.data.pictures.omniglot import Omniglot
+from kshot.data.pictures.omniglot_archive import EMBEDDED, unpack
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
 from kshot.examine import Question, answer, ask

@@ -5,8 +5,8 @@ from dataclasses import fields
 from typing import Any
 
 from kshot.data.as_is import AsIs
-from kshot.data.ink import Ink
-from kshot.data.picture import Picture
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.errors import RecipeError
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import Inputs, map_inputs
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.augment import augmentation
 from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
 

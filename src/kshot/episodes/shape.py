@@ -22,7 +22,7 @@ class EpisodeShape:
     """N-way K-shot with Q queries a class; each may be a range from which every episode draws its own.
 
     Attributes:
-        way: Classes an episode, N. 1 where items have real targets (`kshot.data.targets`): a class is then a task of its own.
+        way: Classes an episode, N. 1 where items have real targets (`kshot.data.target_dataset`): a class is then a task of its own.
         shot: Support items a class, K.
         query: Query items a class.
         balanced: True: all classes of an episode have the same shot and query. False: each class draws its own.

@@ -11,7 +11,7 @@ import torch
 
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError

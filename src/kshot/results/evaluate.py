@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.batch import gather_answers
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import DataError, RecipeError

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kshot.data.ink import Ink
+from kshot.data.pictures.ink import Ink
 from kshot.episodes.augment import augmentation
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.learners.learner import Learner, Mode

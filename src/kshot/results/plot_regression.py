@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kshot.data.targets import has_targets
+from kshot.data.target_dataset import has_targets
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.image_folder import ImageFolder
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.image_folder import ImageFolder
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.saved.class_names import fold
 
 

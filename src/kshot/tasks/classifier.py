@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kshot.data.image_folder import class_files
 from kshot.data.inputs import Inputs, concatenate, map_inputs
-from kshot.data.picture_file import read_picture
+from kshot.data.pictures.image_folder import class_files
+from kshot.data.pictures.picture_file import read_picture
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError, SavedError
 from kshot.learners.learner import Learner

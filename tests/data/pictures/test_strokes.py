@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kshot.data.strokes import draw_points, grow, parts_of, pen_width, prune, thin
+from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
 
 
 def mask(*rows: str) -> np.ndarray:

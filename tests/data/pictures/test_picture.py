@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kshot.data.picture import Picture
+from kshot.data.pictures.picture import Picture
 from kshot.errors import RecipeError
 
 

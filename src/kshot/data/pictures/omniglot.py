@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kshot.data.cache import read_array, write_array
 from kshot.data.class_index import ClassIndex
-from kshot.data.ink import Ink, resize_ink
-from kshot.data.omniglot_archive import DRAWERS, EMBEDDED, SIDE, Drawings, read_header, read_official, unpack
+from kshot.data.pictures.ink import Ink, resize_ink
+from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, SIDE, Drawings, read_header, read_official, unpack
 from kshot.data.split import Split, divide_by_names
 from kshot.errors import DataError
 
@@ -33,7 +33,7 @@ class Omniglot:
     Args:
         root: The folder of the official zips, or of their unpacked trees; None reads the copy inside the package.
         size: Pixels of a side. 28 is what papers use, 105 the original.
-        zoom: How much of the way, from 0 to 1, drawings are brought to one common size: `kshot.data.ink.resize_ink`.
+        zoom: How much of the way, from 0 to 1, drawings are brought to one common size: `kshot.data.pictures.ink.resize_ink`.
         rotations: `classes`: every quarter turn of a character is a class, named `Greek/character01/rot090`, and item
             4 · drawing + turn is a drawing turned counter-clockwise. `none`: characters as drawn, item = drawing.
 

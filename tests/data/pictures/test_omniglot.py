@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from kshot.data.cache import write_array
-from kshot.data.omniglot import Omniglot
-from kshot.data.omniglot_archive import EMBEDDED, Drawings, pack, read_header, read_official, unpack
+from kshot.data.pictures.omniglot import Omniglot
+from kshot.data.pictures.omniglot_archive import EMBEDDED, Drawings, pack, read_header, read_official, unpack
 from kshot.errors import DataError
 
 BACKGROUND, EVALUATION = 30, 20

@@ -3,7 +3,7 @@
 `omniglot.xz` is xz of: eight bytes that give the length of a JSON header, the header (names, which alphabets are background, the
 fingerprint), and one bit a pixel, drawing after drawing. Official zips and their unpacked trees are read into the same form.
 
-Out: `Drawings`. Next: `kshot.data.omniglot`.
+Out: `Drawings`. Next: `kshot.data.pictures.omniglot`.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from PIL import Image
 
 from kshot.errors import DataError
 
-EMBEDDED = Path(__file__).parent / "embedded" / "omniglot.xz"
+EMBEDDED = Path(__file__).parents[1] / "embedded" / "omniglot.xz"
 SIDE = 105
 DRAWERS = 20
 _PARTS = ("images_background", "images_evaluation")

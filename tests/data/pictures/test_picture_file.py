@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from kshot.data.picture_file import is_picture_name, read_picture
+from kshot.data.pictures.picture_file import is_picture_name, read_picture
 from kshot.errors import DataError
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tiff": "TIFF", "ppm": "PPM"}

@@ -21,7 +21,7 @@ import torch
 from kshot.data.cache import cache_folder
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
-from kshot.data.picture_file import is_picture_name, read_picture
+from kshot.data.pictures.picture_file import is_picture_name, read_picture
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from kshot.data.dataset import Dataset
-from kshot.data.image_folder import ImageFolder, class_files
-from kshot.data.ink import Ink
-from kshot.data.picture import Picture
+from kshot.data.pictures.image_folder import ImageFolder, class_files
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
 from kshot.errors import DataError
 
 COLOURS = {"fox": (200, 90, 10), "owl": (90, 80, 70), "newt": (10, 160, 60)}

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
-from kshot.data.paper import Contrast, find_contrast, flat_rgb
-from kshot.data.strokes import draw_points, grow, parts_of, pen_width, prune, thin
+from kshot.data.pictures.paper import Contrast, find_contrast, flat_rgb
+from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
 from kshot.errors import DataError, RecipeError
 
 SIDE = 105

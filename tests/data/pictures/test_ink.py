@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from kshot.data.ink import EXTENT, Ink, as_drawing, resize_ink
-from kshot.data.strokes import grow, pen_width, thin
+from kshot.data.pictures.ink import EXTENT, Ink, as_drawing, resize_ink
+from kshot.data.pictures.strokes import grow, pen_width, thin
 from kshot.errors import DataError, RecipeError
 
 Strokes = list[list[tuple[float, float]]]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kshot.data.lake_runs import lake_runs
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.lake_runs import lake_runs
+from kshot.data.pictures.omniglot import Omniglot
 
 
 @pytest.mark.parametrize("rotations", ["none", "classes"])

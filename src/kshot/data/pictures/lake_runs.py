@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.data.omniglot import Omniglot
+from kshot.data.pictures.omniglot import Omniglot
 
-LAKE_RUNS = Path(__file__).parent / "embedded" / "lake_runs.json"
+LAKE_RUNS = Path(__file__).parents[1] / "embedded" / "lake_runs.json"
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
-from kshot.data.paper import flat_rgb
+from kshot.data.pictures.paper import flat_rgb
 from kshot.errors import RecipeError
 
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.5,)}
