@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kshot.episodes.shape import EpisodeShape as EpisodeShape
     from kshot.episodes.stream import EpisodeStream as EpisodeStream
     from kshot.errors import KshotError as KshotError
-    from kshot.learners.check import check_learner as check_learner
+    from kshot.learners.contract.check import check_learner as check_learner
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
     from kshot.learners.protonet import ProtoNet as ProtoNet
@@ -92,7 +92,7 @@ _HOMES = {
     "ProtoNet": "kshot.learners.protonet",
     "TorchDataset": "kshot.data.torch_dataset",
     "backward_of_query_loss": "kshot.learners.learner",
-    "check_learner": "kshot.learners.check",
+    "check_learner": "kshot.learners.contract.check",
     "compare": "kshot.contest",
     "evaluate": "kshot.results.evaluate",
     "load": "kshot.saved.shipped",

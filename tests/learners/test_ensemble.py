@@ -10,7 +10,7 @@ from kshot.backbones.conv4 import Conv4
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import EpisodeError, RecipeError
-from kshot.learners.check import check_learner
+from kshot.learners.contract.check import check_learner
 from kshot.learners.ensemble import Ensemble, assembled, view_of
 from kshot.learners.learner import Learner
 from kshot.learners.matching import ScaledMatchingNet

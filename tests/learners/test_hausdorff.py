@@ -12,7 +12,7 @@ from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
 from kshot.lake import lake_episodes
-from kshot.learners.check import check_learner
+from kshot.learners.contract.check import check_learner
 from kshot.learners.hausdorff import ModifiedHausdorff
 from kshot.results.evaluate import evaluate
 

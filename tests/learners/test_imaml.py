@@ -14,7 +14,7 @@ from torch.func import functional_call
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError, TrainingError
-from kshot.learners.check import CLASSIFICATION, check_learner
+from kshot.learners.contract.check import CLASSIFICATION, check_learner
 from kshot.learners.imaml import IMAML
 from kshot.learners.inner_loop.implicit import conjugate_gradient
 

@@ -11,7 +11,7 @@ import kshot.learners.local_matching as module
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
-from kshot.learners.check import check_learner
+from kshot.learners.contract.check import check_learner
 from kshot.learners.local_matching import LocalMatching
 
 # Tolerances of values are those of the learnt numbers, which start in float32.

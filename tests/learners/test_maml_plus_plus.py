@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError, TrainingError
-from kshot.learners.check import CLASSIFICATION, check_learner
+from kshot.learners.contract.check import CLASSIFICATION, check_learner
 from kshot.learners.maml_plus_plus import MAMLPlusPlus, loss_weights
 
 STEPS = 4

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kshot.backbones.mlp import MLP
 from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
-from kshot.learners.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, check_learner, made_batch
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, check_learner, made_batch
 from kshot.learners.nearest import NearestNeighbour
 
 

@@ -12,7 +12,7 @@ from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
-from kshot.learners.check import check_learner
+from kshot.learners.contract.check import check_learner
 from kshot.learners.learner import Learner, backward_of_query_loss, encode_tasks
 from kshot.learners.over_items import OVER_ITEMS, over_items
 from kshot.learners.pair_attention import PairAttention, loss_of_pairs

@@ -17,7 +17,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
-from kshot.learners.check import ALWAYS, CLASSIFICATION, FIRST, check_learner
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, check_learner
 from kshot.learners.finetune import FineTune
 from kshot.learners.learner import Learner
 from kshot.learners.matching import Examples, MatchingNet, ScaledMatchingNet

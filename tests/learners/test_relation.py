@@ -15,7 +15,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import RecipeError
 from kshot.learners import relation as module
-from kshot.learners.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
 from kshot.learners.learner import encode_tasks
 from kshot.learners.relation import RelationNet, mean_maps, normalised_halves
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import DataError, RecipeError, TrainingError
-from kshot.learners.check import CLASSIFICATION, check_learner
+from kshot.learners.contract.check import CLASSIFICATION, check_learner
 from kshot.learners.reptile import Reptile, minibatches
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.step import meta_step

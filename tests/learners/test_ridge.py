@@ -11,7 +11,7 @@ from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import DataError, RecipeError
-from kshot.learners.check import ALWAYS, EPISODIC, FIRST, INDUCTIVE, check_learner
+from kshot.learners.contract.check import ALWAYS, EPISODIC, FIRST, INDUCTIVE, check_learner
 from kshot.learners.learner import Learner
 from kshot.learners.ridge import RidgeNet, primal_form, ridge_weights, with_ones, woodbury_form
 

@@ -14,7 +14,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
-from kshot.learners.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, check_learner
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, check_learner
 from kshot.learners.learner import Learner
 from kshot.learners.protonet import prototypes
 from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions

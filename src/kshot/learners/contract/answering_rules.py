@@ -1,4 +1,4 @@
-"""The rules of the contract in evaluation mode, one function each. `kshot.learners.check` names them and runs them.
+"""The rules of the contract in evaluation mode, one function each. `kshot.learners.contract.check` names them and runs them.
 
 In: a `Case`, a learner and tasks. Out: nothing where the rule holds, or else what was expected, what was found, and what to do.
 Every rule works on fresh copies, so that no rule sees what another one left behind.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kshot.data.inputs import concatenate, count_items, map_inputs
 from kshot.errors import RecipeError
-from kshot.learners.contract_case import (
+from kshot.learners.contract.case import (
     Case,
     adapt_to,
     answer,
@@ -28,8 +28,8 @@ from kshot.learners.contract_case import (
     named_tensors,
     other_tasks,
     part,
-    photograph,
     shift,
+    snapshot,
     some_tasks,
     step_of,
 )
@@ -185,12 +185,12 @@ def unbalanced_support(case: Case) -> str:
 def steps_change_nothing(case: Case) -> str:
     """In evaluation mode, whatever happens in the three steps, the learner is as before."""
     learner = case.fresh()
-    before = photograph(learner)
+    before = snapshot(learner)
     for mode in learner.modes:
         answer(learner, case.batch, mode)
         with torch.no_grad():
             answer(learner, case.batch, mode)
-    if changed := changes_between(before, photograph(learner)):
+    if changed := changes_between(before, snapshot(learner)):
         return f"expected the learner as it was, found changes in {changed}. Return what is learned; assign nothing to self."
     return ""
 

@@ -1,9 +1,9 @@
-"""The rules for `meta_backward`, in training mode; see `kshot.learners.contract_rules`."""
+"""The rules for `meta_backward`, in training mode; see `kshot.learners.contract.answering_rules`."""
 
 import torch
 from torch import Tensor
 
-from kshot.learners.contract_case import Case, changes_between, first_few, form_of, gap_between, photograph, train_once
+from kshot.learners.contract.case import Case, changes_between, first_few, form_of, gap_between, snapshot, train_once
 from kshot.seeding import seeded
 
 
@@ -47,9 +47,9 @@ def training_is_deterministic(case: Case) -> str:
 def training_changes(case: Case) -> str:
     """`meta_backward` leaves parameters, modes and attributes as they are: the optimiser is who changes parameters."""
     trained = case.trained()
-    before = photograph(trained, training=True)
+    before = snapshot(trained, training=True)
     train_once(trained, case.training_batch())
-    if changed := changes_between(before, photograph(trained, training=True)):
+    if changed := changes_between(before, snapshot(trained, training=True)):
         return f"expected only gradients and buffers to change, found changes in {changed}. Leave the rest to the optimiser."
     return ""
 
@@ -57,9 +57,9 @@ def training_changes(case: Case) -> str:
 def for_training_changes_nothing(case: Case) -> str:
     """Making a head leaves the learner as it was, parameters, buffers, modes and all."""
     learner = case.fresh(training=True)
-    before = photograph(learner)
+    before = snapshot(learner)
     learner.for_training(case.training_batch())
-    if changed := changes_between(before, photograph(learner)):
+    if changed := changes_between(before, snapshot(learner)):
         return f"expected for_training to leave the learner as it was, found changes in {changed}. Keep the head in a module of its own."
     return ""
 

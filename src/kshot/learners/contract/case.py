@@ -1,6 +1,6 @@
 """What the rules of the contract work with: a learner and tasks, ways to ask it, and ways to see what is different.
 
-Next: `kshot.learners.contract_rules` and `kshot.learners.contract_training`.
+Next: `kshot.learners.contract.answering_rules` and `kshot.learners.contract.training_rules`.
 """
 
 import copy
@@ -169,15 +169,15 @@ def shift(value: Tensor, factor: float, offset: float) -> None:
         value.detach().mul_(factor).add_(offset)
 
 
-Photograph = dict[str, tuple[object, Tensor | None, Tensor | None]]
+Snapshot = dict[str, tuple[object, Tensor | None, Tensor | None]]
 
 
-def photograph(learner: nn.Module, *, training: bool = False) -> Photograph:
+def snapshot(learner: nn.Module, *, training: bool = False) -> Snapshot:
     """Everything that `vars` of each submodule holds: the object itself and, of a tensor, its values and its gradient.
 
     In training, buffers and gradients may change and are left out.
     """
-    seen: Photograph = {}
+    seen: Snapshot = {}
     for path, module in learner.named_modules():
         for name, value in vars(module).items():
             if training and name == "_buffers":
@@ -205,7 +205,7 @@ def _leaves(place: str, value: object) -> Iterator[tuple[str, object]]:
         yield place, value
 
 
-def changes_between(before: Photograph, after: Photograph) -> str:
+def changes_between(before: Snapshot, after: Snapshot) -> str:
     """The places that came, went or changed; nothing when all is the same."""
     changed = sorted(before.keys() ^ after.keys())
     for place in before.keys() & after.keys():

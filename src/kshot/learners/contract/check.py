@@ -1,8 +1,8 @@
 """The public contract suite: does a learner keep the contract of `kshot.learners.learner`?
 
 In: a learner and a batch of tasks that it can read. Out: the names of the rules that held, or one error that lists every broken
-rule. The rules themselves, one function each, are in `kshot.learners.contract_rules`
-and `kshot.learners.contract_training`.
+rule. The rules themselves, one function each, are in `kshot.learners.contract.answering_rules`
+and `kshot.learners.contract.training_rules`.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from torch import Tensor
 from kshot.data.inputs import map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import ContractError
-from kshot.learners import contract_rules as rules
-from kshot.learners import contract_training as training
-from kshot.learners.contract_case import Case, Rule
+from kshot.learners.contract import answering_rules as rules
+from kshot.learners.contract import training_rules as training
+from kshot.learners.contract.case import Case, Rule
 from kshot.learners.learner import Learner
 from kshot.seeding import seeded
 
