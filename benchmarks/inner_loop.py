@@ -38,14 +38,14 @@ from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import pixels_last
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
-from kshot.learners.inner_loop.first_order import first_order
-from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
-from kshot.learners.inner_loop.mode import Mode
+from kshot.learners.inner_loop.modes.first_order import first_order
+from kshot.learners.inner_loop.modes.flat import flat
+from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
+from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.schedule import Schedule
 from kshot.learners.inner_loop.steps import Rates
-from kshot.learners.inner_loop.tasks import Way
-from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.results.peak_memory import least_peak, peak_memory
 
 WAY, QUERIES, STEPS, RATE = 5, 15, 5, 0.1
@@ -140,7 +140,7 @@ def plain(batch: EpisodeBatch, dtype: torch.dtype, body: Body = "plain") -> Upda
 
 
 def kshot(
-    mode: Mode, body: Body = "block", *, steps: int = STEPS, tasks: Way | Literal["auto"] = "auto"
+    mode: OuterGradient, body: Body = "block", *, steps: int = STEPS, tasks: Schedule | Literal["auto"] = "auto"
 ) -> Callable[[EpisodeBatch, torch.dtype], Update]:
     def make(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
         module = network(dtype, body)

@@ -13,11 +13,11 @@ from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression, TaskFamily
-from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner
+from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner
 from kshot.learners.learner import Learner, backward_of_query_loss
 from kshot.learners.table import LEARNERS
 
-EVERY_RULE = [*FIRST, *ALWAYS, *CLASSIFICATION, *INDUCTIVE, *EPISODIC]
+EVERY_RULE = [*FIRST, *ALSCHEDULES, *CLASSIFICATION, *INDUCTIVE, *EPISODIC]
 
 
 class TwoEyes(nn.Module):
@@ -68,7 +68,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "simple_shot": {"features": 8},
 }
 """Both backbones give 8 features, which these learners are told."""
-WAYS = {"pictures": 5, "mappings": 4}
+SCHEDULES = {"pictures": 5, "mappings": 4}
 """What learners with a head of so many outputs are told."""
 
 
@@ -77,7 +77,7 @@ WAYS = {"pictures": 5, "mappings": 4}
 def test_every_learner_keeps_every_rule(name: str, case: str) -> None:
     torch.manual_seed(0)
     backbone, batch = CASES[case]
-    head = {"outputs": WAYS[case]} if "outputs" in signature(LEARNERS[name]).parameters else {}
+    head = {"outputs": SCHEDULES[case]} if "outputs" in signature(LEARNERS[name]).parameters else {}
     learner = LEARNERS[name](backbone(), **ARGUMENTS.get(name, {}), **head)
     held = check_learner(learner, batch())
     of_training = {"episodes": EPISODIC, "items": ITEMS, "none": {}}[learner.training_source]

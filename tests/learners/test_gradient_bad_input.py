@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError, TrainingError
-from kshot.learners.anil import ANIL
-from kshot.learners.first_order_maml import FirstOrderMAML
-from kshot.learners.imaml import IMAML
-from kshot.learners.inner_loop.first_order import first_order
-from kshot.learners.inner_loop.flat import flat
-from kshot.learners.inner_loop.implicit import implicit
+from kshot.learners.gradient.anil import ANIL
+from kshot.learners.gradient.first_order_maml import FirstOrderMAML
+from kshot.learners.gradient.imaml import IMAML
+from kshot.learners.gradient.maml import MAML
+from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
+from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.modes.first_order import first_order
+from kshot.learners.inner_loop.modes.flat import flat
+from kshot.learners.inner_loop.modes.implicit import implicit
+from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.steps import Rates
-from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.learners.learner import Learner, with_steps
-from kshot.learners.maml import MAML
-from kshot.learners.maml_plus_plus import MAMLPlusPlus
-from kshot.learners.meta_sgd import MetaSGD
-from kshot.learners.reptile import Reptile
 
 LEARNERS: dict[str, Callable[..., Any]] = {
     "maml": MAML, "first_order_maml": FirstOrderMAML, "anil": ANIL, "meta_sgd": MetaSGD, "maml++": MAMLPlusPlus, "imaml": IMAML,

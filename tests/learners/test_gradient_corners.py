@@ -13,14 +13,14 @@ from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
-from kshot.learners.anil import ANIL
-from kshot.learners.first_order_maml import FirstOrderMAML
-from kshot.learners.imaml import IMAML
+from kshot.learners.gradient.anil import ANIL
+from kshot.learners.gradient.first_order_maml import FirstOrderMAML
+from kshot.learners.gradient.imaml import IMAML
+from kshot.learners.gradient.maml import MAML
+from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
+from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
-from kshot.learners.maml import MAML
-from kshot.learners.maml_plus_plus import MAMLPlusPlus
-from kshot.learners.meta_sgd import MetaSGD
-from kshot.learners.reptile import Reptile
 
 LEARNERS: dict[str, Callable[..., Any]] = {
     "maml": MAML, "first_order_maml": FirstOrderMAML, "anil": ANIL, "meta_sgd": MetaSGD, "maml++": MAMLPlusPlus, "imaml": IMAML,

@@ -15,8 +15,8 @@ from kshot.data.sinusoids import Sinusoids
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
+from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.protonet import ProtoNet
-from kshot.learners.reptile import Reptile
 from kshot.learners.ridge import RidgeNet
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.plot_regression import TRUTH, plot_regression

@@ -2,24 +2,24 @@
 
 from collections.abc import Callable
 
-from kshot.learners.anil import ANIL
 from kshot.learners.baseline import Baseline
 from kshot.learners.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.finetune import FineTune
-from kshot.learners.first_order_maml import FirstOrderMAML
-from kshot.learners.imaml import IMAML
+from kshot.learners.gradient.anil import ANIL
+from kshot.learners.gradient.first_order_maml import FirstOrderMAML
+from kshot.learners.gradient.imaml import IMAML
+from kshot.learners.gradient.maml import MAML
+from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
+from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
 from kshot.learners.local_matching import LocalMatching
-from kshot.learners.maml import MAML
-from kshot.learners.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.matching_fce import MatchingNetFCE
-from kshot.learners.meta_sgd import MetaSGD
 from kshot.learners.nearest import NearestNeighbour
 from kshot.learners.pair_attention import PairAttention
 from kshot.learners.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.relation import RelationNet
-from kshot.learners.reptile import Reptile
 from kshot.learners.ridge import RidgeNet
 from kshot.learners.siamese import SiameseNet
 from kshot.learners.simple_shot import SimpleShot

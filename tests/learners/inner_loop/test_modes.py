@@ -14,19 +14,19 @@ from kshot.backbones.conv_block import ConvBlock
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
 from kshot.learners.inner_loop import network
-from kshot.learners.inner_loop.first_order import first_order
-from kshot.learners.inner_loop.flat import flat
-from kshot.learners.inner_loop.implicit import conjugate_gradient, implicit
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
-from kshot.learners.inner_loop.mode import Mode
+from kshot.learners.inner_loop.modes.first_order import first_order
+from kshot.learners.inner_loop.modes.flat import flat
+from kshot.learners.inner_loop.modes.implicit import conjugate_gradient, implicit
+from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
+from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import Parameters, divide_parameters
 from kshot.learners.inner_loop.problem import TaskGradient
+from kshot.learners.inner_loop.schedule import Schedule
 from kshot.learners.inner_loop.steps import Rates
-from kshot.learners.inner_loop.tasks import Way
-from kshot.learners.inner_loop.unrolled import unrolled
 
 EXACT = {"unrolled": unrolled, "flat": flat}
-WAYS = get_args(Way)
+SCHEDULES = get_args(Schedule)
 
 
 def gradient_of(module: nn.Module, batch: EpisodeBatch, loop: InnerLoop, parameters: Parameters | None = None) -> TaskGradient:
@@ -37,11 +37,11 @@ def gradient_of(module: nn.Module, batch: EpisodeBatch, loop: InnerLoop, paramet
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SCHEDULES)
 @pytest.mark.parametrize("mode", list(EXACT))
 @pytest.mark.parametrize("block", ["stock", "operator"])
 def test_exact_modes_equal_a_plain_loop_with_batch_norm_and_pooling(
-    block: str, mode: str, way: Way, steps: int, loops: SimpleNamespace
+    block: str, mode: str, way: Schedule, steps: int, loops: SimpleNamespace
 ) -> None:
     torch.manual_seed(1)
     module = loops.Blocks(loops.StockBlock if block == "stock" else ConvBlock).double()
@@ -55,9 +55,9 @@ def test_exact_modes_equal_a_plain_loop_with_batch_norm_and_pooling(
     assert found.path.shape == (3, steps)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SCHEDULES)
 @pytest.mark.parametrize("mode", list(EXACT))
-def test_shared_parameters_and_learnt_rates_equal_a_plain_loop(mode: str, way: Way, loops: SimpleNamespace) -> None:
+def test_shared_parameters_and_learnt_rates_equal_a_plain_loop(mode: str, way: Schedule, loops: SimpleNamespace) -> None:
     torch.manual_seed(1)
     module = loops.Blocks(loops.StockBlock).double()
     batch = loops.tasks(1, 8, 8)
@@ -176,8 +176,8 @@ def of(gradient: TaskGradient) -> dict[str, Tensor]:
     return {**gradient.start, **gradient.shared}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_implicit_equals_finite_differences_through_a_solved_inner_problem(way: Way, loops: SimpleNamespace) -> None:
+@pytest.mark.parametrize("way", SCHEDULES)
+def test_implicit_equals_finite_differences_through_a_solved_inner_problem(way: Schedule, loops: SimpleNamespace) -> None:
     module, batch = smooth(2, 3), loops.tasks(2, B=2)
     parameters = divide_parameters(module, "2")
     # λ = 2 makes the inner problem strictly convex; 40 steps solve it to rounding.
@@ -209,8 +209,8 @@ def test_conjugate_gradient_solves_a_system_by_hand() -> None:
 # First order, against its definition.
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_first_order_is_the_gradient_at_the_adapted_parameters(way: Way, loops: SimpleNamespace) -> None:
+@pytest.mark.parametrize("way", SCHEDULES)
+def test_first_order_is_the_gradient_at_the_adapted_parameters(way: Schedule, loops: SimpleNamespace) -> None:
     module, batch = smooth(), loops.tasks(4)
     parameters = divide_parameters(module, "2")
     learnt = {name: torch.full_like(value, 0.5).detach() for name, value in parameters.adapting.items()}
@@ -243,7 +243,7 @@ def test_first_order_is_the_gradient_at_the_adapted_parameters(way: Way, loops: 
 
 def test_the_modes_differ_where_they_should(loops: SimpleNamespace) -> None:
     module, batch = smooth(), loops.tasks(4)
-    modes: list[Mode] = [unrolled, first_order, implicit(1.0, 10)]
+    modes: list[OuterGradient] = [unrolled, first_order, implicit(1.0, 10)]
     found = [gradient_of(module, batch, InnerLoop(3, Rates(0.5), mode)).start for mode in modes]
     assert min(loops.distance(found[0], other) for other in found[1:]) > 1e-2
 

@@ -17,15 +17,15 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
-from kshot.learners.inner_loop.first_order import first_order
-from kshot.learners.inner_loop.flat import flat
 from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.modes.first_order import first_order
+from kshot.learners.inner_loop.modes.flat import flat
+from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.planning.randomness import draws
 from kshot.learners.inner_loop.problem import TaskGradient
-from kshot.learners.inner_loop.randomness import draws
 from kshot.learners.inner_loop.steps import Rates
-from kshot.learners.inner_loop.unrolled import unrolled
 
 
 class Last(nn.Module):

@@ -17,22 +17,29 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, KshotError, RecipeError, TrainingError
+from kshot.learners.inner_loop.batch_checks import check_query_numbers, check_rectangle
 from kshot.learners.inner_loop.derivative import differentiable_twice
-from kshot.learners.inner_loop.first_run import run_once
-from kshot.learners.inner_loop.form import form_of, settings_of
-from kshot.learners.inner_loop.layout import channels_innermost
-from kshot.learners.inner_loop.memory import Footprint
-from kshot.learners.inner_loop.mode import Mode
+from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
+from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.network import Network, Statistics, buffers_of, convolves
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
-from kshot.learners.inner_loop.plan import choose, fault_together, footprint_of, random_in, readable_in, require_room_for, same_gradient
+from kshot.learners.inner_loop.planning.footprint import Footprint
+from kshot.learners.inner_loop.planning.memory_layout import channels_innermost
+from kshot.learners.inner_loop.planning.module_key import form_of, settings_of
+from kshot.learners.inner_loop.planning.plan import (
+    choose,
+    fault_together,
+    footprint_of,
+    random_in,
+    readable_in,
+    require_room_for,
+    same_gradient,
+)
+from kshot.learners.inner_loop.planning.purity import run_once
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached
-from kshot.learners.inner_loop.query_numbers import check_query_numbers
-from kshot.learners.inner_loop.rectangle import check_rectangle
+from kshot.learners.inner_loop.schedule import SCHEDULES, Schedule, Tasks, over_tasks
 from kshot.learners.inner_loop.steps import Rates, require_descent
 from kshot.learners.inner_loop.task_loss import task_loss
-from kshot.learners.inner_loop.tasks import WAYS, Tasks, Way, over_tasks
-from kshot.learners.inner_loop.unrolled import unrolled
 from kshot.learners.settings import require_count
 
 _FEW_STEPS = 3
@@ -54,10 +61,10 @@ class InnerLoop:
 
     steps: int
     rates: Rates = Rates()  # noqa: RUF009  # frozen
-    mode: Mode = unrolled
+    mode: OuterGradient = unrolled
     statistics: Statistics = "batch"
     per_step: bool = False
-    tasks: Way | Literal["auto"] = "auto"
+    tasks: Schedule | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         require_count("inner steps", self.steps, 0)
@@ -65,8 +72,8 @@ class InnerLoop:
             raise RecipeError(
                 f"the mode of an inner loop is a function, such as `unrolled` or `implicit(λ, iterations)`; found {self.mode!r}."
             )
-        if self.tasks not in ("auto", *WAYS):
-            raise RecipeError(f"tasks must be one of auto, {', '.join(WAYS)}; found {self.tasks!r}.")
+        if self.tasks not in ("auto", *SCHEDULES):
+            raise RecipeError(f"tasks must be one of auto, {', '.join(SCHEDULES)}; found {self.tasks!r}.")
         if self.statistics not in ("batch", "running"):
             raise RecipeError(f"the inner loop normalises by 'batch' or by 'running' statistics; found {self.statistics!r}.")
 
@@ -126,7 +133,7 @@ def meta_gradient(
     return result
 
 
-def best_way(module: nn.Module, parameters: Parameters, family: TaskFamily, batch: EpisodeBatch, loop: InnerLoop) -> Way:
+def best_way(module: nn.Module, parameters: Parameters, family: TaskFamily, batch: EpisodeBatch, loop: InnerLoop) -> Schedule:
     """How the tasks of a batch are run soonest, for learners with steps of their own; arguments as in `meta_gradient`.
 
     In turn where the module draws random numbers.
@@ -139,7 +146,7 @@ def best_way(module: nn.Module, parameters: Parameters, family: TaskFamily, batc
 class _Foreseen(NamedTuple):
     """What is known before the first step; `asked` names the question, `fault` answers another one."""
 
-    way: Way
+    way: Schedule
     footprint: Footprint
     random: bool
     asked: Hashable
@@ -212,7 +219,7 @@ def _tasks_of(batch: EpisodeBatch, buffers: Tensors) -> Tasks:
 
 
 def _run(
-    module: nn.Module, parameters: Parameters, family: TaskFamily, tasks: Tasks, loop: InnerLoop, way: Way, seed: int | None
+    module: nn.Module, parameters: Parameters, family: TaskFamily, tasks: Tasks, loop: InnerLoop, way: Schedule, seed: int | None
 ) -> TaskGradient:
     """All tasks, one way; dropout draws from the seed, if there is any."""
 
@@ -252,7 +259,7 @@ def _fault_together(
     rates = replace(loop.rates, learnt={name: value.detach().double() for name, value in loop.rates.learnt.items()})
     kept = {name: _precise(value) for name, value in buffers.items()}
     tasks, precise_loop = _tasks_of(two, kept), replace(loop, rates=rates)
-    ways: tuple[Way, Way] = ("together", "in_turn")
+    ways: tuple[Schedule, Schedule] = ("together", "in_turn")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of operations that vmap would run task by task, slowly
         try:

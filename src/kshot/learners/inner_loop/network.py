@@ -25,9 +25,9 @@ from kshot.backbones.conv_block import ConvBlock
 from kshot.backbones.strided_block import StridedBlock
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import DataError, RecipeError
+from kshot.learners.inner_loop.exact_norm import is_stock, write_out
+from kshot.learners.inner_loop.native_tasks import carry_tasks, takes_tasks
 from kshot.learners.inner_loop.parameters import Tensors
-from kshot.learners.inner_loop.task_ready import carry_tasks, takes_tasks
-from kshot.learners.inner_loop.written_norm import is_stock, write_out
 from kshot.seeding import seeded
 
 Statistics = Literal["batch", "running"]

@@ -12,10 +12,10 @@ from torch import Tensor
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import TaskFamily
 from kshot.errors import DataError, RecipeError
-from kshot.learners.inner_loop.apart import losses_apart
 from kshot.learners.inner_loop.network import Network, of_step
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Loss
+from kshot.learners.inner_loop.separate_losses import losses_apart
 
 
 def task_loss(

@@ -1,0 +1,1 @@
+"""Learners whose adaptation is gradient steps on the support loss."""

@@ -1,0 +1,74 @@
+"""Model-agnostic meta-learning: an initialisation from which a few gradient steps solve a new task.
+
+Chelsea Finn, Pieter Abbeel, Sergey Levine, "Model-agnostic meta-learning for fast adaptation of deep networks", ICML 2017,
+arXiv 1703.03400.
+
+    θ_i' = θ - α ∇_θ L_i(f_θ)                       inner update on the support set of task i; n of them           (algorithm 1, line 6)
+    θ ← θ - β ∇_θ Σ_i L_i(f_θ_i')                   outer update on its queries, through the inner ones            (algorithm 1, line 8)
+
+The gradient of line 8 is exact: it holds the second derivatives of the support loss. Line 8's optimiser is the run's (Adam in the paper).
+Departures from the paper: the mean over tasks in place of the sum; any backbone (the authors' Omniglot network has strides where Conv4
+pools). As in the authors' code, batch normalisation uses the statistics of the items at hand, in training and at test, so the paper's
+numbers are transductive (`predict_together`); `predict` is inductive. See `kshot.learners.gradient.gradient_learner`.
+
+Measured: docs/learners/maml.md.
+"""
+
+from typing import Literal
+
+from torch import nn
+
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.learners.gradient.gradient_learner import GradientLearner, InductiveStatistics, checked, head_of, mode_named, statistics_of
+from kshot.learners.inner_loop.meta_gradient import InnerLoop
+from kshot.learners.inner_loop.steps import Rates
+
+
+class MAML(GradientLearner):
+    """The two equations above; θ is all of the network.
+
+    Args:
+        backbone: Inputs (M, …) → features (M, D).
+        features: D; `kshot train` finds it.
+        outputs: N, the classes of every task (or T, the number of real targets).
+        inner_lr: α > 0.
+        inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
+        adapt_steps: n outside training, ≥ 0.
+        clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
+        inductive: Whose statistics `predict` normalises with: `support`, or `running`.
+        mode: `unrolled`, or `flat`: the same gradient with memory that hardly grows with n.
+        family: The kind of task; classification, or regression for real targets.
+
+    Raises:
+        RecipeError: A setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        features: int,
+        outputs: int = 5,
+        inner_lr: float = 0.4,
+        inner_steps: int = 1,
+        adapt_steps: int = 3,
+        clip: float = 0.0,
+        inductive: InductiveStatistics = "support",
+        mode: Literal["unrolled", "flat"] = "unrolled",
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        checked(inner_lr, inner_steps, adapt_steps, clip, inductive)
+        self.backbone, self.head = backbone, head_of(features, outputs)
+        self.arguments = {
+            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps,
+            "clip": clip, "inductive": inductive, "mode": mode,
+        }  # fmt: skip
+        self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, None, adapt_steps, inductive
+        self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument
+        self.training_loop = InnerLoop(inner_steps, Rates(inner_lr, clip=clip), mode_named(mode))
+        self.family = family
+
+    def learnt_rates(self) -> dict[str, nn.Parameter]:
+        """None: α is given."""
+        return {}

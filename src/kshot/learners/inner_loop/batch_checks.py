@@ -1,0 +1,128 @@
+"""Checks that a batch of tasks is non-empty and rectangular, that a head fits it, and that its queries are numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.errors import DataError, RecipeError, TrainingError
+from kshot.learners.inner_loop.problem import TaskGradient
+
+
+def check_rectangle(batch: EpisodeBatch) -> None:
+    """Refuse a batch whose tasks are not all of one size.
+
+    Raises:
+        DataError: It names the part.
+    """
+    check_items("support", batch.support_x, batch.support_y)
+    check_items("query", batch.query_x, batch.query_y)
+    tasks = len(batch.support_y)
+    if len(batch.query_y) != tasks:
+        raise DataError(
+            f"a batch must have queries for each task; found support sets of {tasks} tasks and queries of {len(batch.query_y)}."
+        )
+    if not isinstance(batch.numbers, np.ndarray) or batch.numbers.shape != (tasks,) or batch.numbers.dtype.kind not in "iu":
+        shape = getattr(batch.numbers, "shape", None)
+        found = f"a {type(batch.numbers).__name__}" if shape is None else f"shape {tuple(shape)} of {batch.numbers.dtype}"
+        raise DataError(f"numbers must be whole numbers, one a task, a NumPy array of shape ({tasks},); found {found}.")
+
+
+def check_items(part: str, x: Inputs, y: Tensor) -> None:
+    """Refuse items and labels of tasks that do not belong together.
+
+    Args:
+        part: What they are called: support or query.
+        x: Items (B, n, …).
+        y: Labels (B, n), or real targets (B, n, T).
+
+    Raises:
+        DataError: They are no tensors, of different sizes, or there are none.
+    """
+    if not isinstance(y, Tensor) or y.ndim < 2:
+        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise DataError(f"{part}_y must be a tensor with a row a task, (B, n) or (B, n, T); found {found}.")
+    for key, value in _named(x).items():
+        plain = isinstance(value, Tensor) and not value.is_nested
+        if not plain or tuple(value.shape[:2]) != tuple(y.shape[:2]):
+            kind = "nested tensor" if isinstance(value, Tensor) else type(value).__name__
+            begins = f"begins with {tuple(value.shape[:2])}" if plain else f"is a {kind}"
+            raise DataError(
+                f"all tasks of a batch must have one size: {part}_y is {tuple(y.shape)} for {len(y)} tasks, and {part}_x "
+                f"({key}) {begins}. Put tasks of another size into a batch of their own."
+            )
+    if 0 in y.shape[:2]:
+        raise DataError(f"{part}_y is {tuple(y.shape)}: there must be a task, and each must have an item.")
+
+
+def check_queries(tasks: int, x: Inputs) -> None:
+    """Refuse queries (B, Q, …) of other tasks than those that were adapted to.
+
+    Raises:
+        DataError: There are more of them, or fewer.
+    """
+    for key, value in _named(x).items():
+        if not isinstance(value, Tensor) or value.ndim < 2 or len(value) != tasks:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise DataError(f"queries must be (B, Q, …) of the {tasks} tasks that were adapted to; found {found} ({key}).")
+
+
+def require_fit(outputs: int, part: str, x: Inputs, y: Tensor, way: int | None) -> None:
+    """Refuse tasks whose items and labels do not belong together, or that the head does not fit.
+
+    Args:
+        outputs: Of the head.
+        part: What the items are called: support or query.
+        x: Items (B, n, …).
+        y: Labels (B, n), or real targets (B, n, T).
+        way: N, or None where it was not said.
+
+    Raises:
+        DataError: Items and labels are of different sizes, or there are none.
+        RecipeError: They have another way, or targets of another length.
+    """
+    check_items(part, x, y)
+    if y.is_floating_point() and y.ndim != 3:
+        raise RecipeError(f"real targets are (B, S, T); found {tuple(y.shape)}. Where T is 1, give y.unsqueeze(-1).")
+    if y.is_floating_point():
+        found, what = y.shape[-1], "target values an item"
+    else:
+        found, what = (max(outputs, int(y.max()) + 1) if way is None else way), "classes"
+    if found != outputs:
+        raise RecipeError(
+            f"the head of this learner has {outputs} outputs, and the tasks have {found} {what}. Ask for what it was trained for, "
+            f"or train one with learner.outputs={found}."
+        )
+
+
+def check_query_numbers(batch: EpisodeBatch, found: TaskGradient) -> None:
+    """Refuse queries that are no numbers themselves.
+
+    Args:
+        batch: B tasks.
+        found: What came of them; only tasks whose steps gave finite losses and whose queries did not are looked at.
+
+    Raises:
+        TrainingError: It names the episode, the item and the input.
+    """
+    losses = found.loss.detach()
+    bad = ~losses.isfinite() & found.path.isfinite().all(1)
+    if not bool(bad.any()):
+        return
+    task = int(bad.int().argmax())
+    values = {"x": batch.query_x} if isinstance(batch.query_x, Tensor) else dict(batch.query_x)
+    for name, value in {**values, "y": batch.query_y}.items():
+        items = value[task].flatten(1) if value.ndim > 2 else value[task].unsqueeze(1)
+        if value.is_floating_point() and not bool(items.isfinite().all()):
+            item = int((~items.isfinite().all(1)).int().argmax())
+            raise TrainingError(
+                f"the query loss of episode {int(batch.numbers[task])} is {float(losses[task]):.3g}: its query item {item} ({name}) "
+                "holds numbers that are not finite. Mend the item, or leave it out."
+            )
+
+
+def _named(x: Any) -> Mapping[str, Any]:
+    return x if isinstance(x, Mapping) else {"x": x}

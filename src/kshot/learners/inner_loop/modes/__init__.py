@@ -1,0 +1,1 @@
+"""Ways to the meta-gradient: unrolled, flat, first order, implicit."""
