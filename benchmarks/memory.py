@@ -14,7 +14,7 @@ from torch import nn
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.meta_train.loop import Plan, start, train
 
 EPISODES = 10_000

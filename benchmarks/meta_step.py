@@ -19,7 +19,7 @@ from kshot.backbones.conv4 import Conv4
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.meta_train.loop import Plan, start, train
 
 SHAPES = {"60-way 1-shot 4 queries": EpisodeShape(60, 1, 4), "5-way 1-shot 5 queries": EpisodeShape(5, 1, 5)}

@@ -22,8 +22,8 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, RecipeError
 from kshot.examine import Question, ask
 from kshot.experiment import prepare, run
-from kshot.learners.nearest import NearestNeighbour
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
 from kshot.results.episode_set import EpisodeSet
 from kshot.saved.class_names import fold

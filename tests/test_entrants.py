@@ -10,9 +10,9 @@ from kshot.config import read_recipe
 from kshot.entrants import find_entrants, open_learner
 from kshot.errors import DataError, RecipeError, SavedError
 from kshot.experiment import prepare, run
-from kshot.learners.nearest import NearestNeighbour
-from kshot.learners.protonet import ProtoNet
-from kshot.learners.ridge import RidgeNet
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.metric.ridge import RidgeNet
 from kshot.saved.folder import save
 
 RECIPE = """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kshot.learners.contract.check import check_learner as check_learner
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
-    from kshot.learners.protonet import ProtoNet as ProtoNet
+    from kshot.learners.metric.protonet import ProtoNet as ProtoNet
     from kshot.meta_train.loop import Plan as Plan
     from kshot.meta_train.loop import start as start
     from kshot.meta_train.loop import train as train
@@ -89,7 +89,7 @@ _HOMES = {
     "Omniglot": "kshot.data.pictures.omniglot",
     "Picture": "kshot.data.pictures.picture",
     "Plan": "kshot.meta_train.loop",
-    "ProtoNet": "kshot.learners.protonet",
+    "ProtoNet": "kshot.learners.metric.protonet",
     "TorchDataset": "kshot.data.torch_dataset",
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.contract.check",

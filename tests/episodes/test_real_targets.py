@@ -13,8 +13,8 @@ from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import EpisodeError, RecipeError
-from kshot.learners.protonet import ProtoNet
-from kshot.learners.ridge import RidgeNet
+from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.metric.ridge import RidgeNet
 from kshot.meta_train.loop import Plan, Validation, start, train
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.evaluate import evaluate

@@ -13,9 +13,9 @@ from kshot.errors import EpisodeError, RecipeError
 from kshot.learners.contract.check import check_learner
 from kshot.learners.ensemble import Ensemble, assembled, view_of
 from kshot.learners.learner import Learner
-from kshot.learners.matching import ScaledMatchingNet
-from kshot.learners.protonet import ProtoNet
-from kshot.learners.relation import RelationNet
+from kshot.learners.metric.matching import ScaledMatchingNet
+from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.metric.relation import RelationNet
 from kshot.learners.table import LearnerSpec, spec_of
 
 Y = torch.tensor([[0, 1, 2, 1]])

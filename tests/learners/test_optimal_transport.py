@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kshot.errors import RecipeError
-from kshot.learners.matching import Examples
+from kshot.learners.heads.centres import squared_distances
+from kshot.learners.heads.item_scores import Examples
 from kshot.learners.optimal_transport import ROUNDS, OptimalTransport, column_potentials
-from kshot.learners.protonet import squared_distances
 from kshot.learners.soft_k_means import SoftKMeans
 
 

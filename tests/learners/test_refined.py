@@ -19,18 +19,19 @@ from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
 from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, FIRST, check_learner
 from kshot.learners.finetune import FineTune
+from kshot.learners.heads.comparison_space import Compare
+from kshot.learners.heads.item_scores import Examples
 from kshot.learners.learner import Learner
-from kshot.learners.matching import Examples, MatchingNet, ScaledMatchingNet
-from kshot.learners.nearest import NearestNeighbour
+from kshot.learners.metric.matching import MatchingNet, ScaledMatchingNet
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.metric.relation import RelationNet
+from kshot.learners.metric.ridge import RidgeNet
+from kshot.learners.metric.siamese import SiameseNet
 from kshot.learners.optimal_transport import OptimalTransport
-from kshot.learners.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.refined import REFINEMENTS, Refined, Refinement, refinement_named, words_of
-from kshot.learners.relation import RelationNet
-from kshot.learners.ridge import RidgeNet
-from kshot.learners.siamese import SiameseNet
 from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N
 from kshot.learners.soft_k_means import SoftKMeans
-from kshot.learners.space import Compare
 from kshot.learners.table import LEARNERS
 
 EMBEDDING: dict[str, dict[str, int]] = {

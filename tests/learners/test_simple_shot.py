@@ -15,8 +15,8 @@ from kshot.episodes.family import Regression
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
 from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, check_learner
+from kshot.learners.heads.centres import prototypes
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import prototypes
 from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
 
 

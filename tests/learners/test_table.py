@@ -9,7 +9,7 @@ from torch import nn
 from kshot.episodes.family import Classification
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.table import LEARNERS, LearnerSpec, spec_of
 
 

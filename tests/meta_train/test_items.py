@@ -19,8 +19,8 @@ from kshot.learners.baseline import Baseline
 from kshot.learners.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.finetune import FineTune
 from kshot.learners.learner import Learner
-from kshot.learners.nearest import NearestNeighbour
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.simple_shot import SimpleShot
 from kshot.meta_train.loop import Plan, Validation, start, train
 from kshot.meta_train.optimization import Optimization

@@ -15,7 +15,7 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError, TrainingError
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.meta_train.loop import Plan, Step, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, restore, save_state

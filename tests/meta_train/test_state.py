@@ -17,7 +17,7 @@ from kshot.backbones.conv4 import Conv4
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import SavedError
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, differences, environment, on_cpu, read_state, restore, save_state
 from kshot.meta_train.step import meta_step

@@ -13,7 +13,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import TrainingError
 from kshot.learners.learner import Learner, backward_of_query_loss
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.step import meta_step
 

@@ -13,8 +13,8 @@ from kshot.data.preprocess import Preprocess
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, RecipeError
-from kshot.learners.nearest import NearestNeighbour
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.results.compare import compare
 from kshot.results.cost import Cost
 from kshot.results.episode_set import EpisodeSet

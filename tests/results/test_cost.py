@@ -9,7 +9,7 @@ from kshot.data.arrays import ArrayDataset
 from kshot.data.inputs import Inputs
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, RecipeError
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.results import cost
 from kshot.results.cost import adapted_bytes, measure_costs
 from kshot.results.episode_set import EpisodeSet

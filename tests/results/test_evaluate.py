@@ -14,7 +14,7 @@ from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import EpisodeError, RecipeError
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.results import features as module
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.evaluate import batch_norm_statistics, evaluate, predict_rectangle

@@ -16,8 +16,8 @@ from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
 from kshot.learners.gradient.reptile import Reptile
-from kshot.learners.protonet import ProtoNet
-from kshot.learners.ridge import RidgeNet
+from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.metric.ridge import RidgeNet
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.plot_regression import TRUTH, plot_regression
 from kshot.results.plots import COLOURS

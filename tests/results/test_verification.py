@@ -18,9 +18,9 @@ from kshot.episodes.batch import gather_batch
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
-from kshot.learners.nearest import NearestNeighbour
-from kshot.learners.protonet import ProtoNet
-from kshot.learners.ridge import RidgeNet
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.metric.ridge import RidgeNet
 from kshot.results import features as features_module
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.verification import Verification, acceptance, best_accuracy, equal_error_rate, verify

@@ -19,7 +19,7 @@ from kshot.backbones.conv4 import Conv4
 from kshot.data.pictures.ink import Ink
 from kshot.errors import SavedError
 from kshot.learners.learner import Learner
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
 from kshot.saved.folder import load_folder, read_record, save
 

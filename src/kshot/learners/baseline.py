@@ -9,7 +9,7 @@ arXiv 1904.04232.
 Departures from the paper, all in adaptation:
 - The authors take 100 passes of stochastic gradient descent over the support set in batches of 4 (rate 0.01, momentum and dampening
   0.9, weight decay λ = 0.001) from a random start, and stop there. We solve the problem that these steps are on the way to: the
-  same task has one answer (`kshot.learners.softmax_regression`).
+  same task has one answer (`kshot.learners.heads.softmax_regression`).
 - λ is 0.01, because the solution is reached, and not stopped short of, which regularises too.
 
 W has a row for an intercept, regularised like the rest, as the authors' weight decay does. Limits: a class without a support item
@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.heads.linear import LinearHeads
+from kshot.learners.heads.softmax_regression import answers_of, fit_softmax_regression
 from kshot.learners.item_training import ItemLearner, ItemTraining, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
-from kshot.learners.ridge import LinearHeads
-from kshot.learners.softmax_regression import answers_of, fit_softmax_regression
 
 
 class Baseline(ItemLearner):

@@ -24,9 +24,9 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.warp import affine
 from kshot.errors import RecipeError
+from kshot.learners.base_learners import SINGLE
+from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.learner import Learner, require_family, way_of
-from kshot.learners.matching import one_hot
-from kshot.learners.single import SINGLE
 
 
 class SeenSupport(NamedTuple):
@@ -46,7 +46,7 @@ class Ensemble(Learner):
 
     Args:
         backbone: Of the first member; the others have copies, with parameters of their own once they are loaded.
-        learner: The members' name in `kshot.learners.single`.
+        learner: The members' name in `kshot.learners.base_learners`.
         members: How many, ≥ 1.
         views: V ≥ 1; 1 takes items as they are. More are for images (M, C, H, W).
         arguments: Of the members' constructor.
@@ -131,7 +131,7 @@ def assembled(members: Sequence[Learner], learner: str, *, views: int = 1) -> En
 
     Args:
         members: Of one kind, built with the same arguments.
-        learner: Their name in `kshot.learners.single`.
+        learner: Their name in `kshot.learners.base_learners`.
         views: How many views of each item.
 
     Raises:

@@ -39,9 +39,9 @@ from torch.func import functional_call
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.heads.centres import class_means
 from kshot.learners.item_training import ItemLearner, ItemTraining, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
-from kshot.learners.protonet import class_means
 from kshot.learners.settings import require_count, require_positive
 
 FOLDS, PATIENCE = 5, 3

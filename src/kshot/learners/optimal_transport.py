@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from kshot.errors import RecipeError
-from kshot.learners.matching import Examples
+from kshot.learners.heads.comparison_space import Compare
+from kshot.learners.heads.item_scores import Examples
 from kshot.learners.soft_k_means import centres_of, require_count, require_positive
-from kshot.learners.space import Compare
 
 ROUNDS = 5
 

@@ -3,8 +3,8 @@
 In: any learner whose features are vectors, and a `Refinement`. Out: a `Learner` with one mode, `transductive`:
 
     encode            the learner's own
-    adapt             the support set's vectors and labels, in the space in which the learner compares (`kshot.learners.space`)
-    predict_together  the refinement: class centres that the queries have moved
+    adapt             the support set's vectors and labels, in the space in which the learner compares
+    (`kshot.learners.heads.comparison_space`) predict_together  the refinement: class centres that the queries have moved
 
 The learner inside is never changed; it is what to ask for inductive answers. Of learners that are no nearest-centre classifiers (a
 ridge head, a linear head, matching with several items a class), the features and the comparison are used, and not the head: without
@@ -23,12 +23,12 @@ from kshot.construct import construct
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import DataError, RecipeError
+from kshot.learners.heads.centres import squared_distances
+from kshot.learners.heads.comparison_space import Compare, HasSpace, Space, as_they_are
+from kshot.learners.heads.item_scores import Examples, one_hot
 from kshot.learners.learner import Learner, Mode, require_family, way_of
-from kshot.learners.matching import Examples, one_hot
 from kshot.learners.optimal_transport import OptimalTransport
-from kshot.learners.protonet import squared_distances
 from kshot.learners.soft_k_means import SoftKMeans
-from kshot.learners.space import Compare, HasSpace, Space, as_they_are
 
 
 class Refinement(Protocol):
@@ -73,7 +73,7 @@ class Refined(Learner):
         RecipeError: The learner's tasks are no classification.
 
     Example:
-        >>> from kshot.learners.protonet import ProtoNet
+        >>> from kshot.learners.metric.protonet import ProtoNet
         >>> learner = Refined(ProtoNet(torch.nn.Identity()), SoftKMeans(iterations=1)).eval()
         >>> task = learner.adapt(torch.tensor([[[0.0], [10.0]]]), torch.tensor([[0, 1]]))
         >>> learner.predict_together(task, torch.tensor([[[3.0], [3.0]]])).round().tolist()  # 0 moves to (0 + 3 + 3) / 3

@@ -32,10 +32,10 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
+from kshot.learners.heads.centres import Prototypes, only_known, prototypes, squared_distances
+from kshot.learners.heads.comparison_space import Space
 from kshot.learners.item_training import ItemLearner, ItemTraining, item_losses, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
-from kshot.learners.protonet import Prototypes, only_known, prototypes, squared_distances
-from kshot.learners.space import Space
 
 _LEAST_PART = 0.01
 

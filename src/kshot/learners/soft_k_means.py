@@ -24,8 +24,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from kshot.errors import RecipeError
-from kshot.learners.matching import Examples
-from kshot.learners.space import Compare
+from kshot.learners.heads.comparison_space import Compare
+from kshot.learners.heads.item_scores import Examples
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.construct import construct
 from kshot.episodes.family import family_named
+from kshot.learners.base_learners import SINGLE
 from kshot.learners.ensemble import Ensemble
 from kshot.learners.learner import Learner
-from kshot.learners.single import SINGLE
 from kshot.seeding import seeded
 
 LEARNERS: dict[str, Callable[..., Learner]] = {**SINGLE, "ensemble": Ensemble}

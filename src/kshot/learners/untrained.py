@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from kshot.learners.hausdorff import ModifiedHausdorff
 from kshot.learners.learner import Learner
-from kshot.learners.nearest import NearestNeighbour
+from kshot.learners.metric.hausdorff import ModifiedHausdorff
+from kshot.learners.metric.nearest import NearestNeighbour
 
 UNTRAINED: dict[str, Callable[[], Learner]] = {
     "nearest": lambda: NearestNeighbour(nn.Identity()),  # of the pixels

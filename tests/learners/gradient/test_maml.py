@@ -19,7 +19,7 @@ from kshot.learners.gradient.gradient_learner import GradientLearner
 from kshot.learners.gradient.maml import MAML
 from kshot.learners.gradient.meta_sgd import MetaSGD
 from kshot.learners.learner import with_steps
-from kshot.learners.protonet import ProtoNet
+from kshot.learners.metric.protonet import ProtoNet
 
 ALL: tuple[Callable[..., GradientLearner], ...] = (MAML, FirstOrderMAML, ANIL, MetaSGD)
 SECOND_ORDER: tuple[Callable[..., GradientLearner], ...] = (MAML, ANIL, MetaSGD)

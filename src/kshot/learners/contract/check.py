@@ -79,7 +79,7 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
 
     Example:
         >>> from kshot.backbones.conv4 import Conv4
-        >>> from kshot.learners.protonet import ProtoNet
+        >>> from kshot.learners.metric.protonet import ProtoNet
         >>> "encode looks at each item alone" in check_learner(ProtoNet(Conv4()))
         True
     """

@@ -7,8 +7,8 @@ MAML", ICLR 2020, arXiv 1909.09157, section 4.
     (θ, h) ← (θ, h) - β ∇_(θ,h) Σ_i L_i(h_i' ∘ f_θ)     through the inner steps
 
 The outer gradient reaches the backbone twice: through the features of the queries, and through those of the support set, by which the
-head was adapted. Departures, normalisation and modes as in `kshot.learners.gradient.maml`. The features are computed anew in every inner step.
-Measured: docs/learners/anil.md.
+head was adapted. Departures, normalisation and modes as in `kshot.learners.gradient.maml`. The features are computed anew in every inner
+step. Measured: docs/learners/anil.md.
 """
 
 from typing import Literal

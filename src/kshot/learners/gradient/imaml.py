@@ -12,8 +12,9 @@ The gradient is as exact as the inner problem is solved: with few steps, or few 
 its error. Where λ is smaller than the largest negative curvature of the support loss, the system is not positive definite: the iterations
 then end at the first direction of downward curvature. A larger λ helps, and so does a damping, added to the curvature.
 
-Batch normalisation uses the statistics of the items at hand: see `kshot.learners.gradient.adapted_network`. Departures from the paper: none of the equations;
-its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured: docs/learners/imaml.md.
+Batch normalisation uses the statistics of the items at hand: see `kshot.learners.gradient.adapted_network`. Departures from the paper: none
+of the equations; its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured:
+docs/learners/imaml.md.
 """
 
 import torch

@@ -1,0 +1,50 @@
+"""Learners by name, all but those that are made of others."""
+
+from collections.abc import Callable
+
+from kshot.learners.baseline import Baseline
+from kshot.learners.baseline_plus_plus import BaselinePlusPlus
+from kshot.learners.finetune import FineTune
+from kshot.learners.gradient.anil import ANIL
+from kshot.learners.gradient.first_order_maml import FirstOrderMAML
+from kshot.learners.gradient.imaml import IMAML
+from kshot.learners.gradient.maml import MAML
+from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
+from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.gradient.reptile import Reptile
+from kshot.learners.learner import Learner
+from kshot.learners.metric.local_matching import LocalMatching
+from kshot.learners.metric.matching import MatchingNet, ScaledMatchingNet
+from kshot.learners.metric.matching_fce import MatchingNetFCE
+from kshot.learners.metric.nearest import NearestNeighbour
+from kshot.learners.metric.pair_attention import PairAttention
+from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
+from kshot.learners.metric.relation import RelationNet
+from kshot.learners.metric.ridge import RidgeNet
+from kshot.learners.metric.siamese import SiameseNet
+from kshot.learners.simple_shot import SimpleShot
+
+SINGLE: dict[str, Callable[..., Learner]] = {
+    "protonet": ProtoNet,
+    "protonet_cosine": CosineProtoNet,
+    "matching": MatchingNet,
+    "matching_scaled": ScaledMatchingNet,
+    "matching_fce": MatchingNetFCE,
+    "siamese": SiameseNet,
+    "relation": RelationNet,
+    "ridge": RidgeNet,
+    "simple_shot": SimpleShot,
+    "nearest": NearestNeighbour,
+    "baseline": Baseline,
+    "baseline++": BaselinePlusPlus,
+    "finetune": FineTune,
+    "pair_attention": PairAttention,
+    "local_matching": LocalMatching,
+    "maml": MAML,
+    "first_order_maml": FirstOrderMAML,
+    "anil": ANIL,
+    "meta_sgd": MetaSGD,
+    "reptile": Reptile,
+    "imaml": IMAML,
+    "maml++": MAMLPlusPlus,
+}

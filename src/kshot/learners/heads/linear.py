@@ -1,0 +1,28 @@
+"""Linear heads of many tasks at once.
+
+In: features. Out: features with a column of ones for the intercept, and the type in which heads are kept. Next: `softmax_regression`, and
+the learners that end in a linear head.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class LinearHeads(NamedTuple):
+    """One linear head per task; T is N for classification.
+
+    Attributes:
+        weights: The last row is the intercept, (B, D + 1, T).
+        known: Whether the class has a support item, bool (B, T); True for real targets.
+    """
+
+    weights: Tensor
+    known: Tensor
+
+
+def with_ones(features: Tensor) -> Tensor:
+    """(B, n, D) → (B, n, D + 1) in at least float32: the last column is 1, for the intercept."""
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    return torch.cat([features, torch.ones_like(features[..., :1])], -1)

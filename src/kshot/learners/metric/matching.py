@@ -1,0 +1,136 @@
+"""Matching Networks.
+
+Oriol Vinyals, Charles Blundell, Timothy Lillicrap, Koray Kavukcuoglu, Daan Wierstra, "Matching Networks for One Shot Learning",
+NIPS 2016, arXiv 1606.04080.
+
+    P(ŷ = k | x̂, S) = Σ_{i=1}^{|S|} a(x̂, x_i) [y_i = k]                          (1)
+    a(x̂, x_i) = exp(c(f(x̂), g(x_i))) / Σ_j exp(c(f(x̂), g(x_j)))                  (section 2.1.1)
+    loss = -log P(ŷ = y | x̂, S), averaged over the queries                       (section 2.2)
+
+with c the cosine similarity and f = g = the backbone. The logits are log P, so their softmax is P itself. Departures from the paper:
+none for `MatchingNet`; full context embeddings (section 2.1.2) are a learner of their own, `kshot.learners.metric.matching_fce`.
+`ScaledMatchingNet` takes s · c with a learnt scale s > 0: because -1 ≤ c ≤ 1, the paper's attention gives one item of S at most
+e² / (e² + S - 1), which is 0.28 of 20 items, and the loss cannot come near 0 however good the features are.
+
+Limits: a class's probability is a sum over its items, so in an unbalanced support set large classes are favoured. A class without a
+support item has probability 0: logit -∞. Features of norm 0 have cosine 0 with everything; where all items have the same features,
+the answer is each class's share of the support set. Measured: docs/learners/matching.md.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.heads.centres import cosines
+from kshot.learners.heads.comparison_space import Space, cosine_space
+from kshot.learners.heads.item_scores import Examples, class_log_sums, one_hot
+from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
+
+
+class MatchingNet(Learner):
+    """Equation (1) with the plain cosine.
+
+    Args:
+        backbone: f = g: inputs (M, …) → features (M, D).
+        family: The kind of task; classification.
+
+    Example:
+        >>> import torch
+        >>> learner = MatchingNet(torch.nn.Identity()).eval()
+        >>> task = learner.adapt(torch.tensor([[[2.0, 0.0], [0.0, 3.0]]]), torch.tensor([[0, 1]]))
+        >>> learner.predict(task, torch.tensor([[[5.0, 0.0]]])).softmax(-1)  # e : 1
+        tensor([[[0.7311, 0.2689]]])
+    """
+
+    def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
+        super().__init__()
+        self.backbone = backbone
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """The embedding, f = g: (M, …) → (M, D)."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
+        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        assert isinstance(support_features, Tensor)
+        features = support_features if self.training else support_features.detach()
+        return Examples(features, one_hot(support_y, way_of(support_y, way), features))
+
+    def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        """Log P: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return log_attention(cosines(query_features, adapted.features), adapted.labels)
+
+    def space(self) -> Space:
+        """The directions of the features, compared by the cosine."""
+        return cosine_space()
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the loss for B episodes."""
+        return backward_of_query_loss(self, batch)
+
+
+class ScaledMatchingNet(Learner):
+    """Equation (1) with s · c in place of c.
+
+    Args:
+        backbone: f = g: inputs (M, …) → features (M, D).
+        scale: s at the start, > 0; it is learnt as its logarithm.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: The scale is not a positive number.
+    """
+
+    def __init__(self, backbone: nn.Module, scale: float = 10.0, family: TaskFamily = Classification()) -> None:  # noqa: B008
+        super().__init__()
+        self.backbone = backbone
+        if not 0 < scale < math.inf:
+            raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
+        self.arguments = {"scale": scale}
+        self.log_scale = nn.Parameter(torch.tensor(scale).log())
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """The embedding, f = g: (M, …) → (M, D)."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
+        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        assert isinstance(support_features, Tensor)
+        features = support_features if self.training else support_features.detach()
+        return Examples(features, one_hot(support_y, way_of(support_y, way), features))
+
+    def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        """Log P: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return log_attention(self.log_scale.exp() * cosines(query_features, adapted.features), adapted.labels)
+
+    def space(self) -> Space:
+        """The directions of the features, compared by the cosine times s."""
+        return cosine_space(self.log_scale.exp())
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the loss for B episodes."""
+        return backward_of_query_loss(self, batch)
+
+
+def log_attention(scores: Tensor, labels: Tensor) -> Tensor:
+    """Log P of equation (1): the logarithm of the softmax over the support set, summed by class.
+
+    Args:
+        scores: c(f(x̂), g(x_i)), (B, Q, S).
+        labels: One-hot rows (B, S, N); classes need not be balanced.
+
+    Returns:
+        (B, Q, N), rows of which are normalised: their exponentials sum to 1. -∞ where a class has no item.
+    """
+    return class_log_sums(scores, labels) - scores.logsumexp(-1, keepdim=True)

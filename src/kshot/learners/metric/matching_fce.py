@@ -1,0 +1,155 @@
+"""Matching Networks with full context embeddings.
+
+Oriol Vinyals, Charles Blundell, Timothy Lillicrap, Koray Kavukcuoglu, Daan Wierstra, "Matching Networks for One Shot Learning",
+NIPS 2016, arXiv 1606.04080, section 2.1.2 and appendices A.1 and A.2. With f' = g' the backbone:
+
+    h→_i, c→_i = LSTM(g'(x_i), h→_{i-1}, c→_{i-1})      h←_i, c←_i = LSTM(g'(x_i), h←_{i+1}, c←_{i+1})
+    g(x_i, S) = h→_i + h←_i + g'(x_i)                                            (A.2)
+
+    ĥ_k, c_k = LSTM(f'(x̂), [h_{k-1}, r_{k-1}], c_{k-1})                          (3)
+    h_k = ĥ_k + f'(x̂)                                                            (4)
+    r_{k-1} = Σ_i a(h_{k-1}, g(x_i)) g(x_i)                                      (5)
+    a(h_{k-1}, g(x_i)) = softmax over i of h_{k-1}ᵀ g(x_i)                       (6)
+    f(x̂, S) = attLSTM(f'(x̂), g(S), K) = h_K
+
+and P(ŷ | x̂, S) as in `kshot.learners.metric.matching`, with the cosine of f(x̂, S) and g(x_i, S). Choices where the paper is silent:
+h_0 = c_0 = 0, so that r_0 is the mean of g(S); K = 5; the LSTMs are those of PyTorch, two biases each. `LSTM(x, [h, r], c)` is computed
+as a cell with input [x, r] and state h: its gates are sums W_x x + W_h h + W_r r + b either way. Departures: none.
+
+Limits: what is learned depends on the order of the support items, which is the order in which they are given (episodes and folders
+give them class by class); renumbering the classes with the items in the same order permutes the logits. The support set is read
+item after item, so time grows with S where attention alone would be one product. Measured: docs/learners/matching.md.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.heads.centres import cosines
+from kshot.learners.heads.comparison_space import Space, cosine_space
+from kshot.learners.heads.item_scores import one_hot
+from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
+from kshot.learners.metric.matching import log_attention
+
+
+class ExamplesInContext(NamedTuple):
+    """What is learned of a task.
+
+    Attributes:
+        features: g(x_i, S), (B, S, D).
+        labels: y_i as one-hot rows, (B, S, N).
+    """
+
+    features: Tensor
+    labels: Tensor
+
+
+class MatchingNetFCE(Learner):
+    """Each support item is embedded in the light of the whole support set, and so is each query.
+
+    Args:
+        backbone: f' = g': inputs (M, …) → features (M, D).
+        features: D, which is also the size of the LSTMs: their output is added to the features.
+        processing_steps: K, at least 1.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: A count is below 1.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        features: int = 64,
+        processing_steps: int = 5,
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        for name, count in (("features", features), ("processing_steps", processing_steps)):
+            if count < 1:
+                raise RecipeError(f"{name} must be at least 1; found {count}.")
+        self.backbone = backbone
+        self.support_lstm = nn.LSTM(features, features, batch_first=True, bidirectional=True)
+        self.query_lstm = nn.LSTMCell(2 * features, features)
+        self.processing_steps = processing_steps
+        self.arguments = {"features": features, "processing_steps": processing_steps}
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """The embedding without context, f' = g': (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone gives another D than the LSTMs were built for.
+        """
+        features: Tensor = self.backbone(x)
+        D = self.support_lstm.input_size
+        if features.shape[1:] != (D,):
+            raise RecipeError(
+                f"MatchingNetFCE was built with features={D}; its backbone gives an item {tuple(features.shape[1:])}. "
+                "Give features the number that the backbone gives (learner.features in a recipe)."
+            )
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExamplesInContext:
+        """(B, S, D) and (B, S) → g(x_i, S) (B, S, D) and labels (B, S, N)."""
+        assert isinstance(support_features, Tensor)
+        features = embed_support(self.support_lstm, support_features)
+        features = features if self.training else features.detach()
+        return ExamplesInContext(features, one_hot(support_y, way_of(support_y, way), features))
+
+    def predict(self, adapted: ExamplesInContext, query_features: Inputs) -> Tensor:
+        """Log P: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        in_context = embed_queries(self.query_lstm, query_features, adapted.features, self.processing_steps)
+        return log_attention(cosines(in_context, adapted.features), adapted.labels)
+
+    def space(self) -> Space:
+        """The directions of the embedding without context, compared by the cosine: centres have no place in an order of items."""
+        return cosine_space()
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the loss for B episodes."""
+        return backward_of_query_loss(self, batch)
+
+
+def embed_support(lstm: nn.LSTM, features: Tensor) -> Tensor:
+    """g(x_i, S) of appendix A.2.
+
+    Args:
+        lstm: Bidirectional, batch first, of size D.
+        features: g'(x_i) in the order of the support set, (B, S, D).
+
+    Returns:
+        (B, S, D).
+    """
+    both: Tensor = lstm(features)[0]  # (B, S, 2·D): h→_i, then h←_i
+    forwards, backwards = both.chunk(2, dim=-1)
+    return forwards + backwards + features
+
+
+def embed_queries(cell: nn.LSTMCell, queries: Tensor, support: Tensor, steps: int) -> Tensor:
+    """f(x̂, S) = attLSTM(f'(x̂), g(S), K) of appendix A.1; each query is on its own.
+
+    Args:
+        cell: With input [x, r] (2·D) and state of size D.
+        queries: f'(x̂), (B, Q, D).
+        support: g(x_i, S), (B, S, D).
+        steps: K.
+
+    Returns:
+        h_K, (B, Q, D).
+    """
+    B, Q, D = queries.shape
+    x = queries.reshape(B * Q, D)
+    h, c = torch.zeros_like(x), torch.zeros_like(x)
+    for _ in range(steps):
+        attention = (h.view(B, Q, D) @ support.mT).softmax(-1)  # (6), (B, Q, S)
+        r = (attention @ support).reshape(B * Q, D)  # (5)
+        state, c = cell(torch.cat([x, r], -1), (h, c))  # (3), ĥ_k
+        h = state + x  # (4)
+    return h.view(B, Q, D)

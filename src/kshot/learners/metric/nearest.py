@@ -1,0 +1,77 @@
+"""The nearest neighbour: what no few-shot method may fall behind.
+
+T. M. Cover, P. E. Hart, "Nearest Neighbor Pattern Classification", IEEE Transactions on Information Theory 13(1), 1967,
+doi 10.1109/TIT.1967.1053964.
+
+    ŷ = y_i with i = argmin_i ‖f(x̂) - f(x_i)‖
+
+f is a given network, used as it is, or `torch.nn.Identity()` for the pixels themselves: features are flattened. The logit of class
+k is minus the squared distance to its nearest support item; the largest is the answer above. Departures: none.
+
+There is nothing to train: `meta_backward` is a `RecipeError`. `training_source` is not `"episodes"` for that reason.
+Limits: logits rank classes and are no log-probabilities of anything. A class without a support item has logit -∞. Where items are
+equally near (constant features), the smallest label wins. On pixels, a shift of the drawing by its line's width is a large
+distance. Measured: docs/learners/nearest.md.
+"""
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.heads.centres import squared_distances
+from kshot.learners.heads.item_scores import Examples, class_maxima, one_hot
+from kshot.learners.learner import Learner, require_family, way_of
+
+
+class NearestNeighbour(Learner):
+    """One nearest neighbour by Euclidean distance.
+
+    Args:
+        backbone: f: inputs (M, …) → features (M, …).
+        family: The kind of task; classification.
+
+    Example:
+        >>> import torch
+        >>> learner = NearestNeighbour(torch.nn.Identity()).eval()
+        >>> task = learner.adapt(torch.tensor([[[0.0], [8.0], [3.0]]]), torch.tensor([[0, 0, 1]]))
+        >>> learner.predict(task, torch.tensor([[[6.0]]])).tolist()  # 8 is nearer than 3
+        [[[-4.0, -9.0]]]
+    """
+
+    training_source: ClassVar[Literal["episodes", "items", "none"]] = "none"
+
+    def __init__(self, backbone: nn.Module, family: TaskFamily = Classification()) -> None:  # noqa: B008  # frozen
+        super().__init__()
+        self.backbone = backbone
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """f, flattened: (M, …) → (M, D)."""
+        features: Tensor = self.backbone(x)
+        return features.flatten(1)
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
+        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        assert isinstance(support_features, Tensor)
+        features = support_features if self.training else support_features.detach()
+        return Examples(features, one_hot(support_y, way_of(support_y, way), features))
+
+    def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        """Minus the squared distance to each class: (B, Q, D) → (B, Q, N)."""
+        assert isinstance(query_features, Tensor)
+        return class_maxima(-squared_distances(query_features, adapted.features), adapted.labels)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Refuses.
+
+        Raises:
+            RecipeError: Always: there is nothing to train.
+        """
+        raise RecipeError(
+            "a nearest neighbour learns nothing in training; its encoder is used as it is given. "
+            "Evaluate it without training, or train the encoder in another learner and give it to this one."
+        )

@@ -1,0 +1,230 @@
+"""Relation Networks: a learned comparison of a query with a class.
+
+Flood Sung, Yongxin Yang, Li Zhang, Tao Xiang, Philip H. S. Torr, Timothy M. Hospedales, "Learning to Compare: Relation Network for
+Few-Shot Learning", CVPR 2018, arXiv 1711.06025.
+
+    r_{k,j} = g_φ(C(c_k, f_φ(x_j)))      C: the two maps, one after the other in channels           (1)
+    c_k = Σ f_φ(x_i) over the support items of class k, element by element (one item: its own map)
+    φ = argmin Σ_k Σ_j (r_{k,j} - [y_j = k])²                                                       (2)
+
+f is the embedding module (`kshot.backbones.conv4_maps`), g the relation module: two blocks of a 3×3 convolution, batch normalisation,
+ReLU and 2×2 max-pooling, then a layer to 8 numbers with ReLU, then one to the relation score r, a sigmoid. Our logit is the number
+that goes into the sigmoid; it ranks as r does. Two things make it cheap and are exact:
+- A convolution is linear: conv(C(c, q)) = conv_c(c) + conv_q(q). Each map goes through its half once, and a pair costs one addition.
+- The first batch normalisation's mean and variance over all N·Q pairs follow from those of the halves, so they are normalised before
+  they are added, and no pair is written out to be measured.
+
+Departures from the paper:
+- c_k is the mean, not the sum, of the class's maps. At one shot they are the same; at other shots the sum would be another range of
+  numbers for g, and one set of parameters could not serve several shots, nor an unbalanced support set.
+- What is left after the second pooling, 1×1 for images of 28 pixels, is averaged over positions where the paper lets the next layer
+  see each: equal for Omniglot, and any image size fits.
+- `loss="cross-entropy"` trains by the softmax over the classes' logits; the default is equation (2).
+- Evaluation uses running statistics. The authors' code stays in training mode at test time, with the statistics of the test batch,
+  which is transductive; so their numbers are.
+
+Features that are vectors (M, D) are maps of 1×1; a map that is less than 2 wide or high is not pooled. A class without a support
+item has logit -∞. Measured: docs/learners/relation.md.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kshot.backbones.conv_block import pixels_last
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.heads.feature_maps import maps_of
+from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
+
+LOSSES = ("squared", "cross-entropy")
+_PAIRS_AT_ONCE = 1024
+"""In evaluation; a pair of 7×7 maps of 64 filters takes 9 KB before the first pooling."""
+
+
+class ClassHalves(NamedTuple):
+    """What a relation network learns of a task.
+
+    Attributes:
+        halves: conv_c(c_k), (B, N, H, W, F) with F filters. Of no meaning for a class without a support item.
+        known: Whether the class has a support item, bool (B, N).
+    """
+
+    halves: Tensor
+    known: Tensor
+
+
+class RelationNet(Learner):
+    """Equations (1) and (2).
+
+    Args:
+        backbone: f_φ: inputs (M, …) → maps (M, C, H, W), or vectors (M, C).
+        features: C.
+        width: Filters of the relation module's convolutions.
+        hidden: Size of its layer before the last.
+        loss: `squared`, equation (2), or `cross-entropy`.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: A count is below 1, or the loss is unknown.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        features: int,
+        width: int = 64,
+        hidden: int = 8,
+        loss: str = "squared",
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        for name, count in (("features", features), ("width", width), ("hidden", hidden)):
+            if count < 1:
+                raise RecipeError(f"{name} must be at least 1; found {count}.")
+        if loss not in LOSSES:
+            raise RecipeError(f"the loss of a relation network is one of {', '.join(LOSSES)}; found {loss!r}.")
+        self.backbone = backbone
+        self.arguments = {"features": features, "width": width, "hidden": hidden, "loss": loss}
+        self.conv1 = nn.Conv2d(2 * features, width, 3, padding=1)  # its first C input channels read the class, the others the query
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, 1)
+        self.conv2.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
+        self.features, self.loss = features, loss
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """f_φ: (M, …) → (M, C, H, W); vectors become (M, C, 1, 1).
+
+        Raises:
+            RecipeError: The backbone gives something else, or another C.
+        """
+        return maps_of(self.backbone(x), self.features, type(self).__name__)
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ClassHalves:
+        """(B, S, C, H, W) and (B, S) → the classes' halves of the first convolution (B, N, H, W, F)."""
+        assert isinstance(support_features, Tensor)
+        means, known = mean_maps(support_features, support_y, way_of(support_y, way))
+        halves = half_of(means, self.conv1.weight[:, : self.features], self.conv1.bias)
+        return ClassHalves(halves if self.training else halves.detach(), known)
+
+    def predict(self, adapted: ClassHalves, query_features: Inputs) -> Tensor:
+        """Logits of r: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without a support item."""
+        assert isinstance(query_features, Tensor)
+        queries = half_of(query_features, self.conv1.weight[:, self.features :])  # (B, Q, H, W, F)
+        classes, queries = normalised_halves(adapted.halves, queries, self.norm1)
+        scores = [self._score_of(block) for block in self._pairs(classes, queries)]
+        return torch.cat(scores, 1).masked_fill(~adapted.known.unsqueeze(1), -torch.inf)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the loss for B episodes: the mean over their pairs."""
+        support, query = encode_tasks(self, batch.support_x, batch.query_x)
+        logits = self.predict(self.adapt(support, batch.support_y, way=batch.way), query)
+        if self.loss == "squared":
+            losses = (logits.sigmoid() - F.one_hot(batch.query_y, logits.shape[-1])).square().mean((1, 2))  # (B,)
+        else:
+            losses = self.family.loss(logits, batch.query_y)
+        losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        return losses.detach()
+
+    def _pairs(self, classes: Tensor, queries: Tensor) -> Iterator[Tensor]:
+        """The sums of the halves of all pairs, (B, q, N, H, W, F): all at once in training, for batch statistics, else in blocks."""
+        B, N = classes.shape[:2]
+        at_once = queries.shape[1] if self.training else max(1, _PAIRS_AT_ONCE // (B * N))
+        classes = what_pooling_reads(classes)
+        for block in torch.split(what_pooling_reads(queries), at_once, 1):
+            yield block.unsqueeze(2) + classes.unsqueeze(1)
+
+    def _score_of(self, pairs: Tensor) -> Tensor:
+        """From the normalised sums (B, q, N, H, W, F) to logits (B, q, N)."""
+        x = pairs.flatten(0, 2).permute(0, 3, 1, 2)  # (B·q·N, F, H, W), channels innermost in memory
+        x = F.relu(pooled(x))
+        x = F.relu(pooled(self.norm2(self.conv2(x))))
+        logits: Tensor = self.fc2(F.relu(self.fc1(x.mean((2, 3)))))  # (B·q·N, 1)
+        return logits.view(pairs.shape[:3])
+
+
+def mean_maps(features: Tensor, y: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    """c_k: the mean of each class's maps.
+
+    Args:
+        features: (B, S, C, H, W).
+        y: Labels 0 … way - 1, int64 (B, S); classes need not be balanced.
+        way: N.
+
+    Returns:
+        (B, N, C, H, W) in at least float32, 0 for a class without an item; and which classes have one, bool (B, N).
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        member = F.one_hot(y, way).to(torch.promote_types(features.dtype, torch.float32))  # (B, S, N)
+        counts = member.sum(1)  # (B, N)
+        share = member / counts.clamp(min=1).unsqueeze(1)
+        means = share.mT @ features.to(member.dtype).flatten(2)  # (B, N, C·H·W)
+        return means.reshape(*counts.shape, *features.shape[2:]), counts > 0
+
+
+def half_of(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """One half of the first convolution: (B, n, C, H, W) and (F, C, 3, 3) → (B, n, H, W, F) in at least float32."""
+    found = F.conv2d(pixels_last(maps.flatten(0, 1)), weight, bias, padding=1)  # (B·n, F, H, W)
+    found = found.to(torch.promote_types(found.dtype, torch.float32))
+    halves = found.permute(0, 2, 3, 1)  # (B·n, H, W, F)
+    return halves.reshape(*maps.shape[:2], *halves.shape[1:])
+
+
+def normalised_halves(classes: Tensor, queries: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Halves whose sums are the batch-normalised sums of the halves given, for all pairs of a class and a query of one task.
+
+    With c̃ and q̃ the halves less their means over everything but filters, the variance over all pairs and positions is
+    mean(c̃²) + mean(q̃²) + 2 mean over tasks and positions of (mean over classes of c̃) · (mean over queries of q̃).
+
+    Args:
+        classes: (B, N, H, W, F).
+        queries: (B, Q, H, W, F).
+        norm: Its scale, shift and running statistics; in training mode these are brought up to date, as its `forward` would.
+
+    Returns:
+        (B, N, H, W, F) and (B, Q, H, W, F).
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    if norm.training:
+        mean = classes.mean((0, 1, 2, 3)) + queries.mean((0, 1, 2, 3))  # (F,)
+        classes, queries = classes - classes.mean((0, 1, 2, 3)), queries - queries.mean((0, 1, 2, 3))
+        shared = (classes.mean(1) * queries.mean(1)).mean((0, 1, 2))
+        variance = classes.square().mean((0, 1, 2, 3)) + queries.square().mean((0, 1, 2, 3)) + 2 * shared
+        _follow(norm, mean.detach(), variance.detach(), classes[..., 0].numel() * queries.shape[1])
+    else:
+        classes, variance = classes - norm.running_mean, norm.running_var
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return classes * scale + norm.bias, queries * scale
+
+
+@torch.no_grad()
+def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Running statistics after a batch of `count` numbers a filter, as torch's batch normalisation moves them."""
+    assert norm.momentum is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+    norm.running_var.lerp_((variance * (count / max(1, count - 1))).to(norm.running_var.dtype), norm.momentum)
+    norm.num_batches_tracked.add_(1)
+
+
+def pooled(maps: Tensor) -> Tensor:
+    """2×2 max-pooling of (M, F, H, W); what is less than 2 wide or high stays as it is."""
+    return F.max_pool2d(maps, 2) if min(maps.shape[-2:]) > 1 else maps
+
+
+def what_pooling_reads(halves: Tensor) -> Tensor:
+    """(B, n, H, W, F) without the last row and column where they are odd ones out, which `pooled` would leave unread."""
+    H, W = halves.shape[2:4]
+    return halves[:, :, : H - H % 2, : W - W % 2] if min(H, W) > 1 else halves

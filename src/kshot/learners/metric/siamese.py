@@ -1,0 +1,177 @@
+"""Siamese network: are two items of the same class?
+
+Gregory Koch, Richard Zemel, Ruslan Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition", ICML deep learning
+workshop 2015.
+
+    z = Σ_d α_d |h_{1,d} - h_{2,d}| + b,    p = σ(z)       h: the twins' features; α and b are learnt            (section 3.1)
+    loss = -y log p - (1 - y) log(1 - p)                   y = 1 for a pair of one class                         (section 3.2)
+    ŷ = argmax over the support items of p                                                                       (section 4.3)
+
+Of several support items of a class the best-scoring one speaks for it, so its logit is the largest z; its sigmoid is the
+probability that the query and that item are of one class.
+
+Training pairs are all pairs of different items of an episode, support and query alike. The paper draws pairs; here each kind, same
+and different, is averaged over all its pairs, which is the expectation of drawing them and wastes nothing of an episode.
+
+Departures from the paper:
+- `odds`. Drawn half and half (odds = 1, the paper), most pairs of two classes soon teach nothing. With odds = o, all different
+  pairs together weigh o times as much as all same pairs together, and the loss sees z - log o, the log odds among pairs drawn like
+  that; so z itself stays what the equation says, the log odds of a pair drawn half and half.
+- h is the backbone's output as it is. The paper has a last layer of 4,096 sigmoid units; smaller ones did not measure better.
+- α starts at one negative number and b at the distance of a typical pair, where the paper draws α around 0: z starts as a distance.
+- No affine distortions, no L2 penalty (`training.weight_decay` has one), Adam in place of layer-wise rates and momentum.
+
+Limits: z looks at one pair at a time, so nothing averages over a class's items, and a class with more items has more chances. A class
+without a support item has logit -∞. An α_d that is exactly 0 gets no gradient. Measured: docs/learners/siamese.md.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kshot.data.inputs import Inputs
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.errors import RecipeError
+from kshot.learners.heads.comparison_space import Space, as_they_are
+from kshot.learners.heads.item_scores import Examples, class_maxima, one_hot
+from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
+
+_SPREAD, _TYPICAL = 2.8, 0.6
+"""How α and b start. After batch normalisation and ReLU, two random items are 0.6 apart in each feature; with α_d = -2.8 / √D their
+weighted distances then spread over a few units, which a sigmoid can tell apart, around b. Measured on Omniglot, see the docs page:
+with b = 0, or with a third of this α, training takes many times as long."""
+
+
+class SiameseNet(Learner):
+    """The equations above.
+
+    Args:
+        backbone: The twin: inputs (M, …) → features (M, D).
+        features: D.
+        odds: How much all pairs of different classes weigh in training against all pairs of one class, > 0. 1 is the paper;
+            higher ones turn training to the pairs that are hard to tell apart.
+        family: The kind of task; classification.
+
+    Raises:
+        RecipeError: D is below 1, or the odds are no positive number.
+
+    Example:
+        >>> import torch
+        >>> learner = SiameseNet(torch.nn.Identity(), features=2).eval()
+        >>> _ = learner.load_state_dict({"alpha": torch.tensor([-1.0, -2.0]), "b": torch.tensor(5.0)})
+        >>> task = learner.adapt(torch.tensor([[[1.0, 0.0], [9.0, 0.0], [0.0, 3.0]]]), torch.tensor([[0, 0, 1]]))
+        >>> learner.predict(task, torch.tensor([[[1.0, 1.0]]])).tolist()  # 5 - 0 - 2·1, and 5 - 1 - 2·2
+        [[[3.0, 0.0]]]
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        features: int,
+        odds: float = 1.0,
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        if features < 1:
+            raise RecipeError(f"features must be at least 1; found {features}.")
+        if not 0 < odds < math.inf:
+            raise RecipeError(f"the odds of different to same pairs must be a positive number; found {odds}.")
+        self.backbone = backbone
+        self.arguments = {"features": features, "odds": odds}
+        self.alpha = nn.Parameter(torch.full((features,), -_SPREAD / math.sqrt(features)))
+        self.b = nn.Parameter(torch.tensor(_TYPICAL * _SPREAD * math.sqrt(features)))
+        self.odds = odds
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Tensor:
+        """The twin: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone gives another D than α has.
+        """
+        features: Tensor = self.backbone(x)
+        if features.shape[1:] != self.alpha.shape:
+            raise RecipeError(
+                f"SiameseNet was built with features={len(self.alpha)}; its backbone gives an item {tuple(features.shape[1:])}. "
+                "Give features the number that the backbone gives (learner.features in a recipe)."
+            )
+        return features
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
+        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        assert isinstance(support_features, Tensor)
+        features = support_features if self.training else support_features.detach()
+        return Examples(features, one_hot(support_y, way_of(support_y, way), features))
+
+    def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
+        """The largest z of each class: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        assert isinstance(query_features, Tensor)
+        return class_maxima(self.pair_logits(query_features, adapted.features), adapted.labels)
+
+    def pair_logits(self, first: Tensor, second: Tensor) -> Tensor:
+        """The z of all pairs, (B, P, D) and (B, R, D) → (B, P, R)."""
+        return weighted_distances(first, second, self.alpha) + self.b
+
+    def space(self) -> Space:
+        """The features, compared by z."""
+        return Space(as_they_are, self.pair_logits)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Gradient of the loss of all pairs of different items, for B episodes."""
+        support, query = encode_tasks(self, batch.support_x, batch.query_x)
+        assert isinstance(support, Tensor)
+        assert isinstance(query, Tensor)
+        items, y = torch.cat([support, query], 1), torch.cat([batch.support_y, batch.query_y], 1)  # (B, S + Q, …)
+        losses = pair_losses(self.pair_logits(items, items), y, self.odds)
+        losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        return losses.detach()
+
+
+def weighted_distances(first: Tensor, second: Tensor, alpha: Tensor) -> Tensor:
+    """Σ_d α_d |first_d - second_d| of all pairs, without ever holding (B, P, R, D).
+
+    α_d |u - v| is |α_d u - α_d v| with the sign of α_d, so features are multiplied by α, and those of positive and of negative α
+    make one L1 distance each. This is several times as fast as writing the differences out, and as exact.
+
+    Args:
+        first: (B, P, D).
+        second: (B, R, D).
+        alpha: (D,), of any sign.
+
+    Returns:
+        (B, P, R) in at least float32, also under autocast.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        wide = torch.promote_types(first.dtype, torch.float32)
+        u, v = first.to(wide) * alpha, second.to(wide) * alpha
+        grows = alpha > 0  # (D,)
+        return torch.cdist(u[..., grows], v[..., grows], p=1.0) - torch.cdist(u[..., ~grows], v[..., ~grows], p=1.0)
+
+
+def pair_losses(z: Tensor, y: Tensor, odds: float) -> Tensor:
+    """Cross-entropy of `same` and `different` over all pairs of different items of a task.
+
+    Args:
+        z: Log odds of being of one class, for pairs drawn half and half, (B, P, P).
+        y: Labels int64 (B, P).
+        odds: Weight of all different pairs to that of all same pairs.
+
+    Returns:
+        (B,): the expected loss of a pair that is of one class with probability 1 / (1 + odds); a kind without a pair gives 0.
+    """
+    same = y.unsqueeze(2) == y.unsqueeze(1)  # (B, P, P)
+    different = ~same
+    same = same & ~torch.eye(y.shape[1], dtype=torch.bool, device=y.device)
+    z = z - math.log(odds)
+    of_same = _mean_where(same, F.softplus(-z))  # -log σ(z)
+    of_different = _mean_where(different, F.softplus(z))  # -log (1 - σ(z))
+    return (of_same + odds * of_different) / (1 + odds)
+
+
+def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
+    """The mean of the chosen values of each task, (B, P, P) → (B,); 0 where none is."""
+    return (values * chosen).sum((1, 2)) / chosen.sum((1, 2)).clamp(min=1)

@@ -1,0 +1,20 @@
+"""Maps for learners: what is read, and what is refused."""
+
+import pytest
+import torch
+
+from kshot.errors import RecipeError
+from kshot.learners.heads.feature_maps import maps_of
+
+
+def test_maps_stay_and_vectors_become_maps_of_one_place() -> None:
+    maps, vectors = torch.rand(2, 5, 3, 4), torch.rand(2, 5)
+    assert maps_of(maps, 5, "It") is maps
+    assert torch.equal(maps_of(vectors, 5, "It"), vectors.view(2, 5, 1, 1))
+
+
+@pytest.mark.parametrize(("shape", "item"), [((2, 4, 3, 3), r"\(4, 3, 3\)"), ((2, 4), r"\(4,\)"), ((2, 5, 3), r"\(5, 3\)")])
+def test_features_of_another_form_are_refused(shape: tuple[int, ...], item: str) -> None:
+    expected = rf"It was built with features=5; its backbone gives an item {item}, where \(5, H, W\) or \(5,\) was expected. Give features"
+    with pytest.raises(RecipeError, match=expected):
+        maps_of(torch.zeros(shape), 5, "It")
