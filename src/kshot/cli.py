@@ -358,7 +358,7 @@ def _evaluate(
     """Score a learner with a bar, and write the report where one is asked for."""
     from kshot.examine import answer, ask, asked_learner, cautions
     from kshot.experiment import command_line
-    from kshot.learners.refined import refinement_named
+    from kshot.learners.refinement.refined import refinement_named
     from kshot.results.plots import require_matplotlib
     from kshot.results.report import write_report
     from kshot.terminal import counting, say

@@ -21,7 +21,7 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
 from kshot.lake import ask_lake
 from kshot.learners.learner import Learner, Mode, with_steps
-from kshot.learners.refined import Refined, refinement_named, words_of
+from kshot.learners.refinement.refined import Refined, refinement_named, words_of
 from kshot.results.episode_set import EpisodeSet
 from kshot.results.evaluate import evaluate
 from kshot.results.result import Results
@@ -45,7 +45,7 @@ class Question:
         mode: Inductive or transductive.
         protocol: `episodes`, drawn as the other fields say, or `lake`: Lake's 20 fixed runs, which the other fields but `mode` and
             `refine` leave alone.
-        refine: What refines the answers, such as `soft_k_means` (`kshot.learners.refined.refinement_named`): the mode is then
+        refine: What refines the answers, such as `soft_k_means` (`kshot.learners.refinement.refined.refinement_named`): the mode is then
             `transductive`, whatever the field says. None leaves the answers as they are.
         steps: Gradient steps to answer, in place of the learner's own number.
     """

@@ -15,13 +15,13 @@ from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError, TrainingError
-from kshot.learners.baseline import Baseline
-from kshot.learners.baseline_plus_plus import BaselinePlusPlus
-from kshot.learners.finetune import FineTune
 from kshot.learners.learner import Learner
 from kshot.learners.metric.nearest import NearestNeighbour
 from kshot.learners.metric.protonet import ProtoNet
-from kshot.learners.simple_shot import SimpleShot
+from kshot.learners.transfer.baseline import Baseline
+from kshot.learners.transfer.baseline_plus_plus import BaselinePlusPlus
+from kshot.learners.transfer.finetune import FineTune
+from kshot.learners.transfer.simple_shot import SimpleShot
 from kshot.meta_train.loop import Plan, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, restore, save_state

@@ -2,9 +2,6 @@
 
 from collections.abc import Callable
 
-from kshot.learners.baseline import Baseline
-from kshot.learners.baseline_plus_plus import BaselinePlusPlus
-from kshot.learners.finetune import FineTune
 from kshot.learners.gradient.anil import ANIL
 from kshot.learners.gradient.first_order_maml import FirstOrderMAML
 from kshot.learners.gradient.imaml import IMAML
@@ -22,7 +19,10 @@ from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.metric.relation import RelationNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.learners.metric.siamese import SiameseNet
-from kshot.learners.simple_shot import SimpleShot
+from kshot.learners.transfer.baseline import Baseline
+from kshot.learners.transfer.baseline_plus_plus import BaselinePlusPlus
+from kshot.learners.transfer.finetune import FineTune
+from kshot.learners.transfer.simple_shot import SimpleShot
 
 SINGLE: dict[str, Callable[..., Learner]] = {
     "protonet": ProtoNet,

@@ -33,7 +33,7 @@ class Results:
         nearness: Of the classes of an episode: `any`, `near` or `far`.
         augment: What was done to the classes: `none`, or an augmentation such as `quarter_turns`.
         steps: Gradient steps from a support set to an answer; None for learners that take no such.
-        refinement: What refined the answers, with its settings (`kshot.learners.refined.words_of`); None for the learner's own.
+        refinement: What refined the answers, with its settings (`kshot.learners.refinement.refined.words_of`); None for the learner's own.
     """
 
     scores: np.ndarray

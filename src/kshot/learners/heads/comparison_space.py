@@ -1,8 +1,8 @@
 """The space in which a learner compares items with the centres of classes.
 
-What a refinement of class centres (`kshot.learners.refined`) must know of a learner: which vectors to average, and how to turn a
+What a refinement of class centres (`kshot.learners.refinement.refined`) must know of a learner: which vectors to average, and how to turn a
 query and centres into logits. In: features. Out: vectors and logits. A learner that compares in its own way says so with a method
-`space`; of all others, whose features are vectors, the space is `kshot.learners.refined.EUCLIDEAN`.
+`space`; of all others, whose features are vectors, the space is `kshot.learners.refinement.refined.EUCLIDEAN`.
 """
 
 from collections.abc import Callable

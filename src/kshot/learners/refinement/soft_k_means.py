@@ -49,7 +49,7 @@ class SoftKMeans:
         require_positive("scale", self.scale)
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
-        """Logits of the queries; see `kshot.learners.refined.Refinement`."""
+        """Logits of the queries; see `kshot.learners.refinement.refined.Refinement`."""
         centres = centres_of(support)
         for _ in range(self.iterations):
             assignment = (self.scale * compare(queries, centres)).softmax(-1)  # z̃, (B, Q, N)

@@ -27,8 +27,8 @@ from kshot.learners.heads.centres import squared_distances
 from kshot.learners.heads.comparison_space import Compare, HasSpace, Space, as_they_are
 from kshot.learners.heads.item_scores import Examples, one_hot
 from kshot.learners.learner import Learner, Mode, require_family, way_of
-from kshot.learners.optimal_transport import OptimalTransport
-from kshot.learners.soft_k_means import SoftKMeans
+from kshot.learners.refinement.optimal_transport import OptimalTransport
+from kshot.learners.refinement.soft_k_means import SoftKMeans
 
 
 class Refinement(Protocol):

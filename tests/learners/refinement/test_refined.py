@@ -18,7 +18,6 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
 from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, FIRST, check_learner
-from kshot.learners.finetune import FineTune
 from kshot.learners.heads.comparison_space import Compare
 from kshot.learners.heads.item_scores import Examples
 from kshot.learners.learner import Learner
@@ -28,11 +27,12 @@ from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.metric.relation import RelationNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.learners.metric.siamese import SiameseNet
-from kshot.learners.optimal_transport import OptimalTransport
-from kshot.learners.refined import REFINEMENTS, Refined, Refinement, refinement_named, words_of
-from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N
-from kshot.learners.soft_k_means import SoftKMeans
+from kshot.learners.refinement.optimal_transport import OptimalTransport
+from kshot.learners.refinement.refined import REFINEMENTS, Refined, Refinement, refinement_named, words_of
+from kshot.learners.refinement.soft_k_means import SoftKMeans
 from kshot.learners.table import LEARNERS
+from kshot.learners.transfer.finetune import FineTune
+from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N
 
 EMBEDDING: dict[str, dict[str, int]] = {
     "protonet": {},

@@ -34,8 +34,8 @@ from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
 from kshot.learners.heads.centres import Prototypes, only_known, prototypes, squared_distances
 from kshot.learners.heads.comparison_space import Space
-from kshot.learners.item_training import ItemLearner, ItemTraining, item_losses, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, item_losses, linear_head
 
 _LEAST_PART = 0.01
 

@@ -26,8 +26,8 @@ from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
 from kshot.learners.heads.linear import LinearHeads
 from kshot.learners.heads.softmax_regression import answers_of, fit_softmax_regression
-from kshot.learners.item_training import ItemLearner, ItemTraining, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, linear_head
 
 
 class Baseline(ItemLearner):

@@ -14,10 +14,10 @@ from kshot.backbones.mlp import MLP
 from kshot.episodes.family import Regression
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import DataError, RecipeError
-from kshot.learners.baseline import Baseline
-from kshot.learners.baseline_plus_plus import STEPS, BaselinePlusPlus, CosineHead, fit_directions
-from kshot.learners.item_training import ItemLearner
 from kshot.learners.learner import Learner
+from kshot.learners.transfer.baseline import Baseline
+from kshot.learners.transfer.baseline_plus_plus import STEPS, BaselinePlusPlus, CosineHead, fit_directions
+from kshot.learners.transfer.item_training import ItemLearner
 
 
 def task_of(N: int = 4, S: int = 11, Q: int = 6, D: int = 5) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +88,7 @@ def test_every_step_of_directions_lowers_the_loss(monkeypatch: pytest.MonkeyPatc
     support, y, _ = task_of(N=4, S=20)
     z, losses = F.normalize(support, dim=-1), []
     for steps in (0, 1, 2, 5, 20, 100):
-        monkeypatch.setattr("kshot.learners.baseline_plus_plus.STEPS", steps)
+        monkeypatch.setattr("kshot.learners.transfer.baseline_plus_plus.STEPS", steps)
         task = fit_directions(support, y, 4, 10.0)
         losses.append(F.cross_entropy((10 * z @ task.weights.mT).flatten(0, 1), y.flatten()).item())
     assert losses == sorted(losses, reverse=True)

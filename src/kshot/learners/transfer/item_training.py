@@ -1,8 +1,8 @@
 """Training as an ordinary classifier: plain labelled batches, one output a training class, cross-entropy.
 
 The classifier exists only while the network is trained: it is part of a run's state and of no saved learner. In: a learner with a
-backbone, a head. Out: what `kshot.meta_train` updates. Used by the transfer baselines: `kshot.learners.baseline`,
-`kshot.learners.baseline_plus_plus`, `kshot.learners.finetune`, `kshot.learners.simple_shot`.
+backbone, a head. Out: what `kshot.meta_train` updates. Used by the transfer baselines: `kshot.learners.transfer.baseline`,
+`kshot.learners.transfer.baseline_plus_plus`, `kshot.learners.transfer.finetune`, `kshot.learners.transfer.simple_shot`.
 """
 
 from typing import Any, ClassVar, Literal

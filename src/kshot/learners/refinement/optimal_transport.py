@@ -32,7 +32,7 @@ from torch import Tensor
 from kshot.errors import RecipeError
 from kshot.learners.heads.comparison_space import Compare
 from kshot.learners.heads.item_scores import Examples
-from kshot.learners.soft_k_means import centres_of, require_count, require_positive
+from kshot.learners.refinement.soft_k_means import centres_of, require_count, require_positive
 
 ROUNDS = 5
 
@@ -76,7 +76,7 @@ class OptimalTransport:
         )
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
-        """Logits of the queries; see `kshot.learners.refined.Refinement`.
+        """Logits of the queries; see `kshot.learners.refinement.refined.Refinement`.
 
         Raises:
             RecipeError: A balanced assignment of fewer queries than classes.

@@ -4,9 +4,9 @@
     adaptation:  (θ', W) ← Adam step of rate α on  1/S Σ_i -log softmax(Wᵀ f_θ'(x_i))_{y_i}      n times, from θ' = θ
 
 The older answer to few examples, and what any meta-learner must beat. Training is that of the baseline of Chen et al. 2019
-(`kshot.learners.baseline`), which keeps θ' = θ; so an encoder trained there serves here. Steps are Adam's (Kingma, Ba, 2015; β = 0.9 and
-0.999, moments from 0 for each task), because they are of size α whatever the length of the features: plain gradient steps stood still
-at one rate and blew up at five times that. Two things decide how well it works:
+(`kshot.learners.transfer.baseline`), which keeps θ' = θ; so an encoder trained there serves here. Steps are Adam's (Kingma, Ba, 2015; β =
+0.9 and 0.999, moments from 0 for each task), because they are of size α whatever the length of the features: plain gradient steps stood
+still at one rate and blew up at five times that. Two things decide how well it works:
 
 Where the head starts. From the class means c_k of f_θ: w_k = 2 c_k / v, b_k = -‖c_k‖² / v, whose logits are -‖f - c_k‖² / v up to a
 number that all classes share, so that no steps at all are the nearest class mean (Triantafillou et al., "Meta-Dataset", ICLR 2020,
@@ -40,9 +40,9 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
 from kshot.learners.heads.centres import class_means
-from kshot.learners.item_training import ItemLearner, ItemTraining, linear_head
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
 from kshot.learners.settings import require_count, require_positive
+from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, linear_head
 
 FOLDS, PATIENCE = 5, 3
 BETAS, EPSILON = (0.9, 0.999), 1e-8

@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.baseline import require_finite
 from kshot.learners.heads.centres import class_means, cosines
 from kshot.learners.heads.comparison_space import Space, cosine_space
-from kshot.learners.item_training import ItemLearner, ItemTraining, form_of_training
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.transfer.baseline import require_finite
+from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, form_of_training
 
 STEPS = 100
 

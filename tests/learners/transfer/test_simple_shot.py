@@ -17,7 +17,7 @@ from kshot.errors import RecipeError
 from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, check_learner
 from kshot.learners.heads.centres import prototypes
 from kshot.learners.learner import Learner
-from kshot.learners.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
+from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
 
 
 def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:

@@ -11,8 +11,8 @@ from torch import Tensor
 from kshot.errors import RecipeError
 from kshot.learners.heads.centres import squared_distances
 from kshot.learners.heads.item_scores import Examples
-from kshot.learners.optimal_transport import ROUNDS, OptimalTransport, column_potentials
-from kshot.learners.soft_k_means import SoftKMeans
+from kshot.learners.refinement.optimal_transport import ROUNDS, OptimalTransport, column_potentials
+from kshot.learners.refinement.soft_k_means import SoftKMeans
 
 
 def compare(queries: Tensor, centres: Tensor) -> Tensor:

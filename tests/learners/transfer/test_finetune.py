@@ -15,8 +15,8 @@ from kshot.backbones.mlp import MLP
 from kshot.data.inputs import Inputs
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
-from kshot.learners.finetune import PATIENCE, FineTune, Tuning, best_steps, choose_steps, folds_of
 from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.transfer.finetune import PATIENCE, FineTune, Tuning, best_steps, choose_steps, folds_of
 
 
 def task_of(shots: list[int], *, D: int = 4, B: int = 2, Q: int = 6, seed: int = 0, apart: float = 2.0) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from kshot.errors import RecipeError
 from kshot.learners.heads.centres import squared_distances
 from kshot.learners.heads.item_scores import Examples
-from kshot.learners.soft_k_means import SoftKMeans, centres_of
+from kshot.learners.refinement.soft_k_means import SoftKMeans, centres_of
 
 
 def compare(queries: Tensor, centres: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Transductive extras: the queries of a task help each other."""
