@@ -46,7 +46,7 @@ from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.schedule import Schedule
 from kshot.learners.inner_loop.steps import Rates
-from kshot.results.peak_memory import least_peak, peak_memory
+from kshot.results.compare.peak_memory import least_peak, peak_memory
 
 WAY, QUERIES, STEPS, RATE = 5, 15, 5, 0.1
 MARKS = {"kshot unrolled": 0.45, "kshot unrolled, any module": 0.7}

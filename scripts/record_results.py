@@ -16,7 +16,7 @@ from kshot.entrants import open_learner
 from kshot.episodes.shape import EpisodeShape
 from kshot.examine import Question, answer, ask
 from kshot.learners.untrained import UNTRAINED
-from kshot.results.result import Results
+from kshot.results.score.result import Results
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import shipped
 

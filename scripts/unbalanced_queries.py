@@ -15,7 +15,7 @@ import numpy as np
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.shape import EpisodeShape
 from kshot.examine import Question, answer, ask
-from kshot.results.episode_set import EpisodeSet
+from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.shipped import open_saved
 
 SETTINGS = ((5, 1), (5, 5), (20, 1))

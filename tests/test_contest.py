@@ -25,7 +25,7 @@ from kshot.experiment import prepare, run
 from kshot.learners.metric.nearest import NearestNeighbour
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
-from kshot.results.episode_set import EpisodeSet
+from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved
 

@@ -19,8 +19,8 @@ from kshot.examine import Question, ask
 from kshot.experiment import prepare, run
 from kshot.inspection import asked_part, known_parts, measure_shifts, report_tasks
 from kshot.learners.metric.protonet import ProtoNet
-from kshot.results.answers import answer_episodes
-from kshot.results.episode_set import EpisodeSet
+from kshot.results.score.answers import answer_episodes
+from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.class_names import fold, unfold
 from kshot.saved.folder import Saved
 

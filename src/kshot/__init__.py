@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from kshot.meta_train.loop import Plan as Plan
     from kshot.meta_train.loop import start as start
     from kshot.meta_train.loop import train as train
-    from kshot.results.episode_set import EpisodeSet as EpisodeSet
-    from kshot.results.evaluate import evaluate as evaluate
+    from kshot.results.score.episode_set import EpisodeSet as EpisodeSet
+    from kshot.results.score.evaluate import evaluate as evaluate
     from kshot.saved.folder import save as save
     from kshot.saved.shipped import load as load
     from kshot.saved.shipped import open_saved as open_saved
@@ -80,7 +80,7 @@ _HOMES = {
     "ClassIndex": "kshot.data.class_index",
     "Classifier": "kshot.tasks.classifier",
     "Conv4": "kshot.backbones.conv4",
-    "EpisodeSet": "kshot.results.episode_set",
+    "EpisodeSet": "kshot.results.score.episode_set",
     "EpisodeShape": "kshot.episodes.shape",
     "EpisodeStream": "kshot.episodes.stream",
     "ImageFolder": "kshot.data.pictures.image_folder",
@@ -94,7 +94,7 @@ _HOMES = {
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.contract.check",
     "compare": "kshot.contest",
-    "evaluate": "kshot.results.evaluate",
+    "evaluate": "kshot.results.score.evaluate",
     "load": "kshot.saved.shipped",
     "open_saved": "kshot.saved.shipped",
     "save": "kshot.saved.folder",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kshot.config import Recipe
     from kshot.examine import Question
     from kshot.learners.learner import Mode
-    from kshot.results.result import Results
+    from kshot.results.score.result import Results
     from kshot.saved.folder import Saved
 
 app = typer.Typer(
@@ -182,7 +182,7 @@ def compare(
     from kshot.entrants import find_entrants
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question
-    from kshot.results.plot_compare import plot_comparison
+    from kshot.results.show.plot_compare import plot_comparison
     from kshot.terminal import counting, say, show_comparison
 
     if shots is not None and shot != 1:
@@ -239,8 +239,8 @@ def inspect_tasks(
     from kshot.episodes.shape import EpisodeShape
     from kshot.examine import Question, ask, cautions
     from kshot.inspection import asked_part, known_parts, measure_shifts, report_tasks
-    from kshot.results.answers import answer_episodes
-    from kshot.results.plot_tasks import plot_tasks
+    from kshot.results.score.answers import answer_episodes
+    from kshot.results.show.plot_tasks import plot_tasks
     from kshot.terminal import counting, say, show_tasks
 
     check_plot(plot, "tasks.png")
@@ -359,8 +359,8 @@ def _evaluate(
     from kshot.examine import answer, ask, asked_learner, cautions
     from kshot.experiment import command_line
     from kshot.learners.refinement.refined import refinement_named
-    from kshot.results.plots import require_matplotlib
-    from kshot.results.report import write_report
+    from kshot.results.show.figure import require_matplotlib
+    from kshot.results.show.report import write_report
     from kshot.terminal import counting, say
 
     learner = asked_learner(saved, question.refine, question.steps)

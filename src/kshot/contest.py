@@ -19,10 +19,10 @@ from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
 from kshot.examine import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
 from kshot.learners.learner import Learner, Mode
-from kshot.results.compare import check_contest
-from kshot.results.compare import compare as compare_learners
-from kshot.results.comparison import Comparison
-from kshot.results.episode_set import EpisodeSet
+from kshot.results.compare.compare import check_contest
+from kshot.results.compare.compare import compare as compare_learners
+from kshot.results.compare.comparison import Comparison
+from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
 
 
@@ -96,7 +96,7 @@ def compare_entrants(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Score learners on the test that `same_test` made for them; see `kshot.results.compare`."""
+    """Score learners on the test that `same_test` made for them; see `kshot.results.compare.compare`."""
     plain = {name: saved.learner for name, saved in learners.items()}
     comparison = compare_learners(plain, test.sets, datasets=test.datasets, mode=mode, device=device, progress=progress)
     return replace(comparison, remarks=test.remarks)

@@ -22,9 +22,9 @@ from kshot.errors import DataError
 from kshot.lake import ask_lake
 from kshot.learners.learner import Learner, Mode, with_steps
 from kshot.learners.refinement.refined import Refined, refinement_named, words_of
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import evaluate
-from kshot.results.result import Results
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate
+from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 

@@ -29,9 +29,9 @@ from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
 from kshot.meta_train.track import Track, require_tensorboard
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import evaluate
-from kshot.results.interval import mean_and_interval
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate
+from kshot.results.score.interval import mean_and_interval
 from kshot.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, litter
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save

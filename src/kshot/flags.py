@@ -31,7 +31,7 @@ def refuse_given(context: typer.Context, why: str, names: str) -> None:
 def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
     """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
     from kshot.examine import fitting
-    from kshot.results.result import queries
+    from kshot.results.score.result import queries
 
     if given(context, "data") or given(context, "split"):
         return shape, []
@@ -46,7 +46,7 @@ def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]
 
 def check_plot(plot: Path | None, example: str) -> None:
     """What a picture needs is looked at before the long work."""
-    from kshot.results.plots import require_matplotlib
+    from kshot.results.show.figure import require_matplotlib
 
     if plot is not None:
         require_matplotlib()

@@ -13,14 +13,14 @@ from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.episodes.centres import class_centres, pixels
 from kshot.errors import DataError, EpisodeError
-from kshot.results.answers import Answers
-from kshot.results.confusion import count_confusion
-from kshot.results.difficulty import measure_difficulty
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import device_of, evaluating
-from kshot.results.result import Results
-from kshot.results.shift import Centres, Shift, kin_of, measure_shift
-from kshot.results.task_report import TaskReport
+from kshot.results.inspect.confusion import count_confusion
+from kshot.results.inspect.difficulty import measure_difficulty
+from kshot.results.inspect.shift import Centres, Shift, kin_of, measure_shift
+from kshot.results.inspect.task_report import TaskReport
+from kshot.results.score.answers import Answers
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import device_of, evaluating
+from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 

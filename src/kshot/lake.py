@@ -10,8 +10,8 @@ from kshot.data.pictures.lake_runs import lake_runs
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.listed import listed_episodes
 from kshot.errors import DataError
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.result import Results
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 

@@ -18,9 +18,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
-    from kshot.results.comparison import Comparison
-    from kshot.results.result import Results
-    from kshot.results.task_report import TaskReport
+    from kshot.results.compare.comparison import Comparison
+    from kshot.results.inspect.task_report import TaskReport
+    from kshot.results.score.result import Results
     from kshot.tasks.classifier import Prediction
 
 out = Console(highlight=False)

@@ -13,8 +13,8 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, encode_tasks
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import evaluate, evaluating
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate, evaluating
 
 
 def try_training(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:

@@ -21,8 +21,8 @@ from kshot.episodes.nearness import ClassDistances, Nearness, least_classes
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import EpisodeError
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import evaluate
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate
 from kshot.saved.shipped import load
 
 MASK = 2**64 - 1

@@ -16,8 +16,8 @@ from kshot.errors import EpisodeError, RecipeError
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.meta_train.loop import Plan, Validation, start, train
-from kshot.results.episode_set import EpisodeSet
-from kshot.results.evaluate import evaluate
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate
 
 LINES = ArrayTasks(
     np.tile(np.arange(6, dtype=np.float32), 3)[:, None],

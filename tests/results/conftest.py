@@ -15,7 +15,7 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.data.preprocess import Preprocess
 from kshot.episodes.shape import EpisodeShape
 from kshot.learners.metric.protonet import ProtoNet
-from kshot.results.episode_set import EpisodeSet
+from kshot.results.score.episode_set import EpisodeSet
 
 CLASSES, ITEMS, SIDE = 12, 12, 8
 

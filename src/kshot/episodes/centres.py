@@ -1,6 +1,6 @@
 """Where classes lie: the mean of the items of each class, as pixels or as features.
 
-In: a data set and classes. Out: one row a class. Next: `kshot.episodes.nearness`, `kshot.results.shift`.
+In: a data set and classes. Out: one row a class. Next: `kshot.episodes.nearness`, `kshot.results.inspect.shift`.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Episodes that are given, not drawn: a published test such as Lake's runs.
 
-In: item numbers of support and query. Out: the same `DrawnEpisodes` that drawing gives. Next: `kshot.results.evaluate`.
+In: item numbers of support and query. Out: the same `DrawnEpisodes` that drawing gives. Next: `kshot.results.score.evaluate`.
 """
 
 from collections.abc import Sequence

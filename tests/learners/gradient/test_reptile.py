@@ -17,7 +17,7 @@ from kshot.learners.contract.check import CLASSIFICATION, check_learner
 from kshot.learners.gradient.reptile import Reptile, minibatches
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.step import meta_step
-from kshot.results.evaluate import batch_norm_statistics
+from kshot.results.score.evaluate import batch_norm_statistics
 
 ROUNDING = 1e-9
 """Before batch normalisation a bias has no slope but rounding, 1e-17, which Adam's ε = 1e-8 lets through as a step of 1e-9 · α."""

@@ -14,7 +14,7 @@ from kshot.errors import DataError, RecipeError
 from kshot.lake import lake_episodes
 from kshot.learners.contract.check import check_learner
 from kshot.learners.metric.hausdorff import ModifiedHausdorff
-from kshot.results.evaluate import evaluate
+from kshot.results.score.evaluate import evaluate
 
 
 def slow_distance(one: Tensor, other: Tensor) -> float:

@@ -1,0 +1,202 @@
+"""What a comparison of learners says: as a table, a sentence, plain JSON, and what to keep in mind while reading it.
+
+In: results and costs of several learners on the same episodes. Next: `kshot.results.show.plot_compare`, `kshot.terminal`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from kshot.errors import RecipeError
+from kshot.results.compare.cost import Cost
+from kshot.results.compare.paired import Standing, rank
+from kshot.results.compare.sentence import sentence
+from kshot.results.score.result import Results, span
+
+_FEW = 30
+"""With fewer episodes than this, 1.96 standard errors are clearly less than 95 %."""
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Several learners on one set of episodes.
+
+    Attributes:
+        results: Of each learner by name; all have the same hash of episodes.
+        costs: Of answering a task of this form, by the same names.
+        higher_is_better: Which of two scores wins.
+
+    Raises:
+        RecipeError: The results are not of the same episodes, or not the same kind of score.
+    """
+
+    results: Mapping[str, Results]
+    costs: Mapping[str, Cost]
+    higher_is_better: bool
+
+    def __post_init__(self) -> None:
+        name, first = next(iter(self.results.items()))
+        for other, one in self.results.items():
+            for what in ("episodes_hash", "score_name", "mode"):
+                if getattr(one, what) != getattr(first, what):
+                    raise RecipeError(
+                        f"learners are compared on the same episodes by the same score; {what} of {name} is {getattr(first, what)}, of "
+                        f"{other} it is {getattr(one, what)}. Evaluate both on one EpisodeSet."
+                    )
+
+    @property
+    def first(self) -> Results:
+        """One of the results, for what they all share: shape, data, hash."""
+        return next(iter(self.results.values()))
+
+    @cached_property
+    def standings(self) -> tuple[Standing, ...]:
+        """The learners, best first."""
+        return rank({name: one.scores for name, one in self.results.items()}, higher_is_better=self.higher_is_better)
+
+    @property
+    def shots(self) -> str:
+        """Its shots in words: `1`, or `1–5`."""
+        return span(self.first.shot)
+
+    @property
+    def heading(self) -> str:
+        """What the round is a test of, in one line; `episodes` is the hash that names the test."""
+        one = self.first
+        return (
+            f"{one.task}, {len(one.scores):,} episodes of {one.data} {one.split}, seed {one.seed}, {one.mode}, episodes {one.episodes_hash}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Learners on the same episodes, at one number of shots or several.
+
+    Attributes:
+        rounds: One for each number of shots, ascending.
+        machine: Where times and memory were measured, in words.
+        remarks: Further sentences for the reader, such as in what the learners read the data differently.
+    """
+
+    rounds: tuple[Round, ...]
+    machine: str
+    remarks: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """What the comparison shows, in plain words."""
+        return sentence({one.shots: one.standings for one in self.rounds}, self.rounds[0].first.score_name)
+
+    def table(self) -> str:
+        """A heading and a table for each number of shots, best learner first. It is Markdown, and aligned, to be read as it is."""
+        return "\n\n".join(f"{one.heading}\n\n{_aligned(_rows(one))}" for one in self.rounds)
+
+    def notes(self) -> tuple[str, ...]:
+        """How to read the table, and what it does not say; one sentence or two each."""
+        learners = len(self.rounds[0].results)
+        told = [
+            "Intervals are 95 % and over episodes of these classes, for these learners as they are; they say nothing of other classes, or "
+            "of the same learners trained with other seeds.",
+            "Differences are to the best learner, paired episode by episode. ≈: the interval holds 0, so they do not differ here.",
+        ]
+        if learners > 2:
+            told.append(
+                f"The best of the {learners} was picked on these same episodes, which flatters it, and with {learners - 1} differences at "
+                "95 % one may leave 0 out by chance: trust wide margins, and test narrow ones again with another --seed."
+            )
+        if len(self.rounds[0].first.scores) < _FEW:
+            told.append(f"Fewer than {_FEW} episodes: such intervals are too narrow. Ask for more.")
+        told.append(
+            "adapt, predict: median time of one fresh task, from inputs to what was learned of the support set, and from there to the "
+            f"answers for all its queries, encoding included; {self.machine}. kept: what one adapted task holds in memory. peak: "
+            "parameters and buffers, and the most memory in use beside them while a task is answered."
+        )
+        return (*told, *self.remarks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """One JSON object: accuracies, intervals and differences are fractions, times seconds, memory bytes."""
+        return {
+            "sentence": self.sentence(),
+            "rounds": [_round_as_dict(one) for one in self.rounds],
+            "machine": self.machine,
+            "notes": list(self.notes()),
+        }
+
+    def __str__(self) -> str:
+        """The table, the sentence and the notes."""
+        return "\n\n".join([self.table(), self.sentence(), *self.notes()])
+
+
+def _round_as_dict(one: Round) -> dict[str, Any]:
+    shared = ("episodes", "episodes_hash", "way", "shot", "query", "data", "split", "nearness", "seed", "mode")
+    plain = {name: results.as_dict() for name, results in one.results.items()}
+    learners = []
+    for standing in one.standings:
+        own, cost, difference = plain[standing.name], one.costs[standing.name], standing.difference
+        learners.append(
+            {
+                "name": standing.name,
+                **{key: value for key, value in own.items() if key not in shared and key != "seconds"},
+                "episodes_hash": own["episodes_hash"],
+                "difference_to_best": {"mean": difference.mean, "interval": difference.interval, "differs": difference.differs},
+                "adapt_seconds": cost.adapt_seconds,
+                "predict_seconds": cost.predict_seconds,
+                "timed_tasks": cost.tasks,
+                "queries_a_task": cost.queries,
+                "learner_bytes": cost.learner_bytes,
+                "task_bytes": cost.task_bytes,
+                "working_bytes": cost.working_bytes,
+                "meta_parameters": cost.meta_parameters,
+            }
+        )
+    first = next(iter(plain.values()))
+    return {**{key: first[key] for key in shared}, "best": one.standings[0].name, "learners": learners}
+
+
+def _rows(one: Round) -> list[list[str]]:
+    percent = one.first.score_name == "accuracy"
+    unit, points = (", %", ", points") if percent else ("", "")
+    queries = next(iter(one.costs.values())).queries
+    heads = ["learner", f"{one.first.score_name}{unit}", f"difference{points}", "adapt, ms", f"predict {queries}, ms"]
+    rows = [[*heads, "kept, kB", "peak, MB", "meta-parameters", "norm statistics"]]
+    for standing in one.standings:
+        cost, difference = one.costs[standing.name], standing.difference
+        distance = "best"
+        if standing is not one.standings[0]:
+            distance = f"{_number(difference.mean, difference.interval, percent, '+')}{'' if difference.differs else ' ≈'}"
+        rows.append(
+            [
+                standing.name.replace("|", "\\|"),
+                _number(standing.mean, standing.interval, percent),
+                distance,
+                _three(1e3 * cost.adapt_seconds),
+                _three(1e3 * cost.predict_seconds),
+                _three(1e-3 * cost.task_bytes),
+                "–" if cost.peak_bytes is None else _three(1e-6 * cost.peak_bytes),
+                f"{cost.meta_parameters:,}",
+                one.results[standing.name].statistics,
+            ]
+        )
+    return rows
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """A Markdown table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        " | ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    rule = " | ".join("-" * width if place == 0 else "-" * (width - 1) + ":" for place, width in enumerate(widths))
+    return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _number(mean: float, interval: float, percent: bool, sign: str = "") -> str:
+    return f"{100 * mean:{sign}.2f} ± {100 * interval:.2f}" if percent else f"{mean:{sign}.4g} ± {interval:.2g}"
+
+
+def _three(value: float) -> str:
+    """A size with three digits that say something: 0.0123, 1.23, 12.3, 1,234."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

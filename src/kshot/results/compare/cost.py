@@ -1,0 +1,186 @@
+"""What it costs to answer one fresh task: time to adapt, time to predict, memory.
+
+In: learners and episodes. Out: a `Cost` a learner. Next: `kshot.results.compare.compare`.
+
+A fresh task is an episode of whose items nothing has been computed: inputs lie ready on the device, as the network reads them, and
+encoding is part of the cost. Scoring many episodes shares encodings among them; a user with one task cannot.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kshot.data.inputs import Inputs, map_inputs
+from kshot.episodes.batch import gather_batch
+from kshot.episodes.episode import EpisodeBatch
+from kshot.errors import KshotError, RecipeError
+from kshot.learners.learner import Learner, Mode
+from kshot.results.compare.peak_memory import least_peak
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluating
+
+TASKS, LEAST_TASKS, SECONDS = 20, 3, 2.0
+"""A learner is timed on up to 20 tasks, fewer where they take more than 2 seconds together, never fewer than 3."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of answering one fresh task.
+
+    Attributes:
+        adapt_seconds: Encoding the support items and `adapt`: the median over `tasks` tasks.
+        predict_seconds: Encoding the queries and `predict` (or `predict_together`), of all queries of a task: the median.
+        tasks: How many tasks were timed.
+        queries: Queries of a task; the median where tasks differ.
+        meta_parameters: Numbers that training sets: elements of the learner's parameters.
+        learner_bytes: Parameters and buffers: in memory once, however many tasks are in use.
+        task_bytes: What `adapt` returns for a task: in memory for each task that is in use.
+        working_bytes: The most that memory in use rises above that while a task is answered; None where the system does not say.
+    """
+
+    adapt_seconds: float
+    predict_seconds: float
+    tasks: int
+    queries: int
+    meta_parameters: int
+    learner_bytes: int
+    task_bytes: int
+    working_bytes: int | None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The learner and the work of one task together, at its highest."""
+        return None if self.working_bytes is None else self.learner_bytes + self.working_bytes
+
+
+@torch.no_grad()
+def measure_costs(
+    learners: Mapping[str, Learner], episodes: Mapping[str, EpisodeSet], *, mode: Mode = "inductive", device: torch.device | str = "cpu"
+) -> dict[str, Cost]:
+    """The cost of each learner, on the same tasks, taking turns so that a busy machine is a burden to all of them alike.
+
+    Args:
+        learners: By name; each is put in evaluation mode, and back afterwards.
+        episodes: By the same names: the same episodes, as each learner reads them. The first ones are the tasks.
+        mode: How to predict.
+        device: Where to compute; the learners are moved there.
+
+    Raises:
+        RecipeError: A learner cannot answer such an episode at all; the message has its name.
+        KshotError: As a learner raises it, with its name put before.
+    """
+    device = torch.device(device)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in learners}
+    bytes_of: dict[str, tuple[int, int | None]] = {}
+    queries = []
+    with ExitStack() as stack:
+        for learner in learners.values():
+            stack.enter_context(evaluating(learner.to(device)))
+        for turn in range(-1, min(TASKS, len(next(iter(episodes.values()))))):
+            for name, learner in learners.items():
+                if turn >= LEAST_TASKS and sum(map(sum, times[name])) > SECONDS:
+                    continue
+                batch = _task(episodes[name], max(turn, 0), device)
+                if turn < 0:  # to warm up, and to see whether it can be done at all
+                    _try(name, learner, batch, mode)
+                    bytes_of[name] = _memory(learner, batch, mode)
+                else:
+                    times[name].append(_timed(learner, batch, mode))
+                    queries.append(batch.query_y.shape[1])
+    return {
+        name: Cost(
+            adapt_seconds=statistics.median(adapt for adapt, _ in times[name]),
+            predict_seconds=statistics.median(predict for _, predict in times[name]),
+            tasks=len(times[name]),
+            queries=round(statistics.median(queries)),
+            meta_parameters=sum(parameter.numel() for parameter in learner.parameters()),
+            learner_bytes=sum(map(_size, (*learner.parameters(), *learner.buffers()))),
+            task_bytes=bytes_of[name][0],
+            working_bytes=bytes_of[name][1],
+        )
+        for name, learner in learners.items()
+    }
+
+
+def adapted_bytes(adapted: Any) -> int:
+    """Bytes of all tensors in what `adapt` returned: a tuple of tensors, mappings of tensors and plain values, nested as it may be."""
+    if isinstance(adapted, Tensor):
+        return _size(adapted)
+    if isinstance(adapted, Mapping):
+        return sum(map(adapted_bytes, adapted.values()))
+    return sum(map(adapted_bytes, adapted)) if isinstance(adapted, (tuple, list)) else 0
+
+
+def _task(episodes: EpisodeSet, number: int, device: torch.device) -> EpisodeBatch:
+    """One episode with its inputs, of the rectangle that comes first."""
+    for rectangle in episodes.drawn:
+        if number < len(rectangle):
+            return gather_batch(episodes.dataset, rectangle.rows(slice(number, number + 1)), episodes.shape.augment, device)
+        number -= len(rectangle)
+    raise IndexError(number)
+
+
+def _encoded(learner: Learner, x: Inputs) -> Inputs:
+    """(1, n, …) → features (1, n, …)."""
+    features = learner.encode(map_inputs(lambda value: value[0], x))
+    return map_inputs(lambda value: value.unsqueeze(0), features)
+
+
+def _adapt(learner: Learner, batch: EpisodeBatch) -> Any:
+    return learner.adapt(_encoded(learner, batch.support_x), batch.support_y, way=batch.way)
+
+
+def _predict(learner: Learner, adapted: Any, batch: EpisodeBatch, mode: Mode) -> Tensor:
+    features = _encoded(learner, batch.query_x)
+    return learner.predict_together(adapted, features) if mode == "transductive" else learner.predict(adapted, features)
+
+
+def _timed(learner: Learner, batch: EpisodeBatch, mode: Mode) -> tuple[float, float]:
+    _wait(batch.device)
+    began = time.perf_counter()
+    adapted = _adapt(learner, batch)
+    _wait(batch.device)
+    between = time.perf_counter()
+    _predict(learner, adapted, batch, mode)
+    _wait(batch.device)
+    return between - began, time.perf_counter() - between
+
+
+def _wait(device: torch.device) -> None:
+    """Until a GPU has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _memory(learner: Learner, batch: EpisodeBatch, mode: Mode) -> tuple[int, int | None]:
+    """Bytes kept a task, and the highest rise while a task is answered."""
+    kept = adapted_bytes(_adapt(learner, batch))
+    work: Callable[[], object] = lambda: _predict(learner, _adapt(learner, batch), batch, mode)  # noqa: E731
+    return kept, least_peak(work, batch.device)
+
+
+def _try(name: str, learner: Learner, batch: EpisodeBatch, mode: Mode) -> None:
+    """Answer one task, so that a learner that cannot is named before the long work."""
+    form = f"a {batch.way}-way task with {batch.support_y.shape[1]} support items and {batch.query_y.shape[1]} queries"
+    try:
+        outputs = _predict(learner, _adapt(learner, batch), batch, mode)
+    except KshotError as error:
+        raise type(error)(f"{name} cannot answer {form}: {error}") from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise RecipeError(f"{name} cannot answer {form}: {error}. Ask for another way or shot, or leave this learner out.") from error
+    wanted = (1, batch.query_y.shape[1], batch.way)
+    if learner.family.name == "classification" and tuple(outputs.shape) != wanted:
+        raise RecipeError(
+            f"{name} cannot answer {form}: it gives logits of shape {tuple(outputs.shape)}, not {wanted}. "
+            "Ask for the way that it was made for, or leave it out."
+        )
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

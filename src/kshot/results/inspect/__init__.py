@@ -1,0 +1,1 @@
+"""What tasks look like: confusion, difficulty, distance from training."""

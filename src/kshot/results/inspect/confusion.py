@@ -1,0 +1,205 @@
+"""Which classes are answered wrongly, and which are taken for each other.
+
+In: a learner's `Answers`. Out: a `Confusion`: queries asked and answered rightly of each class, and mistakes of each two classes that met
+in an episode, as parts of the queries that could have been such a mistake. Next: `kshot.results.inspect.task_report`.
+
+Intervals are those of Wilson ("Probable inference, the law of succession, and statistical inference", Journal of the American
+Statistical Association 22, 1927), which stay inside 0 … 1 and mean something at 0 and 1. Queries of a class in one episode are answered
+from one support set, so they succeed and fail together, and n of them say less than n independent ones: their number is divided by the
+design effect (Kish, "Survey Sampling", 1965, section 8.2), estimated over all classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kshot.data.class_index import ClassIndex
+from kshot.results.score.answers import Answers
+
+_Z = 1.96
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes and how often one was taken for the other.
+
+    Attributes:
+        classes: Their positions in the class index, the smaller first.
+        names: Their names.
+        rate: Mistakes between the two, as a part of the queries of either in episodes that had both.
+        interval: Of the rate, 95 %.
+        queries: How many queries of either there were in such episodes.
+        taken: Queries of the first taken for the second, and of the second for the first.
+    """
+
+    classes: tuple[int, int]
+    names: tuple[str, str]
+    rate: float
+    interval: tuple[float, float]
+    queries: int
+    taken: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """Counts over all episodes, for C classes and the P pairs of them that met.
+
+    Attributes:
+        names: Of the classes.
+        asked: Queries of each class, int64 (C,).
+        right: Of these, answered rightly, int64 (C,).
+        episodes: In how many episodes each class was, int64 (C,).
+        pairs: Positions of two classes that were in one episode, the smaller first, int64 (P, 2).
+        met: Queries of either class of a pair in episodes that had both, int64 (P,).
+        taken: Of these, of the first taken for the second, and the other way round, int64 (P, 2).
+        design_effect: By how much the variance of an accuracy exceeds that of independent queries; at least 1.
+    """
+
+    names: tuple[str, ...]
+    asked: np.ndarray
+    right: np.ndarray
+    episodes: np.ndarray
+    pairs: np.ndarray
+    met: np.ndarray
+    taken: np.ndarray
+    design_effect: float
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Of each class, float64 (C,); NaN for a class that was never asked."""
+        with np.errstate(invalid="ignore"):
+            accuracy: np.ndarray = self.right / self.asked
+        return accuracy
+
+    @property
+    def interval(self) -> np.ndarray:
+        """The 95 % interval of each class's accuracy, float64 (C, 2); 0 … 1 for a class that was never asked."""
+        return wilson(self.right, self.asked, self.design_effect)
+
+    def by_accuracy(self) -> np.ndarray:
+        """Positions of the classes that were asked, the worst first; of equals, the one asked more often first."""
+        asked = np.flatnonzero(self.asked)
+        order: np.ndarray = asked[np.lexsort((asked, -self.asked[asked], self.accuracy[asked]))]
+        return order
+
+    def most_confused(self, most: int = 10) -> list[ConfusedPair]:
+        """The pairs with mistakes between them whose rate is surely high: in the order of the lower ends of their intervals.
+
+        By the rate itself, pairs that met once and failed once would come first.
+        """
+        wrong = self.taken.sum(1)
+        intervals = wilson(wrong, self.met, self.design_effect)
+        order = np.lexsort((np.arange(len(wrong)), -wrong, -intervals[:, 0]))
+        return [self._pair(int(place), intervals[place]) for place in order[:most] if wrong[place]]
+
+    def _pair(self, place: int, interval: np.ndarray) -> ConfusedPair:
+        first, second = map(int, self.pairs[place])
+        a, b = map(int, self.taken[place])
+        met = int(self.met[place])
+        ends = (float(interval[0]), float(interval[1]))
+        return ConfusedPair((first, second), (self.names[first], self.names[second]), (a + b) / met, ends, met, (a, b))
+
+
+def count_confusion(index: ClassIndex, answers: Sequence[Answers]) -> Confusion:
+    """Count over all episodes.
+
+    Args:
+        index: The classes that the episodes were drawn from.
+        answers: From `answer_episodes`.
+    """
+    C = len(index)
+    cells = [_cells(block) for block in answers]  # of each class of each episode: class, queries, right ones
+    owner, asked, right = (np.concatenate(column) for column in zip(*cells, strict=True))
+    codes, met, taken = _pairs(C, answers)
+    return Confusion(
+        names=index.names,
+        asked=np.bincount(owner, asked, C).astype(np.int64),
+        right=np.bincount(owner, right, C).astype(np.int64),
+        episodes=np.bincount(owner, minlength=C),
+        pairs=np.stack([codes // C, codes % C], axis=1),
+        met=met,
+        taken=taken,
+        design_effect=design_effect(owner, asked, right),
+    )
+
+
+def wilson(right: np.ndarray, asked: np.ndarray, effect: float = 1.0) -> np.ndarray:
+    """95 % intervals of the rates right / asked.
+
+    Args:
+        right: Counts (M,).
+        asked: Counts (M,); 0 gives the interval 0 … 1.
+        effect: The design effect: as if asked / effect independent queries had been asked.
+
+    Returns:
+        float64 (M, 2).
+    """
+    n = np.maximum(asked / effect, 1e-12)
+    p = right / np.maximum(asked, 1)
+    z2 = _Z**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    ends: np.ndarray = np.stack([centre - half, centre + half], axis=1).clip(0, 1)
+    return ends
+
+
+def design_effect(owner: np.ndarray, asked: np.ndarray, right: np.ndarray) -> float:
+    """How much more the accuracies of a class differ between its episodes than those of independent queries would.
+
+    Args:
+        owner: The class of each cell, that is of each class of each episode, int64 (M,).
+        asked: Queries of each cell, ≥ 1, int64 (M,).
+        right: Of these, answered rightly, int64 (M,).
+
+    Returns:
+        Σ m (p - p̄)² over all cells / Σ (k - 1) p̄ (1 - p̄) n / (n - 1) over all classes, with m queries and accuracy p of a cell, k
+        cells, n queries and accuracy p̄ of its class: 1 on average for independent queries, m for cells that are all right or all
+        wrong. At least 1, and 1 where no class with both right and wrong answers is in two episodes.
+    """
+    k, n, hits = (np.bincount(owner, weights) for weights in (None, asked, right))
+    mean = hits / np.maximum(n, 1)
+    found = float((asked * (right / asked - mean[owner]) ** 2).sum())
+    expected = float((np.maximum(k - 1, 0) * mean * (1 - mean) * n / np.maximum(n - 1, 1)).sum())
+    return max(1.0, found / expected) if expected > 0 else 1.0
+
+
+def _tables(block: Answers) -> np.ndarray:
+    """Queries of each label given each label, int64 (B, N, N): rows are what they are."""
+    (B, N), y = block.drawn.classes.shape, block.drawn.query_y
+    codes = (np.arange(B)[:, None] * N + y) * N + block.chosen
+    return np.bincount(codes[block.chosen >= 0], minlength=B * N * N).reshape(B, N, N)
+
+
+def _cells(block: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    asked = _asked(block).reshape(-1)
+    right = np.diagonal(_tables(block), axis1=1, axis2=2).reshape(-1)
+    there = asked > 0
+    return block.drawn.classes.reshape(-1)[there], asked[there], right[there]
+
+
+def _asked(block: Answers) -> np.ndarray:
+    """Queries of each label, int64 (B, N)."""
+    B, N = block.drawn.classes.shape
+    return np.bincount((np.arange(B)[:, None] * N + block.drawn.query_y).reshape(-1), minlength=B * N).reshape(B, N)
+
+
+def _pairs(C: int, answers: Sequence[Answers]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes first · C + second of all pairs that met, int64 (P,), ascending; `met` (P,) and `taken` (P, 2)."""
+    parts = []
+    for block in answers:
+        classes, table, asked = block.drawn.classes, _tables(block), _asked(block)
+        i, j = np.triu_indices(classes.shape[1], 1)
+        a, b = classes[:, i], classes[:, j]
+        taken = np.stack([table[:, i, j], table[:, j, i]])  # (2, B, pairs)
+        taken = np.where(a < b, taken, taken[::-1])
+        codes = np.minimum(a, b) * C + np.maximum(a, b)
+        parts.append(_summed(codes.reshape(-1), (asked[:, i] + asked[:, j]).reshape(-1), taken.reshape(2, -1).T))
+    return _summed(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _summed(codes: np.ndarray, met: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each code once, with its sums."""
+    unique, place = np.unique(codes, return_inverse=True)
+    sums = [np.bincount(place.reshape(-1), column).astype(np.int64) for column in (met, taken[:, 0], taken[:, 1])]
+    return unique, sums[0], np.stack(sums[1:], axis=1)

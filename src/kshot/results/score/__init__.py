@@ -1,0 +1,1 @@
+"""Scores: one per episode, their interval, the episodes and their hash."""

@@ -1,0 +1,153 @@
+"""Score a learner on a fixed set of episodes, one score an episode.
+
+In: a learner and an `EpisodeSet`. Out: `Results`. Every item that the episodes use is
+encoded once, however many episodes use it; the scores are those of encoding each episode on its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kshot.data.target_dataset import has_targets
+from kshot.episodes.batch import gather_answers
+from kshot.episodes.episode import DrawnEpisodes
+from kshot.errors import DataError, RecipeError
+from kshot.learners.learner import Learner, Mode, require_kind
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.features import Features, with_features
+from kshot.results.score.result import Results
+
+
+@torch.no_grad()
+def evaluate(
+    learner: Learner,
+    episodes: EpisodeSet,
+    *,
+    mode: Mode = "inductive",
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+    features: Features | None = None,
+) -> Results:
+    """Score a learner on an episode set.
+
+    Args:
+        learner: Any; it is put in evaluation mode, and back afterwards.
+        episodes: The fixed test.
+        mode: `inductive` or `transductive`; the learner must offer it.
+        device: Where to compute; the learner is moved there.
+        progress: Called with how many more episodes were scored.
+        features: Of all items that the episodes use, where they are there already (`encode_used`): several sets can share them. The
+            seconds then leave out the encoding.
+
+    Returns:
+        One score an episode, in the order of their numbers.
+
+    Raises:
+        RecipeError: The learner does not offer the mode, or solves tasks of another kind.
+    """
+    require_mode(learner, mode)
+    require_kind(learner, real_targets=has_targets(episodes.dataset))
+    began = time.perf_counter()
+    device = torch.device(device)
+    numbers, scores = [], []
+    with evaluating(learner.to(device)):
+        for rectangle, encoded in with_features(learner, episodes, device, features):
+            scores.append(score_rectangle(learner, episodes, rectangle, encoded, mode, device).cpu().numpy())
+            numbers.append(rectangle.numbers)
+            if progress is not None:
+                progress(len(rectangle))
+    by_number = np.concatenate(scores)[np.argsort(np.concatenate(numbers))]
+    return results_of(learner, episodes, by_number, mode, time.perf_counter() - began)
+
+
+def require_mode(learner: Learner, mode: Mode) -> None:
+    """Refuse a mode that the learner does not offer.
+
+    Raises:
+        RecipeError: It does not.
+    """
+    if mode not in learner.modes:
+        offered = " and ".join(learner.modes)
+        raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for what it offers.")
+
+
+def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode: Mode, seconds: float) -> Results:
+    """Scores (E,), in the order of the episodes' numbers, with everything that they are scores of."""
+    return Results(
+        scores=scores,
+        score_name=learner.family.score_name,
+        data=episodes.dataset.name,
+        split=episodes.split,
+        way=episodes.shape.way,
+        shot=episodes.shape.shot,
+        query=episodes.shape.query,
+        seed=episodes.seed,
+        episodes_hash=episodes.hash,
+        mode=mode,
+        statistics=batch_norm_statistics(learner, mode),
+        seconds=seconds,
+        nearness=episodes.shape.nearness,
+        augment=episodes.shape.augment,
+        steps=learner.adapt_steps,
+    )
+
+
+@contextmanager
+def evaluating(learner: Learner) -> Iterator[None]:
+    """Within the block the learner is in evaluation mode; after it, each of its modules is in the mode that it was in."""
+    training = {module: module.training for module in learner.modules()}
+    learner.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+def score_rectangle(
+    learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
+) -> Tensor:
+    """The score of each episode of a rectangle, float64 (B,)."""
+    outputs = predict_rectangle(learner, episodes, drawn, features, mode, device)
+    _, query_y, _ = gather_answers(episodes.dataset, drawn, device)
+    return learner.family.score(outputs, query_y)
+
+
+def predict_rectangle(
+    learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
+) -> Tensor:
+    """Logits (B, Q, N) of a rectangle's queries, or values (B, Q, T)."""
+    support = features.of(drawn.support_items, drawn.support_changes)
+    query = features.of(drawn.query_items, drawn.query_changes)
+    support_y, _, way = gather_answers(episodes.dataset, drawn, device)
+    try:
+        adapted: Any = learner.adapt(support, support_y, way=way)
+    except DataError as error:
+        if error.task is None:
+            raise
+        raise DataError(f"episode {int(drawn.numbers[error.task])} cannot be learned: {error}") from error
+    return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
+
+
+def device_of(learner: Learner) -> torch.device:
+    """Where the learner is; the CPU for one without parameters and buffers."""
+    return next((tensor.device for tensor in (*learner.parameters(), *learner.buffers())), torch.device("cpu"))
+
+
+def batch_norm_statistics(learner: Learner, mode: Mode = "inductive") -> str:
+    """Whose batch-norm statistics an evaluation of this learner uses.
+
+    Returns:
+        `none` when it has no batch norm; what the learner says of the mode; or else `running`, or `batch`.
+    """
+    norms = [module for module in learner.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return "none"
+    if mode in learner.statistics:
+        return learner.statistics[mode]
+    return "running" if all(norm.track_running_stats for norm in norms) else "batch"

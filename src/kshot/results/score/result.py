@@ -1,0 +1,147 @@
+"""What an evaluation says: scores, and everything needed to say it again.
+
+In: one score an episode. Out: `Results`, as a record, a line or plain JSON. Next: `kshot.saved` keeps it, `report` and `plots` show it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kshot.episodes.nearness import Nearness
+from kshot.learners.learner import Mode
+from kshot.results.score.interval import mean_and_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Scores of one learner on one set of episodes.
+
+    Attributes:
+        scores: One an episode, float64 (E,), in the order of the episodes' numbers.
+        score_name: `accuracy` (a fraction) or `mean squared error`.
+        data: Name of the data set.
+        split: Which classes, such as `vinyals/test`.
+        way: As asked: a number, or (smallest, largest); 1 for tasks of real targets.
+        shot: Likewise.
+        query: Query items a class, likewise.
+        seed: Of the episodes.
+        episodes_hash: SHA-256 of the data's fingerprint and the drawn indices; equal hash, equal test.
+        mode: `inductive` or `transductive`.
+        statistics: Whose batch-norm statistics were used: `running`, `support`, `none` (no batch norm) …
+        seconds: Of wall time, embedding included.
+        nearness: Of the classes of an episode: `any`, `near` or `far`.
+        augment: What was done to the classes: `none`, or an augmentation such as `quarter_turns`.
+        steps: Gradient steps from a support set to an answer; None for learners that take no such.
+        refinement: What refined the answers, with its settings (`kshot.learners.refinement.refined.words_of`); None for the learner's own.
+    """
+
+    scores: np.ndarray
+    score_name: str
+    data: str
+    split: str
+    way: int | tuple[int, int]
+    shot: int | tuple[int, int]
+    query: int | tuple[int, int]
+    seed: int
+    episodes_hash: str
+    mode: Mode
+    statistics: str
+    seconds: float
+    nearness: Nearness = "any"
+    refinement: str | None = None
+    augment: str = "none"
+    steps: int | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean score."""
+        return mean_and_interval(self.scores)[0]
+
+    @property
+    def interval(self) -> float:
+        """Half width of the mean's 95 % interval."""
+        return mean_and_interval(self.scores)[1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """One JSON object; accuracies and intervals are fractions."""
+        return {
+            self.score_name.replace(" ", "_"): self.mean,
+            "interval": self.interval,
+            "episodes": len(self.scores),
+            "episodes_hash": self.episodes_hash,
+            "way": _plain(self.way),
+            "shot": _plain(self.shot),
+            "query": _plain(self.query),
+            "nearness": self.nearness,
+            "augment": self.augment,
+            "steps": self.steps,
+            "data": self.data,
+            "split": self.split,
+            "seed": self.seed,
+            "mode": self.mode,
+            "refinement": self.refinement,
+            "statistics": self.statistics,
+            "seconds": round(self.seconds, 3),
+        }
+
+    @property
+    def shown(self) -> str:
+        """The mean with its interval, in per cent where it is an accuracy."""
+        if self.score_name == "accuracy":
+            return f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
+        return f"{self.mean:.4g} ± {self.interval:.2g}"
+
+    @property
+    def task(self) -> str:
+        """What an episode looks like, in words."""
+        if self.way == 1:  # of real targets
+            return f"{span(self.shot)}-shot, {queries(self.query)} a task"
+        return f"{span(self.way)}-way {span(self.shot)}-shot, {queries(self.query)} a class{self._related}"
+
+    @property
+    def _related(self) -> str:
+        augmented = "" if self.augment == "none" else f", {self.augment}"
+        return {"any": "", "near": ", near classes", "far": ", far classes"}[self.nearness] + augmented
+
+    @property
+    def _mode(self) -> str:
+        return self.mode if self.refinement is None else f"{self.mode}, refined by {self.refinement}"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Everything that identifies the result as names and values in words, for a table."""
+        return [
+            (self.score_name, f"{self.shown} (mean and 95 % interval)"),
+            ("data", self.data),
+            ("classes" if self.way != 1 else "tasks", self.split),
+            ("task", self.task),
+            ("episodes", f"{len(self.scores):,}"),
+            ("seed of the episodes", str(self.seed)),
+            ("hash of the episodes", self.episodes_hash),
+            ("mode", self._mode),
+            ("batch-norm statistics", self.statistics),
+            *([] if self.steps is None else [("gradient steps", str(self.steps))]),
+            ("seconds", f"{self.seconds:.1f}"),
+        ]
+
+    def __str__(self) -> str:
+        """One line: the score with its interval and what it is a score of."""
+        return (
+            f"{self.score_name} {self.shown}  {self.task}, "
+            f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self._mode}, "
+            f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
+        )
+
+
+def _plain(value: int | tuple[int, int]) -> int | list[int]:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def span(value: int | tuple[int, int]) -> str:
+    """A count, or a range of counts, in words: `5`, `1–5`."""
+    return f"{value[0]}–{value[1]}" if isinstance(value, tuple) else str(value)
+
+
+def queries(count: int | tuple[int, int]) -> str:
+    """A number of queries, or a range of it, in words."""
+    return "1 query" if count == 1 else f"{span(count)} queries"

@@ -1,0 +1,90 @@
+"""The kit for pictures: figures, colours, frames, text that the font can draw, PNG files.
+
+matplotlib comes with the extra `plots` and is imported inside the functions, by its object interface: no window, no global figure. Next:
+the modules `plot_…` beside this one.
+"""
+
+import io
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kshot.atomic import write_bytes
+from kshot.errors import missing_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#c2570c", "#1f8a4c", "#c62828", "#5f6b7a"
+COLOURS = (BLUE, "#e07b00", GREEN, RED, "#7b4fb5", "#7a4a33", "#d6569f", GREY, "#9a9a00", "#0fa3b1")
+MARKS = (("o", 36), ("s", 34), ("D", 32), ("^", 42), ("v", 42), ("P", 58), ("X", 50), ("<", 42), (">", 42), ("*", 90))
+"""For things side by side: a colour and a mark each. A mark has its size, so that all look equally large."""
+
+
+def require_matplotlib() -> None:
+    """Make sure that pictures can be drawn.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("matplotlib", "plots", "Drawing pictures") from error
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty white figure of a size in inches.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), dpi=110, facecolor="white", layout="constrained")
+
+
+def write_png(figure: "Figure", path: Path) -> Path:
+    """Draw a figure into a PNG file; returns its path.
+
+    Raises:
+        SavedError: The file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def drawable(text: str, most: int = 60) -> str:
+    """Text that matplotlib's own font can draw: other characters become `?`, and what is too long is cut."""
+    known = _characters()
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return "".join(character if ord(character) in known and character.isprintable() else "?" for character in cut)
+
+
+def frame(axes: "Axes", x: str, y: str, grid: Literal["x", "y"] = "y") -> None:
+    """Name the axes, and leave of their frame what helps reading: two sides and a light grid."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#e3e7ec", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def name_lines(name: str) -> str:
+    """The name of a class as one or two short lines: before and after its first `/`."""
+    return "\n".join(drawable(part, 30) for part in name.split("/", 1) if part)
+
+
+@cache
+def _characters() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())

@@ -1,0 +1,119 @@
+"""A comparison as a picture: means with their intervals, and the paired differences to the best beside them. A PNG file.
+
+In: a `Comparison`. Out: a file. With one number of shots a learner is a row; with several, a line over the shots with a band.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kshot.results.compare.comparison import Comparison, Round
+from kshot.results.compare.paired import Standing
+from kshot.results.compare.sentence import Standings
+from kshot.results.show.figure import COLOURS, GREY, MARKS, drawable, frame, new_figure, write_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINE_MARKS = 6
+"""Points across of a mark on a line."""
+_FAR = 10.0
+"""Points behind the best from which on a learner may be left out of the picture of the differences."""
+
+
+def plot_comparison(comparison: Comparison, path: Path) -> Path:
+    """Draw a comparison.
+
+    Args:
+        comparison: At one number of shots or several.
+        path: The PNG file to write.
+
+    Returns:
+        `path`.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+        SavedError: The file cannot be written.
+    """
+    first = comparison.rounds[0]
+    learners = len(first.standings)
+    curve = len(comparison.rounds) > 1
+    figure = new_figure(10.5, 4.6 + 0.12 * learners if curve else 1.7 + 0.42 * learners)
+    left, right = figure.subplots(1, 2, sharey=not curve)
+    percent = first.first.score_name == "accuracy"
+    scale, unit = (100, ", %") if percent else (1, "")
+    names = [first.first.score_name + unit, "paired difference to the best" + (", points" if percent else "")]
+    figure.suptitle(drawable(_title(first, curve), 130), fontsize=10, color=GREY)
+    if curve:
+        lines = {one.shots: one.standings for one in comparison.rounds}
+        places = [sum(one.first.shot) / 2 if isinstance(one.first.shot, tuple) else one.first.shot for one in comparison.rounds]
+        _curves(left, lines, places, scale, of_difference=False)
+        _curves(right, lines, places, scale, of_difference=True)
+        for axes, name in zip((left, right), names, strict=True):
+            frame(axes, "support items a class (shots)", name)
+        if percent:
+            _look_closer(right, lines)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, learners), frameon=False)
+    else:
+        _rows(left, first, scale, of_difference=False)
+        _rows(right, first, scale, of_difference=True)
+        for axes, name in zip((left, right), names, strict=True):
+            frame(axes, name, "", grid="x")
+    return write_png(figure, path)
+
+
+def _title(one: Round, curve: bool) -> str:
+    """The heading of a round without what the axes say, and with the beginning of the hash."""
+    words = one.heading.partition(", episodes ")[0].replace(f" {one.shots}-shot", "") if curve else one.heading.partition(", episodes ")[0]
+    return f"{words}; 95 % intervals over episodes"
+
+
+def _rows(axes: "Axes", one: Round, scale: float, *, of_difference: bool) -> None:
+    """A row a learner, the best on top; each keeps its colour in both pictures."""
+    names = [standing.name for standing in one.standings]
+    for row, standing in enumerate(one.standings):
+        mean, half = _value(standing, of_difference)
+        colour, (mark, _) = COLOURS[row % len(COLOURS)], MARKS[row % len(MARKS)]
+        axes.errorbar(scale * mean, row, xerr=scale * half, fmt=mark, color=colour, markersize=7, capsize=4, linewidth=1.8)
+    axes.set_yticks(range(len(names)), [drawable(name, 40) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    if of_difference:
+        axes.axvline(0, color=GREY, linewidth=1, linestyle="--")
+
+
+def _curves(axes: "Axes", standings: Standings, places: list[float], scale: float, *, of_difference: bool) -> None:
+    """A line a learner over the shots, with a band; in the order of the names, so that colours do not depend on who is best."""
+    names = sorted(one.name for one in next(iter(standings.values())))
+    for number, name in enumerate(names):
+        values = [_value(next(one for one in row if one.name == name), of_difference) for row in standings.values()]
+        low, high = ([scale * (mean + sign * half) for mean, half in values] for sign in (-1, 1))
+        colour, (mark, _) = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
+        axes.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
+        means = [scale * mean for mean, _ in values]
+        axes.plot(places, means, color=colour, marker=mark, markersize=_LINE_MARKS, linewidth=1.8, label=drawable(name, 40))
+    axes.set_xscale("log")
+    axes.set_xticks(places, list(standings), minor=False)
+    axes.set_xticks([], minor=True)
+    if of_difference:
+        axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
+
+
+def _look_closer(axes: "Axes", standings: Standings) -> None:
+    """Leave out of the differences who is far off at every number of shots, where others would be seen apart no more; they are named."""
+    best: dict[str, float] = {}  # a learner's smallest difference, in points
+    lowest: dict[str, float] = {}
+    for row in standings.values():
+        for one in row:
+            best[one.name] = max(best.get(one.name, -100.0), 100 * one.difference.mean)
+            lowest[one.name] = min(lowest.get(one.name, 0.0), 100 * (one.difference.mean - one.difference.interval))
+    far = sorted(name for name, points in best.items() if points < -_FAR)
+    if not far or len(best) - len(far) < 2:
+        return
+    bottom = min(points for name, points in lowest.items() if name not in far)
+    axes.set_ylim(1.1 * min(bottom, -0.1), -0.06 * min(bottom, -0.1))
+    axes.text(0.02, 0.02, drawable("below: " + ", ".join(far), 60), transform=axes.transAxes, fontsize=9, color=GREY)
+
+
+def _value(standing: Standing, of_difference: bool) -> tuple[float, float]:
+    if of_difference:
+        return standing.difference.mean, standing.difference.interval
+    return standing.mean, standing.interval

@@ -1,0 +1,140 @@
+"""A report that a person reads in a browser: the number in plain words, what it is a number of, and pictures.
+
+In: results, the episodes that were scored and the learner that was. Out: a folder with `report.html`, `results.json` and PNG files.
+The page needs nothing but that folder. Next: `kshot.saved`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kshot.atomic import write_json, write_text
+from kshot.errors import RecipeError
+from kshot.learners.learner import Learner
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.result import Results
+from kshot.results.show.figure import require_matplotlib
+from kshot.results.show.plot_embedding import embed_classes, plot_embedding
+from kshot.results.show.plot_episodes import letter, plot_episode, sample_episodes, shown_classes
+from kshot.results.show.plot_scores import plot_learning, plot_scores
+from kshot.results.show.report_page import Part, page
+
+PAGE, NUMBERS = "report.html", "results.json"
+
+
+def write_report(
+    folder: Path,
+    results: Results,
+    episodes: EpisodeSet,
+    learner: Learner,
+    *,
+    history: Sequence[Mapping[str, float]] = (),
+    title: str = "",
+    command: str = "",
+) -> Path:
+    """Write a report; one that is there already is replaced, other files stay.
+
+    Args:
+        folder: Where; made when missing.
+        results: What `evaluate` returned.
+        episodes: What it scored.
+        learner: What it was a score of; unchanged.
+        history: The validations of its training (`record["validation"]` of a saved learner), for the learning curve.
+        title: Of the page.
+        command: What gives the result again.
+
+    Returns:
+        The page, `report.html` in the folder.
+
+    Raises:
+        RecipeError: The folder is a file.
+        SavedError: The disk refused a file.
+        SetupError: matplotlib is not installed; nothing has been written.
+    """
+    require_matplotlib()
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"{folder} is a file; a report is written into a folder. Choose another name.")
+    title = title or f"{type(learner).__name__} on {results.data} {results.split}"
+    parts = [_scores(folder, results), _learning(folder, results, history, learner)]
+    parts += _samples(folder, results, episodes, learner)
+    parts.append(_embedding(folder, episodes, learner))
+    numbers = {**results.as_dict(), "title": title, "command": command, "scores": results.scores.tolist()}
+    write_json(folder / NUMBERS, numbers)
+    write_text(folder / PAGE, page(title, results, parts, command))
+    return folder / PAGE
+
+
+def _scores(folder: Path, results: Results) -> Part:
+    plot_scores(results, folder / "scores.png")
+    percent = results.score_name == "accuracy"
+    low, high = (
+        f"{value:.4g}{' %' if percent else ''}"
+        for value in results.scores[[results.scores.argmin(), results.scores.argmax()]] * (100 if percent else 1)
+    )
+    return Part(
+        f"{results.score_name.capitalize()} over the episodes",
+        f"Left: how the episodes' scores spread, from {low} to {high}; few low bars mean that hard episodes are rare. "
+        "Right: the mean after 1, 2, 3 … episodes; where the band has become narrow and flat, more episodes would say little more.",
+        "scores.png",
+        f"Histogram of the scores of {len(results.scores)} episodes, and their running mean, which ends at {results.shown}.",
+    )
+
+
+def _learning(folder: Path, results: Results, history: Sequence[Mapping[str, float]], learner: Learner) -> Part:
+    heading = "Learning curve"
+    if not history:
+        return Part(heading, "The learner brings no record of validations during its training, so there is no curve to show.")
+    higher = learner.family.higher_is_better
+    plot_learning(history, folder / "learning_curve.png", score_name=results.score_name, higher_is_better=higher)
+    return Part(
+        heading,
+        "Above: the score on fixed episodes of the validation classes; the star is the state that was kept. Below: the training loss. "
+        "A loss that still falls while the curve above falls as well would be overfitting.",
+        "learning_curve.png",
+        f"Validation {results.score_name} and training loss at {len(history)} points of the training.",
+    )
+
+
+def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Learner) -> list[Part]:
+    heading = "Sample episodes"
+    if results.score_name != "accuracy":
+        return [Part(heading, "These tasks are not classifications, so there are no right and wrong answers to show.")]
+    parts = []
+    for sample in sample_episodes(learner, episodes, results.scores, mode=results.mode):
+        file = f"episode_{sample.kind}.png"
+        if plot_episode(sample, episodes, folder / file) is None:
+            return [Part(heading, "The items of this data set are not pictures, so there is nothing to look at.")]
+        labels = shown_classes(sample)
+        total, number = len(sample.answers), int(sample.drawn.numbers[0])
+        some = "" if len(labels) == sample.drawn.way else f" Of {sample.drawn.way} classes, the {len(labels)} with most mistakes are shown."
+        red = "red frames are mistakes, with the letter of the class they were taken for"
+        red = red if sample.right < total else "every frame is green"
+        spoken_of = sorted({*labels, *sample.answers[np.isin(sample.drawn.query_y[0], labels)].tolist()})
+        names = "; ".join(f"{letter(label)} = {sample.names[label]}" for label in spoken_of)
+        parts.append(
+            Part(
+                f"The {sample.kind} of {len(episodes):,} episodes (number {number}): {sample.right} of {total} queries right",
+                f"A row is a class: its support pictures, which the learner was shown, then some of its "
+                f"queries, mistakes first; {red}.{some} Classes: {names}.",
+                file,
+                f"Support and query pictures of episode {number}; {sample.right} of {total} queries are answered rightly.",
+            )
+        )
+    return parts
+
+
+def _embedding(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
+    heading = "Map of the embedding"
+    embedding = embed_classes(learner, episodes)
+    if embedding is None:
+        return Part(heading, "This learner gives an item no fixed embedding (one vector, whatever the task), so there is no map to draw.")
+    plot_embedding(embedding, episodes, folder / "embedding.png")
+    return Part(
+        heading,
+        f"Each mark is an item of one of {len(embedding.names)} classes of {episodes.split}, placed by the learner's features: "
+        f"{embedding.features.shape[1]} dimensions laid flat along the two in which these items differ most. Marks of one class lie "
+        "together and apart from others where the learner tells the classes apart; what overlaps here may be apart in other directions.",
+        "embedding.png",
+        f"Scatter plot of {len(embedding.y)} items of {len(embedding.names)} classes in two dimensions.",
+    )

@@ -1,0 +1,134 @@
+"""The page of a report: words and HTML, no pictures drawn and no files written.
+
+In: results, and parts with captions. Out: one HTML document that needs nothing but the pictures beside it. Next:
+`kshot.results.show.report`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from kshot.results.score.result import Results
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page.
+
+    Attributes:
+        title: Its heading.
+        caption: What to look at, or why there is no picture.
+        picture: Name of the PNG file beside the page, or None.
+        alt: The picture in words.
+    """
+
+    title: str
+    caption: str
+    picture: str | None = None
+    alt: str = ""
+
+
+def headline(results: Results) -> str:
+    """The result as a sentence for someone who does not know the field.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.array([1.0, 0.9])
+        >>> print(headline(Results(scores, "accuracy", "omniglot", "vinyals/test", 5, 1, 15, 0, "", "inductive", "running", 1.0)))
+        In 95.0 of 100 cases it picks the right one of 5 classes it had never seen, from 1 example each. Guessing would get 20.0.
+    """
+    way, shot = _span(results.way), _span(results.shot)
+    part = results.split.rpartition("/")[2]
+    known = {"test": " it had never seen", "val": " it was not trained on", "train": " it was trained on", "trainval": " it was trained on"}
+    each = f"from {shot} example{'' if results.shot == 1 else 's'} each"
+    if results.score_name != "accuracy":
+        return f"The {results.score_name} of a task is {results.mean:.4g} on average, {each}."
+    guessing = f" Guessing would get {100 / results.way:.1f}." if isinstance(results.way, int) else ""
+    which = f"the right one of {way} classes{known.get(part, '')}"
+    return f"In {100 * results.mean:.1f} of 100 cases it picks {which}, {each}.{guessing}"
+
+
+def meaning_of_interval(results: Results) -> str:
+    """What the number after ± says, and what it does not."""
+    if len(results.scores) == 1:
+        return "One episode was scored; a mean and its interval need more."
+    return (
+        f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. The mean over endless episodes of the "
+        "same classes would lie inside it about 19 times in 20. Other classes, or another training run, may differ by more."
+    )
+
+
+def page(title: str, results: Results, parts: Sequence[Part], command: str) -> str:
+    """The whole page as HTML."""
+    rows = [*results.rows(), *([("command", command)] if command else [])]
+    table = "\n".join(f"<tr><th scope='row'>{_html(name)}</th><td>{_html(value)}</td></tr>" for name, value in rows)
+    return _PAGE.format(
+        title=_html(title),
+        number=_html(f"{100 * results.mean:.1f} %" if results.score_name == "accuracy" else f"{results.mean:.4g}"),
+        sentence=_html(headline(results)),
+        interval=_html(meaning_of_interval(results)),
+        table=table,
+        parts="\n".join(_section(part) for part in parts),
+    )
+
+
+def _section(part: Part) -> str:
+    picture = f'<img src="{_html(part.picture)}" alt="{_html(part.alt)}">' if part.picture else ""
+    caption = f"<figcaption>{_html(part.caption)}</figcaption>"
+    return f"<section><h2>{_html(part.title)}</h2><figure>{picture}{caption}</figure></section>"
+
+
+def _span(value: int | tuple[int, int]) -> str:
+    return f"{value[0]} to {value[1]}" if isinstance(value, tuple) else str(value)
+
+
+def _html(text: str) -> str:
+    """Escaped, and without the lone surrogates that stand for undecodable bytes in names of files."""
+    return escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+  :root {{ color-scheme: light; --ink: #1b2430; --soft: #5f6b7a; --line: #dfe4ea; --blue: #2563a8; }}
+  * {{ box-sizing: border-box; }}
+  body {{ margin: 0; background: #f4f6f8; color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }}
+  main {{ max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 4rem; }}
+  h1 {{ font-size: 1.5rem; margin: 0 0 1rem; overflow-wrap: anywhere; }}
+  h2 {{ font-size: 1.1rem; margin: 0 0 .75rem; }}
+  section {{ background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 1.25rem 1.5rem; margin-top: 1.25rem; }}
+  .headline {{ border-left: 6px solid var(--blue); }}
+  .number {{ font-size: 3.2rem; font-weight: 700; line-height: 1.1; color: var(--blue); margin: 0; }}
+  .sentence {{ font-size: 1.25rem; margin: .5rem 0; }}
+  .soft, figcaption {{ color: var(--soft); font-size: .95rem; }}
+  figure {{ margin: 0; }}
+  img {{ display: block; max-width: 100%; height: auto; margin: 0 auto .75rem; }}
+  table {{ border-collapse: collapse; width: 100%; font-size: .95rem; }}
+  th, td {{ text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }}
+  td {{ overflow-wrap: anywhere; }}
+  tr:first-child > * {{ border-top: 0; }}
+  th {{ width: 13rem; font-weight: 500; color: var(--soft); }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<section class="headline">
+<p class="number">{number}</p>
+<p class="sentence">{sentence}</p>
+<p class="soft">{interval}</p>
+</section>
+{parts}
+<section><h2>What this is a result of</h2>
+<table>
+{table}
+</table>
+</section>
+</main>
+</body>
+</html>
+"""

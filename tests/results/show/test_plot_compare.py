@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kshot.results.compare.comparison import Comparison, Round
+from kshot.results.compare.cost import Cost
+from kshot.results.score.result import Results
+from kshot.results.show import plot_compare
+from kshot.results.show.figure import COLOURS, write_png
+from kshot.results.show.plot_compare import plot_comparison
+
+COST = Cost(0.01, 0.1, 20, 75, 100, 400, 100, None)
+
+
+def comparison(learners: int, *shots: int | tuple[int, int], score_name: str = "accuracy") -> Comparison:
+    random = np.random.default_rng(0)
+    rounds = []
+    for shot in shots:
+        results = {
+            f"learner {number} $x$ 猫": Results(
+                random.random(50), score_name, "data", "all/test", 5, shot, 15, 0, "ab" * 32, "inductive", "none", 1.0
+            )
+            for number in range(learners)
+        }
+        rounds.append(Round(results, dict.fromkeys(results, COST), score_name == "accuracy"))
+    return Comparison(tuple(rounds), "on cpu with 1 thread")
+
+
+def colours_of(path: Path) -> set[tuple[int, int, int]]:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(colour[1:]))
+
+
+@pytest.mark.parametrize("shots", [(1,), (1, 2, 5, 10), ((1, 5), 7)], ids=["one", "curve", "range"])
+def test_every_learner_is_drawn_in_its_colour(tmp_path: Path, shots: tuple[int | tuple[int, int], ...]) -> None:
+    path = tmp_path / "new" / "comparison.png"
+    assert plot_comparison(comparison(4, *shots), path) == path
+    assert {rgb(colour) for colour in COLOURS[:4]} <= colours_of(path)
+
+
+def test_more_learners_than_colours_and_other_scores(tmp_path: Path) -> None:
+    crowd = plot_comparison(comparison(len(COLOURS) + 2, 1, 5, score_name="mean squared error"), tmp_path / "a.png")
+    assert {rgb(colour) for colour in COLOURS} <= colours_of(crowd)
+
+
+def test_a_picture_is_the_same_each_time(tmp_path: Path) -> None:
+    first, second = (plot_comparison(comparison(3, 1, 5), tmp_path / name) for name in ("a.png", "b.png"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_who_is_far_behind_does_not_press_the_others_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    means, rounds, seen = {"a": 0.95, "b": 0.94, "far off": 0.4}, [], []
+    for shot in (1, 5):
+        random = np.random.default_rng(shot)
+        results = {
+            name: Results(
+                mean + 0.01 * shot + 0.02 * random.random(50),
+                "accuracy",
+                "data",
+                "all/test",
+                5,
+                shot,
+                15,
+                0,
+                "ab",
+                "inductive",
+                "none",
+                1.0,
+            )
+            for name, mean in means.items()
+        }
+        rounds.append(Round(results, dict.fromkeys(results, COST), True))
+    monkeypatch.setattr(plot_compare, "write_png", lambda figure, path: seen.append(figure) or write_png(figure, path))
+    plot_comparison(Comparison(tuple(rounds), "on cpu with 1 thread"), tmp_path / "c.png")
+    left, right = seen[0].axes
+    assert left.get_ylim()[0] < 45  # the scores themselves are all there
+    assert -10 < right.get_ylim()[0] < -1
+    assert [text.get_text() for text in right.texts] == ["below: far off"]
