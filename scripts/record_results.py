@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from kshot.atomic import write_json
-from kshot.entrants import open_learner
 from kshot.episodes.shape import EpisodeShape
-from kshot.examine import Question, answer, ask
 from kshot.learners.untrained import UNTRAINED
 from kshot.results.score.result import Results
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import shipped
+from kshot.workflows.named_learners import open_learner
+from kshot.workflows.question import Question, answer, ask
 
 RESULTS = Path(__file__).parents[1] / "src" / "kshot" / "recipes" / "results.json"
 SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))

@@ -11,11 +11,11 @@ thing is not what training them alone would have done: the kept state was chosen
 import argparse
 from pathlib import Path
 
-from kshot.config import Recipe, read_recipe
 from kshot.errors import RecipeError
-from kshot.experiment import prepare, run
 from kshot.meta_train.state import STATE, differences, read_state
 from kshot.saved.folder import Saved
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.recipe import Recipe, read_recipe
 
 ALIKE = ("baseline", "finetune", "simple_shot")
 

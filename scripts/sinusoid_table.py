@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from kshot.atomic import write_json
-from kshot.config import read_recipe
 from kshot.episodes.shape import EpisodeShape
-from kshot.examine import Question, answer, ask
-from kshot.experiment import prepare, run
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, answer, ask
+from kshot.workflows.recipe import read_recipe
 from record_results import RESULTS
 
 STEPS = (0, 1, 5, 10)

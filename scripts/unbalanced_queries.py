@@ -14,9 +14,9 @@ import numpy as np
 
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.shape import EpisodeShape
-from kshot.examine import Question, answer, ask
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.shipped import open_saved
+from kshot.workflows.question import Question, answer, ask
 
 SETTINGS = ((5, 1), (5, 5), (20, 1))
 REFINEMENTS = (None, "soft_k_means", "optimal_transport", "optimal_transport:balanced=false")

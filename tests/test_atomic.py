@@ -18,7 +18,7 @@ from kshot.errors import SavedError
 SOURCE = Path(atomic.__file__).resolve().parents[1]
 
 
-def litter(folder: Path) -> list[str]:
+def unfinished_files(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.name.endswith(".part")]
 
 
@@ -112,7 +112,7 @@ def test_a_write_that_stops_half_way_leaves_the_old_file(tmp_path: Path) -> None
     assert str(path) in out, err
     assert "File too large; the earlier file is untouched" in out
     assert path.read_bytes() == b"old"
-    assert litter(tmp_path) == []
+    assert unfinished_files(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_the_path(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_an_interruption_passes_through_and_leaves_no_litter(tmp_path: Path, mon
         with pytest.raises(KeyboardInterrupt):
             atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
-    assert litter(tmp_path) == []
+    assert unfinished_files(tmp_path) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file modes are a thing of POSIX")
@@ -185,6 +185,6 @@ def test_a_killed_writer_never_leaves_a_torn_file(tmp_path: Path, seed: int) -> 
     assert writer.returncode == -signal.SIGKILL
     assert len(seen) > 1
     assert is_whole(path.read_bytes())
-    assert len(litter(tmp_path)) <= 1
+    assert len(unfinished_files(tmp_path)) <= 1
     atomic.write_bytes(path, b"\0")  # what the kill left behind stands in nobody's way
     assert path.read_bytes() == b"\0"

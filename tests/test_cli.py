@@ -13,9 +13,9 @@ from PIL import Image
 
 import kshot.allocator
 import kshot.errors
-import kshot.measured
+import kshot.workflows.recipe_results
 from kshot import cli
-from kshot.config import recipe_names
+from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 COMMANDS = ("demo", "train", "evaluate", "compare", "inspect", "predict", "recipes")
@@ -423,7 +423,7 @@ def test_ctrl_c_outside_of_training_ends_with_130(monkeypatch: pytest.MonkeyPatc
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kshot.measured, "recipe_rows", interrupt)
+    monkeypatch.setattr(kshot.workflows.recipe_results, "recipe_rows", interrupt)
     assert kshot_("recipes", monkeypatch=monkeypatch) == 130
     said = capsys.readouterr()
     assert "Traceback" not in said.err
@@ -432,7 +432,7 @@ def test_ctrl_c_outside_of_training_ends_with_130(monkeypatch: pytest.MonkeyPatc
 
 def test_a_fault_of_ours_ends_with_1_and_its_traceback(tmp_path: Path) -> None:
     code = (
-        "import kshot.measured, sys\nkshot.measured.recipe_rows = lambda: 1 / 0\nsys.argv = ['kshot', 'recipes']\n"
+        "import kshot.workflows.recipe_results, sys\nkshot.measured.recipe_rows = lambda: 1 / 0\nsys.argv = ['kshot', 'recipes']\n"
         "from kshot.cli import main\nmain()"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}

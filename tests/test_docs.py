@@ -170,7 +170,7 @@ def test_every_word_and_flag_is_on_the_page_of_the_command_line() -> None:
 
 
 def test_every_setting_of_a_recipe_is_on_the_page_with_its_default() -> None:
-    from kshot.config import Recipe
+    from kshot.workflows.recipe import Recipe
 
     page = _page("stages/command-line.md")
     rows = dict(re.findall(r"^\| `([a-z_.]+)` \| ([^|]*) \|", page.partition("## Settings of a recipe")[2], re.M))

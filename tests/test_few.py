@@ -11,13 +11,13 @@ from torch import nn
 import kshot
 import kshot.allocator
 from kshot import cli
-from kshot.build import query_or_rest
-from kshot.config import read_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.errors import DataError, EpisodeError, RecipeError, SavedError, did_you_mean
-from kshot.examine import Question, ask, cautions, fitting
-from kshot.experiment import prepare, run
 from kshot.saved.folder import Saved
+from kshot.workflows.build import query_or_rest
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, ask, cautions, fitting
+from kshot.workflows.recipe import read_recipe
 
 SHORT = ["data.size=16", "backbone.width=3", "validation.episodes=5", "training.updates=2"]
 

@@ -19,27 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "kshot"
 
-STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web")
+STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web", "workflows")
 LEAVES = ("allocator", "atomic", "construct", "errors", "seeding")
-COMPOSING = {
-    "config": 0,
-    "build": 1,
-    "measured": 1,
-    "lake": 1,
-    "run_folder": 1,
-    "trial": 1,
-    "examine": 2,
-    "experiment": 2,
-    "contest": 3,
-    "entrants": 3,
-    "flags": 3,
-    "inspection": 3,
-    "terminal": 4,
-    "__init__": 5,
-    "cli": 5,
-    "__main__": 6,
-}
-"""The root's modules that put stages together; each imports only those of a smaller rank."""
+COMPOSING = {"flags": 0, "terminal": 1, "__init__": 2, "cli": 2, "__main__": 3}
+"""The root's modules that make the command and the public surface; each imports only those of a smaller rank."""
 
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc"}
 UNPICKLING_MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -50,7 +33,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def module_of(file: Path) -> str:
-    """`src/kshot/data/omniglot.py` is `kshot.data.pictures.omniglot`; an `__init__.py` keeps that last part."""
+    """`src/kshot/data/pictures/omniglot.py` is `kshot.data.pictures.omniglot`; an `__init__.py` keeps that last part."""
     return ".".join(file.relative_to(SOURCE).with_suffix("").parts)
 
 
@@ -108,9 +91,7 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        steps = "build, measured, lake, run_folder, trial ← examine, experiment ← contest, entrants, inspection ← terminal"
-        chain = f"config ← {steps} ← __init__, cli"
-        return f"{importer} does not come after {imported}: {chain}"
+        return f"{importer} does not come after {imported}: flags ← terminal ← __init__, cli"
     return ""
 
 
@@ -189,15 +170,15 @@ def cycle_in(graph: dict[str, set[str]]) -> list[str]:
         ("data", "errors", True),
         ("errors", "atomic", True),
         ("atomic", "data", False),
-        ("tasks", "config", False),
-        ("config", "tasks", True),
-        ("experiment", "config", True),
-        ("config", "experiment", False),
-        ("terminal", "experiment", True),
+        ("tasks", "workflows", False),
+        ("workflows", "tasks", True),
+        ("terminal", "workflows", True),
+        ("workflows", "terminal", False),
+        ("terminal", "flags", True),
         ("cli", "terminal", True),
         ("cli", "__init__", False),
-        ("measured", "config", True),
-        ("measured", "experiment", False),
+        ("flags", "workflows", True),
+        ("flags", "terminal", False),
         ("data", "surprise", False),
         ("surprise", "data", False),
     ],
@@ -274,6 +255,71 @@ def test_imports_follow_the_path() -> None:
 
 def test_no_import_cycles() -> None:
     graph = {module_of(file): {module for _, module, _ in kshot_imports(tree_of(file))} for file in FILES}
+    assert cycle_in(graph) == []
+
+
+FAMILIES = ("gradient", "learned_updates", "memory", "metric", "refinement", "transfer")
+"""Folders of learners; each may import what they share, and none of the others."""
+
+RESULTS = {"score": set(), "compare": {"score"}, "inspect": {"score"}, "show": {"score", "compare", "inspect"}}
+
+
+def room_inside(module: str) -> str:
+    """The folder that a module lies in; a file that lies beside folders is a room of its own."""
+    folder = file_of(module).parent
+    return module if any(part.is_dir() and any(part.glob("*.py")) for part in folder.iterdir()) else module.rpartition(".")[0]
+
+
+def family_fault(importer: str, imported: str) -> str:
+    """Why a module inside `learners/`, `results/` or `backbones/` may not import another one there; empty when it may."""
+    match importer.split(".")[1:3], imported.split(".")[1:3]:
+        case ["learners", mine], ["learners", other] if other in FAMILIES and mine != other:
+            if mine in FAMILIES:
+                return f"learners/{mine}/ and learners/{other}/ are two families; what they share lies in heads/ or inner_loop/"
+            if mine in ("heads", "inner_loop", "learner", "settings"):
+                return f"learners/{mine} serves all families and imports none of them"
+        case ["results", mine], ["results", other] if mine != other and other not in RESULTS[mine]:
+            return f"results/{mine}/ does not come after results/{other}/: score ← compare, inspect ← show"
+        case ["backbones", "kernels"], ["backbones", other] if other != "kernels":
+            return "backbones/kernels/ holds operators; it imports no network"
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("kshot.learners.metric.ridge", "kshot.learners.heads.linear", True),
+        ("kshot.learners.metric.ridge", "kshot.learners.metric.protonet", True),
+        ("kshot.learners.metric.ridge", "kshot.learners.gradient.maml", False),
+        ("kshot.learners.heads.linear", "kshot.learners.metric.ridge", False),
+        ("kshot.learners.inner_loop.network", "kshot.learners.gradient.maml", False),
+        ("kshot.learners.table", "kshot.learners.gradient.maml", True),
+        ("kshot.results.show.report", "kshot.results.inspect.shift", True),
+        ("kshot.results.score.evaluate", "kshot.results.compare.cost", False),
+        ("kshot.backbones.kernels.norm", "kshot.backbones.conv4", False),
+    ],
+)
+def test_families_are_judged_as_the_page_says(importer: str, imported: str, allowed: bool) -> None:
+    assert (family_fault(importer, imported) == "") is allowed
+
+
+def test_families_keep_apart() -> None:
+    faults = [
+        f"{file.relative_to(ROOT)}:{line}: {fault}"
+        for file in FILES
+        for line, module, _ in kshot_imports(tree_of(file))
+        if (fault := family_fault(module_of(file), module))
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_no_cycle_between_rooms() -> None:
+    graph: dict[str, set[str]] = {}
+    for file in FILES:
+        if file.stem != "__init__":
+            room = room_inside(module_of(file))
+            reached = {room_inside(module) for _, module, _ in kshot_imports(tree_of(file)) if file_of(module).exists()}
+            graph.setdefault(room, set()).update(reached - {room})
     assert cycle_in(graph) == []
 
 

@@ -10,7 +10,7 @@ import kshot
 
 
 def test_every_name_is_a_thing_and_no_module() -> None:
-    import kshot.experiment  # imports every stage, each of which becomes an attribute of the package
+    import kshot.workflows.experiment  # imports every stage, each of which becomes an attribute of the package
 
     for name in kshot.__all__:
         assert not isinstance(getattr(kshot, name), ModuleType), name

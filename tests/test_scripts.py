@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from kshot.config import Recipe, parse_recipe
 from kshot.data.pictures.ink import Ink
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError, SavedError
-from kshot.examine import Question, answer, ask
-from kshot.experiment import prepare, run
 from kshot.saved.shipped import open_saved
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, answer, ask
+from kshot.workflows.recipe import Recipe, parse_recipe
 
 
 def script(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ The path of the data, one folder a stage:
     saved       a learner on disk                       -> a folder
     tasks       a user's own task                       -> predictions
 
-`kshot.experiment` calls the stages in this order: read it for the whole story. Names below are imported when they are first used,
+`kshot.workflows.experiment` calls the stages in this order: read it for the whole story. Names below are imported when they are first used,
 so that `import kshot` does not wait for PyTorch.
 """
 
@@ -22,7 +22,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kshot.backbones.conv4 import Conv4 as Conv4
-    from kshot.contest import compare as compare
     from kshot.data.arrays import ArrayDataset as ArrayDataset
     from kshot.data.class_index import ClassIndex as ClassIndex
     from kshot.data.pictures.image_folder import ImageFolder as ImageFolder
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from kshot.saved.shipped import open_saved as open_saved
     from kshot.saved.shipped import shipped as shipped
     from kshot.tasks.classifier import Classifier as Classifier
+    from kshot.workflows.same_test import compare as compare
 
 __all__ = [
     "ArrayDataset",
@@ -93,7 +93,7 @@ _HOMES = {
     "TorchDataset": "kshot.data.torch_dataset",
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.contract.check",
-    "compare": "kshot.contest",
+    "compare": "kshot.workflows.same_test",
     "evaluate": "kshot.results.score.evaluate",
     "load": "kshot.saved.shipped",
     "open_saved": "kshot.saved.shipped",

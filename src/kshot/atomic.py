@@ -42,7 +42,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}. "
             "Free some space or choose another folder, then run the same command again."
         ) from error
-    except BaseException:  # Ctrl-C between two lines: leave no litter, then pass it on
+    except BaseException:  # Ctrl-C between two lines: leave no unfinished file, then pass it on
         if handle is not None:
             Path(handle.name).unlink(missing_ok=True)
         raise

@@ -1,4 +1,4 @@
-"""The command `kshot`: reads words and flags, calls `kshot.experiment`, shows what comes out.
+"""The command `kshot`: reads words and flags, calls `kshot.workflows.experiment`, shows what comes out.
 
 Exit codes: 0 done; 2 wrong use or bad input, with one message; 1 a fault of ours, with its traceback; 130 on Ctrl-C.
 PyTorch is imported inside the commands, so that `kshot --help` answers at once. Over 300 lines because each word of the command is
@@ -21,11 +21,11 @@ from kshot.errors import KshotError, RecipeError
 from kshot.flags import check_plot, fitted, numbers_of, refuse_given
 
 if TYPE_CHECKING:
-    from kshot.config import Recipe
-    from kshot.examine import Question
     from kshot.learners.learner import Mode
     from kshot.results.score.result import Results
     from kshot.saved.folder import Saved
+    from kshot.workflows.question import Question
+    from kshot.workflows.recipe import Recipe
 
 app = typer.Typer(
     name="kshot",
@@ -53,12 +53,12 @@ def demo(
     device: _Device = "auto",
 ) -> None:
     """Train a prototypical network on Omniglot in a few minutes, test it on 1,000 held-out episodes, and show a report."""
-    from kshot.config import read_recipe
     from kshot.episodes.shape import EpisodeShape
-    from kshot.examine import Question
-    from kshot.run_folder import LEARNER
     from kshot.saved.shipped import open_saved
     from kshot.terminal import say, show_results
+    from kshot.workflows.question import Question
+    from kshot.workflows.recipe import read_recipe
+    from kshot.workflows.run_folder import LEARNER
 
     began = time.perf_counter()
     run_folder = out / "run"
@@ -88,9 +88,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="In place of the recipe's seed.")] = None,
 ) -> None:
     """Meta-train a learner by a recipe, and save the best state."""
-    from kshot.config import read_recipe
     from kshot.terminal import out as console
     from kshot.terminal import say
+    from kshot.workflows.recipe import read_recipe
 
     chosen = list(settings or ())
     if data is not None:
@@ -131,11 +131,11 @@ def evaluate(
     device: _Device = "auto",
 ) -> None:
     """Score a learner on episodes of classes it has not seen: mean accuracy with its 95 % interval."""
-    from kshot.entrants import open_learner
     from kshot.episodes.shape import EpisodeShape
-    from kshot.examine import Question
-    from kshot.lake import in_words
     from kshot.terminal import say, show_results
+    from kshot.workflows.lake_challenge import in_words
+    from kshot.workflows.named_learners import open_learner
+    from kshot.workflows.question import Question
 
     if protocol not in (None, "lake"):
         raise RecipeError(f"there is no protocol {protocol!r}; known is lake. Without the flag, episodes are drawn.")
@@ -177,13 +177,13 @@ def compare(
 ) -> None:
     """Score learners on the same episodes: which is better, by how much, at what cost. Recipes are trained first."""
     from kshot.allocator import keep_freed_memory
-    from kshot.build import pick_device
-    from kshot.contest import compare_entrants, same_test
-    from kshot.entrants import find_entrants
     from kshot.episodes.shape import EpisodeShape
-    from kshot.examine import Question
     from kshot.results.show.plot_compare import plot_comparison
     from kshot.terminal import counting, say, show_comparison
+    from kshot.workflows.build import pick_device
+    from kshot.workflows.named_learners import find_entrants
+    from kshot.workflows.question import Question
+    from kshot.workflows.same_test import compare_entrants, same_test
 
     if shots is not None and shot != 1:
         raise RecipeError(f"--shot {shot} and --shots {shots} contradict each other. Give one of them.")
@@ -234,14 +234,14 @@ def inspect_tasks(
 ) -> None:
     """Look at a learner's tasks: hard classes, confused pairs, hard episodes, and how far its classes lie from those of training."""
     from kshot.allocator import keep_freed_memory
-    from kshot.build import pick_device
-    from kshot.entrants import open_learner
     from kshot.episodes.shape import EpisodeShape
-    from kshot.examine import Question, ask, cautions
-    from kshot.inspection import asked_part, known_parts, measure_shifts, report_tasks
     from kshot.results.score.answers import answer_episodes
     from kshot.results.show.plot_tasks import plot_tasks
     from kshot.terminal import counting, say, show_tasks
+    from kshot.workflows.build import pick_device
+    from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
+    from kshot.workflows.named_learners import open_learner
+    from kshot.workflows.question import Question, ask, cautions
 
     check_plot(plot, "tasks.png")
     where = pick_device(device)
@@ -278,9 +278,9 @@ def predict(
     device: _Device = "auto",
 ) -> None:
     """Label pictures, given a few examples of each class."""
-    from kshot.build import pick_device
     from kshot.tasks.classifier import Classifier
     from kshot.terminal import show_predictions
+    from kshot.workflows.build import pick_device
 
     classifier = Classifier(saved, support, device=str(pick_device(device)))
     predictions = classifier.predict(pictures)
@@ -297,8 +297,8 @@ def predict(
 @app.command()
 def recipes(as_json: _Json = False) -> None:
     """List the built-in recipes, with the published number and the one measured here."""
-    from kshot.measured import recipe_rows
     from kshot.terminal import show_recipes
+    from kshot.workflows.recipe_results import recipe_rows
 
     rows = recipe_rows()
     if as_json:
@@ -334,8 +334,8 @@ def _exit_code() -> int:
 def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":
     """Train with a bar; a first Ctrl-C saves the state and ends with exit code 130."""
     from kshot.allocator import keep_freed_memory
-    from kshot.experiment import command_line, prepare, run
     from kshot.terminal import TrainingBar, interrupts, say
+    from kshot.workflows.experiment import command_line, prepare, run
 
     keep_freed_memory()
     ready = prepare(recipe, folder, resume=resume, device=device)
@@ -356,12 +356,12 @@ def _evaluate(
     saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = "", notes: Sequence[str] = ()
 ) -> "tuple[Results, Path | None]":
     """Score a learner with a bar, and write the report where one is asked for."""
-    from kshot.examine import answer, ask, asked_learner, cautions
-    from kshot.experiment import command_line
     from kshot.learners.refinement.refined import refinement_named
     from kshot.results.show.figure import require_matplotlib
     from kshot.results.show.report import write_report
     from kshot.terminal import counting, say
+    from kshot.workflows.experiment import command_line
+    from kshot.workflows.question import answer, ask, asked_learner, cautions
 
     learner = asked_learner(saved, question.refine, question.steps)
     if question.refine is not None and (assumption := refinement_named(question.refine).assumption):

@@ -30,8 +30,8 @@ def refuse_given(context: typer.Context, why: str, names: str) -> None:
 
 def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
     """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
-    from kshot.examine import fitting
     from kshot.results.score.result import queries
+    from kshot.workflows.question import fitting
 
     if given(context, "data") or given(context, "split"):
         return shape, []

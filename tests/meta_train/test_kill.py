@@ -79,7 +79,8 @@ recipe, folder, kills = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 import torch
 torch.set_num_threads(1)
 import torch._dynamo  # every optimiser imports it, which takes two seconds
-from kshot import atomic, cli, experiment, terminal  # imported once, for all children
+from kshot import atomic, cli, terminal
+from kshot.workflows import experiment  # imported once, for all children
 
 random = random.Random(7)
 

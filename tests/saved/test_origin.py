@@ -9,7 +9,7 @@ import kshot
 from kshot.data.pictures.picture import Picture
 from kshot.episodes.item_stream import ItemStream
 from kshot.errors import DataError
-from kshot.examine import Question, ask
+from kshot.workflows.question import Question, ask
 
 
 def test_a_record_of_what_a_learner_was_trained_on_lets_a_test_refuse_it(tmp_path: Path) -> None:

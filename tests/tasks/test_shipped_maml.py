@@ -8,9 +8,9 @@ from kshot.data.pictures.omniglot import Omniglot
 from kshot.data.pictures.omniglot_archive import EMBEDDED, unpack
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
-from kshot.examine import Question, answer, ask
 from kshot.saved.shipped import open_saved
 from kshot.tasks.classifier import Classifier
+from kshot.workflows.question import Question, answer, ask
 
 NAME = "omniglot-maml"
 

@@ -1,6 +1,7 @@
 """Data sets that bring their own divisions into training, validation and test, by name.
 
-In: a `Dataset`. Out: whether it does, and then its splits. Next: `kshot.build`, which divides other data by fractions or by a file.
+In: a `Dataset`. Out: whether it does, and then its splits. Next: `kshot.workflows.build`, which divides other data by fractions or by a
+file.
 """
 
 from typing import Protocol, TypeGuard, runtime_checkable

@@ -53,7 +53,7 @@ def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: t
     if drawn.support_changes is not None and drawn.query_changes is not None:
         changes = np.concatenate([drawn.support_changes, drawn.query_changes], axis=1).reshape(-1)
     inputs = gather_inputs(dataset, items.reshape(-1), changes, augment, device)
-    support_y, query_y, way = gather_answers(dataset, drawn, device)
+    support_y, query_y, way = gather_targets(dataset, drawn, device)
     both = map_inputs(lambda value: value.reshape(B, items.shape[1], *value.shape[1:]), inputs)  # (B, S + Q, …)
     return EpisodeBatch(
         support_x=map_inputs(lambda value: value[:, :S], both),
@@ -65,7 +65,7 @@ def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: t
     )
 
 
-def gather_answers(dataset: Dataset, drawn: DrawnEpisodes, device: torch.device) -> tuple[Tensor, Tensor, int | None]:
+def gather_targets(dataset: Dataset, drawn: DrawnEpisodes, device: torch.device) -> tuple[Tensor, Tensor, int | None]:
     """What the items of drawn episodes are, and N.
 
     Args:

@@ -11,10 +11,10 @@ from torch import Tensor
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError
-from kshot.lake import lake_episodes
 from kshot.learners.contract.check import check_learner
 from kshot.learners.metric.hausdorff import ModifiedHausdorff
 from kshot.results.score.evaluate import evaluate
+from kshot.workflows.lake_challenge import lake_episodes
 
 
 def slow_distance(one: Tensor, other: Tensor) -> float:

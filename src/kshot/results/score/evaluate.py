@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.target_dataset import has_targets
-from kshot.episodes.batch import gather_answers
+from kshot.episodes.batch import gather_targets
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode, require_kind
@@ -114,7 +114,7 @@ def score_rectangle(
 ) -> Tensor:
     """The score of each episode of a rectangle, float64 (B,)."""
     outputs = predict_rectangle(learner, episodes, drawn, features, mode, device)
-    _, query_y, _ = gather_answers(episodes.dataset, drawn, device)
+    _, query_y, _ = gather_targets(episodes.dataset, drawn, device)
     return learner.family.score(outputs, query_y)
 
 
@@ -124,7 +124,7 @@ def predict_rectangle(
     """Logits (B, Q, N) of a rectangle's queries, or values (B, Q, T)."""
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
-    support_y, _, way = gather_answers(episodes.dataset, drawn, device)
+    support_y, _, way = gather_targets(episodes.dataset, drawn, device)
     try:
         adapted: Any = learner.adapt(support, support_y, way=way)
     except DataError as error:

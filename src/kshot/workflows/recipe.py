@@ -1,7 +1,7 @@
 """A recipe: everything a training run does, as frozen dataclasses read from TOML.
 
 In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of plain values, checked: an unknown key is an error that
-lists the known ones, and so is a wrong type or a count below one. Next: `kshot.experiment` builds the stages from it.
+lists the known ones, and so is a wrong type or a count below one. Next: `kshot.workflows.experiment` builds the stages from it.
 """
 
 import sys

@@ -9,7 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from kshot.build import (
+from kshot.data.arrays import ArrayDataset
+from kshot.data.class_index import ClassIndex
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
+from kshot.errors import DataError, EpisodeError, RecipeError, SetupError
+from kshot.workflows.build import (
     divide,
     learner_spec,
     open_dataset,
@@ -19,12 +24,7 @@ from kshot.build import (
     way_or_all,
     with_features,
 )
-from kshot.config import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe, read_recipe
-from kshot.data.arrays import ArrayDataset
-from kshot.data.class_index import ClassIndex
-from kshot.data.pictures.ink import Ink
-from kshot.data.pictures.picture import Picture
-from kshot.errors import DataError, EpisodeError, RecipeError, SetupError
+from kshot.workflows.recipe import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe, read_recipe
 
 
 def folder_of(root: Path, classes: int = 4, pictures: int = 3) -> Path:

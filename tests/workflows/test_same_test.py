@@ -11,23 +11,23 @@ import pytest
 from PIL import Image
 from torch import nn
 
-import kshot.contest
-from kshot.config import parse_recipe
-from kshot.contest import compare, compare_entrants, same_test
+import kshot.workflows.same_test
 from kshot.data.arrays import ArrayDataset
 from kshot.data.pictures.picture import Picture
-from kshot.entrants import open_learner
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, RecipeError
-from kshot.examine import Question, ask
-from kshot.experiment import prepare, run
 from kshot.learners.metric.nearest import NearestNeighbour
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.named_learners import open_learner
+from kshot.workflows.question import Question, ask
+from kshot.workflows.recipe import parse_recipe
+from kshot.workflows.same_test import compare, compare_entrants, same_test
 
 SHAPE = EpisodeShape(2, 1, 2)
 QUESTION = Question(shape=SHAPE, episodes=30)
@@ -94,8 +94,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(f"{Path(data.name).name} {preprocess!r}")
         return real(data, preprocess)
 
-    real = kshot.contest.open_dataset
-    monkeypatch.setattr(kshot.contest, "open_dataset", opening)
+    real = kshot.workflows.same_test.open_dataset
+    monkeypatch.setattr(kshot.workflows.same_test, "open_dataset", opening)
     return names
 
 

@@ -1,6 +1,6 @@
 """Lake's one-shot challenge as a question to a saved learner: may it be asked, which trials, and what its score means.
 
-In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next: `kshot.examine`.
+In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next: `kshot.workflows.question`.
 """
 
 import numpy as np

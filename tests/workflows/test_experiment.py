@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 
 import kshot.errors
-from kshot import experiment
-from kshot.config import Recipe, parse_recipe, read_recipe
 from kshot.errors import DataError, EpisodeError, KshotError, RecipeError, SavedError, SetupError, TrainingError
-from kshot.experiment import prepare, run
 from kshot.learners.learner import with_steps
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import load_folder
+from kshot.workflows import experiment
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.recipe import Recipe, parse_recipe, read_recipe
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 
@@ -207,7 +207,7 @@ def test_a_run_killed_before_its_first_state_can_be_started_again(
     if at > 1 and resume:  # the recipe is there: another one is told, and nothing is written over
         with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5.*start it without --resume"):
             prepare(recipe_of(pets, lr=0.5), folder, resume=True, device="cpu")
-    if at == 1 and resume:  # nothing is there but litter
+    if at == 1 and resume:  # nothing is there but unfinished_files
         with pytest.raises(SavedError, match=r"no run to resume.*Start it without --resume"):
             prepare(recipe_of(pets), folder, resume=True, device="cpu")
         resume = False

@@ -10,13 +10,13 @@ from kshot.cli import app
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.data.pictures.picture import Picture
-from kshot.entrants import open_learner
 from kshot.errors import DataError
-from kshot.examine import Question, answer, ask
-from kshot.lake import in_words
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
+from kshot.workflows.lake_challenge import in_words
+from kshot.workflows.named_learners import open_learner
+from kshot.workflows.question import Question, answer, ask
 
 LAKE = Question(protocol="lake")
 

@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from kshot.build import open_dataset
-from kshot.config import DataRecipe
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
-from kshot.examine import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
 from kshot.learners.learner import Learner, Mode
 from kshot.results.compare.compare import check_contest
 from kshot.results.compare.compare import compare as compare_learners
 from kshot.results.compare.comparison import Comparison
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
+from kshot.workflows.build import open_dataset
+from kshot.workflows.question import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
+from kshot.workflows.recipe import DataRecipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,20 +1,20 @@
 """Who takes part in a comparison: learners by the names that a person gives them.
 
 In: names of folders, shipped learners, recipes, and learners that need no training. Out: `Entrant`s; what is to be trained first is
-known before anything is. Next: `kshot.contest`.
+known before anything is. Next: `kshot.workflows.same_test`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kshot.config import Recipe, read_recipe, recipe_names
 from kshot.errors import RecipeError, SavedError, did_you_mean
-from kshot.experiment import foreseen, prepare
 from kshot.learners.untrained import UNTRAINED
-from kshot.run_folder import LEARNER, begun, finished
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved, shipped
+from kshot.workflows.experiment import foreseen, prepare
+from kshot.workflows.recipe import Recipe, read_recipe, recipe_names
+from kshot.workflows.run_folder import LEARNER, begun, finished
 
 
 @dataclass(frozen=True)

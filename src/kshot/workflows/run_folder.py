@@ -6,17 +6,17 @@
     metrics.jsonl       one line an update
     learner/            the best state as a saved learner
 
-In: a folder and a `Recipe`. Next: `kshot.experiment`.
+In: a folder and a `Recipe`. Next: `kshot.workflows.experiment`.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from kshot.config import Recipe, parse_recipe
 from kshot.errors import RecipeError, SavedError
 from kshot.meta_train.state import STATE, differences
 from kshot.saved.folder import RECORD
+from kshot.workflows.recipe import Recipe, parse_recipe
 
 RECIPE, DIVISION = "recipe.json", "division.json"
 METRICS, LEARNER = "metrics.jsonl", "learner"
@@ -56,7 +56,7 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
             raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
         _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start anew in another folder.")
         return True
-    left = names - {path.name for path in litter(folder)}
+    left = names - {path.name for path in unfinished_files(folder)}
     before = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
     if before is not None:  # killed before its first state was whole: nothing is lost by starting it again
         if resume:
@@ -72,7 +72,7 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
     return False
 
 
-def litter(folder: Path) -> list[Path]:
+def unfinished_files(folder: Path) -> list[Path]:
     """Unfinished files of writes that were killed."""
     return [path for name in (RECIPE, DIVISION, STATE, METRICS) for path in folder.glob(f".{name}.*.part")]
 

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 
 from kshot.atomic import write_json
-from kshot.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
-from kshot.config import DataRecipe, Recipe
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split, divide_by_file
@@ -32,10 +30,12 @@ from kshot.meta_train.track import Track, require_tensorboard
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.results.score.interval import mean_and_interval
-from kshot.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, litter
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save
-from kshot.trial import try_answering, try_training
+from kshot.workflows.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
+from kshot.workflows.preflight import try_answering, try_training
+from kshot.workflows.recipe import DataRecipe, Recipe
+from kshot.workflows.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, unfinished_files
 
 _LEAST_CLASSES = 6
 
@@ -114,7 +114,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     for number in look.steps:
         with_steps(learner, number)
     state = start(learner, plan, stream)
-    notes = _foreboding(split)
+    notes = _test_warnings(split)
     if resume:
         changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
         if changed:
@@ -149,7 +149,7 @@ def run(
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
     identity = _identity(recipe, ready.dataset, ready.split)
-    for unfinished in litter(folder):  # of a run that was killed in the middle of a write
+    for unfinished in unfinished_files(folder):  # of a run that was killed in the middle of a write
         unfinished.unlink(missing_ok=True)
     if not (folder / STATE).exists():
         write_json(folder / RECIPE, recipe.as_dict())
@@ -259,7 +259,7 @@ def _naming(split: Split, part: str, settings: str) -> Iterator[None]:
         ) from error
 
 
-def _foreboding(split: Split) -> tuple[str, ...]:
+def _test_warnings(split: Split) -> tuple[str, ...]:
     """What will be in the way of a test after training."""
     test = split.parts.get("test")
     alone = [] if test is None else [name for name, size in zip(test.names, test.sizes, strict=True) if size < 2]

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kshot.config import parse_recipe
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.data.pictures.picture import Picture
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, RecipeError
-from kshot.examine import Question, answer, ask, asked_learner
-from kshot.experiment import prepare, run
 from kshot.learners.table import LearnerSpec
 from kshot.saved.class_names import fold, unfold
 from kshot.saved.folder import Saved
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, answer, ask, asked_learner
+from kshot.workflows.recipe import parse_recipe
 
 SHAPE = EpisodeShape(2, 1, 2)
 

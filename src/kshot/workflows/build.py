@@ -1,6 +1,7 @@
 """From a recipe's plain values to the objects of the stages: the one place where a configuration is taken apart.
 
-In: parts of a `Recipe`. Out: a device, a data set, its division, how a learner is built, what it is trained on. Next: `kshot.experiment`.
+In: parts of a `Recipe`. Out: a device, a data set, its division, how a learner is built, what it is trained on. Next:
+`kshot.workflows.experiment`.
 """
 
 from dataclasses import replace
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 
 from kshot.backbones.table import build_backbone
-from kshot.config import Count, DataRecipe, Recipe
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
@@ -33,6 +33,7 @@ from kshot.episodes.stream import EpisodeStream
 from kshot.errors import DataError, RecipeError, SetupError
 from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.seeding import seeded
+from kshot.workflows.recipe import Count, DataRecipe, Recipe
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 OMNIGLOT_SPLITS = ("vinyals", "characters", "alphabets")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kshot.config import BackboneRecipe, Recipe, parse_recipe, read_recipe, recipe_names
 from kshot.errors import RecipeError
+from kshot.workflows.recipe import BackboneRecipe, Recipe, parse_recipe, read_recipe, recipe_names
 
 
 def write(folder: Path, text: str) -> Path:

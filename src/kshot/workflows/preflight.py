@@ -1,6 +1,6 @@
 """One task before a run begins, so that a learner and data that do not fit are found before anything is written.
 
-In: a learner as it starts, a batch of training, an episode set of one episode. Next: `kshot.experiment`.
+In: a learner as it starts, a batch of training, an episode set of one episode. Next: `kshot.workflows.experiment`.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,11 @@
 """Look at the tasks of a saved learner: which classes and episodes are hard for it, and how far they lie from what it was trained on.
 
-In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.examine`). Out: a `TaskReport`. Next: `kshot.cli` shows it.
+In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.workflows.question`). Out: a `TaskReport`. Next: `kshot.cli` shows it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kshot.build import open_dataset
-from kshot.config import parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
@@ -23,6 +21,8 @@ from kshot.results.score.evaluate import device_of, evaluating
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
+from kshot.workflows.build import open_dataset
+from kshot.workflows.recipe import parse_recipe
 
 _ITEMS = 10
 """A class's centre is the mean of at most so many of its items: as many for classes of every part, so that all are as exact."""

@@ -10,19 +10,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from kshot.config import parse_recipe
 from kshot.data.arrays import ArrayDataset
 from kshot.data.inputs import Inputs
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.shape import EpisodeShape
-from kshot.examine import Question, ask
-from kshot.experiment import prepare, run
-from kshot.inspection import asked_part, known_parts, measure_shifts, report_tasks
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.results.score.answers import answer_episodes
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.class_names import fold, unfold
 from kshot.saved.folder import Saved
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
+from kshot.workflows.question import Question, ask
+from kshot.workflows.recipe import parse_recipe
 
 SHAPE = EpisodeShape(2, 1, 2)
 

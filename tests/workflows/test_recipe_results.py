@@ -2,8 +2,8 @@
 
 import json
 
-from kshot.config import recipe_names
-from kshot.measured import recipe_rows
+from kshot.workflows.recipe import recipe_names
+from kshot.workflows.recipe_results import recipe_rows
 
 
 def test_one_row_a_recipe_with_plain_values() -> None:

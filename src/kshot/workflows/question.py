@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kshot.build import open_dataset, pick_device
-from kshot.config import DataRecipe, parse_recipe
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
@@ -19,7 +17,6 @@ from kshot.data.split import PARTS, divide_by_file, divide_by_names
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
-from kshot.lake import ask_lake
 from kshot.learners.learner import Learner, Mode, with_steps
 from kshot.learners.refinement.refined import Refined, refinement_named, words_of
 from kshot.results.score.episode_set import EpisodeSet
@@ -27,6 +24,9 @@ from kshot.results.score.evaluate import evaluate
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
+from kshot.workflows.build import open_dataset, pick_device
+from kshot.workflows.lake_challenge import ask_lake
+from kshot.workflows.recipe import DataRecipe, parse_recipe
 
 FEW = 30
 """Below so many episodes the normal interval of a mean is not to be trusted."""

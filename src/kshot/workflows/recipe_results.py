@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kshot.config import read_recipe, recipe_names
+from kshot.workflows.recipe import read_recipe, recipe_names
 
 
 def recipe_rows() -> list[dict[str, Any]]:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kshot.config import read_recipe
-from kshot.entrants import find_entrants, open_learner
 from kshot.errors import DataError, RecipeError, SavedError
-from kshot.experiment import prepare, run
 from kshot.learners.metric.nearest import NearestNeighbour
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.saved.folder import save
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.named_learners import find_entrants, open_learner
+from kshot.workflows.recipe import read_recipe
 
 RECIPE = """
 [data]
