@@ -13,11 +13,11 @@ from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression, TaskFamily
-from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner
 from kshot.learners.learner import Learner, backward_of_query_loss
 from kshot.learners.table import LEARNERS
 
-EVERY_RULE = [*FIRST, *ALSCHEDULES, *CLASSIFICATION, *INDUCTIVE, *EPISODIC]
+EVERY_RULE = [*FIRST, *ALWAYS, *CLASSIFICATION, *INDUCTIVE, *EPISODIC]
 
 
 class TwoEyes(nn.Module):

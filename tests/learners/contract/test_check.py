@@ -16,13 +16,13 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import ContractError
-from kshot.learners.contract.check import ALSCHEDULES, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner, made_batch
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner, made_batch
 from kshot.learners.heads.centres import class_means, squared_distances
 from kshot.learners.learner import Learner, Trainable, backward_of_query_loss, way_of
 from kshot.learners.metric.protonet import ProtoNet
 
-RULES = {**FIRST, **ALSCHEDULES, **CLASSIFICATION, **INDUCTIVE, **EPISODIC}
-ITEM_RULES = {**FIRST, **ALSCHEDULES, **CLASSIFICATION, **INDUCTIVE, **ITEMS}
+RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **EPISODIC}
+ITEM_RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **ITEMS}
 
 
 class Centres(NamedTuple):
