@@ -38,14 +38,14 @@ from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import pixels_last
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop, Schedule
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
-from kshot.learners.inner_loop.schedule import Schedule
-from kshot.learners.inner_loop.steps import Rates
 from kshot.results.compare.peak_memory import least_peak, peak_memory
 
 WAY, QUERIES, STEPS, RATE = 5, 15, 5, 0.1
@@ -145,7 +145,7 @@ def kshot(
     def make(batch: EpisodeBatch, dtype: torch.dtype) -> Update:
         module = network(dtype, body)
         parameters = divide_parameters(module)
-        loop = InnerLoop(steps, Rates(RATE), mode, tasks=tasks)
+        loop = InnerLoop(steps, Descent(RATE), mode, tasks=tasks)
         return lambda: meta_gradient(module, parameters, Classification(), batch, loop).start
 
     return make

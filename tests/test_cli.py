@@ -432,7 +432,7 @@ def test_ctrl_c_outside_of_training_ends_with_130(monkeypatch: pytest.MonkeyPatc
 
 def test_a_fault_of_ours_ends_with_1_and_its_traceback(tmp_path: Path) -> None:
     code = (
-        "import kshot.workflows.recipe_results, sys\nkshot.workflows.recipe_results.recipe_rows = lambda: 1 / 0\nsys.argv = ['kshot', 'recipes']\n"
+        "import kshot.workflows.recipe_results as results, sys\nresults.recipe_rows = lambda: 1 / 0\nsys.argv = ['kshot', 'recipes']\n"
         "from kshot.cli import main\nmain()"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}

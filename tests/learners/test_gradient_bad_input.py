@@ -19,13 +19,14 @@ from kshot.learners.gradient.maml import MAML
 from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
 from kshot.learners.gradient.reptile import Reptile
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.implicit import implicit
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
-from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.learner import Learner, with_steps
 
 LEARNERS: dict[str, Callable[..., Any]] = {
@@ -199,7 +200,7 @@ def test_parameters_that_adapt_and_are_not_used() -> None:
 )  # fmt: skip
 @every_learner
 def test_numbers_of_other_tasks(name: str, numbers: Any, found: str) -> None:
-    with pytest.raises(DataError, match=rf"numbers must be whole numbers, one a task, a NumPy array of shape \(3,\); found {found}"):
+    with pytest.raises(DataError, match=rf"numbers must be whole numbers, one per task, a NumPy array of shape \(3,\); found {found}"):
         made(name).train().meta_backward(batch(numbers=numbers), 0.0)
 
 
@@ -288,9 +289,9 @@ def test_settings_of_the_inner_loop_itself() -> None:
         (lambda: implicit(-1.0, 3), "must be a positive number; found -1.0"),
         (lambda: implicit(1.0, 0), "the iterations of an implicit gradient must be 1 or more; found 0"),
         (lambda: implicit(1.0, 3, -1.0), r"the damping of an implicit gradient must be 0 \(none\) or a positive number; found -1.0"),
-        (lambda: Rates(-1.0), "the inner rate must be a positive number; found -1.0"),
-        (lambda: Rates(None), "the inner rate must be a positive number; found None"),  # type: ignore[arg-type]
-        (lambda: Rates(0.1, clip=-1.0), r"clip must be 0 \(no clipping\) or a positive number; found -1.0"),
+        (lambda: Descent(-1.0), "the inner rate must be a positive number; found -1.0"),
+        (lambda: Descent(None), "the inner rate must be a positive number; found None"),  # type: ignore[arg-type]
+        (lambda: Descent(0.1, clip=-1.0), r"clip must be 0 \(no clipping\) or a positive number; found -1.0"),
         (lambda: InnerLoop(1.5), "inner steps must be a whole number, 0 or more; found 1.5"),  # type: ignore[arg-type]
         (lambda: InnerLoop(1, mode="flat"), "the mode of an inner loop is a function, such as .*; found 'flat'"),  # type: ignore[arg-type]
         (lambda: with_steps(made("maml"), 1.5), "the number of steps must be a whole number, 0 or more; found 1.5"),  # type: ignore[arg-type]

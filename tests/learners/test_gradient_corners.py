@@ -82,7 +82,7 @@ def test_learnt_rates_keep_to_their_parameters(name: str) -> None:
     backbone[2].requires_grad_(False)
     assert not any(rate is own for rate in (learner.learnt_rates() if name == "meta_sgd" else learner._learnt()).values())
     backbone[0].requires_grad_(True)
-    with pytest.raises(RecipeError, match=r"0.weight' has no inner rate, for it was frozen when the learner was made"):
+    with pytest.raises(RecipeError, match=r"0.weight' has no inner rate, because it was frozen when the learner was made"):
         learner.adapt(items(4), Y, way=2)
 
 

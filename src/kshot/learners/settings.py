@@ -49,5 +49,15 @@ def require_part(name: str, value: Any) -> None:
         raise RecipeError(f"{name} is a part of training, from 0 to 1; found {value!r}.")
 
 
+def require_part_below_one(name: str, value: Any) -> None:
+    """Refuse what is no number from 0 up to, but not including, 1.
+
+    Raises:
+        RecipeError: It names the setting.
+    """
+    if not _is_number(value) or not 0 <= value < 1:
+        raise RecipeError(f"{name} must be a number from 0 up to, but not including, 1; found {value!r}.")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -159,11 +159,11 @@ def test_equals_the_dense_solution_at_the_point_that_is_reached(damping: float) 
 def test_a_direction_of_downward_curvature_ends_the_iterations() -> None:
     # diag(4, -1) x = (1, 1), from x = (1, 1): the residual is (-3, 2), of curvature 4·9 - 4 = 32, so one step of 13/32. The next residual
     # and direction are then of downward curvature, and all later iterations change nothing.
-    right = {"x": torch.tensor([1.0, 1.0], dtype=torch.float64)}
+    right = {"x": torch.tensor([[1.0, 1.0]], dtype=torch.float64)}
     signs = torch.tensor([4.0, -1.0], dtype=torch.float64)
 
     def solved(iterations: int) -> list[float]:
-        return conjugate_gradient(lambda w: {"x": signs * w["x"]}, right, iterations)["x"].tolist()
+        return conjugate_gradient(lambda w: {"x": signs * w["x"]}, right, iterations)["x"][0].tolist()
 
     once = [1 - 3 * 13 / 32, 1 + 2 * 13 / 32]
     assert solved(1) == pytest.approx(once)

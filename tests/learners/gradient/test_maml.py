@@ -92,7 +92,7 @@ def test_the_gradient_equals_a_loop_with_batch_norm_and_pooling(made: Callable[.
     named: dict[str, Tensor] = {name: value for name, value in learner.named_parameters() if not name.startswith("rates")}
     adapting = [name for name in named if made is not ANIL or name.startswith("head")]
     given = {MAML: 0.4, FirstOrderMAML: 0.4, ANIL: 0.4}
-    learnt: Mapping[str, Tensor] = learner.learnt_rates()
+    learnt: Mapping[str, Tensor] = learner.learnt_rates() if isinstance(learner, MetaSGD) else {}
     rates = learnt or {name: torch.tensor(given[made], dtype=torch.float64) for name in adapting}  # type: ignore[index]
     expected_losses = []
     for b in range(2):
@@ -144,7 +144,7 @@ def test_anil_adapts_its_head_alone() -> None:
 
 def test_meta_sgd_starts_from_rates_between_its_bounds_and_learns_them() -> None:
     learner = smooth(MetaSGD, lowest=0.2, highest=0.3)
-    rates = learner.learnt_rates()
+    rates = learner.learnt_rates() if isinstance(learner, MetaSGD) else {}
     assert {name: value.shape for name, value in rates.items()} == {
         name: value.shape for name, value in learner.named_parameters() if not name.startswith("rates")
     }

@@ -122,7 +122,7 @@ def test_each_phase_equals_the_unrolled_loop(progress: float, weights: list[floa
 
 @pytest.mark.parametrize("way", ["in_turn", "together", "threads"])
 def test_several_losses_and_second_order_together_however_tasks_are_run(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kshot.learners.inner_loop.meta_gradient.choose", lambda *_, **__: way)
+    monkeypatch.setattr("kshot.learners.inner_loop.planning.plan._best", lambda *_, **__: way)
     learner, batch = small(multi_step_until=1.0, second_order_from=0.0), batch_of(B=3)
     expected_losses, expected, _ = unrolled(learner, batch, [0.125, 0.125, 0.125, 0.625], second_order=True)
     assert learner.meta_backward(batch, 0.5).tolist() == pytest.approx(expected_losses, rel=1e-10)
@@ -247,7 +247,7 @@ def test_settings_that_make_no_sense(settings: dict[str, float], message: str) -
 
 def test_a_normalisation_without_running_statistics() -> None:
     network = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6, track_running_stats=False))
-    with pytest.raises(RecipeError, match=r"keeps running statistics; '0\.1' has none\. Make it with track_running_stats=True"):
+    with pytest.raises(RecipeError, match=r"keeps running statistics; 'backbone\.1' has none\. Make it with track_running_stats=True"):
         MAMLPlusPlus(network, features=6)
 
 

@@ -14,7 +14,9 @@ from kshot.backbones.conv_block import ConvBlock
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
 from kshot.learners.inner_loop import network
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop, Schedule
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.implicit import conjugate_gradient, implicit
@@ -22,8 +24,6 @@ from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import Parameters, divide_parameters
 from kshot.learners.inner_loop.problem import TaskGradient
-from kshot.learners.inner_loop.schedule import Schedule
-from kshot.learners.inner_loop.steps import Rates
 
 EXACT = {"unrolled": unrolled, "flat": flat}
 SCHEDULES = get_args(Schedule)
@@ -49,7 +49,7 @@ def test_exact_modes_equal_a_plain_loop_with_batch_norm_and_pooling(
     named = dict(module.named_parameters())
     loss = loops.plain(loops.by_hand, named, list(named), batch, lambda name, t: 0.3, steps)
     expected = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
-    found = gradient_of(module, batch, InnerLoop(steps, Rates(0.3), EXACT[mode], tasks=way))
+    found = gradient_of(module, batch, InnerLoop(steps, Descent(0.3), EXACT[mode], tasks=way))
     assert loops.distance(found.start, expected) < 1e-10
     torch.testing.assert_close(found.loss.mean(), loss.detach(), rtol=1e-10, atol=0)
     assert found.path.shape == (3, steps)
@@ -68,14 +68,14 @@ def test_shared_parameters_and_learnt_rates_equal_a_plain_loop(mode: str, way: S
     found = gradient_of(
         module,
         batch,
-        InnerLoop(4, Rates(per_step=True, learnt=learnt), EXACT[mode], tasks=way),
+        InnerLoop(4, Descent(per_step=True, learnt=learnt), EXACT[mode], tasks=way),
         divide_parameters(module, ["head", "blocks.1"]),
     )
     assert list(found.start) == adapting or set(found.start) == set(adapting)
     expected = dict(zip(named, torch.autograd.grad(loss, list(named.values()), retain_graph=True), strict=True))
     assert loops.distance({**found.start, **found.shared}, expected) < 1e-10
     of_rates = dict(zip(learnt, torch.autograd.grad(loss, list(learnt.values())), strict=True))
-    assert loops.distance(found.rates, of_rates) < 1e-10
+    assert loops.distance(found.learnt, of_rates) < 1e-10
 
 
 def test_flat_equals_unrolled_after_fifty_steps(loops: SimpleNamespace) -> None:
@@ -83,7 +83,7 @@ def test_flat_equals_unrolled_after_fifty_steps(loops: SimpleNamespace) -> None:
     module = loops.Blocks(ConvBlock).double()
     batch = loops.tasks(1, 8, 8, B=1)
     parameters = divide_parameters(module, 3)
-    long = [gradient_of(module, batch, InnerLoop(50, Rates(0.05, clip=1.0), mode), parameters) for mode in (unrolled, flat)]
+    long = [gradient_of(module, batch, InnerLoop(50, Descent(0.05, clip=1.0), mode), parameters) for mode in (unrolled, flat)]
     assert loops.distance(long[1].start, long[0].start) < 1e-10
     assert loops.distance(long[1].shared, long[0].shared) < 1e-10
     torch.testing.assert_close(long[1].path, long[0].path, rtol=1e-10, atol=0)
@@ -117,7 +117,7 @@ def test_a_gradient_over_vmap_is_wrong_with_native_batch_norm_and_ours_is_not(lo
     loss = loops.plain(loops.by_hand, leaves, list(leaves), batch, lambda name, t: 0.3, 5)
     expected = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
     assert loops.distance(over, expected) > 1e-3  # the trap is there
-    ours = gradient_of(module, batch, InnerLoop(5, Rates(0.3), tasks="together"))
+    ours = gradient_of(module, batch, InnerLoop(5, Descent(0.3), tasks="together"))
     assert loops.distance(ours.start, expected) < 1e-10
 
 
@@ -150,7 +150,7 @@ def test_exact_modes_equal_finite_differences(mode: str, clip: float, loops: Sim
     module, batch = smooth(), loops.tasks(4)
     parameters = divide_parameters(module, "2")
     learnt = {name: torch.full((), 0.5, dtype=torch.float64) for name in parameters.adapting}
-    loop = InnerLoop(3, Rates(learnt=learnt, clip=clip), EXACT[mode])
+    loop = InnerLoop(3, Descent(learnt=learnt, clip=clip), EXACT[mode])
     found = gradient_of(module, batch, loop, parameters)
 
     def loss() -> Tensor:
@@ -158,7 +158,7 @@ def test_exact_modes_equal_finite_differences(mode: str, clip: float, loops: Sim
 
     values = {name: value.detach() for name, value in module.named_parameters()}
     assert loops.distance({**found.start, **found.shared}, numerical(loss, values)) < 1e-7
-    assert loops.distance(found.rates, numerical(loss, learnt)) < 1e-7
+    assert loops.distance(found.learnt, numerical(loss, learnt)) < 1e-7
 
 
 def numerical_along(loss: Callable[[], Tensor], values: dict[str, Tensor], direction: dict[str, Tensor], h: float = 1e-5) -> float:
@@ -181,13 +181,13 @@ def test_implicit_equals_finite_differences_through_a_solved_inner_problem(way: 
     module, batch = smooth(2, 3), loops.tasks(2, B=2)
     parameters = divide_parameters(module, "2")
     # λ = 2 makes the inner problem strictly convex; 40 steps solve it to rounding.
-    solved = InnerLoop(40, Rates(0.3), implicit(2.0, 12), tasks=way)
+    solved = InnerLoop(40, Descent(0.3), implicit(2.0, 12), tasks=way)
     found = gradient_of(module, batch, solved, parameters)
 
     def loss() -> Tensor:
-        return gradient_of(module, batch, InnerLoop(40, Rates(0.3), implicit(2.0, 1), tasks="in_turn"), parameters).loss.mean()
+        return gradient_of(module, batch, InnerLoop(40, Descent(0.3), implicit(2.0, 1), tasks="in_turn"), parameters).loss.mean()
 
-    unsolved = gradient_of(module, batch, InnerLoop(1, Rates(0.3), implicit(2.0, 12)), parameters)
+    unsolved = gradient_of(module, batch, InnerLoop(1, Descent(0.3), implicit(2.0, 12)), parameters)
     generator = torch.Generator().manual_seed(1)
     values = {name: value.detach() for name, value in module.named_parameters()}
     for _ in range(2):
@@ -198,12 +198,16 @@ def test_implicit_equals_finite_differences_through_a_solved_inner_problem(way: 
         assert abs(along[1] - slope) > 1e-3
 
 
-def test_conjugate_gradient_solves_a_system_by_hand() -> None:
-    A = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
-    x = conjugate_gradient(lambda w: {"x": A @ w["x"]}, {"x": torch.tensor([1.0, 2.0], dtype=torch.float64)}, 2)
-    torch.testing.assert_close(x["x"], torch.tensor([1 / 11, 7 / 11], dtype=torch.float64))
-    again = conjugate_gradient(lambda w: {"x": A @ w["x"]}, {"x": torch.tensor([1.0, 2.0], dtype=torch.float64)}, 9)
-    torch.testing.assert_close(again, x)
+def test_conjugate_gradient_solves_systems_by_hand() -> None:
+    A = torch.tensor([[[4.0, 1.0], [1.0, 3.0]], [[2.0, 0.0], [0.0, 2.0]]], dtype=torch.float64)  # one of each task
+    right = {"x": torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)}
+
+    def system(w: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"x": (A @ w["x"].unsqueeze(2)).squeeze(2)}
+
+    x = conjugate_gradient(system, right, 2)
+    torch.testing.assert_close(x["x"], torch.tensor([[1 / 11, 7 / 11], [1.5, 2.0]], dtype=torch.float64))
+    torch.testing.assert_close(conjugate_gradient(system, right, 9), x)
 
 
 # First order, against its definition.
@@ -214,7 +218,7 @@ def test_first_order_is_the_gradient_at_the_adapted_parameters(way: Schedule, lo
     module, batch = smooth(), loops.tasks(4)
     parameters = divide_parameters(module, "2")
     learnt = {name: torch.full_like(value, 0.5).detach() for name, value in parameters.adapting.items()}
-    found = gradient_of(module, batch, InnerLoop(3, Rates(learnt=learnt), first_order, tasks=way), parameters)
+    found = gradient_of(module, batch, InnerLoop(3, Descent(learnt=learnt), first_order, tasks=way), parameters)
     named = {name: value.detach() for name, value in module.named_parameters()}
     expected = {name: torch.zeros_like(value) for name, value in named.items()}
     rates = {name: torch.zeros_like(value) for name, value in learnt.items()}
@@ -238,13 +242,13 @@ def test_first_order_is_the_gradient_at_the_adapted_parameters(way: Schedule, lo
         for name in learnt:
             rates[name] -= last[name] * walked[name] / 3
     assert loops.distance({**found.start, **found.shared}, expected) < 1e-12
-    assert loops.distance(found.rates, rates) < 1e-12
+    assert loops.distance(found.learnt, rates) < 1e-12
 
 
 def test_the_modes_differ_where_they_should(loops: SimpleNamespace) -> None:
     module, batch = smooth(), loops.tasks(4)
     modes: list[OuterGradient] = [unrolled, first_order, implicit(1.0, 10)]
-    found = [gradient_of(module, batch, InnerLoop(3, Rates(0.5), mode)).start for mode in modes]
+    found = [gradient_of(module, batch, InnerLoop(3, Descent(0.5), mode)).start for mode in modes]
     assert min(loops.distance(found[0], other) for other in found[1:]) > 1e-2
 
 
@@ -255,10 +259,10 @@ def test_tasks_of_many_large_items_are_run_apart_and_stay_exact(
     torch.manual_seed(1)
     module = loops.Blocks(loops.StockBlock if block == "stock" else ConvBlock).double()
     batch = loops.tasks(1, 8, 8)
-    together = gradient_of(module, batch, InnerLoop(3, Rates(0.3, clip=2.0), tasks="together"))
+    together = gradient_of(module, batch, InnerLoop(3, Descent(0.3, clip=2.0), tasks="together"))
     monkeypatch.setattr(network, "_LARGE", 0)
     monkeypatch.setattr(network.Network, "_at_once", None)  # is not called
-    apart = gradient_of(module, batch, InnerLoop(3, Rates(0.3, clip=2.0), tasks="together"))
+    apart = gradient_of(module, batch, InnerLoop(3, Descent(0.3, clip=2.0), tasks="together"))
     assert loops.distance(apart.start, together.start) < 1e-12
     torch.testing.assert_close(apart.buffers, together.buffers, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(apart.path, together.path, rtol=1e-12, atol=0)

@@ -11,7 +11,9 @@ from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.implicit import implicit
@@ -19,7 +21,6 @@ from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.native_tasks import takes_tasks
 from kshot.learners.inner_loop.parameters import divide_parameters
-from kshot.learners.inner_loop.steps import Rates
 
 
 def strided(average: bool) -> nn.Module:
@@ -60,7 +61,7 @@ def test_tasks_together_without_vmap(kind: str, mode: OuterGradient, monkeypatch
     assert takes_tasks(module, parameters.adapting)
 
     def solved(tasks: Any) -> Any:
-        return meta_gradient(module, parameters, Classification(), given, InnerLoop(3, Rates(0.1), mode, tasks=tasks))
+        return meta_gradient(module, parameters, Classification(), given, InnerLoop(3, Descent(0.1), mode, tasks=tasks))
 
     expected = solved("in_turn")
 
@@ -107,7 +108,7 @@ def test_a_layer_that_is_used_twice_has_one_weight_a_task() -> None:
     parameters = divide_parameters(module)
     assert takes_tasks(module, parameters.adapting)
     found, expected = (
-        meta_gradient(module, parameters, Classification(), given, InnerLoop(2, Rates(0.1), tasks=tasks))
+        meta_gradient(module, parameters, Classification(), given, InnerLoop(2, Descent(0.1), tasks=tasks))
         for tasks in ("together", "in_turn")
     )
     for name, value in expected.start.items():

@@ -17,7 +17,9 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.inner_loop.derivative import differentiable_twice
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.unrolled import unrolled
@@ -25,7 +27,6 @@ from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.planning.randomness import draws
 from kshot.learners.inner_loop.problem import TaskGradient
-from kshot.learners.inner_loop.steps import Rates
 
 
 class Last(nn.Module):
@@ -116,7 +117,7 @@ def test_stock_modules_equal_a_plain_loop(name: str, mode: Any, training: bool, 
         if isinstance(part, nn.Dropout):
             part.eval()
     for way in ("auto", "in_turn"):
-        found = gradient_of(module, batch, InnerLoop(2, Rates(0.2), mode, tasks=way))
+        found = gradient_of(module, batch, InnerLoop(2, Descent(0.2), mode, tasks=way))
         assert loops.distance(found.start, expected) < 1e-10
     after = module.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
@@ -126,7 +127,7 @@ def test_stock_modules_equal_a_plain_loop(name: str, mode: Any, training: bool, 
 def test_a_frozen_backbone_gets_nothing_and_its_head_all(loops: SimpleNamespace) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(4, 6).requires_grad_(False), nn.Tanh(), nn.Linear(6, 3)).double()
-    found = gradient_of(module, loops.tasks(4), InnerLoop(2, Rates(0.2)))
+    found = gradient_of(module, loops.tasks(4), InnerLoop(2, Descent(0.2)))
     assert set(found.start) == {"2.weight", "2.bias"}
     assert found.shared == {}
 
@@ -161,7 +162,7 @@ def test_each_step_has_running_statistics_of_its_own(loops: SimpleNamespace) -> 
     linear, batch = nn.Linear(4, 3), loops.tasks(4, B=1)
     module = nn.Sequential(linear, nn.BatchNorm1d(3)).double()
     each = {name: torch.stack([value] * 3) for name, value in buffers_of(module).items()}
-    found = gradient_of(module, batch, InnerLoop(2, Rates(0.5), per_step=True), buffers=each)
+    found = gradient_of(module, batch, InnerLoop(2, Descent(0.5), per_step=True), buffers=each)
     assert found.buffers["1.running_mean"].shape == (3, 3)
     before = linear(batch.support_x[0]).mean(0)  # of φ_0 on the support set
     torch.testing.assert_close(found.buffers["1.running_mean"][0], 0.1 * before)
@@ -206,13 +207,13 @@ def dropping() -> nn.Module:
 
 def test_dropout_is_a_function_of_seed_task_and_step(loops: SimpleNamespace) -> None:
     module, batch = dropping(), loops.tasks(4)
-    loop = InnerLoop(3, Rates(0.3))
+    loop = InnerLoop(3, Descent(0.3))
     state = torch.get_rng_state()
     first, again, other = (gradient_of(module, batch, loop, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(first.loss, again.loss)
     assert not torch.allclose(first.loss, other.loss)
-    second = gradient_of(module, batch, InnerLoop(3, Rates(0.3), flat), seed=1)  # draws each step twice
+    second = gradient_of(module, batch, InnerLoop(3, Descent(0.3), flat), seed=1)  # draws each step twice
     assert loops.distance(second.start, first.start) < 1e-10
     alone = EpisodeBatch(batch.support_x[1:2], batch.support_y[1:2], batch.query_x[1:2], batch.query_y[1:2], 3, batch.numbers[1:2])
     assert torch.equal(gradient_of(module, alone, loop, seed=1).loss, first.loss[1:2])
@@ -244,7 +245,7 @@ def test_random_numbers_that_no_module_announces_are_found(way: Any, loops: Simp
 
 def test_random_numbers_that_no_module_announces_are_the_same_in_both_exact_modes(loops: SimpleNamespace) -> None:
     module, batch = Noise().double(), loops.tasks(4)
-    unrolled_once, flat_once = (gradient_of(module, batch, InnerLoop(3, Rates(0.3), mode), seed=1) for mode in (unrolled, flat))
+    unrolled_once, flat_once = (gradient_of(module, batch, InnerLoop(3, Descent(0.3), mode), seed=1) for mode in (unrolled, flat))
     assert loops.distance(flat_once.start, unrolled_once.start) < 1e-10
 
 
@@ -377,7 +378,7 @@ def test_integer_items_of_an_embedding_are_welcome() -> None:
     torch.manual_seed(0)
     x, y = torch.randint(5, (2, 6, 3)), torch.arange(6).expand(2, 6) % 3
     module = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(9, 3)).double()
-    found = gradient_of(module, EpisodeBatch(x, y, x, y, 3, np.arange(2)), InnerLoop(2, Rates(0.5)))
+    found = gradient_of(module, EpisodeBatch(x, y, x, y, 3, np.arange(2)), InnerLoop(2, Descent(0.5)))
     assert bool(found.start["0.weight"].any())
 
 
@@ -411,7 +412,7 @@ def test_a_rate_that_diverges_is_named_with_its_episode(way: Any, loops: SimpleN
     real = EpisodeBatch(batch.support_x, batch.support_x[..., :1], batch.query_x, batch.query_x[..., :1], None, batch.numbers)
     module = nn.Linear(4, 1).double()
     with pytest.raises(TrainingError, match=r"inner loop of episode 40 diverged: .* of 30 steps with an inner rate of 9\. Lower inner_lr"):
-        meta_gradient(module, divide_parameters(module), Regression(), real, InnerLoop(30, Rates(9.0), tasks=way))
+        meta_gradient(module, divide_parameters(module), Regression(), real, InnerLoop(30, Descent(9.0), tasks=way))
 
 
 @pytest.mark.parametrize(
@@ -451,7 +452,7 @@ def test_fused_attention_is_switched_off_inside_and_back_on_after_the_last() -> 
 
 def test_first_order_needs_no_second_derivative(loops: SimpleNamespace) -> None:
     torch.manual_seed(0)
-    found = gradient_of(Attention().double(), loops.tasks(5, 4), InnerLoop(2, Rates(0.2), first_order))
+    found = gradient_of(Attention().double(), loops.tasks(5, 4), InnerLoop(2, Descent(0.2), first_order))
     assert bool(found.start["head.weight"].any())
 
 
@@ -489,8 +490,8 @@ def test_a_module_that_is_wrong_together_is_refused_and_never_chosen(loops: Simp
     module, batch = Doubled().double(), loops.tasks(4)
     parameters = divide_parameters(module)
     with pytest.raises(RecipeError, match=r"vmap cannot be trusted.*differentiated wrongly there. Use tasks='in_turn' or tasks='threads'"):
-        meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Rates(0.1), tasks="together"))
+        meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Descent(0.1), tasks="together"))
     chosen, apart = (
-        meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Rates(0.1), tasks=way)) for way in ("auto", "in_turn")
+        meta_gradient(module, parameters, Classification(), batch, InnerLoop(2, Descent(0.1), tasks=way)) for way in ("auto", "in_turn")
     )
     assert loops.distance(chosen.start, apart.start) < 1e-12

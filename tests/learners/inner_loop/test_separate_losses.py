@@ -14,14 +14,15 @@ from kshot.episodes.family import Classification
 from kshot.errors import DataError, RecipeError
 from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.inner_loop import network
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.implicit import implicit
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import Tensors, divide_parameters
 from kshot.learners.inner_loop.separate_losses import losses_apart
-from kshot.learners.inner_loop.steps import Rates
 
 B = 3
 
@@ -119,7 +120,7 @@ def test_every_mode_gives_what_tasks_in_turn_give(
     parameters = divide_parameters(module, "last" if last_alone else None)
     monkeypatch.setattr(network, "_LARGE", 0)
     apart, in_turn = (
-        meta_gradient(module, parameters, Classification(), batch, InnerLoop(3, Rates(0.3), mode, tasks=way))  # type: ignore[arg-type]
+        meta_gradient(module, parameters, Classification(), batch, InnerLoop(3, Descent(0.3), mode, tasks=way))  # type: ignore[arg-type]
         for way in ("together", "in_turn")
     )
     torch.testing.assert_close(apart.loss, in_turn.loss, rtol=1e-12, atol=0)
@@ -143,7 +144,9 @@ class Scaled(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("loop", [InnerLoop(2, Rates(0.2), implicit(2.0, 5)), InnerLoop(2, Rates(0.2, clip=0.1))], ids=["implicit", "clip"])
+@pytest.mark.parametrize(
+    "loop", [InnerLoop(2, Descent(0.2), implicit(2.0, 5)), InnerLoop(2, Descent(0.2, clip=0.1))], ids=["implicit", "clip"]
+)
 def test_a_parameter_of_no_dimension(loop: InnerLoop, loops: SimpleNamespace) -> None:
     module, batch = Scaled().double(), loops.tasks(4, B=3)
     together, in_turn = (
@@ -155,10 +158,10 @@ def test_a_parameter_of_no_dimension(loop: InnerLoop, loops: SimpleNamespace) ->
 
 def test_a_batch_of_bad_labels_says_nothing_about_the_module(loops: SimpleNamespace) -> None:
     module, batch = Deep().double(), loops.tasks(4, B=3)
-    loop = InnerLoop(1, Rates(0.1), tasks="together")
+    loop = InnerLoop(1, Descent(0.1), tasks="together")
     bad = replace(batch, query_y=torch.full_like(batch.query_y, 7))
     with pytest.raises(DataError, match="labels must lie between 0 and 2"):
-        meta_gradient(module, divide_parameters(module), Classification(), bad, InnerLoop(1, Rates(0.1)))
+        meta_gradient(module, divide_parameters(module), Classification(), bad, InnerLoop(1, Descent(0.1)))
     assert meta_gradient(module, divide_parameters(module), Classification(), batch, loop).loss.isfinite().all()
 
 
@@ -182,7 +185,7 @@ def test_an_item_that_cannot_be_read_in_a_later_task(way: Any, large: int, loops
     words = {name: torch.randint(5, (3, getattr(batch, name).shape[1], 6)) for name in ("support_x", "query_x")}
     words["query_x"][2, 0, 0] = 9
     with pytest.raises(DataError, match="the network cannot read these items of one task"):
-        meta_gradient(module, divide_parameters(module), Classification(), replace(batch, **words), InnerLoop(1, Rates(0.1), tasks=way))
+        meta_gradient(module, divide_parameters(module), Classification(), replace(batch, **words), InnerLoop(1, Descent(0.1), tasks=way))
 
 
 class Described(nn.Module):

@@ -1,8 +1,12 @@
-"""A backbone with a head of its own, adapted to each task as one network: what gradient-based learners share.
+"""A backbone and a head as one network, and how an adapted one answers.
 
-The network is `nn.Sequential(backbone, head)`, so parameters are named `0.…` and `1.…`. Batch normalisation uses the statistics of the
-items that go through the network together; running ones are neither used nor kept. A query is therefore answered together with the
-support set, and nothing else (inductive), or with all queries of its task, without the support set (transductive).
+Parameters are named as the learner's own: `backbone.…` and `head.…`. Batch normalisation of the answers is one of three:
+
+    running                   statistics that came with φ: the support set's or the running ones; each query alone (inductive)
+    support and this query    those of the support set and the query, which go through the network together (inductive)
+    all queries               those of all queries of a task (transductive)
+
+Next: the learners of this folder.
 """
 
 from collections.abc import Mapping
@@ -13,23 +17,50 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs, concatenate, map_inputs
-from kshot.errors import DataError
 from kshot.learners.inner_loop.batch_checks import check_queries
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
-from kshot.learners.inner_loop.parameters import Tensors, divide_parameters
+from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.task_loss import one_task
 from kshot.learners.learner import Mode
+from kshot.learners.settings import require_count
 
 STATISTICS: Mapping[Mode, str] = MappingProxyType({"inductive": "support and this query", "transductive": "all queries"})
-"""Whose statistics `answer_alone` and `answer_together` use."""
+"""Whose statistics `answer_with_support` and `answer_together` use."""
 
 
-class Adapted(NamedTuple):
-    """What is learned of a task.
+class BackboneAndHead(nn.Module):
+    """A backbone and its head as one module."""
+
+    passes_tasks = True  # to its parts, as they are: see `native_tasks`
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, x: Inputs) -> Tensor:
+        """Inputs (M, …) → (M, N)."""
+        outputs: Tensor = self.head(self.backbone(x))
+        return outputs
+
+
+class FastWeights(NamedTuple):
+    """What gradient steps learn of a task, answered with statistics that are kept.
 
     Attributes:
-        parameters: φ, those that were adapted, by name, each (B, …).
+        parameters: φ_n by name, each (B, …): those that adapt.
+        statistics: The buffers with which `predict` normalises, each (B, …).
+    """
+
+    parameters: Tensors
+    statistics: Tensors
+
+
+class WithSupport(NamedTuple):
+    """What gradient steps learn of a task, answered together with the support set.
+
+    Attributes:
+        parameters: φ_n by name, each (B, …).
         support: The support items (B, S, …), whose statistics answers need.
     """
 
@@ -37,55 +68,49 @@ class Adapted(NamedTuple):
     support: Inputs
 
 
-def trainable(module: nn.Module) -> Tensors:
-    """θ: the trainable parameters by name; a tied one has one name. Errors as of `divide_parameters`."""
-    return divide_parameters(module).adapting
-
-
-def stacked(tasks: list[Tensors], support: Inputs, steps: int, rate: str) -> Adapted:
-    """What tasks have come to, each by itself, as one.
-
-    Args:
-        tasks: φ of each.
-        support: Their support items (B, S, …).
-        steps: How many were taken; for the message.
-        rate: What to lower, with its value; for the message.
+def head_of(features: int, outputs: int) -> nn.Linear:
+    """A linear head.
 
     Raises:
-        DataError: A task has come to numbers that are not finite.
+        RecipeError: A count is not positive.
     """
-    for b, parameters in enumerate(tasks):
-        if not all(bool(value.isfinite().all()) for value in parameters.values()):
-            fault = DataError(
-                f"{steps} inner steps on task {b} of the batch lead to numbers that are not finite. Lower {rate}, or look at "
-                "the task's items."
-            )
-            fault.task = b
-            raise fault
-    return Adapted({name: torch.stack([task[name] for task in tasks]) for name in tasks[0]}, support)
+    require_count("features", features, 1)
+    require_count("outputs", outputs, 1)
+    return nn.Linear(features, outputs)
 
 
-def answer_alone(module: nn.Module, adapted: Adapted, queries: Inputs) -> Tensor:
-    """Items (B, Q, …) → (B, Q, outputs), each with the statistics of the support set and itself."""
+def answers_of(network: Network, parameters: Tensors, buffers: Tensors, query: Inputs) -> Tensor:
+    """Items (B, Q, …) → (B, Q, N), each task's with its own parameters and buffers, (B, …) by name.
+
+    Raises:
+        DataError: The queries are of another number of tasks.
+    """
+    some = next(iter(parameters.values()))
+    check_queries(len(some), query)
+    answers = []
+    with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
+        for number in range(len(some)):
+            fast, kept = ({name: value[number] for name, value in part.items()} for part in (parameters, buffers))
+            answers.append(network(fast, kept, one_task(query, number))[0])
+    return torch.stack(answers)
+
+
+def answer_together(module: nn.Module, parameters: Tensors, queries: Inputs) -> Tensor:
+    """Items (B, Q, …) → (B, Q, N), with the statistics of all of a task's items."""
+    tasks = len(next(iter(parameters.values())))
+    buffers = {name: value.expand(tasks, *value.shape) for name, value in buffers_of(module).items()}
+    return answers_of(Network(module, "batch"), parameters, buffers, queries)
+
+
+def answer_with_support(module: nn.Module, adapted: WithSupport, queries: Inputs) -> Tensor:
+    """Items (B, Q, …) → (B, Q, N), each with the statistics of the support set and itself."""
     if not Network(module, "batch").norms:
-        return answer_together(module, adapted, queries)
+        return answer_together(module, adapted.parameters, queries)
+    check_queries(len(next(iter(adapted.parameters.values()))), queries)
     count = int((queries if isinstance(queries, Tensor) else next(iter(queries.values()))).shape[1])
     answers = []
     for q in range(count):
         query = map_inputs(lambda value, q=q: value[:, q : q + 1], queries)  # type: ignore[misc]
         together = concatenate([adapted.support, query], dim=1)  # (B, S + 1, …)
-        answers.append(answer_together(module, adapted, together)[:, -1])
+        answers.append(answer_together(module, adapted.parameters, together)[:, -1])
     return torch.stack(answers, dim=1)
-
-
-def answer_together(module: nn.Module, adapted: Adapted, queries: Inputs) -> Tensor:
-    """Items (B, Q, …) → (B, Q, outputs), with the statistics of all of a task's items."""
-    network, buffers = Network(module, "batch"), buffers_of(module)
-    outputs = []
-    some = next(iter(adapted.parameters.values()))
-    check_queries(len(some), queries)
-    with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
-        for b in range(len(some)):
-            parameters = {name: value[b] for name, value in adapted.parameters.items()}
-            outputs.append(network(parameters, buffers, one_task(queries, b))[0])
-    return torch.stack(outputs)

@@ -17,24 +17,31 @@ of the equations; its Hessian-free variant, which solves the inner problem by a 
 docs/learners/imaml.md.
 """
 
-import torch
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.errors import DataError
-from kshot.learners.gradient.adapted_network import STATISTICS, Adapted, answer_alone, answer_together, stacked, trainable
-from kshot.learners.gradient.gradient_learner import a_seed
-from kshot.learners.inner_loop.batch_checks import require_fit
-from kshot.learners.inner_loop.derivative import differentiable_twice
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.gradient.adapted_network import (
+    STATISTICS,
+    BackboneAndHead,
+    WithSupport,
+    answer_together,
+    answer_with_support,
+    head_of,
+)
+from kshot.learners.gradient.gradient_learner import a_seed, leave, support_only
+from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.assignment import Assignment
+from kshot.learners.inner_loop.batch_checks import check_support
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.implicit import implicit, proximal
-from kshot.learners.inner_loop.network import Network, buffers_of
-from kshot.learners.inner_loop.parameters import copied, divide_parameters
-from kshot.learners.inner_loop.problem import Problem, walk
-from kshot.learners.inner_loop.steps import Rates, require_descent
-from kshot.learners.inner_loop.task_loss import one_task, task_loss
+from kshot.learners.inner_loop.network import buffers_of
+from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.learner import Learner
 from kshot.learners.settings import require_count, require_no_less_than_zero, require_positive
 
@@ -48,7 +55,9 @@ class IMAML(Learner):
         outputs: N, the way of all tasks; or T, for real targets.
         regularisation: λ > 0.
         inner_lr: Of the inner gradient descent, > 0. Steps on a loss of curvature c shrink what is left by |1 - inner_lr (c + λ)|.
-        steps: Of the inner gradient descent, ≥ 1.
+        inner_optimizer: The inner update rule: `sgd` as in the paper, `momentum`, `rmsprop` or `adam`; or a table with its settings.
+        layer_lr: The inner rate of some layers, by patterns of parameter names, such as `{"head.*": 0.1}`.
+        steps: Inner steps, ≥ 1.
         iterations: Of conjugate gradient, ≥ 1.
         damping: δ ≥ 0, added to the curvature ∇² L_support in the outer gradient alone; 0 is the paper's gradient.
         family: The kind of task.
@@ -68,6 +77,8 @@ class IMAML(Learner):
         *,
         regularisation: float = 2.0,
         inner_lr: float = 0.1,
+        inner_optimizer: InnerOptimizer = "sgd",
+        layer_lr: Mapping[str, float] | None = None,
         steps: int = 16,
         iterations: int = 5,
         damping: float = 0.0,
@@ -81,46 +92,41 @@ class IMAML(Learner):
         for name, size in sizes.items():
             require_positive(f"the {name} of implicit MAML", size)
         require_no_less_than_zero("the damping of implicit MAML", damping, "none")
-        self.arguments = {**counts, **sizes, "damping": damping}
-        self.outputs, self.regularisation, self.iterations, self.damping = outputs, regularisation, iterations, damping
-        self.steps, self.rates = steps, Rates(inner_lr, cure="Lower inner_lr, take fewer steps, or raise regularisation.")
-        self.backbone = backbone
-        self.head = nn.Linear(features, outputs)
+        rule = {"inner_optimizer": inner_optimizer, "layer_lr": layer_lr}
+        self.arguments = {**counts, **sizes, **rule, "damping": damping}
+        self.outputs, self.steps, self.regularisation = outputs, steps, regularisation
+        self.mode = implicit(regularisation, iterations, damping)
+        self.backbone, self.head = backbone, head_of(features, outputs)
+        by_name = rates_by_pattern(layer_lr or {}, divide_parameters(self.network()).adapting)
+        cure = "Lower inner_lr, take fewer steps, or raise regularisation."
+        self.rule = Descent(inner_lr, direction_named(inner_optimizer), by_name, cure=cure)
         self.family = family
 
     def encode(self, x: Inputs) -> Inputs:
-        """X itself: what the network makes of an item depends on the task."""
+        """Returns x unchanged: what a network makes of an item depends on the task."""
         return x
 
-    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Adapted:
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> WithSupport:
         """Items (B, S, …) and labels (B, S), or targets (B, S, T) → φ*.
 
         Raises:
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps lead to no finite numbers.
         """
-        require_fit(self.outputs, "support", support_features, support_y, way)
-        network, buffers = Network(self._whole(), "batch"), buffers_of(self._whole())
-        tasks, losses, start = [], [], copied(trainable(self._whole()))
-        with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
-            for b in range(len(support_y)):
-                support = task_loss(network, self.family, (one_task(support_features, b), support_y[b]), buffers)
-                problem = proximal(Problem(start, {}, self.rates, self.steps, support, support), self.regularisation)
-                reached, trail = walk(problem)
-                with torch.no_grad():
-                    last = problem.support(reached, self.steps)[0]
-                tasks.append(reached)
-                losses.append(torch.cat([trail.path(problem), last.unsqueeze(0)]))
-        require_descent(torch.stack(losses), [f"task {b} of the batch" for b in range(len(tasks))], self.rates, DataError)
-        return stacked(tasks, support_features, self.steps, f"inner_lr ({self.rates.rate})")
+        check_support(self.outputs, support_features, support_y, way)
+        module = self.network()
+        tasks = support_only(support_features, support_y, buffers_of(module))
+        assignment = Assignment(module, divide_parameters(module), self.family, tasks, InnerLoop(self.steps, self.rule))
+        found = adapt(assignment, change=lambda problem: proximal(problem, self.regularisation))
+        return WithSupport(found.parameters, support_features)
 
-    def predict(self, adapted: Adapted, query_features: Inputs) -> Tensor:
+    def predict(self, adapted: WithSupport, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), each with the statistics of the support set and itself."""
-        return answer_alone(self._whole(), adapted, query_features)
+        return answer_with_support(self.network(), adapted, query_features)
 
-    def predict_together(self, adapted: Adapted, query_features: Inputs) -> Tensor:
+    def predict_together(self, adapted: WithSupport, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), with the statistics of all queries of a task."""
-        return answer_together(self._whole(), adapted, query_features)
+        return answer_together(self.network(), adapted.parameters, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """The implicit gradient of the queries' loss, mean over B tasks.
@@ -129,15 +135,13 @@ class IMAML(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             TrainingError: The inner steps of a task diverge.
         """
-        require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
-        module = self._whole()
-        parameters = divide_parameters(module)
-        mode = implicit(self.regularisation, self.iterations, self.damping)
-        result = meta_gradient(module, parameters, self.family, batch, InnerLoop(self.steps, self.rates, mode), seed=a_seed())
-        for name, value in parameters.adapting.items():
-            gradient = result.start[name]
-            value.grad = gradient if value.grad is None else value.grad + gradient
-        return result.loss
+        module = self.network()
+        parts = divide_parameters(module)
+        loop = InnerLoop(self.steps, self.rule, self.mode)
+        found = meta_gradient(module, parts, self.family, batch, loop, outputs=self.outputs, seed=a_seed())
+        leave((parts.adapting,), (found.start,))
+        return found.loss
 
-    def _whole(self) -> nn.Module:
-        return nn.Sequential(self.backbone, self.head)
+    def network(self) -> BackboneAndHead:
+        """Backbone and head as one module, whose parameters are named as the learner's own."""
+        return BackboneAndHead(self.backbone, self.head)

@@ -14,14 +14,25 @@ numbers are transductive (`predict_together`); `predict` is inductive. See `ksho
 Measured: docs/learners/maml.md.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
+from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.gradient.gradient_learner import GradientLearner, InductiveStatistics, checked, head_of, mode_named, statistics_of
-from kshot.learners.inner_loop.meta_gradient import InnerLoop
-from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.gradient.adapted_network import head_of
+from kshot.learners.gradient.gradient_learner import (
+    GradientLearner,
+    InductiveStatistics,
+    check_counts,
+    mode_named,
+    outer_gradient,
+    statistics_of,
+)
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.settings import require_positive
 
 
 class MAML(GradientLearner):
@@ -32,6 +43,8 @@ class MAML(GradientLearner):
         features: D; `kshot train` finds it.
         outputs: N, the classes of every task (or T, the number of real targets).
         inner_lr: α > 0.
+        inner_optimizer: The inner update rule: `sgd` as in the paper, `momentum`, `rmsprop` or `adam`; or a table with its settings.
+        layer_lr: α of some layers, by patterns of parameter names, such as `{"head.*": 0.1}`.
         inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
         adapt_steps: n outside training, ≥ 0.
         clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
@@ -50,6 +63,8 @@ class MAML(GradientLearner):
         features: int,
         outputs: int = 5,
         inner_lr: float = 0.4,
+        inner_optimizer: InnerOptimizer = "sgd",
+        layer_lr: Mapping[str, float] | None = None,
         inner_steps: int = 1,
         adapt_steps: int = 3,
         clip: float = 0.0,
@@ -58,17 +73,32 @@ class MAML(GradientLearner):
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
-        checked(inner_lr, inner_steps, adapt_steps, clip, inductive)
+        require_positive("inner_lr", inner_lr)
+        check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps, "adapt_steps": adapt_steps,
-            "clip": clip, "inductive": inductive, "mode": mode,
+            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_optimizer": inner_optimizer, "layer_lr": layer_lr,
+            "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive, "mode": mode,
         }  # fmt: skip
-        self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, None, adapt_steps, inductive
-        self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument
-        self.training_loop = InnerLoop(inner_steps, Rates(inner_lr, clip=clip), mode_named(mode))
+        self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
+        self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
+        self.mode = mode_named(mode)
+        names = divide_parameters(self.network(), self.adapting).adapting
+        self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr or {}, names), clip=clip)
         self.family = family
 
-    def learnt_rates(self) -> dict[str, nn.Parameter]:
-        """None: α is given."""
-        return {}
+    def rule(self) -> Descent:
+        """α is given: nothing of the rule is learnt."""
+        return self.descent
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """Lines 5 to 8 of algorithm 1 for the tasks of a batch.
+
+        They stand, with their numbers, in `kshot.learners.inner_loop.modes.unrolled`. Returns the queries' losses (B,); the gradient of
+        their mean is left in `.grad`.
+
+        Raises:
+            RecipeError: The support sets have another way than the head.
+            TrainingError: An inner loop diverged; its episode is named.
+        """
+        return outer_gradient(self, batch, self.mode, learnt={})

@@ -30,19 +30,22 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.errors import DataError, RecipeError
-from kshot.learners.gradient.gradient_learner import FastWeights, a_seed, answers_of, by_name, checked, head_of
-from kshot.learners.inner_loop.batch_checks import check_rectangle, require_fit
-from kshot.learners.inner_loop.derivative import differentiable_twice, gradient
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.errors import RecipeError
+from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, head_of
+from kshot.learners.gradient.gradient_learner import a_seed, by_name, leave, support_only
+from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.assignment import Assignment
+from kshot.learners.inner_loop.batch_checks import check_rectangle, check_support
+from kshot.learners.inner_loop.derivative import gradient
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.outer_gradient import Kept, OuterGradient, keeping
 from kshot.learners.inner_loop.network import Network
-from kshot.learners.inner_loop.parameters import Parameters, Tensors, copied, divide_parameters
-from kshot.learners.inner_loop.problem import Loss, Problem, TaskGradient, detached, support_slope, walk
-from kshot.learners.inner_loop.steps import Rates, require_descent
-from kshot.learners.inner_loop.task_loss import one_task, task_loss
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
+from kshot.learners.inner_loop.problem import Loss, Problem, TaskGradient, detached, support_slope
 from kshot.learners.learner import Learner
-from kshot.learners.settings import require_count, require_part
+from kshot.learners.settings import require_count, require_part, require_positive
 
 LEAST = 0.03
 """Of the weight that each of the earlier losses has at first, the part that it keeps until m."""
@@ -57,6 +60,7 @@ class MAMLPlusPlus(Learner):
         features: D; `kshot train` finds it.
         outputs: N, the classes of every task; or T, the number of real targets.
         inner_lr: α at the start, > 0.
+        inner_optimizer: What α scales: the gradient (`sgd`) as in the paper, or the direction of `momentum`, `rmsprop` or `adam`.
         inner_steps: n ≥ 1.
         multi_step_until: m, the part of training in which earlier losses count, 0 to 1.
         second_order_from: The part of training that takes first-order gradients, 0 to 1; 0: none does.
@@ -77,6 +81,7 @@ class MAMLPlusPlus(Learner):
         features: int,
         outputs: int = 5,
         inner_lr: float = 0.1,
+        inner_optimizer: InnerOptimizer = "sgd",
         inner_steps: int = 5,
         multi_step_until: float = 0.1,
         second_order_from: float = 0.5,
@@ -84,16 +89,17 @@ class MAMLPlusPlus(Learner):
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
-        checked(inner_lr, inner_steps, inner_steps, clip, "running")
+        require_positive("inner_lr", inner_lr)
         require_count("inner_steps of MAML++", inner_steps, 1)
         require_part("multi_step_until", multi_step_until)
         require_part("second_order_from", second_order_from)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_steps": inner_steps,
-            "multi_step_until": multi_step_until, "second_order_from": second_order_from, "clip": clip,
+            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_optimizer": inner_optimizer,
+            "inner_steps": inner_steps, "multi_step_until": multi_step_until, "second_order_from": second_order_from, "clip": clip,
         }  # fmt: skip
-        self.outputs, self.steps, self.clip, self.family = outputs, inner_steps, clip, family
+        self.outputs, self.steps, self.family = outputs, inner_steps, family
+        self.descent = Descent(direction=direction_named(inner_optimizer), per_step=True, clip=clip)
         self.multi_step_until, self.second_order_from = multi_step_until, second_order_from
         norms = norm_parameters(self.network())
         for scale_or_shift in norms.values():
@@ -105,12 +111,12 @@ class MAMLPlusPlus(Learner):
         for number, value in enumerate(dict(self.network().named_buffers()).values()):
             self.register_buffer(f"running_{number}", value.expand(inner_steps, *value.shape).clone())
 
-    def network(self) -> nn.Module:
-        """Backbone and head as one module."""
-        return nn.Sequential(self.backbone, self.head)
+    def network(self) -> BackboneAndHead:
+        """Backbone and head as one module, whose parameters are named as the learner's own."""
+        return BackboneAndHead(self.backbone, self.head)
 
     def encode(self, x: Inputs) -> Inputs:
-        """X itself: what the network makes of an item depends on the task."""
+        """Returns x unchanged: what a network makes of an item depends on the task."""
         return x
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FastWeights:
@@ -120,30 +126,23 @@ class MAMLPlusPlus(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps diverged.
         """
-        require_fit(self.outputs, "support", support_features, support_y, way)
-        network, rates, norms, buffers = Network(self.network(), "batch"), self._rates(), detached(self._norms()), self._running()
-        start, fast, losses = copied(self._adapting()), [], []
-        with differentiable_twice(), torch.autocast(support_y.device.type, enabled=False):
-            for number in range(len(support_y)):
-                part = one_task(support_features, number), support_y[number]
-                support = of_own_step(task_loss(network, self.family, part, buffers, per_step=True), norms)
-                problem = Problem(start, norms, rates, self.steps, support, support)
-                reached, trail = walk(problem)
-                fast.append({**reached, **{name: value[-1] for name, value in norms.items()}})
-                with torch.no_grad():
-                    after = support({**norms, **reached}, self.steps - 1)[0]
-                losses.append(torch.cat([trail.path(problem), after.unsqueeze(0)]))
-        require_descent(torch.stack(losses), [f"task {number} of the batch" for number in range(len(support_y))], rates, DataError)
-        last = {name: value[-1].expand(len(support_y), *value.shape[1:]).clone() for name, value in buffers.items()}
-        return FastWeights({name: torch.stack([task[name] for task in fast]) for name in fast[0]}, last)
+        check_support(self.outputs, support_features, support_y, way)
+        norms, running = detached(self._norms()), self._running()
+        tasks = support_only(support_features, support_y, running)
+        loop = InnerLoop(self.steps, self._rule(), per_step=True)
+        assignment = Assignment(self.network(), Parameters(self._adapting(), norms), self.family, tasks, loop)
+        found = adapt(assignment, change=lambda problem: replace(problem, support=of_own_step(problem.support, norms)))
+        B = len(support_y)
+        last, kept = ({name: value[-1].expand(B, *value.shape[1:]).clone() for name, value in part.items()} for part in (norms, running))
+        return FastWeights({**found.parameters, **last}, kept)
 
     def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the running statistics of the last step: items (B, Q, …) → (B, Q, N)."""
-        return answers_of(Network(self.network(), "running"), adapted, query_features)
+        return answers_of(Network(self.network(), "running"), adapted.parameters, adapted.statistics, query_features)
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
-        return answers_of(Network(self.network(), "batch"), adapted, query_features)
+        return answer_together(self.network(), adapted.parameters, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """The gradient of the weighted loss, mean over B tasks; returns the weighted losses.
@@ -152,16 +151,14 @@ class MAMLPlusPlus(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             TrainingError: An inner loop diverged; its episode is named.
         """
-        require_fit(self.outputs, "support", batch.support_x, batch.support_y, batch.way)
-        check_rectangle(batch)
-        norms, adapting = self._norms(), self._adapting()
-        if progress == 0 < self.second_order_from < 1:  # a network without second derivatives is found now, and not in the middle
+        check_rectangle(batch, self.outputs)
+        norms, adapting, learnt = self._norms(), self._adapting(), self._learnt()
+        second_order_comes_later = 0 < self.second_order_from < 1
+        if progress == 0 and second_order_comes_later:  # a network without second derivatives is detected before training, not halfway
             self._gradient(_first_task(batch), loss_weights(self.steps, 1.0, 1.0), second_order=True)
         weights = loss_weights(self.steps, progress, self.multi_step_until)
         found = self._gradient(batch, weights, second_order=progress >= self.second_order_from)
-        for values, slopes in ((adapting, found.start), (norms, found.shared), (self._learnt(), found.rates)):
-            for name, value in values.items():
-                value.grad = slopes[name].clone() if value.grad is None else value.grad + slopes[name]
+        leave((adapting, norms, learnt), (found.start, found.shared, found.learnt))
         with torch.no_grad():
             for name, buffer in self._running().items():
                 buffer.copy_(found.buffers[name])
@@ -172,7 +169,7 @@ class MAMLPlusPlus(Learner):
         norms = self._norms()
         mode = multi_step(weights, detached(norms), second_order=second_order)
         first = Parameters(self._adapting(), {name: value[0] for name, value in norms.items()})  # of a form that the network takes as it is
-        loop = InnerLoop(self.steps, self._rates(), mode, per_step=True)
+        loop = InnerLoop(self.steps, self._rule(), mode, per_step=True)
         return meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running(), seed=a_seed())
 
     def _adapting(self) -> Tensors:
@@ -191,8 +188,9 @@ class MAMLPlusPlus(Learner):
         """Buffers of all steps (n, …), by the name of the network's own."""
         return {name: self.get_buffer(f"running_{number}") for number, (name, _) in enumerate(self.network().named_buffers())}
 
-    def _rates(self) -> Rates:
-        return Rates(per_step=True, clip=self.clip, learnt={name: value.detach() for name, value in self._learnt().items()})
+    def _rule(self) -> Descent:
+        """With α as it is now."""
+        return self.descent.with_learnt({name: value.detach() for name, value in self._learnt().items()})
 
 
 def _first_task(batch: EpisodeBatch) -> EpisodeBatch:
@@ -230,10 +228,10 @@ def loss_weights(steps: int, progress: float, until: float) -> list[float]:
 
 
 def of_own_step(loss: Loss, norms: Tensors) -> Loss:
-    """A loss that takes γ and β of all steps (n, C), and uses those of the step it is asked for."""
+    """A loss that takes γ and β of all steps (n, C), and uses those of the step it is asked for; after the last, those of the last."""
 
     def of_step(parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
-        return loss({name: value[step] if name in norms else value for name, value in parameters.items()}, step)
+        return loss({name: value[min(step, len(value) - 1)] if name in norms else value for name, value in parameters.items()}, step)
 
     return of_step
 
@@ -253,19 +251,19 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> O
         own = replace(problem, support=of_own_step(problem.support, norms), query=of_own_step(problem.query, norms))
 
         def weighted(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, tuple[Tensor, Tensors]]:
-            fast, path, seen, total = start, [], [], start[next(iter(start))].new_zeros(())
+            place, path, seen, total = own.begin(start), [], [], next(iter(start.values())).new_zeros(())
             for number, weight in enumerate(weights):
-                slopes, loss, buffers = support_slope(own, fast, shared, number, again=second_order)
-                fast = problem.rates.step(fast, slopes if second_order else detached(slopes), learnt, number, many=problem.many)
+                slopes, loss, buffers = support_slope(own, place.parameters, shared, number, again=second_order)
+                place = own.step(place, slopes if second_order else detached(slopes), learnt, number)
                 path.append(loss.detach())
                 if weight:
-                    query, after = own.query({**shared, **fast}, number)
+                    query, after = own.query({**shared, **place.parameters}, number)
                     total = total + weight * query
                     buffers = after if number == len(weights) - 1 else buffers
                 seen.append(detached(buffers))
-            return total, (torch.stack(path, -1), {name: torch.stack([step[name] for step in seen], int(problem.many)) for name in seen[0]})
+            return total, (torch.stack(path, -1), {name: torch.stack([step[name] for step in seen], 1) for name in seen[0]})
 
-        (start, shared, rates), loss, (path, buffers) = gradient(weighted, problem.start, norms, problem.rates.learnt, again=False)
-        return TaskGradient(loss, path, start, shared, rates, buffers)
+        (start, shared, learnt), loss, (path, buffers) = gradient(weighted, problem.start, norms, problem.rule.learnt, again=False)
+        return TaskGradient(loss, path, start, shared, learnt, buffers)
 
     return solve

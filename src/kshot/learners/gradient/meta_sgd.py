@@ -13,22 +13,23 @@ MAML's parameters. Measured: docs/learners/meta-sgd.md.
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.gradient.adapted_network import head_of
 from kshot.learners.gradient.gradient_learner import (
     GradientLearner,
     InductiveStatistics,
     by_name,
-    checked,
-    head_of,
+    check_counts,
     mode_named,
+    outer_gradient,
     statistics_of,
 )
-from kshot.learners.inner_loop.meta_gradient import InnerLoop
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
 from kshot.learners.inner_loop.parameters import divide_parameters
-from kshot.learners.inner_loop.steps import Rates
 from kshot.learners.settings import require_positive
 
 
@@ -41,6 +42,7 @@ class MetaSGD(GradientLearner):
         outputs: N, the classes of every task (or T, the number of real targets).
         lowest: Of the rates at the start, > 0.
         highest: Of them, at least `lowest`; each is drawn uniformly in between.
+        inner_optimizer: What α scales: the gradient (`sgd`) as in the paper, or the direction of `momentum`, `rmsprop` or `adam`.
         inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
         adapt_steps: n outside training, ≥ 0.
         clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
@@ -60,6 +62,7 @@ class MetaSGD(GradientLearner):
         outputs: int = 5,
         lowest: float = 0.005,
         highest: float = 0.1,
+        inner_optimizer: InnerOptimizer = "sgd",
         inner_steps: int = 1,
         adapt_steps: int = 1,
         clip: float = 0.0,
@@ -72,24 +75,37 @@ class MetaSGD(GradientLearner):
         require_positive("highest", highest)
         if lowest > highest:
             raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
-        checked(lowest, inner_steps, adapt_steps, clip, inductive)
+        check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
         self.arguments = {
-            "features": features, "outputs": outputs, "lowest": lowest, "highest": highest, "inner_steps": inner_steps,
-            "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive, "mode": mode,
+            "features": features, "outputs": outputs, "lowest": lowest, "highest": highest, "inner_optimizer": inner_optimizer,
+            "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive, "mode": mode,
         }  # fmt: skip
-        self.outputs, self.adapting, self.adapt_steps, self.inductive = outputs, None, adapt_steps, inductive
-        self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner, for it is an argument
-        self.training_loop = InnerLoop(
-            inner_steps,
-            Rates(clip=clip, cure="Train with smaller lowest and highest, take fewer steps, or clip inner gradients (clip=1)."),
-            mode_named(mode),
-        )
+        self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
+        self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
+        self.mode = mode_named(mode)
         self.family = family
-        adapting = divide_parameters(self.network(), None).adapting
+        cure = "Train with smaller lowest and highest, take fewer steps, or clip inner gradients (clip=1)."
+        self.descent = Descent(direction=direction_named(inner_optimizer), clip=clip, cure=cure)
+        adapting = divide_parameters(self.network()).adapting
         self._rated = tuple(adapting)
         self.rates = nn.ParameterList(torch.empty_like(value).uniform_(lowest, highest) for value in adapting.values())
 
+    def rule(self) -> Descent:
+        """With α as it is now."""
+        return self.descent.with_learnt({name: rate.detach() for name, rate in self.learnt_rates().items()})
+
     def learnt_rates(self) -> dict[str, nn.Parameter]:
         """α by the parameter's name."""
-        return by_name(self._rated, self.rates, divide_parameters(self.network(), None).adapting)
+        return by_name(self._rated, self.rates, divide_parameters(self.network()).adapting)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """The gradient of equation 5 for the tasks of a batch, as in MAML (`kshot.learners.inner_loop.modes.unrolled`), with that of α.
+
+        Returns the queries' losses (B,); the gradient of their mean is left in `.grad`.
+
+        Raises:
+            RecipeError: The support sets have another way than the head.
+            TrainingError: An inner loop diverged; its episode is named.
+        """
+        return outer_gradient(self, batch, self.mode, learnt=self.learnt_rates())

@@ -12,11 +12,16 @@ from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.inner_loop.problem import TaskGradient
 
 
-def check_rectangle(batch: EpisodeBatch) -> None:
-    """Refuse a batch whose tasks are not all of one size.
+def check_rectangle(batch: EpisodeBatch, outputs: int | None = None) -> None:
+    """Refuse a batch whose tasks are not all of one size, or do not fit a head.
+
+    Args:
+        batch: B tasks.
+        outputs: Of the head, N or T; None where there is no such head.
 
     Raises:
         DataError: It names the part.
+        RecipeError: The tasks have another way than the head, or targets of another length.
     """
     check_items("support", batch.support_x, batch.support_y)
     check_items("query", batch.query_x, batch.query_y)
@@ -28,7 +33,10 @@ def check_rectangle(batch: EpisodeBatch) -> None:
     if not isinstance(batch.numbers, np.ndarray) or batch.numbers.shape != (tasks,) or batch.numbers.dtype.kind not in "iu":
         shape = getattr(batch.numbers, "shape", None)
         found = f"a {type(batch.numbers).__name__}" if shape is None else f"shape {tuple(shape)} of {batch.numbers.dtype}"
-        raise DataError(f"numbers must be whole numbers, one a task, a NumPy array of shape ({tasks},); found {found}.")
+        raise DataError(f"numbers must be whole numbers, one per task, a NumPy array of shape ({tasks},); found {found}.")
+    if outputs is not None:
+        require_head(outputs, batch.support_y, batch.way)
+        require_head(outputs, batch.query_y, batch.way)
 
 
 def check_items(part: str, x: Inputs, y: Tensor) -> None:
@@ -44,7 +52,7 @@ def check_items(part: str, x: Inputs, y: Tensor) -> None:
     """
     if not isinstance(y, Tensor) or y.ndim < 2:
         found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-        raise DataError(f"{part}_y must be a tensor with a row a task, (B, n) or (B, n, T); found {found}.")
+        raise DataError(f"{part}_y must be a tensor with one row per task, (B, n) or (B, n, T); found {found}.")
     for key, value in _named(x).items():
         plain = isinstance(value, Tensor) and not value.is_nested
         if not plain or tuple(value.shape[:2]) != tuple(y.shape[:2]):
@@ -70,25 +78,29 @@ def check_queries(tasks: int, x: Inputs) -> None:
             raise DataError(f"queries must be (B, Q, …) of the {tasks} tasks that were adapted to; found {found} ({key}).")
 
 
-def require_fit(outputs: int, part: str, x: Inputs, y: Tensor, way: int | None) -> None:
-    """Refuse tasks whose items and labels do not belong together, or that the head does not fit.
+def check_support(outputs: int, x: Inputs, y: Tensor, way: int | None) -> None:
+    """Refuse support sets whose items and labels do not belong together, or that a head does not fit.
 
     Args:
         outputs: Of the head.
-        part: What the items are called: support or query.
-        x: Items (B, n, …).
-        y: Labels (B, n), or real targets (B, n, T).
+        x: Items (B, S, …).
+        y: Labels (B, S), or real targets (B, S, T).
         way: N, or None where it was not said.
 
     Raises:
         DataError: Items and labels are of different sizes, or there are none.
-        RecipeError: They have another way, or targets of another length.
+        RecipeError: The tasks have another way than the head, or targets of another length.
     """
-    check_items(part, x, y)
+    check_items("support", x, y)
+    require_head(outputs, y, way)
+
+
+def require_head(outputs: int, y: Tensor, way: int | None) -> None:
+    """Refuse labels or targets that a head does not fit; arguments and errors as in `check_support`."""
     if y.is_floating_point() and y.ndim != 3:
         raise RecipeError(f"real targets are (B, S, T); found {tuple(y.shape)}. Where T is 1, give y.unsqueeze(-1).")
     if y.is_floating_point():
-        found, what = y.shape[-1], "target values an item"
+        found, what = y.shape[-1], "target values per item"
     else:
         found, what = (max(outputs, int(y.max()) + 1) if way is None else way), "classes"
     if found != outputs:

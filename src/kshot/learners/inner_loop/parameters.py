@@ -67,6 +67,8 @@ def _check_known(named: Tensors) -> None:
 
 def for_each(values: Tensors, tasks: int) -> Tensors:
     """The same numbers for each task, with a first dimension of tasks; each task's in the memory layout of the original."""
+    if tasks == 1:
+        return {name: value.detach().unsqueeze(0) for name, value in values.items()}
     repeated = {}
     for name, value in values.items():
         dense = torch.empty_like(value)  # of a view with gaps, an order without them
@@ -80,14 +82,14 @@ def copied(values: Tensors) -> Tensors:
     return {name: value.detach().clone() for name, value in values.items()}
 
 
-def inner(a: Tensors, b: Tensors, *, many: bool = False) -> Tensor:
-    """Σ a b over all tensors, (); of each task, (B,), where there are many and the first dimension counts them."""
+def inner(a: Tensors, b: Tensors) -> Tensor:
+    """Σ a b over all tensors (B, …) of each task: (B,)."""
     products = [value * b[name] for name, value in a.items()]
-    return torch.stack([value.reshape(len(value), -1).sum(1) if many else value.sum() for value in products]).sum(0)
+    return torch.stack([value.reshape(len(value), -1).sum(1) for value in products]).sum(0)
 
 
 def times(factor: Tensor, values: Tensors) -> Tensors:
-    """A number (), or one of each task (B,), times all tensors."""
+    """One number per task (B,) times all tensors (B, …)."""
     return {name: value * factor.view((*factor.shape, *[1] * (value.ndim - factor.ndim))) for name, value in values.items()}
 
 

@@ -1,9 +1,11 @@
-"""What one task asks of the inner loop, and what comes back: the types that the modes share.
+"""What tasks ask of the inner loop, and what comes back: the types that the outer gradients share.
 
-Next: `mode`.
+Everything has a first dimension B that counts tasks; one task is a batch of one. `shared` parameters and what a rule learns, which all
+tasks have in common, have none, and their gradients are sums over the tasks.
+
+Next: `modes`.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,56 +15,88 @@ from torch import Tensor
 
 from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.parameters import Tensors
-from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.update_rule import UpdateRule
 
 Loss = Callable[[Tensors, int], tuple[Tensor, Tensors]]
-"""(all trainable parameters by name, number of steps taken so far) → (scalar, or (B,) for many tasks; buffers afterwards)."""
+"""(all trainable parameters by name, number of steps taken so far) → (losses (B,); buffers afterwards (B, …))."""
+
+
+class Place(NamedTuple):
+    """Where a task is after some steps.
+
+    Attributes:
+        parameters: φ_t, (B, …) by name.
+        state: What the update rule remembers, (B, …) by name.
+    """
+
+    parameters: Tensors
+    state: Tensors
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One task, or B of one size at once.
+    """B tasks of one size.
 
     Attributes:
-        start: φ_0, the parameters that adapt.
+        start: φ_0, the parameters that adapt, (B, …).
         shared: Those that do not; both losses may depend on them.
-        rates: The inner rates.
+        rule: The inner update rule.
         steps: Inner steps, ≥ 0.
         support: The loss that the steps descend.
-        query: The loss after them, whose gradient is wanted. Once: of many tasks with many items it has no second.
-        per_step: Whether each step has buffers of its own; a result's buffers then have a first dimension of steps + 1.
-        many: Whether these are B tasks: φ, losses and buffers then have a first dimension B, before any other; `shared` and learnt rates,
-            which all tasks have in common, have none, and their gradients are sums over the tasks.
+        query: The loss after them, whose gradient is wanted. It can be differentiated once: where many tasks have many items it has no
+            second derivative.
+        per_step: Whether each step has buffers of its own; a result's buffers then have a second dimension of steps + 1.
+        state: Where the rule's state starts; None: where `rule.init` puts it.
+        steps_before: Steps that the rule had taken before the first one of these.
     """
 
     start: Tensors
     shared: Tensors
-    rates: Rates
+    rule: UpdateRule
     steps: int
     support: Loss
     query: Loss
     per_step: bool = False
-    many: bool = False
+    state: Tensors | None = None
+    steps_before: int | Tensor = 0
+
+    def begin(self, start: Tensors) -> Place:
+        """The place before the first step, with these values of φ_0."""
+        return Place(start, self.rule.init(detached(start)) if self.state is None else self.state)
+
+    def step(self, place: Place, slopes: Tensors, learnt: Tensors, number: int) -> Place:
+        """One update: φ_{t+1} and the rule's state.
+
+        Args:
+            place: φ_t and the state.
+            slopes: g_t, the gradient of the support loss at φ_t.
+            learnt: In place of `rule.learnt`: the same values, which may be part of a graph.
+            number: t.
+        """
+        return Place(*self.rule.with_learnt(learnt).update(slopes, place.state, place.parameters, self.steps_before + number))
 
 
 class TaskGradient(NamedTuple):
-    """Of one task; with a first dimension B of many.
+    """What an outer gradient gives.
 
     Attributes:
-        loss: L_query(φ_n), ().
-        path: What the steps descend, before each of them, (n,): L_support(φ_0) … L_support(φ_{n-1}), for `implicit` with its proximal term.
+        loss: L_query(φ_n), (B,).
+        path: What the steps descend, before each of them, (B, n): L_support(φ_0) … L_support(φ_{n-1}), for `implicit` with its proximal
+            term.
         start: ∂loss/∂φ_0, as the mode defines it.
         shared: ∂loss/∂ the shared parameters.
-        rates: ∂loss/∂ the learnt rates.
+        learnt: ∂loss/∂ what the update rule learns.
         buffers: What the query loss made of the buffers.
+        state: The rule's state after the last step, (B, …), where the mode hands it on; otherwise empty.
     """
 
     loss: Tensor
     path: Tensor
     start: Tensors
     shared: Tensors
-    rates: Tensors
+    learnt: Tensors
     buffers: Tensors
+    state: Tensors = {}  # noqa: RUF012  # nobody changes it
 
 
 class Trail:
@@ -73,53 +107,59 @@ class Trail:
         self._buffers: list[Tensors] = []
 
     def note(self, loss: Tensor, buffers: Tensors) -> None:
-        """One step more."""
+        """Adds one step."""
         self.losses.append(loss.detach())
         self._buffers.append(detached(buffers))
 
     def path(self, problem: Problem) -> Tensor:
-        """(n,), or (B, n) for many tasks; empty without steps."""
+        """(B, n)."""
         if self.losses:
             return torch.stack(self.losses, -1)
         some = next(iter(problem.start.values()))
-        return some.new_zeros((len(some), 0) if problem.many else 0)
+        return some.new_zeros((len(some), 0))
 
     def buffers(self, problem: Problem, last: Tensors) -> Tensors:
-        """Those of the query loss, or those of all steps."""
+        """Those of the query loss, (B, …), or those of all steps, (B, n + 1, …)."""
         if not problem.per_step:
             return last
-        return {name: torch.stack([*(step[name] for step in self._buffers), value], int(problem.many)) for name, value in last.items()}
+        return {name: torch.stack([*(step[name] for step in self._buffers), value], 1) for name, value in last.items()}
 
 
 def support_slope(problem: Problem, fast: Tensors, shared: Tensors, number: int, *, again: bool) -> tuple[Tensors, Tensor, Tensors]:
-    """g_t, L_support(φ_t), and the buffers afterwards."""
+    """g_t, L_support(φ_t), and the buffers afterwards; `again` where g_t will itself be differentiated."""
     (slopes,), loss, buffers = gradient(lambda values: problem.support({**shared, **values}, number), fast, again=again)
     return slopes, loss, buffers
 
 
-def walk(problem: Problem) -> tuple[Tensors, Trail]:
-    """φ_n as plain numbers, and what was seen along the way."""
-    start, trail = detached(problem.start), Trail()
-    last = deque(steps_from(problem, start, range(problem.steps), trail), maxlen=1)
-    return last.pop() if last else start, trail
+def walk(problem: Problem) -> tuple[Place, Trail]:
+    """φ_n and the rule's state as plain numbers, and what was seen along the way."""
+    place, trail = plain(problem.begin(problem.start)), Trail()
+    for reached in steps_from(problem, place, range(problem.steps), trail):
+        place = reached
+    return place, trail
 
 
-def steps_from(problem: Problem, fast: Tensors, numbers: range, trail: Trail | None = None) -> Iterator[Tensors]:
-    """φ after each of some steps in a row, as plain numbers.
+def steps_from(problem: Problem, place: Place, numbers: range, trail: Trail | None = None) -> Iterator[Place]:
+    """Each place after some steps in a row, as plain numbers.
 
     Args:
         problem: Whose steps.
-        fast: φ before the first of them.
+        place: Where the first of them starts.
         numbers: Which they are.
         trail: Notes what is seen.
     """
-    shared, learnt = detached(problem.shared), detached(problem.rates.learnt)
+    shared, learnt = detached(problem.shared), detached(problem.rule.learnt)
     for number in numbers:
-        slopes, loss, buffers = support_slope(problem, fast, shared, number, again=False)
-        fast = detached(problem.rates.step(fast, slopes, learnt, number, many=problem.many))
+        slopes, loss, buffers = support_slope(problem, place.parameters, shared, number, again=False)
+        place = plain(problem.step(place, slopes, learnt, number))
         if trail is not None:
             trail.note(loss, buffers)
-        yield fast
+        yield place
+
+
+def plain(place: Place) -> Place:
+    """The same numbers without a graph."""
+    return Place(detached(place.parameters), detached(place.state))
 
 
 def detached(values: Tensors) -> Tensors:

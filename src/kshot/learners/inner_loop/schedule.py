@@ -3,131 +3,94 @@
 Each task's gradient is its own, and they are averaged; a task's numbers do not depend on the others, to rounding.
 
     in_turn    any module; the only way where dropout draws, so that what a task drops depends on its number alone
-    threads    one private copy of the module a thread, as many threads as torch would use; CPU
+    threads    one private copy of the module per thread, as many threads as torch would use; CPU
     together   the module is run on all tasks at once by `torch.vmap`, and one tape holds them all; on a CPU with several threads each
-               takes a share of the tasks. Modules that `torch.vmap` can read, whose batch normalisation is written out (`written_norm`)
+               takes a share of the tasks. Modules that `torch.vmap` can read, whose batch normalisation is written out (`exact_norm`)
 
-Together, an operation is called once, not once a task, so that small tasks are not spent between operations. Only the module's forward
+Together, an operation is called once, not once per task, so that small tasks are not spent between operations. Only the module's forward
 pass is under `vmap`; gradients of any order are those of the tape.
+
+In: an `Assignment` and a schedule. Out: losses (B,), and the mean over tasks of gradients and buffers.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from kshot.data.inputs import Inputs, map_inputs
+from kshot.learners.inner_loop.assignment import Assignment
+from kshot.learners.inner_loop.loop import Schedule
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import TaskGradient
 
 T = TypeVar("T")
-Schedule = Literal["in_turn", "threads", "together"]
-SCHEDULES: tuple[Schedule, ...] = ("in_turn", "threads", "together")
-SMALL_STEP = 10 << 20
-"""Bytes that the graph of a step keeps, below which tasks are taken together on a CPU."""
 
 
-class Tasks(NamedTuple):
-    """B tasks; the first dimension of everything counts them. `number` is int64 (B,)."""
-
-    support_x: Inputs
-    support_y: Tensor
-    query_x: Inputs
-    query_y: Tensor
-    buffers: Tensors
-    number: Tensor
-
-    def some(self, chosen: int | slice) -> "Tasks":
-        """One task, without its first dimension, or several with it."""
-        cut: Callable[[Tensor], Tensor] = lambda value: value[chosen]  # noqa: E731
-        x, q, b = (map_inputs(cut, part) for part in (self.support_x, self.query_x, self.buffers))
-        return Tasks(x, cut(self.support_y), q, cut(self.query_y), dict(b), cut(self.number))
-
-
-Solve = Callable[[Network, Tasks], TaskGradient]
-"""One task, given without its first dimension, with a network for one; or all of them, with a network for many."""
-
-
-class MakeNetwork(Protocol):
-    """Makes a network that nobody else has."""
-
-    def __call__(self, *, many: bool = False) -> Network:
-        """For one task, or for many at once."""
-        ...
-
-
-def over_tasks(solve: Solve, network: MakeNetwork, tasks: Tasks, way: Schedule) -> TaskGradient:
-    """Solve B tasks.
-
-    Args:
-        solve: Solves them.
-        network: Makes a network.
-        tasks: All of them.
-        way: How.
+def solve(assignment: Assignment, schedule: Schedule) -> TaskGradient:
+    """The outer gradient of all tasks.
 
     Returns:
-        Losses (B,) and (B, steps); the mean over tasks of the gradients and of floating buffers.
+        Losses (B,) and (B, steps), and the rule's states (B, …) where the mode hands them on; the mean over tasks of the gradients and of
+        floating buffers.
 
     Raises:
         RecipeError: The module cannot be run that way.
     """
-    if way == "together":
-        share: Share = lambda part: _Total().add(solve(network(many=True), part), many=True)  # noqa: E731
-    else:
-        share = lambda part: _in_turn(solve, network(), part)  # noqa: E731
-    alone = way == "in_turn" or (way == "together" and (tasks.support_y.device.type != "cpu" or torch.get_num_threads() == 1))
-    return (share(tasks) if alone else _shared(share, tasks, torch.get_num_threads())).mean()
+    share = _together if schedule == "together" else _in_turn
+    threads = torch.get_num_threads() if assignment.tasks.support_y.device.type == "cpu" and schedule != "in_turn" else 1
+    return (share(assignment) if threads == 1 else _over_threads(share, assignment, threads)).mean()
 
 
-Share = Callable[[Tasks], "_Total"]
+def _together(assignment: Assignment) -> "_Total":
+    return _Total().add(_of_problem(assignment, assignment.network(together=True)))
 
 
-def _in_turn(solve: Solve, network: Network, tasks: Tasks) -> "_Total":
-    total = _Total()
-    for number in range(len(tasks.number)):
-        total.add(solve(network, tasks.some(number)))
+def _in_turn(assignment: Assignment) -> "_Total":
+    network, total = assignment.network(), _Total()
+    for number in range(len(assignment.tasks.number)):
+        total.add(_of_problem(assignment.some(slice(number, number + 1)), network))
     return total
 
 
-def _shared(share: Share, tasks: Tasks, threads: int) -> "_Total":
+def _of_problem(assignment: Assignment, network: Network) -> TaskGradient:
+    return assignment.loop.mode(assignment.problem(network))
+
+
+def _over_threads(share: Callable[[Assignment], "_Total"], assignment: Assignment, threads: int) -> "_Total":
     """Each thread takes a run of tasks and adds up its own; sums are joined in order, so the numbers do not depend on who is first."""
-    count = len(tasks.number)
+    count = len(assignment.tasks.number)
     workers = min(threads, count)
     bounds = [count * worker // workers for worker in range(workers + 1)]
-    parts = [tasks.some(slice(*bounds[worker : worker + 2])) for worker in range(workers)]
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            totals = list(pool.map(share, parts))
-    finally:
-        torch.set_num_threads(threads)  # a worker's own setting is also the default of threads that are yet to start
+    totals = on_threads(lambda worker: share(assignment.some(slice(*bounds[worker : worker + 2]))), workers, threads)
     for more in totals[1:]:
         totals[0].join(more)
     return totals[0]
 
 
 class _Total:
-    """Losses of the tasks so far, and sums of the rest."""
+    """Losses of the tasks so far, the rule's states after them, and sums of the rest."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
         self.paths: list[Tensor] = []
+        self.states: list[Tensors] = []
         self.sums: list[Tensors] = []
 
-    def add(self, found: TaskGradient, *, many: bool = False) -> "_Total":
-        """One task, or many whose `shared` and `rates` are sums already."""
-        loss, path = found.loss.detach(), found.path
-        self.losses.append(loss if many else loss.unsqueeze(0))
-        self.paths.append(path if many else path.unsqueeze(0))
-        start, buffers = (_over(part) for part in (found.start, found.buffers)) if many else (found.start, found.buffers)
-        self._add([start, found.shared, found.rates, buffers])
+    def add(self, found: TaskGradient) -> "_Total":
+        """More tasks, whose `shared` and `learnt` are sums already."""
+        self.losses.append(found.loss.detach())
+        self.paths.append(found.path)
+        self.states.append(found.state)
+        self._add([_over(found.start), found.shared, found.learnt, _over(found.buffers)])
         return self
 
     def join(self, other: "_Total") -> None:
         self.losses += other.losses
         self.paths += other.paths
+        self.states += other.states
         self._add(other.sums)
 
     @torch.no_grad()
@@ -143,9 +106,10 @@ class _Total:
     @torch.no_grad()
     def mean(self) -> TaskGradient:
         losses, paths = torch.cat(self.losses), torch.cat(self.paths)
+        states = {name: torch.cat([state[name] for state in self.states]) for name in self.states[0]}
         parts = [{name: value / len(losses) if value.is_floating_point() else value for name, value in part.items()} for part in self.sums]
-        start, shared, rates, buffers = parts
-        return TaskGradient(losses, paths, start, shared, rates, buffers)
+        start, shared, learnt, buffers = parts
+        return TaskGradient(losses, paths, start, shared, learnt, buffers, states)
 
 
 def _over(part: Tensors) -> Tensors:
@@ -153,20 +117,23 @@ def _over(part: Tensors) -> Tensors:
     return {name: value.sum(0) if value.is_floating_point() else value[0] for name, value in part.items()}
 
 
-def for_each_task(solve: Callable[[int], T], tasks: int, device: torch.device) -> list[T]:
-    """`solve` of 0 … tasks - 1, in this order, whichever thread was first.
+def for_each_task(run: Callable[[int], T], tasks: int, device: torch.device) -> list[T]:
+    """`run` of 0 … tasks - 1, in this order, for work that keeps nothing between tasks and draws no random numbers of PyTorch's.
 
     Args:
-        solve: One task, by its place.
+        run: One task, by its place.
         tasks: How many there are.
         device: Where the work is done; only on a CPU are there threads, as many as torch would use for one operation.
     """
     before = torch.get_num_threads()
     threads = min(before, tasks) if device.type == "cpu" else 1
-    if threads <= 1:
-        return [solve(number) for number in range(tasks)]
+    return [run(number) for number in range(tasks)] if threads <= 1 else on_threads(run, tasks, before)
+
+
+def on_threads(run: Callable[[int], T], count: int, threads: int) -> list[T]:
+    """`run` of 0 … count - 1 over threads of one core each; `threads` is put back as the process's setting afterwards."""
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(solve, range(tasks)))
+        with ThreadPoolExecutor(min(threads, count), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(run, range(count)))
     finally:
-        torch.set_num_threads(before)  # a thread's own setting is also the default of threads that are yet to start
+        torch.set_num_threads(threads)  # a worker's own setting is also the default of threads that are yet to start

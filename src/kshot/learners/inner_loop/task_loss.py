@@ -1,6 +1,6 @@
 """The loss of one task as a pure function of the parameters.
 
-In: a `Network`, a task family, the task's support and query items. Out: the two losses of a `Problem`. Dropout draws from the run's seed,
+In: a `Network`, a task family, the task's support or query items. Out: a loss of a `Problem`. Dropout draws from the run's seed,
 the task's number and the step, so that a step that is computed again (`flat`) drops the same units. Next: the modes.
 """
 
@@ -27,6 +27,7 @@ def task_loss(
     per_step: bool = False,
     seed: tuple[int, str] | None = None,
     once: bool = False,
+    rows: Tensor | None = None,
 ) -> Loss:
     """The loss of one task's items.
 
@@ -38,15 +39,16 @@ def task_loss(
         per_step: Whether the buffers have a first dimension that counts steps; the step's own are then used, and returned.
         seed: (seed, what it is for) of dropout; None where nothing is drawn.
         once: Whether the loss will be differentiated once, at most; many tasks with many items are then run apart (`losses_apart`).
+        rows: Which items each step takes, int64 (steps, m); steps beyond the last take its items. None: all of them.
 
     Returns:
         (parameters, step) → the loss, a scalar, and the buffers afterwards. It raises `RecipeError` where the family gives anything
         but one number a task.
     """
-    x, y = part
+    many = network.each is not None
 
     def loss(parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
-        many = network.each is not None
+        x, y = part if rows is None else minibatch(part, rows.select(int(many), min(step, rows.shape[int(many)] - 1)))
         own = of_step(buffers, step, many=many) if per_step else buffers
         if network.each is not None and once and network.takes_apart(x):
 
@@ -60,6 +62,17 @@ def task_loss(
         return (losses_of(family, outputs, y) if many else loss_of(family, outputs, y)), after
 
     return loss
+
+
+def minibatch(part: tuple[Inputs, Tensor], rows: Tensor) -> tuple[Inputs, Tensor]:
+    """Some of a task's items and their labels.
+
+    Args:
+        part: Items (n, …) and labels; or those of many tasks, (B, n, …).
+        rows: Which, int64 (m,); or (B, m).
+    """
+    chosen = (torch.arange(len(rows), device=rows.device).unsqueeze(1), rows) if rows.ndim == 2 else (rows,)
+    return map_inputs(lambda value: value[chosen], part[0]), part[1][chosen]
 
 
 def loss_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:

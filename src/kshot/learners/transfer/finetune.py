@@ -40,12 +40,15 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
 from kshot.learners.heads.centres import class_means
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.directions import Adam
+from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
 from kshot.learners.settings import require_count, require_positive
 from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, linear_head
 
 FOLDS, PATIENCE = 5, 3
-BETAS, EPSILON = (0.9, 0.999), 1e-8
+WEIGHTS, BIAS = "head/weights", "head/bias"
 CANDIDATES = (0, 1, 2, 3, 5, 10, 20, 50)
 
 
@@ -110,7 +113,7 @@ class FineTune(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Inputs:
-        """X itself: what a network makes of an item depends on the task."""
+        """Returns x unchanged: what a network makes of an item depends on the task."""
         return x
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FineTuned:
@@ -127,16 +130,16 @@ class FineTune(ItemLearner):
                 tuning = Tuning(copy.deepcopy(self.backbone), x, y, way, self.lr, self.start)
                 held_out = folds_of(y, way)
                 tuned = tuning.after(best_steps(tuning, held_out, self.most_steps) if held_out else int(self.steps))
-                if not all(bool(torch.isfinite(value).all()) for value in (*tuned[0].values(), tuned[1], tuning.features)):
+                if not all(bool(torch.isfinite(value).all()) for value in (*tuned.network.values(), tuned.weights, tuning.features)):
                     raise DataError(
                         f"fine-tuning task {number} of the batch leaves numbers that are not finite. Lower learner.lr ({self.lr}), "
                         "or look at its items."
                     )
                 tasks.append(tuned)
-        network = {name: torch.stack([task[0][name] for task in tasks]) for name in tasks[0][0]}
+        network = {name: torch.stack([task.network[name] for task in tasks]) for name in tasks[0].network}
         known = F.one_hot(support_y, way).any(1)  # (B, N)
-        bias = torch.stack([task[2] for task in tasks]).masked_fill(~known, -math.inf)
-        return FineTuned(network, torch.stack([task[1] for task in tasks]), bias)
+        bias = torch.stack([task.bias for task in tasks]).masked_fill(~known, -math.inf)
+        return FineTuned(network, torch.stack([task.weights for task in tasks]), bias)
 
     def predict(self, adapted: FineTuned, query_features: Inputs) -> Tensor:
         """Wᵀ f_θ': items (B, Q, …) → (B, Q, N)."""
@@ -157,16 +160,31 @@ class FineTune(ItemLearner):
         choose_steps(self, score)
 
 
-Tuned = tuple[dict[str, Tensor], Tensor, Tensor]
-"""A network's parameters by name, W (D, N) and the bias (N,), detached."""
+class Tuned(NamedTuple):
+    """What a fine-tuning has come to, detached.
+
+    Attributes:
+        network: θ' by name.
+        weights: W, (D, N).
+        bias: (N,).
+    """
+
+    network: Tensors
+    weights: Tensor
+    bias: Tensor
 
 
 class Progress(NamedTuple):
-    """Where a fine-tuning is: what it has come to, and Adam's moments of all of it, in order."""
+    """Where a fine-tuning is.
 
-    tuned: Tuned
-    first: list[Tensor]
-    second: list[Tensor]
+    Attributes:
+        tuned: θ' by name, with W and b as `head/weights` and `head/bias`.
+        state: What Adam remembers of them.
+        steps: Steps taken so far.
+    """
+
+    tuned: Tensors
+    state: Tensors
     steps: int
 
 
@@ -183,7 +201,8 @@ class Tuning:
     """
 
     def __init__(self, network: nn.Module, x: Inputs, y: Tensor, way: int, lr: float, start: str) -> None:
-        self.network, self.x, self.y, self.way, self.lr, self.start = network, x, y, way, lr, start
+        self.network, self.x, self.y, self.way, self.start = network, x, y, way, start
+        self.rule = Descent(lr, Adam())
         self.parameters = {name: value.detach() for name, value in network.named_parameters()}
         self.absent = ~F.one_hot(y, way).any(0)  # (N,)
         with torch.no_grad():
@@ -195,7 +214,8 @@ class Tuning:
         progress = self._begin(everything)
         for _ in range(steps):
             progress, _ = self._step(progress, everything)
-        return progress.tuned
+        network = {name: progress.tuned[name] for name in self.parameters}
+        return Tuned(network, progress.tuned[WEIGHTS], progress.tuned[BIAS])
 
     def held_out_losses(self, held_out: Tensor) -> Iterator[Tensor]:
         """The summed loss on held-out items (S,) bool, after 0, 1, 2 … steps on the others."""
@@ -213,25 +233,20 @@ class Tuning:
             spread = (self.features[kept] - self.features[kept].mean(0)).square().sum(1).mean()
             spread = torch.where(spread > 0, spread, 1.0)  # of equal items, which no head tells apart
             weights, bias = 2 * means.T / spread, -means.square().sum(1) / spread
-        first, second = ([torch.zeros_like(value) for value in (*self.parameters.values(), weights, bias)] for _ in range(2))
-        return Progress((self.parameters, weights, bias), first, second, 0)
+        tuned = {**self.parameters, WEIGHTS: weights, BIAS: bias}
+        return Progress(tuned, self.rule.init(tuned), 0)
 
     def _step(self, progress: Progress, kept: Tensor) -> tuple[Progress, Tensor]:
         """One step on the items that are kept, and the logits (S, N) of all items before it, detached."""
-        network, weights, bias = progress.tuned
-        leaves = [value.detach().requires_grad_() for value in (*network.values(), weights, bias)]
-        features = functional_call(self.network, dict(zip(network, leaves[:-2], strict=True)), (self.x,))
-        logits = (features @ leaves[-2] + leaves[-1]).masked_fill(self.absent, -math.inf)
+        leaves = {name: value.detach().requires_grad_() for name, value in progress.tuned.items()}
+        features = functional_call(self.network, {name: leaves[name] for name in self.parameters}, (self.x,))
+        logits = (features @ leaves[WEIGHTS] + leaves[BIAS]).masked_fill(self.absent, -math.inf)
         loss = F.cross_entropy(logits[kept], self.y[kept])
-        slopes = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        steps = progress.steps + 1
+        slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
         with torch.no_grad():
-            first = [BETAS[0] * moment + (1 - BETAS[0]) * slope for moment, slope in zip(progress.first, slopes, strict=True)]
-            second = [BETAS[1] * moment + (1 - BETAS[1]) * slope**2 for moment, slope in zip(progress.second, slopes, strict=True)]
-            rate, root = self.lr / (1 - BETAS[0] ** steps), math.sqrt(1 - BETAS[1] ** steps)
-            moved = [leaf - rate * m / (v.sqrt() / root + EPSILON) for leaf, m, v in zip(leaves, first, second, strict=True)]
-        tuned = dict(zip(network, moved[:-2], strict=True)), moved[-2], moved[-1]
-        return Progress(tuned, first, second, steps), logits.detach()
+            gradients = dict(zip(leaves, slopes, strict=True))
+            tuned, state = self.rule.update(gradients, progress.state, progress.tuned, progress.steps)
+        return Progress(tuned, state, progress.steps + 1), logits.detach()
 
 
 def folds_of(y: Tensor, way: int) -> list[Tensor]:

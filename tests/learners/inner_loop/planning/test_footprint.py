@@ -10,15 +10,16 @@ from torch import nn
 from kshot.episodes.family import Classification
 from kshot.errors import SetupError
 from kshot.learners.gradient.maml_plus_plus import multi_step
-from kshot.learners.inner_loop import meta_gradient as inner_loop
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.implicit import implicit
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.planning import trust
 from kshot.learners.inner_loop.planning.footprint import Footprint, bytes_kept, free_bytes, require_room
-from kshot.learners.inner_loop.steps import Rates
 
 
 def test_what_a_graph_keeps_is_counted_once() -> None:
@@ -36,6 +37,12 @@ def test_needs_by_hand() -> None:
     assert footprint.needed(every_step, at_once=8, apart=2) == 8 * 4 * 100 + 2 * 1000 + 8 * (4 + 6) * 10
     assert footprint.needed(flat.keeps(100), at_once=1) == 1000 + (2 * 10 + 6) * 10  # every tenth, and the ten between two of them
     assert footprint.needed(first_order.keeps(5), at_once=1) == footprint.needed(implicit(1.0, 3).keeps(5), at_once=1) == 1000 + 6 * 10
+
+
+def test_the_state_of_a_rule_counts() -> None:
+    footprint = Footprint(step=100, query=1000, parameters=10, state=20)
+    assert footprint.needed(unrolled.keeps(5), at_once=2) == 2 * (5 * 100 + 1000 + 6 * 10 + 3 * 20)
+    assert footprint.needed(flat.keeps(5), at_once=1) == 1000 + 5 * (10 + 20) + 6 * 10 + 3 * 20
 
 
 def test_a_loss_after_every_step_keeps_the_graphs_of_all_of_them() -> None:
@@ -64,26 +71,26 @@ def test_what_cannot_fit_is_refused_before_the_first_step(loops: SimpleNamespace
         meta_gradient(module, divide_parameters(module), Classification(), batch, loop, free=free)
 
     with pytest.raises(SetupError, match=r"needs about \d+ MiB on cpu, and 3 MiB are free. .*: mode='flat' .*in_turn.*; fewer queries"):
-        ask(InnerLoop(200, Rates(0.1), tasks="together"), 3 * 2**20)
+        ask(InnerLoop(200, Descent(0.1), tasks="together"), 3 * 2**20)
     with pytest.raises(SetupError, match=r"free\. What helps: fewer queries"):
-        ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**10)
-    ask(InnerLoop(2, Rates(0.1), flat, tasks="in_turn"), 2**22)
+        ask(InnerLoop(2, Descent(0.1), flat, tasks="in_turn"), 2**10)
+    ask(InnerLoop(2, Descent(0.1), flat, tasks="in_turn"), 2**22)
 
 
 def test_the_refusal_comes_before_tasks_are_tried_together(loops: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
     tried = []
-    own = inner_loop._fault_together
-    monkeypatch.setattr(inner_loop, "_fault_together", lambda *given: tried.append(given[4].steps) or own(*given))
+    own = trust.solve
+    monkeypatch.setattr(trust, "solve", lambda assignment, schedule: tried.append(assignment.loop.steps) or own(assignment, schedule))
 
     def ask(steps: int) -> None:
-        meta_gradient(module, divide_parameters(module), Classification(), loops.tasks(4), InnerLoop(steps, Rates(1e-3)), free=2**24)
+        meta_gradient(module, divide_parameters(module), Classification(), loops.tasks(4), InnerLoop(steps, Descent(1e-3)), free=2**24)
 
     with pytest.raises(SetupError, match=r"needs about [\d.]+ GiB on cpu, and 16 MiB are free"):
         ask(10**9)
     assert tried == []
     ask(20)
-    assert tried == [3]  # what is differentiated wrongly together is so after a few steps
+    assert tried == [3, 3]  # together and in turn: what is differentiated wrongly together is so after a few steps
 
 
 def test_the_machine_says_what_is_free() -> None:

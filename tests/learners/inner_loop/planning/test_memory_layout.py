@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
-from kshot.learners.inner_loop.meta_gradient import InnerLoop, meta_gradient
+from kshot.learners.inner_loop.descent import Descent
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.inner_loop.planning.memory_layout import channels_innermost
-from kshot.learners.inner_loop.schedule import Tasks
-from kshot.learners.inner_loop.steps import Rates
+from kshot.learners.inner_loop.tasks import Tasks
 
 
 class Seen(nn.Module):
@@ -41,7 +42,7 @@ def tasks(channels: int = 2) -> EpisodeBatch:
 @pytest.mark.parametrize("by_view", [True, False])
 def test_a_module_that_views_its_maps_gets_them_as_they_are(by_view: bool) -> None:
     torch.manual_seed(0)
-    module, loop = Seen(by_view=by_view).double(), InnerLoop(2, Rates(0.1), tasks="in_turn")
+    module, loop = Seen(by_view=by_view).double(), InnerLoop(2, Descent(0.1), tasks="in_turn")
     found = meta_gradient(module, divide_parameters(module), Classification(), tasks(), loop)
     Seen.innermost.clear()
     again = meta_gradient(module, divide_parameters(module), Classification(), tasks(), loop)
@@ -53,7 +54,7 @@ def test_the_gradient_is_the_same_in_both_layouts() -> None:
     torch.manual_seed(0)
     flattens, views = Seen(by_view=False).double(), Seen(by_view=True).double()
     views.load_state_dict(flattens.state_dict())
-    loop = InnerLoop(2, Rates(0.1), tasks="in_turn")
+    loop = InnerLoop(2, Descent(0.1), tasks="in_turn")
     one, other = (meta_gradient(module, divide_parameters(module), Classification(), tasks(), loop) for module in (flattens, views))
     for name, value in one.start.items():
         torch.testing.assert_close(value, other.start[name], rtol=1e-10, atol=1e-12)
@@ -64,7 +65,8 @@ def test_strides_say_channels_innermost_even_with_one_channel(channels: int) -> 
     batch = tasks(channels)
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
-    quick = channels_innermost(Tasks(batch.support_x, batch.support_y, batch.query_x, batch.query_y, {}, torch.arange(2)))
+    tasks_before = Tasks(batch.support_x, batch.support_y, batch.query_x, batch.query_y, {}, torch.arange(2))
+    quick = tasks_before.with_items(channels_innermost)
     for before, after in ((batch.support_x, quick.support_x), (batch.query_x, quick.query_x)):
         assert isinstance(after, Tensor)
         assert torch.equal(before, after)
@@ -73,6 +75,6 @@ def test_strides_say_channels_innermost_even_with_one_channel(channels: int) -> 
 
 def test_anything_but_images_stays_what_it_is() -> None:
     rows = {"a": torch.zeros(2, 3, 4), "b": torch.zeros(2, 3, 1, 2, 2, dtype=torch.int64)}
-    quick = channels_innermost(Tasks(rows, torch.zeros(2, 3), rows, torch.zeros(2, 3), {}, torch.arange(2)))
+    quick = Tasks(rows, torch.zeros(2, 3), rows, torch.zeros(2, 3), {}, torch.arange(2)).with_items(channels_innermost)
     assert isinstance(quick.support_x, dict)
     assert all(quick.support_x[name] is value for name, value in rows.items())

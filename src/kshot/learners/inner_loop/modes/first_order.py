@@ -2,10 +2,10 @@
 
 Finn, Abbeel, Levine, ICML 2017, arXiv 1703.03400, section 5.2: "omit the second derivatives". With g_t constant,
 
-    ∂L/∂φ_0 = ∇ L_query(φ_n),    ∂L/∂shared = ∂L_query/∂shared,    ∂L/∂α = ∇ L_query(φ_n)ᵀ ∂φ_n/∂α
+    ∂L/∂φ_0 = ∇ L_query(φ_n),    ∂L/∂shared = ∂L_query/∂shared,    ∂L/∂learnt = ∇ L_query(φ_n)ᵀ ∂φ_n/∂learnt
 
 which is no derivative of the loss after adaptation. It needs no second derivative, and its memory does not grow with the steps but for
-the gradients that learnt rates keep.
+the gradients that a rule's own parameters keep.
 """
 
 from typing import Any
@@ -23,14 +23,14 @@ def first_order(problem: Problem) -> TaskGradient:
     """The three gradients above."""
 
     def after_steps(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, Any]:
-        fast, trail, fixed = start, Trail(), detached(shared)
+        place, trail, fixed = problem.begin(start), Trail(), detached(shared)
         for number in range(problem.steps):
-            slopes, loss, buffers = support_slope(problem, detached(fast), fixed, number, again=False)
-            fast = problem.rates.step(fast, detached(slopes), learnt, number, many=problem.many)
+            slopes, loss, buffers = support_slope(problem, detached(place.parameters), fixed, number, again=False)
+            place = problem.step(place, detached(slopes), learnt, number)
             trail.note(loss, buffers)
-        loss, buffers = problem.query({**shared, **fast}, problem.steps)
+        loss, buffers = problem.query({**shared, **place.parameters}, problem.steps)
         return loss, (trail.path(problem), trail.buffers(problem, buffers))
 
-    meta = problem.start, problem.shared, problem.rates.learnt
-    (start, shared, rates), loss, (path, buffers) = gradient(after_steps, *meta, again=False)
-    return TaskGradient(loss, path, start, shared, rates, buffers)
+    meta = problem.start, problem.shared, problem.rule.learnt
+    (start, shared, learnt), loss, (path, buffers) = gradient(after_steps, *meta, again=False)
+    return TaskGradient(loss, path, start, shared, learnt, buffers)

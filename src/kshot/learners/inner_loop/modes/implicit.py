@@ -7,8 +7,9 @@ its start θ, and its solution φ* depends on θ in a way that only φ* decides:
     ∂L_query/∂θ = (I + H/λ)⁻¹ ∇ L_query(φ*),     H = ∇² L_support(φ*)                                 (lemma 1)
 
 The system is solved by conjugate gradient, a Hessian-vector product each (algorithm 2); H is never made. With shared parameters s,
-∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). φ* is taken to be where n steps of gradient descent arrive, so the formula is as
-exact as they are; learnt rates get no gradient, for φ* does not depend on them. Memory does not grow with the steps.
+∂L_query/∂s gains -λ⁻¹ H_sφ (I + H/λ)⁻¹ ∇ L_query(φ*). φ* is taken to be where n steps arrive, so the formula is as exact as they are.
+Any update rule that learns nothing itself is allowed: φ* does not depend on the path, so what a rule learns would get no gradient. Memory
+does not grow with the steps.
 
 With a damping δ > 0, H + δ I stands for H in the system (Levenberg and Marquardt): a support loss that curves down by more than λ, as a
 network's does, makes the system indefinite and its solution huge.
@@ -43,10 +44,12 @@ def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> Ou
     require_no_less_than_zero("the damping of an implicit gradient", damping, "none")
     stiffness = regularisation + damping
 
-    @keeping(one_at_a_time)
+    @keeping(one_at_a_time, learns=False)
     def solve(problem: Problem) -> TaskGradient:
-        fast, trail = walk(proximal(problem, regularisation))
-        fast, shared = ({name: value.detach().requires_grad_() for name, value in part.items()} for part in (fast, problem.shared))
+        reached, trail = walk(proximal(problem, regularisation))
+        fast, shared = (
+            {name: value.detach().requires_grad_() for name, value in part.items()} for part in (reached.parameters, problem.shared)
+        )
         (v, of_shared), loss, buffers = gradient(
             lambda fast, shared: problem.query({**shared, **fast}, problem.steps), fast, shared, again=False
         )
@@ -59,13 +62,12 @@ def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> Ou
         def system(w: Tensors) -> Tensors:
             return {name: w[name] + value / stiffness for name, value in curved(w)[0].items()}
 
-        solution = conjugate_gradient(system, v, iterations, many=problem.many)
+        solution = conjugate_gradient(system, v, iterations)
         if damping:
             solution = {name: value * (regularisation / stiffness) for name, value in solution.items()}
         if shared:
             of_shared = added(of_shared, {name: -value / regularisation for name, value in curved(solution)[1].items()})
-        rates = {name: torch.zeros_like(value) for name, value in problem.rates.learnt.items()}
-        return TaskGradient(loss, trail.path(problem), solution, of_shared, rates, trail.buffers(problem, buffers))
+        return TaskGradient(loss, trail.path(problem), solution, of_shared, {}, trail.buffers(problem, buffers))
 
     return solve
 
@@ -77,13 +79,13 @@ def proximal(problem: Problem, regularisation: float) -> Problem:
     def support(parameters: Tensors, number: int) -> tuple[Tensor, Tensors]:
         loss, buffers = problem.support(parameters, number)
         apart = {name: parameters[name] - value for name, value in start.items()}
-        return loss + 0.5 * regularisation * inner(apart, apart, many=problem.many), buffers
+        return loss + 0.5 * regularisation * inner(apart, apart), buffers
 
     return replace(problem, support=support)
 
 
-def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, iterations: int, *, many: bool = False) -> Tensors:
-    """The solution of a symmetric positive definite system, or of that of each of many tasks, starting from its right side.
+def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, iterations: int) -> Tensors:
+    """The solution of B symmetric positive definite systems, one per task, starting from their right sides (B, …) by name.
 
     Iterations after convergence change nothing, and neither do those from the first direction of no upward curvature on: there the system
     is not positive definite, and the answer is what was reached before (truncated Newton). Neither is tested for on the host, so there
@@ -93,16 +95,16 @@ def conjugate_gradient(system: Callable[[Tensors], Tensors], right: Tensors, ite
     x = right
     image = system(x)
     residual = {name: value - image[name] for name, value in right.items()}
-    direction, square = residual, inner(residual, residual, many=many)
+    direction, square = residual, inner(residual, residual)
     going = torch.ones_like(square, dtype=torch.bool)
     for _ in range(iterations):
         image = system(direction)
-        curvature = inner(direction, image, many=many)
+        curvature = inner(direction, image)
         going = going & (curvature > 0)
         length = torch.where(going, square / curvature.clamp_min(tiny), 0.0)
         x = added(x, times(length, direction))
         residual = added(residual, times(-length, image))
-        before, square = square, inner(residual, residual, many=many)
+        before, square = square, inner(residual, residual)
         turn = square / before.clamp_min(tiny)
         direction = added(residual, times(turn, direction))
     return x

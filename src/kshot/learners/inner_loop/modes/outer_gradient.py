@@ -1,6 +1,6 @@
-"""What a mode is: a way from a `Problem` to a `TaskGradient`, and what it keeps in memory on the way.
+"""An outer gradient as a value: a way from a `Problem` to a `TaskGradient`, and what it keeps in memory on the way.
 
-Next: `unrolled`, `flat`, `first_order`, `implicit`; MAML++ has one of its own.
+Next: `unrolled`, `flat`, `first_order`, `implicit`, `displacement`; MAML++ has one of its own.
 """
 
 from collections.abc import Callable
@@ -15,28 +15,30 @@ class Kept(NamedTuple):
 
     Attributes:
         graphs: (inner steps, query losses) whose graphs are held together, for each part of the way; the largest part counts.
-        copies: Of the adapting parameters, kept along the way.
+        places: Copies of the adapting parameters and of the rule's state that are kept along the way.
     """
 
     graphs: tuple[tuple[int, int], ...]
-    copies: int = 0
+    places: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class OuterGradient:
-    """A way to a meta-gradient; called with a `Problem`.
+    """A way to the outer gradient; called with a `Problem`.
 
     Attributes:
         solve: The way.
-        keeps: What it holds, of the number of steps.
+        keeps: Number of inner steps → what is held in memory.
         twice: Whether the slopes of the steps are differentiated again.
-        less: What needs less memory and gives the same or a like gradient, in words; empty where nothing does.
+        less: What needs less memory and gives the same or a similar gradient, in words; empty where nothing does.
+        learns: Whether the gradient reaches what the update rule learns.
     """
 
     solve: Callable[[Problem], TaskGradient]
     keeps: Callable[[int], Kept]
     twice: bool = True
     less: str = ""
+    learns: bool = True
 
     def __call__(self, problem: Problem) -> TaskGradient:
         """The gradient."""
@@ -49,7 +51,7 @@ def one_at_a_time(steps: int) -> Kept:
 
 
 def keeping(
-    keeps: Callable[[int], Kept], *, twice: bool = True, less: str = ""
+    keeps: Callable[[int], Kept], *, twice: bool = True, less: str = "", learns: bool = True
 ) -> Callable[[Callable[[Problem], TaskGradient]], OuterGradient]:
-    """Make a function a mode; arguments as of `OuterGradient`."""
-    return lambda solve: OuterGradient(solve, keeps, twice, less)
+    """Makes a function an outer gradient; the arguments are those of `OuterGradient`."""
+    return lambda solve: OuterGradient(solve, keeps, twice, less, learns)

@@ -16,17 +16,17 @@ from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, supp
 
 @keeping(lambda steps: Kept(((steps, 1),)), less="mode='flat' gives the same gradient with one step's graph at a time")
 def unrolled(problem: Problem) -> TaskGradient:
-    """Every derivative of L_query(φ_n(φ_0, shared, α))."""
+    """Every derivative of L_query(φ_n(φ_0, shared, learnt)); the numbers in comments are lines of the paper's algorithm 1."""
 
     def after_steps(start: Tensors, shared: Tensors, learnt: Tensors) -> tuple[Tensor, Any]:
-        fast, trail = start, Trail()
+        place, trail = problem.begin(start), Trail()
         for number in range(problem.steps):
-            slopes, loss, buffers = support_slope(problem, fast, shared, number, again=True)
-            fast = problem.rates.step(fast, slopes, learnt, number, many=problem.many)
+            slopes, loss, buffers = support_slope(problem, place.parameters, shared, number, again=True)  # 5: ∇ L_support(φ_t)
+            place = problem.step(place, slopes, learnt, number)  # 6: φ_{t+1} = φ_t - α ∇ L_support(φ_t)
             trail.note(loss, buffers)
-        loss, buffers = problem.query({**shared, **fast}, problem.steps)
+        loss, buffers = problem.query({**shared, **place.parameters}, problem.steps)
         return loss, (trail.path(problem), trail.buffers(problem, buffers))
 
-    meta = problem.start, problem.shared, problem.rates.learnt
-    (start, shared, rates), loss, (path, buffers) = gradient(after_steps, *meta, again=False)
-    return TaskGradient(loss, path, start, shared, rates, buffers)
+    meta = problem.start, problem.shared, problem.rule.learnt
+    (start, shared, learnt), loss, (path, buffers) = gradient(after_steps, *meta, again=False)  # 8: ∇ of L_query(φ_n)
+    return TaskGradient(loss, path, start, shared, learnt, buffers)

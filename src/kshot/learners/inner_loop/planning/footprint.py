@@ -21,7 +21,9 @@ from kshot.errors import SetupError
 from kshot.learners.inner_loop.modes.outer_gradient import Kept
 
 _COPIES = 6
-"""Of the adapting parameters, at once: slopes, cotangents, sums."""
+"""Copies of the adapting parameters that are held at once: slopes, cotangents, sums."""
+_STATES = 3
+"""Copies of the rule's state that are held at once: before a step, after it, and its cotangents."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Footprint:
         step: What the graph of one inner step of one task keeps.
         query: The same of the query loss.
         parameters: All trainable parameters.
+        state: What the update rule remembers of one task.
     """
 
     step: int
     query: int
     parameters: int
+    state: int = 0
 
     def needed(self, kept: Kept, *, at_once: int, apart: int | None = None) -> int:
         """What will be taken.
@@ -53,7 +57,8 @@ class Footprint:
             at_once * steps * self.step + (at_once * queries if apart is None else apart * min(queries, 1)) * self.query
             for steps, queries in kept.graphs
         )
-        return graphs + at_once * (kept.copies + slopes + _COPIES) * self.parameters
+        places = at_once * kept.places * (self.parameters + self.state)
+        return graphs + places + at_once * ((slopes + _COPIES) * self.parameters + _STATES * self.state)
 
 
 def bytes_kept(run: Callable[[], object], *, but: list[Tensor]) -> int:

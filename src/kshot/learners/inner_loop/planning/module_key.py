@@ -1,7 +1,7 @@
-"""What decides how a module runs: its form, by which answers that take a trial run are remembered.
+"""Cache key for results of trial runs: what decides how a module runs.
 
-Two modules of one form have the same kinds of parts with the same settings, and tensors of the same shapes. A setting that is no plain
-value, such as a function, counts as the same only where it is the same object. In: a module, its parameters, tasks. Next: `plan`.
+Two assignments with one key have the same kinds of parts with the same settings, and tensors of the same shapes. A setting that is no plain
+value, such as a function, counts as the same only where it is the same object. In: an `Assignment`. Next: `plan`.
 """
 
 import weakref
@@ -11,18 +11,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
-from kshot.learners.inner_loop.parameters import Parameters
-from kshot.learners.inner_loop.schedule import Tasks
+from kshot.learners.inner_loop.assignment import Assignment
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module())) - {"training", "_forward_hooks", "_forward_pre_hooks"}
 
 
-def form_of(module: nn.Module, parameters: Parameters, tasks: Tasks) -> Hashable:
-    """The kinds and settings of modules, and the shapes, types and places of tensors."""
+def key_of(assignment: Assignment) -> Hashable:
+    """The kinds and settings of modules and loop, and the shapes, types and places of tensors."""
+    parameters, tasks, loop, family = assignment.parameters, assignment.tasks, assignment.loop, assignment.family
+    rows = None if tasks.rows is None else _shape(tasks.rows)
     return (
-        tuple((path, type(part), settings_of(part)) for path, part in module.named_modules()),
+        tuple((path, type(part), settings_of(part)) for path, part in assignment.module.named_modules()),
         tuple((name, *_shape(value)) for part in parameters for name, value in part.items()),
-        len(parameters.adapting), _items(tasks.support_x), _items(tasks.query_x),
+        len(parameters.adapting), _items(tasks.support_x), _items(tasks.query_x), rows, type(family), settings_of(family),
+        loop.mode.twice, loop.steps, loop.statistics, loop.per_step, type(loop.rule), loop.rule.words(), _items(loop.rule.learnt),
     )  # fmt: skip
 
 

@@ -1,72 +1,113 @@
-"""What is decided before the first inner step: how the tasks are run, and whether memory will do.
+"""The plan: everything that is decided before the first inner step, as one value.
 
-Both rest on one support step of the first task, run with a count of what its graph keeps, and with an eye on whether it draws random
-numbers; once for each form of module, tasks and loop, and remembered for the process, for the answer is a function of that form (`form`).
+    what the module may not do      found by one run of the first task's support loss (`purity`, `randomness`)
+    memory                          one step of the first task is run with a count of what its graph keeps (`footprint`)
+    schedule                        together, over threads or in turn; together only where that is exact (`trust`)
+    layout                          channels innermost, where convolutions are quicker so (`memory_layout`)
+
+Each answer is found once for each kind of assignment (`module_key`) and remembered for the process. None of them depends on a clock: a
+resumed run goes on the same way. In: an `Assignment`. Out: a `Plan`. Next: `schedule` runs it.
 """
 
-import threading
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from kshot.errors import RecipeError
+from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.derivative import NO_DEPENDENCE
-from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
-from kshot.learners.inner_loop.network import too_large_together
+from kshot.learners.inner_loop.loop import Schedule
+from kshot.learners.inner_loop.network import convolves, too_large_together
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.planning.footprint import Footprint, bytes_kept, require_room
+from kshot.learners.inner_loop.planning.memory_layout import in_quick_layout
+from kshot.learners.inner_loop.planning.module_key import key_of
+from kshot.learners.inner_loop.planning.purity import run_once
 from kshot.learners.inner_loop.planning.randomness import draws
-from kshot.learners.inner_loop.problem import Problem, TaskGradient, detached, support_slope
-from kshot.learners.inner_loop.schedule import SMALL_STEP, Schedule, Tasks
+from kshot.learners.inner_loop.planning.remembered import Remembered
+from kshot.learners.inner_loop.planning.trust import fault_together
+from kshot.learners.inner_loop.problem import Problem, detached, support_slope
 
-_MOST_KNOWN = 64
-_ROUNDING = 1e-8
-"""Relative, in float64. What is wrong here is wrong by 1e-3 and more: see `written_norm`."""
-T = TypeVar("T")
+SMALL_STEP = 10 << 20
+"""Bytes that the graph of a step keeps, below which tasks are taken together on a CPU."""
 
-
-class _Answers(Generic[T]):
-    """What was found for the last few questions; for any number of threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[Hashable, T] = {}
-
-    def of(self, question: Hashable, find: Callable[[], T], keep: Callable[[T], bool] = lambda answer: True) -> T:
-        """The answer, found now where it is not known, and remembered where it is worth keeping."""
-        with self._lock:
-            if question in self._known:
-                return self._known[question]
-        answer = find()
-        if not keep(answer):
-            return answer
-        with self._lock:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[question] = answer
-        return answer
+_random: Remembered[bool] = Remembered()
+_footprints: Remembered[Footprint] = Remembered()
+_faults: Remembered[str | None] = Remembered()
+_layouts: Remembered[bool] = Remembered()
 
 
-_footprints: _Answers[Footprint] = _Answers()
-_faults: _Answers[str | None] = _Answers()
-_random: _Answers[bool] = _Answers()
-_layouts: _Answers[bool] = _Answers()
+@dataclass(frozen=True)
+class Plan:
+    """How an assignment is run.
+
+    Attributes:
+        assignment: The assignment, in the layout in which it is quickest; without a seed where nothing is drawn.
+        schedule: How its tasks are run.
+        footprint: What one task takes of memory.
+    """
+
+    assignment: Assignment
+    schedule: Schedule
+    footprint: Footprint
 
 
-def footprint_of(asked: Hashable, problem: Callable[[], Problem], *, again: bool) -> Footprint:
-    """Of one task.
+def plan_for(assignment: Assignment, free: int | None = None) -> Plan:
+    """Decide how an assignment is run.
 
     Args:
-        asked: Names the question: the form and the loop.
-        problem: Makes the first task's.
-        again: Whether the gradients of the steps are differentiated again.
+        assignment: What is asked, checked.
+        free: Bytes of memory that may be used; None asks the device.
+
+    Raises:
+        RecipeError: The module does what an inner loop does not allow, or cannot be run as `loop.tasks` says.
+        SetupError: It will not fit into memory.
     """
-    return _footprints.of(asked, lambda: _measured(problem(), again=again))
+    key, asked = key_of(assignment), assignment.loop.tasks
+    random = _random.of(key, lambda: draws(lambda: _try_once(replace(assignment.first(), seed=None))))
+    if random and asked not in ("auto", "in_turn"):
+        raise RecipeError(
+            f"the module draws random numbers, which are drawn task by task; tasks={asked!r} would draw them in another order. "
+            "Use tasks='in_turn'."
+        )
+    assignment = assignment if random else replace(assignment, seed=None)
+    footprint = _footprints.of(key, lambda: _footprint(assignment.first()))
+    _require_room(assignment, footprint, "in_turn", free)  # before any trial of tasks together
+
+    def fault() -> str | None:
+        return _faults.of(key, lambda: fault_together(assignment), keep=lambda answer: answer is not None)
+
+    schedule = _best(assignment, footprint, fault, random=random) if asked == "auto" else asked
+    _require_room(assignment, footprint, schedule, free)
+    if asked == "together" and (why := fault()):
+        raise RecipeError(f"torch.vmap cannot be trusted to run this module on many tasks: {why}. Use tasks='in_turn' or tasks='threads'.")
+    return Plan(in_quick_layout(assignment, lambda readable: _layouts.of(key, readable)), schedule, footprint)
 
 
-def _measured(problem: Problem, *, again: bool) -> Footprint:
+def _try_once(assignment: Assignment) -> None:
+    network = assignment.network()
+    run_once(network, assignment.problem(network))
+
+
+def _best(assignment: Assignment, footprint: Footprint, fault: Callable[[], str | None], *, random: bool) -> Schedule:
+    """The automatic schedule: together on a device, and on a CPU where the graph of a step is small; otherwise over threads.
+
+    Stock convolutions would run in groups, one for each task, which takes a CPU longer than one after another.
+    """
+    tasks = assignment.tasks
+    if random or len(tasks.number) == 1:
+        return "in_turn"
+    on_cpu = tasks.support_y.device.type == "cpu"
+    small = footprint.step < SMALL_STEP and not convolves(assignment.module)
+    if (not on_cpu or small) and fault() == "":
+        return "together"
+    return "threads" if on_cpu and torch.get_num_threads() > 1 else "in_turn"
+
+
+def _footprint(assignment: Assignment) -> Footprint:
+    problem = assignment.problem(assignment.network())
     start, shared = ({name: value.detach().requires_grad_() for name, value in part.items()} for part in (problem.start, problem.shared))
     own = [*start.values(), *shared.values()]
 
@@ -76,75 +117,36 @@ def _measured(problem: Problem, *, again: bool) -> Footprint:
 
     if problem.steps and not loss(lambda values, number: problem.support({**values, **detached(shared)}, number)).requires_grad:
         raise RecipeError(NO_DEPENDENCE)
-    step = bytes_kept(lambda: support_slope(problem, start, shared, 0, again=again), but=own)
+    step = bytes_kept(lambda: _one_step(problem, start, shared, again=assignment.loop.mode.twice), but=own)
     query = bytes_kept(lambda: loss(problem.query), but=own)
-    return Footprint(step, query, sum(value.numel() * value.element_size() for value in own))
+    state = problem.begin(problem.start).state.values()
+    return Footprint(step, query, _bytes(own), _bytes(list(state)))
 
 
-def random_in(asked: Hashable, run: Callable[[], object]) -> bool:
-    """Whether a run draws random numbers; run once for each form."""
-    return _random.of(asked, lambda: draws(run))
+def _one_step(problem: Problem, start: Tensors, shared: Tensors, *, again: bool) -> object:
+    slopes, *rest = support_slope(problem, start, shared, 0, again=again)
+    with torch.set_grad_enabled(again):
+        return problem.step(problem.begin(start), slopes, problem.rule.learnt, 0), rest
 
 
-def readable_in(asked: Hashable, readable: Callable[[], bool]) -> bool:
-    """Whether a module reads items in another layout; asked once for each form."""
-    return _layouts.of(asked, readable)
+def _bytes(values: list[Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in values)
 
 
-def choose(
-    asked: Hashable, footprint: Footprint, fault: Callable[[], str | None], tasks: Tasks, *, random: bool, convolves: bool = False
-) -> Schedule:
-    """The automatic way: together on a device, and on a CPU where the graph of a step is small; otherwise over threads.
-
-    It depends on the form of module and tasks alone, never on a clock: a resumed run goes on the same way.
-
-    Args:
-        asked: Names the question.
-        footprint: Of one task.
-        fault: What is wrong with the module's gradient on tasks together; see `fault_together`.
-        tasks: All tasks.
-        random: Whether the module draws random numbers.
-        convolves: Whether stock convolutions would be run in groups, one for each task, which takes a CPU longer than one after another.
-    """
-    if random or len(tasks.number) == 1:
-        return "in_turn"
-    on_cpu = tasks.support_y.device.type == "cpu"
-    if (not on_cpu or (footprint.step < SMALL_STEP and not convolves)) and fault_together(asked, fault) == "":
-        return "together"
-    return "threads" if on_cpu and torch.get_num_threads() > 1 else "in_turn"
-
-
-def fault_together(asked: Hashable, fault: Callable[[], str | None]) -> str | None:
-    """Why tasks together are not to be trusted to give the gradient of tasks in turn, found once for each form.
-
-    Returns:
-        An empty string where they are; None where these tasks cannot tell, which is not remembered.
-    """
-    return _faults.of(asked, fault, keep=lambda answer: answer is not None)
-
-
-def same_gradient(one: TaskGradient, other: TaskGradient) -> bool | None:
-    """Whether two ways came to the same, in float64; None where they came to no numbers."""
-    if not all(bool(value.loss.isfinite().all()) for value in (one, other)):
-        return None
-    pairs = [(value, two[name]) for mine, two in zip(one[2:5], other[2:5], strict=True) for name, value in mine.items()]
-    largest = max((float(value.abs().max()) for value, _ in pairs if value.numel()), default=0.0)
-    return all(bool(((value - again).abs() <= _ROUNDING * largest).all()) for value, again in pairs)
-
-
-def require_room_for(footprint: Footprint, mode: OuterGradient, steps: int, way: Schedule, tasks: Tasks, free: int | None) -> None:
+def _require_room(assignment: Assignment, footprint: Footprint, schedule: Schedule, free: int | None) -> None:
     """Refuse what will not fit, and say what would.
 
     Raises:
         SetupError: More memory is needed than is free.
     """
+    tasks, loop = assignment.tasks, assignment.loop
     count, threads = len(tasks.number), min(torch.get_num_threads(), len(tasks.number))
-    at_once = {"in_turn": 1, "threads": threads, "together": count}[way]
-    apart = threads if way == "together" and too_large_together(tasks.query_x) else None
+    at_once = {"in_turn": 1, "threads": threads, "together": count}[schedule]
+    apart = threads if schedule == "together" and too_large_together(tasks.query_x) else None
     advice = ["fewer queries, a smaller backbone or smaller items need less"]
     if at_once > 1:
         advice.insert(0, "tasks='in_turn' holds one task at a time")
-    if mode.less and steps > 1:
-        advice.insert(0, mode.less)
+    if loop.mode.less and loop.steps > 1:
+        advice.insert(0, loop.mode.less)
     cure = "What helps: " + "; ".join(advice) + "."
-    require_room(footprint.needed(mode.keeps(steps), at_once=at_once, apart=apart), tasks.support_y.device, cure, free)
+    require_room(footprint.needed(loop.mode.keeps(loop.steps), at_once=at_once, apart=apart), tasks.support_y.device, cure, free)
