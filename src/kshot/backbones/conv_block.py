@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kshot.backbones.kernels.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.kernels.norm_pool import Statistics
+from kshot.backbones.kernels.running_statistics import follow
 
 
 class ConvBlock(nn.Module):
@@ -42,24 +43,8 @@ class ConvBlock(nn.Module):
             return block_with_given_statistics(x, *parameters, running, eps=norm.eps, pool=self.pool)
         out, statistics = block_with_batch_statistics(x, *parameters, eps=norm.eps, pool=self.pool)
         if norm.training and norm.track_running_stats:
-            follow(norm, statistics, positions=len(x) * x.shape[2] * x.shape[3])
+            follow(norm, statistics.mean, statistics.var, len(x) * x.shape[2] * x.shape[3])
         return out
-
-
-@torch.no_grad()
-def follow(norm: nn.BatchNorm2d, statistics: Statistics, positions: int) -> None:
-    """Move the running statistics towards a batch's, as `nn.BatchNorm2d` does: the running variance is the unbiased one."""
-    if norm.num_batches_tracked is None or norm.running_mean is None or norm.running_var is None:
-        return
-    norm.num_batches_tracked.add_(1)
-    step = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    var = statistics.var * (positions / (positions - 1))
-    if step == 1:  # exactly those of this batch, whatever was there before
-        norm.running_mean.copy_(statistics.mean)
-        norm.running_var.copy_(var)
-        return
-    norm.running_mean.mul_(1 - step).add_(statistics.mean, alpha=step)
-    norm.running_var.mul_(1 - step).add_(var, alpha=step)
 
 
 def pixels_last(x: Tensor) -> Tensor:

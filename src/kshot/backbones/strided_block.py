@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kshot.backbones.conv_block import follow
+from kshot.backbones.kernels.running_statistics import follow
 from kshot.backbones.kernels.strided_operator import strided_block
 
 
@@ -40,5 +40,5 @@ class StridedBlock(nn.Module):
             return F.relu(norm(conv(x)))
         out, statistics = strided_block(x, conv.weight, conv.bias, norm.weight, norm.bias, eps=norm.eps)
         if norm.training and norm.track_running_stats:
-            follow(norm, statistics, positions=out.shape[-4] * out.shape[-2] * out.shape[-1])
+            follow(norm, statistics.mean, statistics.var, out.shape[-4] * out.shape[-2] * out.shape[-1])
         return out

@@ -73,7 +73,7 @@ class Momentum:
 
     def turn(self, gradient: Tensor, slots: Slots, step: int | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """d_t = v_t."""
-        velocity = self.momentum * slots["velocity"] + gradient
+        velocity = torch.add(gradient, slots["velocity"], alpha=self.momentum)
         return velocity, {"velocity": velocity}
 
 
@@ -100,7 +100,7 @@ class RMSprop:
 
     def turn(self, gradient: Tensor, slots: Slots, step: int | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """d_t = g_t / (√s_t + ε)."""
-        squares = self.decay * slots["squares"] + (1 - self.decay) * gradient.square()
+        squares = torch.addcmul(self.decay * slots["squares"], gradient, gradient, value=1 - self.decay)
         return gradient / (root(squares) + self.epsilon), {"squares": squares}
 
 
@@ -130,11 +130,11 @@ class Adam:
 
     def turn(self, gradient: Tensor, slots: Slots, step: int | Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """d_t as above."""
-        squares = self.beta2 * slots["squares"] + (1 - self.beta2) * gradient.square()
+        squares = torch.addcmul(self.beta2 * slots["squares"], gradient, gradient, value=1 - self.beta2)
         after = {"squares": squares}
         mean = gradient
         if self.beta1:
-            after["means"] = self.beta1 * slots["means"] + (1 - self.beta1) * gradient
+            after["means"] = torch.lerp(gradient, slots["means"], self.beta1)
             mean = after["means"] / filled(self.beta1, step)
         return mean / (root(squares) / filled(self.beta2, step) ** 0.5 + self.epsilon), after
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kshot.backbones.kernels.norm import norm as operator
 from kshot.backbones.kernels.norm_pool import MAPS, ROWS, Statistics
+from kshot.backbones.kernels.running_statistics import follow
 
 
 def is_stock(norm: nn.Module) -> TypeGuard[nn.modules.batchnorm._BatchNorm]:
@@ -45,7 +46,7 @@ def _normalise(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
         normal = normal if norm.weight is None else normal * norm.weight.view(here)
         normal = normal if norm.bias is None else normal + norm.bias.view(here)
     if norm.training and norm.track_running_stats:
-        _follow(norm, mean.detach(), var.detach() * (count / (count - 1)))
+        follow(norm, mean.detach(), var.detach(), count)
     return normal
 
 
@@ -58,17 +59,3 @@ def _by_operator(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> tuple[Tens
     maps = x if x.ndim == 4 else x.reshape(*x.shape[:2], 1, -1)
     out, statistics = operator(maps, gamma, beta, eps=norm.eps, layout=MAPS)
     return out.reshape(x.shape), statistics
-
-
-def _follow(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, var: Tensor) -> None:
-    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
-        return
-    with torch.no_grad():
-        norm.num_batches_tracked.add_(1)
-        step = norm.num_batches_tracked.reciprocal().to(mean.dtype) if norm.momentum is None else norm.momentum
-        if norm.momentum == 1:  # exactly those of this batch, whatever was there before
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_(var)
-            return
-        norm.running_mean.add_((mean - norm.running_mean) * step)
-        norm.running_var.add_((var - norm.running_var) * step)

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kshot.backbones.conv_block import pixels_last
+from kshot.backbones.kernels.running_statistics import follow
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
@@ -200,23 +201,11 @@ def normalised_halves(classes: Tensor, queries: Tensor, norm: nn.BatchNorm2d) ->
         classes, queries = classes - classes.mean((0, 1, 2, 3)), queries - queries.mean((0, 1, 2, 3))
         shared = (classes.mean(1) * queries.mean(1)).mean((0, 1, 2))
         variance = classes.square().mean((0, 1, 2, 3)) + queries.square().mean((0, 1, 2, 3)) + 2 * shared
-        _follow(norm, mean.detach(), variance.detach(), classes[..., 0].numel() * queries.shape[1])
+        follow(norm, mean.detach(), variance.detach(), classes[..., 0].numel() * queries.shape[1])
     else:
         classes, variance = classes - norm.running_mean, norm.running_var
     scale = norm.weight * (variance + norm.eps).rsqrt()
     return classes * scale + norm.bias, queries * scale
-
-
-@torch.no_grad()
-def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Running statistics after a batch of `count` numbers a filter, as torch's batch normalisation moves them."""
-    assert norm.momentum is not None
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-    norm.running_var.lerp_((variance * (count / max(1, count - 1))).to(norm.running_var.dtype), norm.momentum)
-    norm.num_batches_tracked.add_(1)
 
 
 def pooled(maps: Tensor) -> Tensor:
