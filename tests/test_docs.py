@@ -4,15 +4,22 @@ The blocks of one page share one namespace and one temporary working folder, in 
 cannot run here says so, with its reason, on the line before the fence: `<!-- not executed: needs your own pictures -->`.
 """
 
+import inspect
 import os
 import re
 import sys
 import textwrap
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from kshot.episodes.family import Classification
+from kshot.learners.learner import Learner
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
@@ -146,11 +153,40 @@ def _page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def test_every_public_name_is_in_the_reference() -> None:
+def test_the_reference_lists_every_public_name_with_its_module() -> None:
     import kshot
 
-    page = _page("reference.md")
-    assert [name for name in kshot.__all__ if f"| `{name}` |" not in page] == []
+    public, _, beyond = _page("reference.md").partition("## Beyond `__all__`")
+    listed = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \| .", public, re.M)
+    assert [name for name, _ in sorted(listed)] == kshot.__all__
+    assert [name for name, module in listed if getattr(kshot, name).__module__ != module] == []
+    for names, module in re.findall(r"^\| (`.*`) \| `([\w.]+)` \| .", beyond, re.M):
+        for name in re.findall(r"`(\w+)`", names):
+            assert name not in kshot.__all__
+            assert hasattr(import_module(module), name), f"{module} has no {name}"
+
+
+def test_every_learner_s_page_shows_its_signature() -> None:
+    import kshot
+
+    text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "learners").glob("*.md")))
+    written = re.findall(r"`kshot\.([A-Z]\w*)\(([^`]*)\)`", text)
+    shown: dict[str, Callable[..., object]] = {}
+    for name, parameters in written:
+        namespace: dict[str, Any] = {"Classification": Classification}
+        exec(f"def shown({parameters}): ...", namespace)
+        assert name not in shown, f"{name} is shown twice"
+        shown[name] = namespace["shown"]
+    classes = {name for name in kshot.__all__ if isinstance(getattr(kshot, name), type)} - {"Learner"}
+    learners = {name for name in classes if issubclass(getattr(kshot, name), Learner)}
+    assert set(shown) == learners | {"SoftKMeans", "OptimalTransport"}
+    for name, function in shown.items():
+        assert _plain(function) == _plain(getattr(kshot, name)), f"the documented signature of {name} is not that of the class"
+
+
+def _plain(made: Callable[..., object]) -> list[tuple[str, object, object]]:
+    """Name, kind and default of each parameter."""
+    return [(one.name, one.kind, one.default) for one in inspect.signature(made).parameters.values()]
 
 
 def test_every_word_and_flag_is_on_the_page_of_the_command_line() -> None:

@@ -1,4 +1,4 @@
-"""The public Python surface: every name is what it says, whatever was imported before."""
+"""The public Python surface: every name is what it says, whatever was imported before, and what it shows of itself fits one screen."""
 
 import subprocess
 import sys
@@ -17,8 +17,14 @@ def test_every_name_is_a_thing_and_no_module() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'MAML2'; it has ArrayDataset, ClassIndex"):
+    with pytest.raises(AttributeError, match="no attribute 'MAML2'; it has ANIL, ArrayDataset"):
         _ = kshot.MAML2
+
+
+def test_the_errors_are_there_without_an_import_of_their_own() -> None:
+    code = "import kshot\ntry:\n    kshot.ClassIndex.build({})\nexcept kshot.errors.DataError as error:\n    print(error)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "expected at least one class" in done.stdout
 
 
 def test_star_import_and_dir_agree() -> None:

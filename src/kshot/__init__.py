@@ -1,45 +1,79 @@
 """kshot: models that learn a new task from a few examples.
 
-The path of the data, one folder a stage:
+The path of the data, one folder per stage:
 
     backbones   networks that learners are given
     data        items and classes                       -> Dataset, ClassIndex
     episodes    tasks                                   -> EpisodeBatch
-    learners    one algorithm a file, one contract      -> Learner
+    learners    one algorithm per file, one contract    -> Learner
     meta_train  the outer loop                          -> Step
     results     scores, intervals, pictures             -> Results
     saved       a learner on disk                       -> a folder
     tasks       a user's own task                       -> predictions
 
-`kshot.workflows.experiment` calls the stages in this order: read it for the whole story. Names below are imported when they are first used,
-so that `import kshot` does not wait for PyTorch.
+`kshot.workflows.experiment` calls the stages in this order: read it for the whole story. Every learner is here by its short name, and
+beside the learners what a program of one's own needs. Each name is imported when it is first used, so that `import kshot` does not wait
+for PyTorch. docs/reference.md says in a line what each is.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from kshot import errors as errors
+
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the same names as in _HOMES, for type checkers and editors
     from kshot.backbones.conv4 import Conv4 as Conv4
+    from kshot.data.array_tasks import ArrayTasks as ArrayTasks
     from kshot.data.arrays import ArrayDataset as ArrayDataset
     from kshot.data.class_index import ClassIndex as ClassIndex
     from kshot.data.pictures.image_folder import ImageFolder as ImageFolder
     from kshot.data.pictures.omniglot import Omniglot as Omniglot
     from kshot.data.pictures.picture import Picture as Picture
     from kshot.data.torch_dataset import TorchDataset as TorchDataset
+    from kshot.episodes.family import Regression as Regression
+    from kshot.episodes.item_stream import ItemStream as ItemStream
     from kshot.episodes.shape import EpisodeShape as EpisodeShape
     from kshot.episodes.stream import EpisodeStream as EpisodeStream
     from kshot.errors import KshotError as KshotError
     from kshot.learners.contract.check import check_learner as check_learner
+    from kshot.learners.ensemble import Ensemble as Ensemble
+    from kshot.learners.gradient.anil import ANIL as ANIL
+    from kshot.learners.gradient.first_order_maml import FirstOrderMAML as FirstOrderMAML
+    from kshot.learners.gradient.imaml import IMAML as IMAML
+    from kshot.learners.gradient.maml import MAML as MAML
+    from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
+    from kshot.learners.gradient.meta_sgd import MetaSGD as MetaSGD
+    from kshot.learners.gradient.reptile import Reptile as Reptile
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
+    from kshot.learners.metric.hausdorff import ModifiedHausdorff as ModifiedHausdorff
+    from kshot.learners.metric.local_matching import LocalMatching as LocalMatching
+    from kshot.learners.metric.matching import MatchingNet as MatchingNet
+    from kshot.learners.metric.matching import ScaledMatchingNet as ScaledMatchingNet
+    from kshot.learners.metric.matching_fce import MatchingNetFCE as MatchingNetFCE
+    from kshot.learners.metric.nearest import NearestNeighbour as NearestNeighbour
+    from kshot.learners.metric.pair_attention import PairAttention as PairAttention
+    from kshot.learners.metric.protonet import CosineProtoNet as CosineProtoNet
     from kshot.learners.metric.protonet import ProtoNet as ProtoNet
+    from kshot.learners.metric.relation import RelationNet as RelationNet
+    from kshot.learners.metric.ridge import RidgeNet as RidgeNet
+    from kshot.learners.metric.siamese import SiameseNet as SiameseNet
+    from kshot.learners.refinement.optimal_transport import OptimalTransport as OptimalTransport
+    from kshot.learners.refinement.refined import Refined as Refined
+    from kshot.learners.refinement.soft_k_means import SoftKMeans as SoftKMeans
+    from kshot.learners.transfer.baseline import Baseline as Baseline
+    from kshot.learners.transfer.baseline_plus_plus import BaselinePlusPlus as BaselinePlusPlus
+    from kshot.learners.transfer.finetune import FineTune as FineTune
+    from kshot.learners.transfer.simple_shot import SimpleShot as SimpleShot
+    from kshot.learners.transfer.simple_shot import SimpleShotL2N as SimpleShotL2N
     from kshot.meta_train.loop import Plan as Plan
     from kshot.meta_train.loop import start as start
     from kshot.meta_train.loop import train as train
     from kshot.results.score.episode_set import EpisodeSet as EpisodeSet
     from kshot.results.score.evaluate import evaluate as evaluate
+    from kshot.results.score.verification import verify as verify
     from kshot.saved.folder import save as save
     from kshot.saved.shipped import load as load
     from kshot.saved.shipped import open_saved as open_saved
@@ -47,70 +81,88 @@ if TYPE_CHECKING:
     from kshot.tasks.classifier import Classifier as Classifier
     from kshot.workflows.same_test import compare as compare
 
-__all__ = [
-    "ArrayDataset",
-    "ClassIndex",
-    "Classifier",
-    "Conv4",
-    "EpisodeSet",
-    "EpisodeShape",
-    "EpisodeStream",
-    "ImageFolder",
-    "KshotError",
-    "Learner",
-    "Omniglot",
-    "Picture",
-    "Plan",
-    "ProtoNet",
-    "TorchDataset",
-    "backward_of_query_loss",
-    "check_learner",
-    "compare",
-    "evaluate",
-    "load",
-    "open_saved",
-    "save",
-    "shipped",
-    "start",
-    "train",
-]
-
 _HOMES = {
-    "ArrayDataset": "kshot.data.arrays",
-    "ClassIndex": "kshot.data.class_index",
-    "Classifier": "kshot.tasks.classifier",
+    # backbones
     "Conv4": "kshot.backbones.conv4",
-    "EpisodeSet": "kshot.results.score.episode_set",
-    "EpisodeShape": "kshot.episodes.shape",
-    "EpisodeStream": "kshot.episodes.stream",
+    # data
+    "ArrayDataset": "kshot.data.arrays",
+    "ArrayTasks": "kshot.data.array_tasks",
+    "ClassIndex": "kshot.data.class_index",
     "ImageFolder": "kshot.data.pictures.image_folder",
-    "KshotError": "kshot.errors",
-    "Learner": "kshot.learners.learner",
     "Omniglot": "kshot.data.pictures.omniglot",
     "Picture": "kshot.data.pictures.picture",
-    "Plan": "kshot.meta_train.loop",
-    "ProtoNet": "kshot.learners.metric.protonet",
     "TorchDataset": "kshot.data.torch_dataset",
+    # episodes
+    "EpisodeShape": "kshot.episodes.shape",
+    "EpisodeStream": "kshot.episodes.stream",
+    "ItemStream": "kshot.episodes.item_stream",
+    "Regression": "kshot.episodes.family",
+    # learners: the contract
+    "Learner": "kshot.learners.learner",
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.contract.check",
+    # learners: metric
+    "CosineProtoNet": "kshot.learners.metric.protonet",
+    "LocalMatching": "kshot.learners.metric.local_matching",
+    "MatchingNet": "kshot.learners.metric.matching",
+    "MatchingNetFCE": "kshot.learners.metric.matching_fce",
+    "ModifiedHausdorff": "kshot.learners.metric.hausdorff",
+    "NearestNeighbour": "kshot.learners.metric.nearest",
+    "PairAttention": "kshot.learners.metric.pair_attention",
+    "ProtoNet": "kshot.learners.metric.protonet",
+    "RelationNet": "kshot.learners.metric.relation",
+    "RidgeNet": "kshot.learners.metric.ridge",
+    "ScaledMatchingNet": "kshot.learners.metric.matching",
+    "SiameseNet": "kshot.learners.metric.siamese",
+    # learners: gradient
+    "ANIL": "kshot.learners.gradient.anil",
+    "FirstOrderMAML": "kshot.learners.gradient.first_order_maml",
+    "IMAML": "kshot.learners.gradient.imaml",
+    "MAML": "kshot.learners.gradient.maml",
+    "MAMLPlusPlus": "kshot.learners.gradient.maml_plus_plus",
+    "MetaSGD": "kshot.learners.gradient.meta_sgd",
+    "Reptile": "kshot.learners.gradient.reptile",
+    # learners: transfer
+    "Baseline": "kshot.learners.transfer.baseline",
+    "BaselinePlusPlus": "kshot.learners.transfer.baseline_plus_plus",
+    "FineTune": "kshot.learners.transfer.finetune",
+    "SimpleShot": "kshot.learners.transfer.simple_shot",
+    "SimpleShotL2N": "kshot.learners.transfer.simple_shot",
+    # learners made of others
+    "Ensemble": "kshot.learners.ensemble",
+    "OptimalTransport": "kshot.learners.refinement.optimal_transport",
+    "Refined": "kshot.learners.refinement.refined",
+    "SoftKMeans": "kshot.learners.refinement.soft_k_means",
+    # meta_train
+    "Plan": "kshot.meta_train.loop",
+    "start": "kshot.meta_train.loop",
+    "train": "kshot.meta_train.loop",
+    # results
+    "EpisodeSet": "kshot.results.score.episode_set",
     "compare": "kshot.workflows.same_test",
     "evaluate": "kshot.results.score.evaluate",
+    "verify": "kshot.results.score.verification",
+    # saved
     "load": "kshot.saved.shipped",
     "open_saved": "kshot.saved.shipped",
     "save": "kshot.saved.folder",
     "shipped": "kshot.saved.shipped",
-    "start": "kshot.meta_train.loop",
-    "train": "kshot.meta_train.loop",
+    # tasks
+    "Classifier": "kshot.tasks.classifier",
+    # errors
+    "KshotError": "kshot.errors",
 }
+"""Each public name and the module that defines it, in the order of the path."""
 
+if not TYPE_CHECKING:  # hidden from type checkers, so that they know the types of all names, and refuse a misspelt one
+    __all__ = sorted(_HOMES)
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__all__)}")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    def __dir__() -> list[str]:
+        return [*__all__, "__version__", "errors"]

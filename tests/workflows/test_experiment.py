@@ -359,7 +359,7 @@ def item_recipe(pets: Path, learner: str, **training: Any) -> Recipe:
     return parse_recipe({**table, "items": {"batch": 8}}, "made")
 
 
-@pytest.mark.parametrize("learner", ["baseline", "baseline++", "simple_shot"])
+@pytest.mark.parametrize("learner", ["baseline", "baseline++", "simple_shot", "simple_shot_l2n"])
 def test_a_run_on_items_stopped_goes_on_to_the_same_bits_and_saves_no_head(pets: Path, tmp_path: Path, learner: str) -> None:
     recipe = item_recipe(pets, learner)
     run(prepare(recipe, tmp_path / "whole", device="cpu"))

@@ -22,7 +22,7 @@ from kshot.learners.metric.siamese import SiameseNet
 from kshot.learners.transfer.baseline import Baseline
 from kshot.learners.transfer.baseline_plus_plus import BaselinePlusPlus
 from kshot.learners.transfer.finetune import FineTune
-from kshot.learners.transfer.simple_shot import SimpleShot
+from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N
 
 SINGLE: dict[str, Callable[..., Learner]] = {
     "protonet": ProtoNet,
@@ -34,6 +34,7 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "relation": RelationNet,
     "ridge": RidgeNet,
     "simple_shot": SimpleShot,
+    "simple_shot_l2n": SimpleShotL2N,
     "nearest": NearestNeighbour,
     "baseline": Baseline,
     "baseline++": BaselinePlusPlus,

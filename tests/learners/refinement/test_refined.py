@@ -43,6 +43,7 @@ EMBEDDING: dict[str, dict[str, int]] = {
     "siamese": {"features": 8},
     "ridge": {},
     "simple_shot": {"features": 8},
+    "simple_shot_l2n": {},
     "nearest": {},
     "baseline": {},
     "baseline++": {},
