@@ -178,7 +178,6 @@ def compare(
     """Score learners on the same episodes: which is better, by how much, at what cost. Recipes are trained first."""
     from kshot.allocator import keep_freed_memory
     from kshot.episodes.shape import EpisodeShape
-    from kshot.results.show.plot_compare import plot_comparison
     from kshot.terminal import counting, say, show_comparison
     from kshot.workflows.build import pick_device
     from kshot.workflows.named_learners import find_entrants
@@ -206,7 +205,7 @@ def compare(
     with counting("episodes", len(saved) * sum(map(len, test.sets))) as progress:
         comparison = compare_entrants(saved, test, mode=mode, device=where, progress=progress)
     if plot is not None:
-        plot_comparison(comparison, plot)
+        comparison.plot(path=plot)
     if as_json:
         print(json.dumps(comparison.as_dict(), ensure_ascii=False))
     else:
@@ -356,8 +355,8 @@ def _evaluate(
     saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = "", notes: Sequence[str] = ()
 ) -> "tuple[Results, Path | None]":
     """Score a learner with a bar, and write the report where one is asked for."""
+    from kshot.figure import require_matplotlib
     from kshot.learners.refinement.refined import refinement_named
-    from kshot.results.show.figure import require_matplotlib
     from kshot.results.show.report import write_report
     from kshot.terminal import counting, say
     from kshot.workflows.experiment import command_line

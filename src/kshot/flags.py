@@ -46,7 +46,7 @@ def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]
 
 def check_plot(plot: Path | None, example: str) -> None:
     """What a picture needs is looked at before the long work."""
-    from kshot.results.show.figure import require_matplotlib
+    from kshot.figure import require_matplotlib
 
     if plot is not None:
         require_matplotlib()

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -40,6 +41,17 @@ def test_the_table_is_that_of_a_case_worked_by_hand() -> None:
     ]
     assert len({len(line) for line in (top, rule, *rows)}) == 1  # aligned
     assert set(rule) == set("|-: ")
+
+
+def test_a_notebook_shows_the_tables_the_sentence_and_the_notes() -> None:
+    named = {"b|<a>": HAND["b|ar"], "foo": HAND["foo"]}
+    shown = comparison(named, {name: replace(one, shot=5) for name, one in named.items()})
+    root = ElementTree.fromstring(shown._repr_html_())  # well formed
+    assert [one.tag for one in root] == ["table", "table", "p", "details"]
+    assert [cell.text for cell in root.findall("table/tbody/tr/th")] == ["foo", "b|<a>"] * 2
+    assert [cell.text for cell in root[0].findall("tbody/tr/td")][:2] == ["70.00 ± 21.17", "best"]
+    assert "".join(root.find("p").itertext()) == shown.sentence()  # type: ignore[union-attr]
+    assert [item.text for item in root.findall("details/ul/li")] == list(shown.notes())
 
 
 def test_a_table_a_number_of_shots() -> None:

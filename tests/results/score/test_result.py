@@ -1,5 +1,7 @@
 import json
+import re
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -51,6 +53,16 @@ def test_near_and_far_classes_are_named() -> None:
     assert dict(near.rows())["task"].endswith("15 queries a class, near classes")
     assert make().as_dict()["nearness"] == "any"
     assert "classes" not in str(make())
+
+
+def test_a_notebook_shows_every_row_and_runs_nothing() -> None:
+    html = make(data="a<b>&c", statistics="\udc80")._repr_html_()
+    shown = re.sub(r"<[^>]*>", "|", html)
+    for name, value in make(data="a&lt;b&gt;&amp;c", statistics="?").rows():
+        assert f"|{name}||{value}|" in shown
+    root = ElementTree.fromstring(html)  # well formed
+    assert {one.tag for one in root.iter()} == {"table", "caption", "tbody", "tr", "th", "td"}
+    assert not re.search(r"#[0-9a-f]{3}|black|white|script|https?:", html)  # the page's own colours, and nothing from elsewhere
 
 
 def test_ranges_become_lists() -> None:

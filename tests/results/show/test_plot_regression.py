@@ -15,11 +15,11 @@ from kshot.data.sinusoids import Sinusoids
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
+from kshot.figure import COLOURS
 from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.results.score.episode_set import EpisodeSet
-from kshot.results.show.figure import COLOURS
 from kshot.results.show.plot_regression import TRUTH, plot_regression
 
 

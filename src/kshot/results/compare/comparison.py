@@ -1,18 +1,25 @@
 """What a comparison of learners says: as a table, a sentence, plain JSON, and what to keep in mind while reading it.
 
-In: results and costs of several learners on the same episodes. Next: `kshot.results.show.plot_compare`, `kshot.terminal`.
+In: results and costs of several learners on the same episodes. Out: a `Comparison`. Next: `kshot.terminal`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kshot.errors import RecipeError
+from kshot.figure import write_png
 from kshot.results.compare.cost import Cost
 from kshot.results.compare.paired import Standing, rank
-from kshot.results.compare.sentence import sentence
+from kshot.results.compare.plot_standings import plot_standings
+from kshot.results.compare.sentence import Standings, sentence
+from kshot.results.score.html_table import escaped, html_table
 from kshot.results.score.result import Results, span
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FEW = 30
 """With fewer episodes than this, 1.96 standard errors are clearly less than 95 %."""
@@ -85,7 +92,11 @@ class Comparison:
 
     def sentence(self) -> str:
         """What the comparison shows, in plain words."""
-        return sentence({one.shots: one.standings for one in self.rounds}, self.rounds[0].first.score_name)
+        return sentence(self._standings, self.rounds[0].first.score_name)
+
+    @property
+    def _standings(self) -> Standings:
+        return {one.shots: one.standings for one in self.rounds}
 
     def table(self) -> str:
         """A heading and a table for each number of shots, best learner first. It is Markdown, and aligned, to be read as it is."""
@@ -121,6 +132,35 @@ class Comparison:
             "machine": self.machine,
             "notes": list(self.notes()),
         }
+
+    def plot(self, *, path: str | Path | None = None) -> "Figure":
+        """Means with their intervals, and beside them the paired differences to the best: one row per learner, or lines over the shots.
+
+        Args:
+            path: A PNG file to write as well.
+
+        Returns:
+            The figure, which a notebook shows.
+
+        Raises:
+            SetupError: matplotlib is not installed.
+            SavedError: The file cannot be written.
+        """
+        first = self.rounds[0]
+        title = first.heading.partition(", episodes ")[0]
+        if len(self.rounds) > 1:  # the axis says it
+            title = title.replace(f" {first.shots}-shot", "")
+        places = [sum(one.first.shot) / 2 if isinstance(one.first.shot, tuple) else one.first.shot for one in self.rounds]
+        figure = plot_standings(self._standings, places, score_name=first.first.score_name, title=title)
+        if path is not None:
+            write_png(figure, Path(path))
+        return figure
+
+    def _repr_html_(self) -> str:
+        tables = [html_table(one.heading, rows, head) for one in self.rounds for head, *rows in [_rows(one)]]
+        notes = "".join(f"<li>{escaped(note)}</li>" for note in self.notes())
+        told = f"<p><strong>{escaped(self.sentence())}</strong></p><details><summary>How to read it</summary><ul>{notes}</ul></details>"
+        return f"<div>{''.join(tables)}{told}</div>"
 
     def __str__(self) -> str:
         """The table, the sentence and the notes."""
@@ -166,7 +206,7 @@ def _rows(one: Round) -> list[list[str]]:
             distance = f"{_number(difference.mean, difference.interval, percent, '+')}{'' if difference.differs else ' ≈'}"
         rows.append(
             [
-                standing.name.replace("|", "\\|"),
+                standing.name,
                 _number(standing.mean, standing.interval, percent),
                 distance,
                 _three(1e3 * cost.adapt_seconds),
@@ -182,6 +222,7 @@ def _rows(one: Round) -> list[list[str]]:
 
 def _aligned(rows: list[list[str]]) -> str:
     """A Markdown table: the first column to the left, the others to the right."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         " | ".join(

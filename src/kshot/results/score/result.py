@@ -1,16 +1,24 @@
 """What an evaluation says: scores, and everything needed to say it again.
 
-In: one score an episode. Out: `Results`, as a record, a line or plain JSON. Next: `kshot.saved` keeps it, `report` and `plots` show it.
+In: one score per episode. Out: `Results`: a record, a line, a table, a picture or plain JSON. Next: `kshot.results.compare` puts it beside
+others, and `kshot.results.show.report` makes a page of it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kshot.episodes.nearness import Nearness
+from kshot.figure import write_png
 from kshot.learners.learner import Mode
+from kshot.results.score.html_table import html_table
 from kshot.results.score.interval import mean_and_interval
+from kshot.results.score.plot_scores import plot_scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +131,27 @@ class Results:
             *([] if self.steps is None else [("gradient steps", str(self.steps))]),
             ("seconds", f"{self.seconds:.1f}"),
         ]
+
+    def plot(self, *, path: str | Path | None = None) -> "Figure":
+        """How the scores spread over the episodes, and how their mean settles with its 95 % band.
+
+        Args:
+            path: A PNG file to write as well.
+
+        Returns:
+            The figure, which a notebook shows.
+
+        Raises:
+            SetupError: matplotlib is not installed.
+            SavedError: The file cannot be written.
+        """
+        figure = plot_scores(self.scores, self.score_name)
+        if path is not None:
+            write_png(figure, Path(path))
+        return figure
+
+    def _repr_html_(self) -> str:
+        return html_table("Results", self.rows())
 
     def __str__(self) -> str:
         """One line: the score with its interval and what it is a score of."""

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kshot.figure import COLOURS, GREY, MARKS, name_lines, new_figure, write_png
 from kshot.learners.learner import Learner
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import device_of, evaluating
 from kshot.results.score.features import encode_items, item_codes
-from kshot.results.show.figure import COLOURS, GREY, MARKS, name_lines, new_figure, write_png
 from kshot.results.show.plot_episodes import episode_at, shown_pictures
 
 _CLASSES = 10

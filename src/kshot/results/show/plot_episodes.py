@@ -15,11 +15,11 @@ from torch import Tensor
 from kshot.data.pictures.ink import Ink
 from kshot.episodes.augment import augmentation
 from kshot.episodes.episode import DrawnEpisodes
+from kshot.figure import GREEN, GREY, RED, name_lines, new_figure, write_png
 from kshot.learners.learner import Learner, Mode
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import device_of, evaluating, predict_rectangle
 from kshot.results.score.features import encode_items, used_codes
-from kshot.results.show.figure import GREEN, GREY, RED, name_lines, new_figure, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

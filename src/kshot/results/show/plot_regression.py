@@ -15,10 +15,10 @@ from kshot.data.target_dataset import has_targets
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError
+from kshot.figure import COLOURS, GREY, drawable, frame, new_figure, write_png
 from kshot.learners.learner import Learner, encode_tasks, require_kind
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import device_of, evaluating
-from kshot.results.show.figure import COLOURS, GREY, drawable, frame, new_figure, write_png
 from kshot.results.show.plot_episodes import episode_at
 
 _POINTS = 200

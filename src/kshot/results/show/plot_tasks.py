@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kshot.figure import BLUE, GREEN, GREY, ORANGE, RED, drawable, frame, new_figure, write_png
 from kshot.results.inspect.confusion import ConfusedPair, Confusion
 from kshot.results.inspect.difficulty import Difficulty
 from kshot.results.inspect.shift import Shift
 from kshot.results.inspect.task_report import TaskReport
 from kshot.results.score.episode_set import EpisodeSet
-from kshot.results.show.figure import BLUE, GREEN, GREY, ORANGE, RED, drawable, frame, new_figure, write_png
 from kshot.results.show.plot_episodes import shown_pictures
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import numpy as np
 
 from kshot.atomic import write_json, write_text
 from kshot.errors import RecipeError
+from kshot.figure import require_matplotlib
 from kshot.learners.learner import Learner
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.result import Results
-from kshot.results.show.figure import require_matplotlib
 from kshot.results.show.plot_embedding import embed_classes, plot_embedding
 from kshot.results.show.plot_episodes import letter, plot_episode, sample_episodes, shown_classes
-from kshot.results.show.plot_scores import plot_learning, plot_scores
+from kshot.results.show.plot_learning import plot_learning
 from kshot.results.show.report_page import Part, page
 
 PAGE, NUMBERS = "report.html", "results.json"
@@ -66,7 +66,7 @@ def write_report(
 
 
 def _scores(folder: Path, results: Results) -> Part:
-    plot_scores(results, folder / "scores.png")
+    results.plot(path=folder / "scores.png")
     percent = results.score_name == "accuracy"
     low, high = (
         f"{value:.4g}{' %' if percent else ''}"

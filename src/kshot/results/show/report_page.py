@@ -6,8 +6,8 @@ In: results, and parts with captions. Out: one HTML document that needs nothing 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
+from kshot.results.score.html_table import escaped
 from kshot.results.score.result import Results
 
 
@@ -61,30 +61,25 @@ def meaning_of_interval(results: Results) -> str:
 def page(title: str, results: Results, parts: Sequence[Part], command: str) -> str:
     """The whole page as HTML."""
     rows = [*results.rows(), *([("command", command)] if command else [])]
-    table = "\n".join(f"<tr><th scope='row'>{_html(name)}</th><td>{_html(value)}</td></tr>" for name, value in rows)
+    table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
     return _PAGE.format(
-        title=_html(title),
-        number=_html(f"{100 * results.mean:.1f} %" if results.score_name == "accuracy" else f"{results.mean:.4g}"),
-        sentence=_html(headline(results)),
-        interval=_html(meaning_of_interval(results)),
+        title=escaped(title),
+        number=escaped(f"{100 * results.mean:.1f} %" if results.score_name == "accuracy" else f"{results.mean:.4g}"),
+        sentence=escaped(headline(results)),
+        interval=escaped(meaning_of_interval(results)),
         table=table,
         parts="\n".join(_section(part) for part in parts),
     )
 
 
 def _section(part: Part) -> str:
-    picture = f'<img src="{_html(part.picture)}" alt="{_html(part.alt)}">' if part.picture else ""
-    caption = f"<figcaption>{_html(part.caption)}</figcaption>"
-    return f"<section><h2>{_html(part.title)}</h2><figure>{picture}{caption}</figure></section>"
+    picture = f'<img src="{escaped(part.picture)}" alt="{escaped(part.alt)}">' if part.picture else ""
+    caption = f"<figcaption>{escaped(part.caption)}</figcaption>"
+    return f"<section><h2>{escaped(part.title)}</h2><figure>{picture}{caption}</figure></section>"
 
 
 def _span(value: int | tuple[int, int]) -> str:
     return f"{value[0]} to {value[1]}" if isinstance(value, tuple) else str(value)
-
-
-def _html(text: str) -> str:
-    """Escaped, and without the lone surrogates that stand for undecodable bytes in names of files."""
-    return escape(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 _PAGE = """<!DOCTYPE html>

@@ -1,7 +1,7 @@
 """The kit for pictures: figures, colours, frames, text that the font can draw, PNG files.
 
-matplotlib comes with the extra `plots` and is imported inside the functions, by its object interface: no window, no global figure. Next:
-the modules `plot_…` beside this one.
+matplotlib comes with the extra `plots` and is imported inside the functions, by its object interface: no window, no global figure. It is a
+leaf, so that every stage can draw what it defines. Next: the modules `plot_…` of `kshot.results`.
 """
 
 import io
@@ -42,9 +42,7 @@ def new_figure(width: float, height: float) -> "Figure":
         SetupError: matplotlib is not installed.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
-
-    return Figure((width, height), dpi=110, facecolor="white", layout="constrained")
+    return _shown_figure()((width, height), dpi=110, facecolor="white", layout="constrained")
 
 
 def write_png(figure: "Figure", path: Path) -> Path:
@@ -53,12 +51,7 @@ def write_png(figure: "Figure", path: Path) -> Path:
     Raises:
         SavedError: The file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, _png_of(figure))
     return path
 
 
@@ -81,6 +74,27 @@ def frame(axes: "Axes", x: str, y: str, grid: Literal["x", "y"] = "y") -> None:
 def name_lines(name: str) -> str:
     """The name of a class as one or two short lines: before and after its first `/`."""
     return "\n".join(drawable(part, 30) for part in name.split("/", 1) if part)
+
+
+def _png_of(figure: "Figure") -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+@cache
+def _shown_figure() -> "type[Figure]":
+    """A figure that a notebook shows: it draws its own pictures only for figures of pyplot, which keeps them all."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            return _png_of(self)
+
+    return ShownFigure
 
 
 @cache

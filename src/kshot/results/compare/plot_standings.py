@@ -1,18 +1,19 @@
-"""A comparison as a picture: means with their intervals, and the paired differences to the best beside them. A PNG file.
+"""A comparison as a picture: means with their intervals, and the paired differences to the best beside them.
 
-In: a `Comparison`. Out: a file. With one number of shots a learner is a row; with several, a line over the shots with a band.
+In: the standings of each number of shots. Out: a figure. With one number of shots a learner is a row; with several, a line over the shots
+with a band. Next: `kshot.results.compare.comparison`, whose `plot` it is.
 """
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kshot.results.compare.comparison import Comparison, Round
+from kshot.figure import COLOURS, GREY, MARKS, drawable, frame, new_figure
 from kshot.results.compare.paired import Standing
 from kshot.results.compare.sentence import Standings
-from kshot.results.show.figure import COLOURS, GREY, MARKS, drawable, frame, new_figure, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LINE_MARKS = 6
 """Points across of a mark on a line."""
@@ -20,57 +21,46 @@ _FAR = 10.0
 """Points behind the best from which on a learner may be left out of the picture of the differences."""
 
 
-def plot_comparison(comparison: Comparison, path: Path) -> Path:
-    """Draw a comparison.
+def plot_standings(standings: Standings, places: Sequence[float], *, score_name: str, title: str) -> "Figure":
+    """Draw the standings of several learners.
 
     Args:
-        comparison: At one number of shots or several.
-        path: The PNG file to write.
-
-    Returns:
-        `path`.
+        standings: Of the same learners at one number of shots or several.
+        places: Where each number of shots lies on the axis of shots.
+        score_name: `accuracy` is drawn in per cent, differences in percentage points.
+        title: What the learners were tested on.
 
     Raises:
         SetupError: matplotlib is not installed.
-        SavedError: The file cannot be written.
     """
-    first = comparison.rounds[0]
-    learners = len(first.standings)
-    curve = len(comparison.rounds) > 1
-    figure = new_figure(10.5, 4.6 + 0.12 * learners if curve else 1.7 + 0.42 * learners)
+    first = next(iter(standings.values()))
+    curve = len(standings) > 1
+    figure = new_figure(10.5, 4.6 + 0.12 * len(first) if curve else 1.7 + 0.42 * len(first))
     left, right = figure.subplots(1, 2, sharey=not curve)
-    percent = first.first.score_name == "accuracy"
+    percent = score_name == "accuracy"
     scale, unit = (100, ", %") if percent else (1, "")
-    names = [first.first.score_name + unit, "paired difference to the best" + (", points" if percent else "")]
-    figure.suptitle(drawable(_title(first, curve), 130), fontsize=10, color=GREY)
+    names = [score_name + unit, "paired difference to the best" + (", points" if percent else "")]
+    figure.suptitle(drawable(f"{title}; 95 % intervals over episodes", 130), fontsize=10, color=GREY)
     if curve:
-        lines = {one.shots: one.standings for one in comparison.rounds}
-        places = [sum(one.first.shot) / 2 if isinstance(one.first.shot, tuple) else one.first.shot for one in comparison.rounds]
-        _curves(left, lines, places, scale, of_difference=False)
-        _curves(right, lines, places, scale, of_difference=True)
+        _curves(left, standings, places, scale, of_difference=False)
+        _curves(right, standings, places, scale, of_difference=True)
         for axes, name in zip((left, right), names, strict=True):
-            frame(axes, "support items a class (shots)", name)
+            frame(axes, "support items per class (shots)", name)
         if percent:
-            _look_closer(right, lines)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, learners), frameon=False)
+            _look_closer(right, standings)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(first)), frameon=False)
     else:
         _rows(left, first, scale, of_difference=False)
         _rows(right, first, scale, of_difference=True)
         for axes, name in zip((left, right), names, strict=True):
             frame(axes, name, "", grid="x")
-    return write_png(figure, path)
+    return figure
 
 
-def _title(one: Round, curve: bool) -> str:
-    """The heading of a round without what the axes say, and with the beginning of the hash."""
-    words = one.heading.partition(", episodes ")[0].replace(f" {one.shots}-shot", "") if curve else one.heading.partition(", episodes ")[0]
-    return f"{words}; 95 % intervals over episodes"
-
-
-def _rows(axes: "Axes", one: Round, scale: float, *, of_difference: bool) -> None:
-    """A row a learner, the best on top; each keeps its colour in both pictures."""
-    names = [standing.name for standing in one.standings]
-    for row, standing in enumerate(one.standings):
+def _rows(axes: "Axes", standings: Sequence[Standing], scale: float, *, of_difference: bool) -> None:
+    """One row per learner, the best on top; each keeps its colour in both pictures."""
+    names = [standing.name for standing in standings]
+    for row, standing in enumerate(standings):
         mean, half = _value(standing, of_difference)
         colour, (mark, _) = COLOURS[row % len(COLOURS)], MARKS[row % len(MARKS)]
         axes.errorbar(scale * mean, row, xerr=scale * half, fmt=mark, color=colour, markersize=7, capsize=4, linewidth=1.8)
@@ -80,8 +70,8 @@ def _rows(axes: "Axes", one: Round, scale: float, *, of_difference: bool) -> Non
         axes.axvline(0, color=GREY, linewidth=1, linestyle="--")
 
 
-def _curves(axes: "Axes", standings: Standings, places: list[float], scale: float, *, of_difference: bool) -> None:
-    """A line a learner over the shots, with a band; in the order of the names, so that colours do not depend on who is best."""
+def _curves(axes: "Axes", standings: Standings, places: Sequence[float], scale: float, *, of_difference: bool) -> None:
+    """One line per learner over the shots, with a band; in the order of the names, so that colours do not depend on who is best."""
     names = sorted(one.name for one in next(iter(standings.values())))
     for number, name in enumerate(names):
         values = [_value(next(one for one in row if one.name == name), of_difference) for row in standings.values()]

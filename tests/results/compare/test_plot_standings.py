@@ -1,15 +1,15 @@
+"""The picture of a comparison."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from kshot.figure import COLOURS
 from kshot.results.compare.comparison import Comparison, Round
 from kshot.results.compare.cost import Cost
 from kshot.results.score.result import Results
-from kshot.results.show import plot_compare
-from kshot.results.show.figure import COLOURS, write_png
-from kshot.results.show.plot_compare import plot_comparison
 
 COST = Cost(0.01, 0.1, 20, 75, 100, 400, 100, None)
 
@@ -41,22 +41,24 @@ def rgb(colour: str) -> tuple[int, ...]:
 @pytest.mark.parametrize("shots", [(1,), (1, 2, 5, 10), ((1, 5), 7)], ids=["one", "curve", "range"])
 def test_every_learner_is_drawn_in_its_colour(tmp_path: Path, shots: tuple[int | tuple[int, int], ...]) -> None:
     path = tmp_path / "new" / "comparison.png"
-    assert plot_comparison(comparison(4, *shots), path) == path
+    figure = comparison(4, *shots).plot(path=path)
+    assert figure._repr_png_().startswith(b"\x89PNG\r\n")  # what a notebook shows
     assert {rgb(colour) for colour in COLOURS[:4]} <= colours_of(path)
 
 
 def test_more_learners_than_colours_and_other_scores(tmp_path: Path) -> None:
-    crowd = plot_comparison(comparison(len(COLOURS) + 2, 1, 5, score_name="mean squared error"), tmp_path / "a.png")
-    assert {rgb(colour) for colour in COLOURS} <= colours_of(crowd)
+    comparison(len(COLOURS) + 2, 1, 5, score_name="mean squared error").plot(path=tmp_path / "a.png")
+    assert {rgb(colour) for colour in COLOURS} <= colours_of(tmp_path / "a.png")
 
 
 def test_a_picture_is_the_same_each_time(tmp_path: Path) -> None:
-    first, second = (plot_comparison(comparison(3, 1, 5), tmp_path / name) for name in ("a.png", "b.png"))
-    assert first.read_bytes() == second.read_bytes()
+    for name in ("a.png", "b.png"):
+        comparison(3, 1, 5).plot(path=str(tmp_path / name))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_who_is_far_behind_does_not_press_the_others_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    means, rounds, seen = {"a": 0.95, "b": 0.94, "far off": 0.4}, [], []
+def test_who_is_far_behind_does_not_press_the_others_together() -> None:
+    means, rounds = {"a": 0.95, "b": 0.94, "far off": 0.4}, []
     for shot in (1, 5):
         random = np.random.default_rng(shot)
         results = {
@@ -77,9 +79,7 @@ def test_who_is_far_behind_does_not_press_the_others_together(tmp_path: Path, mo
             for name, mean in means.items()
         }
         rounds.append(Round(results, dict.fromkeys(results, COST), True))
-    monkeypatch.setattr(plot_compare, "write_png", lambda figure, path: seen.append(figure) or write_png(figure, path))
-    plot_comparison(Comparison(tuple(rounds), "on cpu with 1 thread"), tmp_path / "c.png")
-    left, right = seen[0].axes
+    left, right = Comparison(tuple(rounds), "on cpu with 1 thread").plot().axes
     assert left.get_ylim()[0] < 45  # the scores themselves are all there
     assert -10 < right.get_ylim()[0] < -1
     assert [text.get_text() for text in right.texts] == ["below: far off"]

@@ -1,0 +1,50 @@
+"""The course of training as a picture: validations with their intervals, and the loss. A PNG file.
+
+In: a history of validations. Out: a file. Next: `kshot.results.show.report`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kshot.figure import BLUE, GREY, ORANGE, frame, new_figure, write_png
+
+
+def plot_learning(
+    history: Sequence[Mapping[str, float]], path: Path, *, score_name: str = "accuracy", higher_is_better: bool = True
+) -> Path:
+    """The validation score with its interval over training, the training loss below it, the best validation marked.
+
+    Args:
+        history: One entry a validation: update, mean, interval, loss. At least one.
+        path: The PNG file to write.
+        score_name: What `mean` is.
+        higher_is_better: Which validation is the best.
+
+    Returns:
+        `path`.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+        SavedError: The file cannot be written.
+    """
+    figure = new_figure(9.6, 4.8)
+    percent = score_name == "accuracy"
+    update, mean, half, loss = (np.array([entry[key] for entry in history]) for key in ("update", "mean", "interval", "loss"))
+    mean, half = (mean * 100, half * 100) if percent else (mean, half)
+    best = int(mean.argmax() if higher_is_better else mean.argmin())  # the first of equals, as training keeps it
+    upper, lower = figure.subplots(2, 1, sharex=True)
+
+    upper.fill_between(update, mean - half, mean + half, color=BLUE, alpha=0.2, linewidth=0, label="95 % interval")
+    upper.plot(update, mean, color=BLUE, linewidth=1.6, marker="o", markersize=3, label=f"validation {score_name}")
+    kept = f"best: {mean[best]:.4g}{' %' if percent else ''} at update {update[best]:,.0f}"
+    upper.plot(update[best], mean[best], "*", color=ORANGE, markersize=15, markeredgecolor="white", label=kept, linestyle="none")
+    frame(upper, "", score_name + (", %" if percent else ""))
+    upper.legend(facecolor="white", edgecolor="none", framealpha=0.85, loc="lower right" if higher_is_better else "upper right")
+
+    lower.plot(update, loss, color=GREY, linewidth=1.6, marker="o", markersize=3)
+    if (loss > 0).all() and loss.max() > 20 * loss.min():
+        lower.set_yscale("log")
+    frame(lower, "update", "training loss")
+    return write_png(figure, path)
