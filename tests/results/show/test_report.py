@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from kshot.backbones.mlp import MLP
+from kshot.data.array_tasks import ArrayTasks
 from kshot.data.arrays import ArrayDataset
+from kshot.data.sinusoids import Sinusoids
+from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError, SetupError
+from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
+from kshot.learners.metric.ridge import RidgeNet
+from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.results.show.report import write_report
 
@@ -96,6 +104,27 @@ def test_what_cannot_be_drawn_is_said(raw_pairs: Learner, draw: Make, tmp_path: 
     assert set(page.images) == {"scores.png"}
     for words in ("not pictures", "gives an item no fixed embedding", "no record of validations", "right one of 3 to 4 classes"):
         assert words in page.text
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_predictions_of_real_targets_are_drawn_before_and_after_the_steps(steps: int, tmp_path: Path) -> None:
+    waves = Sinusoids(train=2, val=2, test=6)
+    episodes = EpisodeSet.draw(waves, waves.split().part("test"), "sinusoids/test", EpisodeShape(1, 5, 10), episodes=6)
+    learner = Reptile(MLP(1, (8,), 8), 8, 1, adapt_steps=steps, family=Regression()).eval()
+    page = Page(write_report(tmp_path, evaluate(learner, episodes), episodes, learner))
+    shown = {0: "Reptile", 1: "before the first step and after 1 step", 3: "before the first step and after 3 steps"}[steps]
+    assert page.images["predictions.png"] == f"Curves of {shown} for 4 tasks, with support items and the true values of the queries."
+    assert "The first 4 of 6 tasks." in page.text
+    assert learner.adapt_steps == steps
+
+
+def test_real_targets_of_items_of_several_numbers_have_no_curve(tmp_path: Path) -> None:
+    data = ArrayTasks(torch.rand(24, 2), torch.rand(24), [number % 4 for number in range(24)])
+    episodes = EpisodeSet.draw(data, data.index, "all", EpisodeShape(1, 2, 2), episodes=3)
+    learner = RidgeNet(nn.Identity(), family=Regression()).eval()
+    page = Page(write_report(tmp_path, evaluate(learner, episodes), episodes, learner))
+    assert "not one number each, so there is no curve to draw" in page.text
+    assert "predictions.png" not in page.images
 
 
 def test_without_matplotlib_nothing_is_written(

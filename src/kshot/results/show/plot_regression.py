@@ -78,6 +78,13 @@ def plot_regression(learners: Mapping[str, Learner], episodes: EpisodeSet, path:
     return write_png(figure, path)
 
 
+def has_curves(episodes: EpisodeSet) -> bool:
+    """Whether items have real targets and are one number each, so that predictions are a curve."""
+    data = episodes.dataset
+    x = data.preprocess.to_input(data.gather(episodes.index.items[:1]))
+    return has_targets(data) and isinstance(x, Tensor) and x.numel() == 1
+
+
 def _task(episodes: EpisodeSet, place: int, target: int) -> EpisodeBatch:
     """One task, on the CPU; one number an item, and the target is there."""
     batch = gather_batch(episodes.dataset, episode_at(episodes, place), episodes.shape.augment, torch.device("cpu"))

@@ -12,12 +12,13 @@ import numpy as np
 from kshot.atomic import write_json, write_text
 from kshot.errors import RecipeError
 from kshot.figure import require_matplotlib
-from kshot.learners.learner import Learner
+from kshot.learners.learner import Learner, with_steps
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.result import Results
 from kshot.results.show.plot_embedding import embed_classes, plot_embedding
 from kshot.results.show.plot_episodes import letter, plot_episode, sample_episodes, shown_classes
 from kshot.results.show.plot_learning import plot_learning
+from kshot.results.show.plot_regression import has_curves, plot_regression
 from kshot.results.show.report_page import Part, page
 
 PAGE, NUMBERS = "report.html", "results.json"
@@ -99,7 +100,7 @@ def _learning(folder: Path, results: Results, history: Sequence[Mapping[str, flo
 def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Learner) -> list[Part]:
     heading = "Sample episodes"
     if results.score_name != "accuracy":
-        return [Part(heading, "These tasks are not classifications, so there are no right and wrong answers to show.")]
+        return [_predictions(folder, episodes, learner)]
     parts = []
     for sample in sample_episodes(learner, episodes, results.scores, mode=results.mode):
         file = f"episode_{sample.kind}.png"
@@ -122,6 +123,25 @@ def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Lear
             )
         )
     return parts
+
+
+def _predictions(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
+    heading = "Predictions against the truth"
+    if not has_curves(episodes):
+        return Part(heading, "The items of these tasks are not one number each, so there is no curve to draw.")
+    curves = {type(learner).__name__: learner}
+    if steps := learner.adapt_steps:
+        curves = {"before the first step": with_steps(learner, 0), f"after {steps} step{'' if steps == 1 else 's'}": learner}
+    plot_regression(curves, episodes, folder / "predictions.png")
+    shown = min(4, len(episodes))
+    return Part(
+        heading,
+        f"The first {shown} of {len(episodes):,} tasks. Triangles are the support items that the learner was shown; the dotted line is "
+        "the truth, at the queries; each other line is what the learner predicts. The closer it runs to the dotted line, also where no "
+        "triangle is near, the more the learner knew of such tasks beforehand.",
+        "predictions.png",
+        f"Curves of {' and '.join(curves)} for {shown} tasks, with support items and the true values of the queries.",
+    )
 
 
 def _embedding(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
