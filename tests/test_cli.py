@@ -346,7 +346,7 @@ def files(folder: Path) -> dict[str, bytes]:
             ["evaluate", "{run}", "--way", "2", "--query", "1", "--refine", "k_means"],
             "there is no refinement 'k_means'; known are soft_k_means",
         ),
-        (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be a whole number"),
+        (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be 0 or more; found -1"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--nearness", "hard"], "nearness must be one of any, near, far; found 'hard'"),
         (

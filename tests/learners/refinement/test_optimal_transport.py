@@ -141,7 +141,7 @@ def test_fewer_queries_than_classes_cannot_be_balanced() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"steps": -1}, "steps of a refinement must be a whole number, 0 or more; found -1"),
+        ({"steps": -1}, "steps of a refinement must be 0 or more; found -1"),
         ({"rate": 0}, "rate of a refinement must be a positive number; found 0"),
         ({"rate": 1.5}, "rate of a refinement must be 1 or less; found 1.5"),
         ({"scale": math.nan}, "scale of a refinement must be a positive number; found nan"),

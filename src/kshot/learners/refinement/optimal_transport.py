@@ -32,7 +32,8 @@ from torch import Tensor
 from kshot.errors import RecipeError
 from kshot.learners.heads.comparison_space import Compare
 from kshot.learners.heads.item_scores import Examples
-from kshot.learners.refinement.soft_k_means import centres_of, require_count, require_positive
+from kshot.learners.refinement.soft_k_means import centres_of
+from kshot.learners.settings import require_count, require_positive
 
 ROUNDS = 5
 
@@ -57,9 +58,9 @@ class OptimalTransport:
     balanced: bool = True
 
     def __post_init__(self) -> None:
-        require_count("steps", self.steps)
-        require_positive("rate", self.rate)
-        require_positive("scale", self.scale)
+        require_count("steps of a refinement", self.steps, 0)
+        require_positive("rate of a refinement", self.rate)
+        require_positive("scale of a refinement", self.scale)
         if self.rate > 1:
             raise RecipeError(f"rate of a refinement must be 1 or less; found {self.rate!r}.")
         if type(self.balanced) is not bool:

@@ -17,15 +17,14 @@ Limits: classes that the first assignment mixes up stay mixed up. Logits that ar
 query to all classes alike and draw the centres together: give a larger `scale`. Measured: docs/learners/refinement.md.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from kshot.errors import RecipeError
 from kshot.learners.heads.comparison_space import Compare
 from kshot.learners.heads.item_scores import Examples
+from kshot.learners.settings import require_count, require_positive
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class SoftKMeans:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        require_count("iterations", self.iterations)
-        require_positive("scale", self.scale)
+        require_count("iterations of a refinement", self.iterations, 0)
+        require_positive("scale of a refinement", self.scale)
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
         """Logits of the queries; see `kshot.learners.refinement.refined.Refinement`."""
@@ -72,15 +71,3 @@ def centres_of(support: Examples, queries: Tensor | None = None, assignment: Ten
     if queries is not None and assignment is not None:
         sums, weights = sums + assignment.mT @ queries, weights + assignment.sum(1)
     return sums / weights.masked_fill(weights == 0, 1.0).unsqueeze(-1)
-
-
-def require_count(name: str, value: int) -> None:
-    """Raises `RecipeError` unless a refinement's setting is a whole number, 0 or more."""
-    if type(value) is not int or value < 0:
-        raise RecipeError(f"{name} of a refinement must be a whole number, 0 or more; found {value!r}.")
-
-
-def require_positive(name: str, value: float) -> None:
-    """Raises `RecipeError` unless a refinement's setting is a positive number."""
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise RecipeError(f"{name} of a refinement must be a positive number; found {value!r}.")
