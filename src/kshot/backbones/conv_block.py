@@ -31,6 +31,10 @@ class ConvBlock(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.pool = pool
 
+    def __repr__(self) -> str:
+        form = f"{self.conv.in_channels} → {self.conv.out_channels}"
+        return f"ConvBlock({form}: 3×3 convolution, batch norm, ReLU{', 2×2 max-pooling' if self.pool else ''})"
+
     def forward(self, x: Tensor) -> Tensor:
         """The block, in the memory layout of `x`."""
         conv, norm = self.conv, self.norm

@@ -20,6 +20,13 @@ def map_inputs(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
     return {name: function(value) for name, value in inputs.items()}
 
 
+def form_of(inputs: Inputs) -> str:
+    """Type and shape in words: `float32 (4, 5, 1, 28, 28)`; of a mapping, those of each name."""
+    if isinstance(inputs, Tensor):
+        return f"{str(inputs.dtype).removeprefix('torch.')} {tuple(inputs.shape)}"
+    return f"{{{', '.join(f'{name}: {form_of(value)}' for name, value in inputs.items())}}}"
+
+
 def count_items(inputs: Inputs) -> int:
     """The size of the first dimension."""
     first = inputs if isinstance(inputs, Tensor) else next(iter(inputs.values()))

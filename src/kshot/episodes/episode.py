@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kshot.data.inputs import Inputs, map_inputs
+from kshot.data.inputs import Inputs, form_of, map_inputs
+from kshot.short_repr import short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,10 @@ class DrawnEpisodes:
     query_y: np.ndarray
     support_changes: np.ndarray | None = None
     query_changes: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        S, Q = self.support_y.shape[1], self.query_y.shape[1]
+        return short_repr("DrawnEpisodes", [f"episodes={len(self):,}", f"way={self.way}", f"support items={S}", f"query items={Q}"])
 
     @property
     def way(self) -> int:
@@ -83,6 +88,11 @@ class EpisodeBatch:
     query_y: Tensor
     way: int | None
     numbers: np.ndarray
+
+    def __repr__(self) -> str:
+        named = {"support_x": self.support_x, "support_y": self.support_y, "query_x": self.query_x, "query_y": self.query_y}
+        parts = [f"{name}={form_of(value)}" for name, value in named.items()]
+        return short_repr("EpisodeBatch", [f"tasks={len(self)}", f"way={self.way}", *parts, f"device='{self.device}'"])
 
     def __len__(self) -> int:
         return int(self.support_y.shape[0])

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, form_of
 from kshot.episodes.augment import augmentation
 from kshot.episodes.batch import gather_inputs
 from kshot.episodes.counter_random import key_of, streams, words
 from kshot.errors import EpisodeError
+from kshot.short_repr import short_repr
 
 _AT_ONCE = 512
 
@@ -39,6 +40,9 @@ class ItemBatch:
     y: Tensor
     way: int
     numbers: np.ndarray
+
+    def __repr__(self) -> str:
+        return short_repr("ItemBatch", [f"x={form_of(self.x)}", f"y={form_of(self.y)}", f"way={self.way}", f"device='{self.device}'"])
 
     def __len__(self) -> int:
         return int(self.y.shape[0])
@@ -108,6 +112,12 @@ class ItemStream:
         self._order_key, self._change_key = (key_of({"items": what, **parts}) for what in ("order", "change"))
         self._labels = np.repeat(np.arange(len(self.index)), self.index.sizes)  # of the entries of index.items
         self._rounds: dict[int, np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        items = f"{self.dataset.name} {self.split}: {len(self.index.items):,} items of {len(self.index):,} classes"
+        ranks = [] if self.ranks == 1 else [f"rank={self.rank}", f"ranks={self.ranks}"]
+        parts = [items, f"seed={self.seed}", f"batch={self.batch}", f"augment={self.augment!r}", *ranks, f"device='{self.device}'"]
+        return short_repr("ItemStream", parts)
 
     @property
     def size(self) -> int:

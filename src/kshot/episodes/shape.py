@@ -3,11 +3,12 @@
 In: plain numbers. Out: a frozen `EpisodeShape`, part of an episode's identity. Next: `kshot.episodes.draw`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 from kshot.episodes.nearness import Nearness
 from kshot.errors import EpisodeError
+from kshot.short_repr import short_repr
 
 Range = tuple[int, int]
 """The smallest and the largest value, both included."""
@@ -62,6 +63,11 @@ class EpisodeShape:
             raise EpisodeError(f"nearness must be one of {', '.join(get_args(Nearness))}; found {self.nearness!r}.")
         if self.same_positions and self.replacement:
             raise EpisodeError("same_positions gives each position once; replacement=True gives some twice. Drop one of the two.")
+
+    def __repr__(self) -> str:
+        """Way, shot and query, and the rules that are not the usual ones."""
+        told = [one for one in fields(self) if one.name in ("way", "shot", "query") or getattr(self, one.name) != one.default]
+        return short_repr("EpisodeShape", (f"{one.name}={getattr(self, one.name)!r}" for one in told))
 
     @property
     def way_range(self) -> Range:

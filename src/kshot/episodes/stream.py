@@ -19,6 +19,7 @@ from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
 from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import EpisodeError
+from kshot.short_repr import short_repr
 
 _AHEAD = 64
 """Episodes drawn in one go, so that the cost of a call is shared; which ones are drawn together changes none of them."""
@@ -64,6 +65,12 @@ class EpisodeStream:
         self.distances = distances_for(self.shape, self.dataset, self.index, self.distances)
         self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed, self.distances)
         self._ahead: dict[int, list[DrawnEpisodes]] = {}
+
+    def __repr__(self) -> str:
+        classes = f"{self.dataset.name} {self.split}: {len(self.index):,} classes"
+        ranks = [] if self.ranks == 1 else [f"rank={self.rank}", f"ranks={self.ranks}"]
+        parts = [classes, repr(self.shape), f"seed={self.seed}", f"tasks={self.tasks}", *ranks, f"device='{self.device}'"]
+        return short_repr("EpisodeStream", parts)
 
     @property
     def size(self) -> int:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.episode import EpisodeBatch
@@ -23,6 +24,7 @@ from kshot.episodes.family import TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
 from kshot.learners.settings import require_count
+from kshot.short_repr import short_repr
 
 Mode = Literal["inductive", "transductive"]
 Batch = EpisodeBatch | ItemBatch
@@ -70,6 +72,20 @@ class Learner(Trainable):
     family: TaskFamily
     arguments: Mapping[str, Any] = MappingProxyType({})
     adapt_steps: int | None = None
+
+    def __repr__(self) -> str:
+        """One form for all learners: the networks inside in a word each, the arguments, the family, the number of meta-parameters.
+
+        `print(learner.backbone)` shows the layers of a network.
+        """
+        arguments = dict(self.arguments)
+        if "adapt_steps" in arguments:
+            arguments["adapt_steps"] = self.adapt_steps  # `with_steps` changes it
+        inside = [f"{name}={_in_a_word(module)}" for name, module in self.named_children()]
+        own = [*inside, *(f"{name}={value!r}" for name, value in arguments.items()), *filter(None, [self.extra_repr()])]
+        family = f"family={vars(self)['family']!r}" if "family" in vars(self) else "family is not set"
+        count = sum(parameter.numel() for parameter in self.parameters() if not is_lazy(parameter))
+        return short_repr(type(self).__name__, [*own, family, f"meta_parameters={count:,}"])
 
     @abstractmethod
     def encode(self, x: Inputs) -> Inputs:
@@ -154,6 +170,16 @@ class Learner(Trainable):
             items: All training items, each once, as inputs (m, …) in chunks; gathered while it is walked through.
             score: Scores the learner as it is on the validation episodes; more is better.
         """
+
+
+def _in_a_word(module: nn.Module) -> str:
+    """A network as its class and, where it keeps them, its arguments."""
+    if isinstance(module, Learner):
+        return repr(module)
+    arguments = vars(module).get("arguments")  # kshot's own networks keep them
+    if isinstance(arguments, Mapping):
+        return f"{type(module).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    return repr(module) if next(module.children(), None) is None else f"{type(module).__name__}(…)"
 
 
 def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:

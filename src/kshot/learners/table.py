@@ -11,6 +11,7 @@ from kshot.learners.base_learners import SINGLE
 from kshot.learners.ensemble import Ensemble
 from kshot.learners.learner import Learner
 from kshot.seeding import seeded
+from kshot.short_repr import repr_of_fields
 
 LEARNERS: dict[str, Callable[..., Learner]] = {**SINGLE, "ensemble": Ensemble}
 
@@ -32,6 +33,8 @@ class LearnerSpec:
     learner_arguments: Mapping[str, Any] = field(default_factory=dict)
     backbone_arguments: Mapping[str, Any] = field(default_factory=dict)
     family: str = "classification"
+
+    __repr__ = repr_of_fields
 
     def build(self, seed: int = 0) -> Learner:
         """A fresh learner whose first parameters are a function of `seed`.

@@ -18,6 +18,7 @@ from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import TrainState, on_cpu
 from kshot.meta_train.step import meta_step
 from kshot.seeding import seeded
+from kshot.short_repr import repr_of_fields
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Validation:
     mean: float
     interval: float
     higher_is_better: bool = True
+
+    __repr__ = repr_of_fields
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Plan:
     validate_every: int = 500
     patience: int = 0
     seed: int = 0
+
+    __repr__ = repr_of_fields
 
     def __post_init__(self) -> None:
         for name, least in (("updates", 1), ("validate_every", 1), ("patience", 0)):
@@ -80,6 +85,8 @@ class Step:
     seconds: float
     validation: Validation | None = None
     best: bool = False
+
+    __repr__ = repr_of_fields
 
 
 Stream = EpisodeStream | ItemStream

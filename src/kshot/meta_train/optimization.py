@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from kshot.errors import RecipeError
+from kshot.short_repr import repr_of_fields
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "halving", "cosine", "linear")
@@ -44,6 +45,8 @@ class Optimization:
     warmup: int = 0
     clip_norm: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    __repr__ = repr_of_fields
 
     def __post_init__(self) -> None:
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):

@@ -21,6 +21,7 @@ from torch import Tensor
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
 from kshot.learners.learner import Learner, Trainable
+from kshot.short_repr import short_repr, shown
 
 FORMAT = 1
 STATE = "state.safetensors"
@@ -56,6 +57,12 @@ class TrainState:
     stopped: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     loss_sum: float = 0.0
+
+    def __repr__(self) -> str:
+        best = "no validation yet" if self.best_score is None else f"best {shown(self.best_score)} at update {self.best_update}"
+        head = [] if self.with_head is None else [f"with_head={type(self.with_head).__name__}"]
+        parts = [f"update={self.update}", repr(self.learner), *head, type(self.optimizer).__name__, best, f"waited={self.waited}"]
+        return short_repr("TrainState", [*parts, f"stopped={self.stopped}"])
 
     @property
     def trained(self) -> Trainable:

@@ -29,6 +29,7 @@ from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
 from kshot.meta_train.state import STATE
 from kshot.saved.origin import TrainingStream, origin_of
+from kshot.short_repr import short_repr
 
 FORMAT = 1
 RECORD = "learner.json"
@@ -51,6 +52,11 @@ class Saved:
     record: Mapping[str, Any] = field(default_factory=dict)
     spec: LearnerSpec | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        trained = [f"{name}={self.record[name]!r}" for name in ("data", "split", "updates") if name in self.record]
+        parts = [repr(self.learner), f"preprocess={self.preprocess!r}", *trained]
+        return short_repr("Saved", [*parts, f"folder={None if self.folder is None else str(self.folder)!r}"])
 
 
 def save(

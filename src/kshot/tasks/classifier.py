@@ -22,9 +22,12 @@ from kshot.errors import DataError, SavedError
 from kshot.learners.learner import Learner
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
+from kshot.short_repr import short_repr, shown
 
 Picture = str | Path | Image.Image
 _AT_ONCE = 256
+_SHOWN = 3
+"""Classes after the first that a prediction shows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class Prediction:
     label: str
     probability: float
     probabilities: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        """The class, and the next most probable ones."""
+        ranked = sorted(((value, name) for name, value in self.probabilities.items() if name != self.label), key=lambda one: -one[0])
+        others = [f"{name!r} {value:.3g}" for value, name in ranked[:_SHOWN]]
+        more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
+        then = [f"then {', '.join([*others, *more])}"] if others else []
+        return short_repr("Prediction", [repr(self.label), f"probability={shown(self.probability)}", *then])
 
 
 class Classifier:
@@ -86,6 +97,11 @@ class Classifier:
         y = torch.tensor(labels, device=self._device).unsqueeze(0)  # (1, S)
         with torch.no_grad():
             self._adapted: Any = self._learner.adapt(map_inputs(lambda value: value.unsqueeze(0), features), y, way=len(self.classes))
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(repr, self.classes[:10])) + (" …" if len(self.classes) > 10 else "")
+        parts = [f"{len(self.classes)} classes: {names}", repr(self._learner), repr(self._preprocess), f"device='{self._device}'"]
+        return short_repr("Classifier", parts)
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """Label pictures, each on its own.

@@ -88,6 +88,10 @@ class Refined(Learner):
         self.learner, self.refinement = learner, refinement
         self.family = require_family(learner.family, "classification", "a refinement")
 
+    def extra_repr(self) -> str:
+        """The refinement, for `repr`."""
+        return f"refinement={self.refinement!r}"
+
     def encode(self, x: Inputs) -> Tensor:
         """The learner's own: (M, …) → (M, D).
 

@@ -17,6 +17,7 @@ from kshot.results.compare.plot_standings import plot_standings
 from kshot.results.compare.sentence import Standings, sentence
 from kshot.results.score.html_table import escaped, html_table
 from kshot.results.score.result import Results, span
+from kshot.short_repr import short_repr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +52,9 @@ class Round:
                         f"learners are compared on the same episodes by the same score; {what} of {name} is {getattr(first, what)}, of "
                         f"{other} it is {getattr(one, what)}. Evaluate both on one EpisodeSet."
                     )
+
+    def __repr__(self) -> str:
+        return short_repr("Round", [self.heading, "best first: " + ", ".join(one.name for one in self.standings)])
 
     @property
     def first(self) -> Results:
@@ -155,6 +159,13 @@ class Comparison:
         if path is not None:
             write_png(figure, Path(path))
         return figure
+
+    def __repr__(self) -> str:
+        """What was compared, and the sentence; `print` shows the tables and the notes as well."""
+        one = self.rounds[0].first
+        shots = ", ".join(each.shots for each in self.rounds)
+        test = f"{len(one.scores):,} episodes of {one.data} {one.split}"
+        return short_repr("Comparison", [f"{len(self.rounds[0].results)} learners", test, f"shots: {shots}", self.sentence()])
 
     def _repr_html_(self) -> str:
         tables = [html_table(one.heading, rows, head) for one in self.rounds for head, *rows in [_rows(one)]]

@@ -24,6 +24,7 @@ from kshot.learners.learner import Learner, Mode
 from kshot.results.compare.peak_memory import least_peak
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluating
+from kshot.short_repr import repr_of_fields
 
 TASKS, LEAST_TASKS, SECONDS = 20, 3, 2.0
 """A learner is timed on up to 20 tasks, fewer where they take more than 2 seconds together, never fewer than 3."""
@@ -52,6 +53,8 @@ class Cost:
     learner_bytes: int
     task_bytes: int
     working_bytes: int | None
+
+    __repr__ = repr_of_fields
 
     @property
     def peak_bytes(self) -> int | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kshot.errors import RecipeError
 from kshot.results.score.interval import mean_and_interval
+from kshot.short_repr import repr_of_fields
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Difference:
     mean: float
     interval: float
     episodes: int
+
+    __repr__ = repr_of_fields
 
     @property
     def differs(self) -> bool:
@@ -51,6 +54,8 @@ class Standing:
     mean: float
     interval: float
     difference: Difference
+
+    __repr__ = repr_of_fields
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:

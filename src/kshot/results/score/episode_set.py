@@ -17,6 +17,7 @@ from kshot.episodes.identity import episodes_hash
 from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import RecipeError
+from kshot.short_repr import short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,11 @@ class EpisodeSet:
         way, (S, Q) = drawn.way, (drawn.support_y.shape[1], drawn.query_y.shape[1])
         shape = EpisodeShape(way, max(1, S // way), max(1, Q // way))
         return cls(dataset, index, name, shape, 0, (drawn,), episodes_hash(dataset.fingerprint, [drawn]))
+
+    def __repr__(self) -> str:
+        classes = f"{self.dataset.name} {self.split}: {len(self.index):,} classes"
+        parts = [classes, f"{len(self):,} episodes", repr(self.shape), f"seed={self.seed}", f"hash='{self.hash[:12]}…'"]
+        return short_repr("EpisodeSet", parts)
 
     def __len__(self) -> int:
         return sum(len(rectangle) for rectangle in self.drawn)

@@ -16,6 +16,7 @@ from kshot.learners.learner import Mode
 from kshot.results.score.html_table import html_table
 from kshot.results.score.interval import mean_and_interval
 from kshot.results.score.plot_scores import plot_scores
+from kshot.short_repr import short_repr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,16 +151,29 @@ class Results:
             write_png(figure, Path(path))
         return figure
 
+    def __repr__(self) -> str:
+        return short_repr("Results", self._told)
+
     def _repr_html_(self) -> str:
         return html_table("Results", self.rows())
 
     def __str__(self) -> str:
         """One line: the score with its interval and what it is a score of."""
-        return (
-            f"{self.score_name} {self.shown}  {self.task}, "
-            f"{len(self.scores)} episodes of {self.data} {self.split}, seed {self.seed}, {self._mode}, "
-            f"batch-norm statistics: {self.statistics}, episodes {self.episodes_hash[:12]}"
-        )
+        score, *test = self._told
+        return f"{score}  {', '.join(test)}"
+
+    @property
+    def _told(self) -> list[str]:
+        """The score, and what it is a score of."""
+        return [
+            f"{self.score_name} {self.shown}",
+            self.task,
+            f"{len(self.scores)} episodes of {self.data} {self.split}",
+            f"seed {self.seed}",
+            self._mode,
+            f"batch-norm statistics: {self.statistics}",
+            f"episodes {self.episodes_hash[:12]}",
+        ]
 
 
 def _plain(value: int | tuple[int, int]) -> int | list[int]:

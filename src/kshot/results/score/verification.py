@@ -19,6 +19,7 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluating
 from kshot.results.score.features import with_features
 from kshot.results.score.interval import mean_and_interval
+from kshot.short_repr import repr_of_fields
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Verification:
     same: int
     different: int
     episodes_hash: str
+
+    __repr__ = repr_of_fields
 
     def __str__(self) -> str:
         """One line."""

@@ -1,0 +1,42 @@
+"""What a thing shows of itself in a session or a notebook: a few lines that fit a screen, and no memory address.
+
+In: words. Out: text for `__repr__`. Each class says what is worth showing; this module makes it fit.
+"""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+WIDTH, LINES = 100, 12
+"""The most that anything shows: columns and lines."""
+_WHOLE = 60
+"""A part of at most so many characters is not broken."""
+_JOINT = "\x1f"
+"""Stands for a space that is not to be broken at; no text has it."""
+
+
+def short_repr(name: str, parts: Iterable[str]) -> str:
+    """`Name(part, part, …)`, broken into lines between parts (a long part at its spaces), and cut where it is too long for a screen.
+
+    Example:
+        >>> short_repr("EpisodeShape", ["way=5", "shot=1"])
+        'EpisodeShape(way=5, shot=1)'
+    """
+    plain = [" ".join(part.split()) for part in parts]
+    kept = [part.replace(" ", _JOINT) if len(part) <= _WHOLE else part for part in plain]
+    indent = " " * (len(name) + 1) if len(name) < _WHOLE else " "
+    lines = textwrap.wrap(
+        f"{name}({', '.join(kept)})", WIDTH, subsequent_indent=indent, max_lines=LINES, placeholder=" …", break_on_hyphens=False
+    )
+    return "\n".join(lines).replace(_JOINT, " ")
+
+
+def repr_of_fields(thing: Any) -> str:
+    """The `__repr__` of a data class of plain values: all fields, numbers to six digits, in lines that fit."""
+    return short_repr(type(thing).__name__, (f"{field.name}={shown(getattr(thing, field.name))}" for field in fields(thing)))
+
+
+def shown(value: object) -> str:
+    """A plain value in words; a number to six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
