@@ -77,7 +77,7 @@ def test_a_class_that_nothing_belongs_to_has_its_centre_at_0() -> None:
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "two"])
 def test_a_number_of_iterations_that_is_no_count_is_refused(value: Any) -> None:
-    with pytest.raises(RecipeError, match="iterations of a refinement must be (a whole number, )?0 or more; found"):
+    with pytest.raises(RecipeError, match=r"iterations of a refinement must be (a whole number, )?0 or more; found"):
         SoftKMeans(iterations=value)
 
 
