@@ -162,6 +162,7 @@ def test_a_learner_shows_its_networks_arguments_family_and_size() -> None:
     assert words.startswith("MAML(backbone=Sequential(…), head=Linear(in_features=3, out_features=2, bias=True), features=3, outputs=2, ")
     assert "adapt_steps=9, " in words
     assert words.endswith(", family=Classification(), meta_parameters=23)")
+    assert "rates=ParameterList(…)" in repr(kshot.MAMLPlusPlus(nn.Linear(4, 3), features=3))
 
 
 def test_a_shape_shows_itself_as_it_is_made() -> None:

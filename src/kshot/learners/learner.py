@@ -179,7 +179,9 @@ def _in_a_word(module: nn.Module) -> str:
     arguments = vars(module).get("arguments")  # kshot's own networks keep them
     if isinstance(arguments, Mapping):
         return f"{type(module).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
-    return repr(module) if next(module.children(), None) is None else f"{type(module).__name__}(…)"
+    if next(module.children(), None) is None and "\n" not in (word := repr(module)):
+        return word
+    return f"{type(module).__name__}(…)"
 
 
 def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:
