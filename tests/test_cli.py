@@ -344,7 +344,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
         (
             ["evaluate", "{run}", "--way", "2", "--query", "1", "--refine", "k_means"],
-            "there is no refinement 'k_means'; known are soft_k_means",
+            "there is no refinement 'k_means'; the known ones are soft_k_means",
         ),
         (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be 0 or more; found -1"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),

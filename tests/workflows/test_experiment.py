@@ -280,9 +280,9 @@ def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
         ({"data": {"split": "vinyal"}}, DataError, r"found 'vinyal'"),
         ({"data": {"fractions": [0.9, 0.2, 0.1]}}, DataError, r"add up to 1"),
         ({"data": {"size": 8}}, RecipeError, r"the backbone cannot read one item of shape \(1, 3, 8, 8\)"),
-        ({"learner": {"name": "maml9000"}}, RecipeError, r"no learner 'maml9000'; known are protonet"),
+        ({"learner": {"name": "maml9000"}}, RecipeError, r"no learner 'maml9000'; the known ones are protonet"),
         ({"learner": {"temperature": 3}}, RecipeError, r"temperature"),
-        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'; known are conv4"),
+        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'; the known ones are conv4"),
         ({"backbone": {"depth": 3}}, RecipeError, r"depth"),
         ({"backbone": {"width": -3}}, RecipeError, r"width must be at least 1; found -3"),
         ({"backbone": {"width": "wide"}}, RecipeError, r"'wide'"),
@@ -414,7 +414,7 @@ def test_several_numbers_of_steps_decide_together(tmp_path: Path) -> None:
     each = [experiment.evaluate(with_steps(saved.learner, number), ready.validation).mean for number in (1, 5, 10)]
     assert saved.record["validation"][-1]["mean"] == pytest.approx(np.mean(each))
     wrong = {**table, "learner": {"name": "ridge"}}
-    with pytest.raises(RecipeError, match="does not take a number of steps"):
+    with pytest.raises(RecipeError, match="has no number of steps"):
         prepare(parse_recipe(wrong, "made"), tmp_path / "wrong", device="cpu")
     assert not (tmp_path / "wrong").exists()
 
@@ -424,7 +424,7 @@ def test_several_numbers_of_steps_decide_together(tmp_path: Path) -> None:
     [
         (
             {"batch": 21},
-            r"a batch of 21 items is more than the 20 that the 5 classes of division/train have\. Lower the batch \(items\.batch",
+            r"a batch of 21 items is larger than the 20 items in the 5 classes of division/train\. Lower the batch \(items\.batch",
         ),
         ({"batch": 8, "augment": "blur"}, r"no augmentation 'blur'"),
     ],
