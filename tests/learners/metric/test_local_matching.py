@@ -165,7 +165,7 @@ def test_constant_images_give_the_same_logit_for_all_classes(value: float) -> No
         ({"nearness": -1.0}, "nearness of local matching must be a positive number; found -1"),
         ({"scale": math.nan}, "scale of local matching must be a positive number; found nan"),
         ({"over_items": "mean"}, "over_items of local matching is one of log-mean-exp, max; found 'mean'"),
-        ({"family": Regression()}, "LocalMatching learns tasks of classification; the family 'regression' was asked for"),
+        ({"family": Regression()}, "LocalMatching learns classification tasks; found family 'regression'"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:

@@ -228,5 +228,5 @@ def test_a_backbone_of_another_size_is_refused() -> None:
 
 
 def test_real_valued_targets_are_refused() -> None:
-    with pytest.raises(RecipeError, match="MatchingNetFCE learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="MatchingNetFCE learns classification tasks; found family 'regression'"):
         MatchingNetFCE(nn.Identity(), family=Regression())

@@ -406,7 +406,7 @@ def test_constant_images_give_the_same_logit_for_all_classes() -> None:
         ({"blocks": (1, 1, 1)}, r"blocks must be two counts, .* found \[1, 1, 1\]"),
         ({"loss": "squared"}, "loss of pair attention is one of cross-entropy, pairs; found 'squared'"),
         ({"over_items": "mean"}, "over_items of pair attention is one of log-mean-exp, max; found 'mean'"),
-        ({"family": Regression()}, "PairAttention learns tasks of classification; the family 'regression' was asked for"),
+        ({"family": Regression()}, "PairAttention learns classification tasks; found family 'regression'"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:

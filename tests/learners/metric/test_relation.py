@@ -320,6 +320,6 @@ def test_a_count_below_one_is_refused(name: str) -> None:
 def test_another_loss_or_family_is_refused() -> None:
     with pytest.raises(RecipeError, match="one of squared, cross-entropy; found 'hinge'"):
         RelationNet(nn.Identity(), features=2, loss="hinge")
-    with pytest.raises(RecipeError, match="RelationNet learns tasks of classification"):
+    with pytest.raises(RecipeError, match="RelationNet learns classification tasks"):
         RelationNet(nn.Identity(), features=2, family=Regression())
     assert RelationNet(nn.Identity(), features=2).family == Classification()

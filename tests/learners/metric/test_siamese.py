@@ -240,6 +240,6 @@ def test_odds_that_are_not_positive_are_refused(odds: float) -> None:
 def test_no_features_and_other_families_are_refused() -> None:
     with pytest.raises(RecipeError, match="features must be at least 1; found 0"):
         SiameseNet(nn.Identity(), features=0)
-    with pytest.raises(RecipeError, match="SiameseNet learns tasks of classification"):
+    with pytest.raises(RecipeError, match="SiameseNet learns classification tasks"):
         SiameseNet(nn.Identity(), features=2, family=Regression())
     assert SiameseNet(nn.Identity(), features=2).family == Classification()

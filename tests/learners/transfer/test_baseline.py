@@ -191,8 +191,8 @@ def test_a_backbone_without_one_vector_an_item_is_refused(kind: Callable[..., Le
         (Baseline, {"regularisation": math.nan}, "must be a positive number; found nan"),
         (BaselinePlusPlus, {"scale": -1.0}, "the scale of a cosine must be a positive number; found -1.0"),
         (BaselinePlusPlus, {"training_scale": math.inf}, "the training_scale of a cosine must be a positive number; found inf"),
-        (Baseline, {"family": Regression()}, "learns tasks of classification; the family 'regression' was asked for"),
-        (BaselinePlusPlus, {"family": Regression()}, "learns tasks of classification"),
+        (Baseline, {"family": Regression()}, "learns classification tasks; found family 'regression'"),
+        (BaselinePlusPlus, {"family": Regression()}, "learns classification tasks"),
     ],
 )
 def test_bad_arguments_are_refused(kind: Callable[..., Learner], arguments: dict[str, Any], message: str) -> None:

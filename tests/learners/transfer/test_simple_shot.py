@@ -223,5 +223,5 @@ def test_a_size_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", [SimpleShot, SimpleShotL2N])
 def test_real_valued_targets_are_refused(kind: Callable[..., Learner]) -> None:
-    with pytest.raises(RecipeError, match="learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="learns classification tasks; found family 'regression'"):
         kind(nn.Identity(), family=Regression())
