@@ -31,7 +31,7 @@ class ModifiedHausdorff(Learner):
     """The nearest support drawing by modified Hausdorff distance.
 
     Args:
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -61,7 +61,7 @@ class ModifiedHausdorff(Learner):
         return x
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """Drawings (B, S, 1, H, W) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: drawings (B, S, 1, H, W) and (B, S) → drawings and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))

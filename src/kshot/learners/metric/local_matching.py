@@ -35,7 +35,7 @@ _PAIRS_AT_ONCE = 1 << 23
 
 
 class ExampleMaps(NamedTuple):
-    """What is learned of a task: its support set, as it is.
+    """What is learned from a task: its support set, unchanged.
 
     Attributes:
         maps: (B, S, C, H, W).
@@ -56,7 +56,7 @@ class LocalMatching(Learner):
         nearness: γ at the start; an image is 2 wide and 2 high.
         scale: τ at the start.
         over_items: `log-mean-exp` or `max`.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A number is not positive, or a name is not one of these.
@@ -95,13 +95,13 @@ class LocalMatching(Learner):
         return maps_of(self.backbone(x), self.features, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExampleMaps:
-        """(B, S, C, H, W) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, C, H, W) and (B, S) → maps (B, S, C, H, W) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         maps = support_features if self.training else support_features.detach()
         return ExampleMaps(maps, one_hot(support_y, way_of(support_y, way), maps))
 
     def predict(self, adapted: ExampleMaps, query_features: Inputs) -> Tensor:
-        """Logits of the classes: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without a support item."""
+        """Return the logits of the classes: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return over_items(self.pair_scores(adapted.maps, query_features), adapted.labels, self.over_items)
 
@@ -121,7 +121,7 @@ class LocalMatching(Learner):
         return torch.cat(scores)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the cross-entropy for B episodes."""
+        """Add the gradient of the cross-entropy for B episodes."""
         return backward_of_query_loss(self, batch)
 
     def _block(self, support: Tensor, query: Tensor, apart: Tensor) -> Tensor:

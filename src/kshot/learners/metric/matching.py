@@ -37,7 +37,7 @@ class MatchingNet(Learner):
 
     Args:
         backbone: f = g: inputs (M, …) → features (M, D).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -53,27 +53,27 @@ class MatchingNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """The embedding, f = g: (M, …) → (M, D)."""
+        """Compute the embedding, f = g: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """Log P: (B, Q, D) → (B, Q, N)."""
+        """Return log P: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return log_attention(cosines(query_features, adapted.features), adapted.labels)
 
     def space(self) -> Space:
-        """The directions of the features, compared by the cosine."""
+        """Return the directions of the features, compared by the cosine."""
         return cosine_space()
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
 
 
@@ -83,7 +83,7 @@ class ScaledMatchingNet(Learner):
     Args:
         backbone: f = g: inputs (M, …) → features (M, D).
         scale: s at the start, > 0; it is learnt as its logarithm.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: The scale is not a positive number.
@@ -99,27 +99,27 @@ class ScaledMatchingNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """The embedding, f = g: (M, …) → (M, D)."""
+        """Compute the embedding, f = g: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """Log P: (B, Q, D) → (B, Q, N)."""
+        """Return log P: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return log_attention(self.log_scale.exp() * cosines(query_features, adapted.features), adapted.labels)
 
     def space(self) -> Space:
-        """The directions of the features, compared by the cosine times s."""
+        """Return the directions of the features, compared by the cosine times s."""
         return cosine_space(self.log_scale.exp())
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
 
 

@@ -56,7 +56,7 @@ class MatchingNetFCE(Learner):
         backbone: f' = g': inputs (M, …) → features (M, D).
         features: D, which is also the size of the LSTMs: their output is added to the features.
         processing_steps: K, at least 1.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A count is below 1.
@@ -90,20 +90,20 @@ class MatchingNetFCE(Learner):
         D = self.support_lstm.input_size
         if features.shape[1:] != (D,):
             raise RecipeError(
-                f"MatchingNetFCE was built with features={D}; its backbone gives an item {tuple(features.shape[1:])}. "
-                "Give features the number that the backbone gives (learner.features in a recipe)."
+                f"MatchingNetFCE was built with features={D}; its backbone gives {tuple(features.shape[1:])} per item. "
+                "Set features to the number that the backbone gives (learner.features in a recipe)."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExamplesInContext:
-        """(B, S, D) and (B, S) → g(x_i, S) (B, S, D) and labels (B, S, N)."""
+        """Adapt: (B, S, D) and (B, S) → g(x_i, S) (B, S, D) and labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = embed_support(self.support_lstm, support_features)
         features = features if self.training else features.detach()
         return ExamplesInContext(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: ExamplesInContext, query_features: Inputs) -> Tensor:
-        """Log P: (B, Q, D) → (B, Q, N)."""
+        """Return log P: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         in_context = embed_queries(self.query_lstm, query_features, adapted.features, self.processing_steps)
         return log_attention(cosines(in_context, adapted.features), adapted.labels)
@@ -113,7 +113,7 @@ class MatchingNetFCE(Learner):
         return cosine_space()
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
 
 

@@ -32,7 +32,7 @@ class NearestNeighbour(Learner):
 
     Args:
         backbone: f: inputs (M, …) → features (M, …).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -55,7 +55,7 @@ class NearestNeighbour(Learner):
         return features.flatten(1)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))

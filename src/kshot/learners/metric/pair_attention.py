@@ -42,7 +42,7 @@ _TOKENS_AT_ONCE = 1 << 15
 
 
 class ExampleTokens(NamedTuple):
-    """What is learned of a task: its support set, as it is.
+    """What is learned from a task: its support set, unchanged.
 
     Attributes:
         tokens: (B, S, H, W, C).
@@ -64,7 +64,7 @@ class PairAttention(Learner):
         loss: `cross-entropy` of the classes' logits, or `pairs`: same or different, binary cross-entropy of each r, in which a
             query's same pairs weigh as much as its different ones.
         over_items: `log-mean-exp` or `max`.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A number or a name is not one of these.
@@ -114,13 +114,13 @@ class PairAttention(Learner):
         return tokens.view(-1, H, W, tokens.shape[-1])
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExampleTokens:
-        """(B, S, H, W, C) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, H, W, C) and (B, S) → tokens (B, S, H, W, C) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         tokens = support_features if self.training else support_features.detach()
         return ExampleTokens(tokens, one_hot(support_y, way_of(support_y, way), tokens))
 
     def predict(self, adapted: ExampleTokens, query_features: Inputs) -> Tensor:
-        """Logits of the classes: (B, Q, H, W, C) → (B, Q, N); -∞ for a class without a support item."""
+        """Return the logits of the classes: (B, Q, H, W, C) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return over_items(self.pair_scores(adapted.tokens, query_features), adapted.labels, self.over_items)
 
@@ -141,7 +141,7 @@ class PairAttention(Learner):
         return torch.cat(scores)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         support, query = encode_tasks(self, batch.support_x, batch.query_x)
         assert isinstance(query, Tensor)
         adapted = self.adapt(support, batch.support_y, way=batch.way)

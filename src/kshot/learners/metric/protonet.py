@@ -30,7 +30,7 @@ class ProtoNet(Learner):
 
     Args:
         backbone: f_φ: inputs (M, …) → features (M, D).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -49,22 +49,22 @@ class ProtoNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f_φ: (M, …) → (M, D)."""
+        """Compute f_φ: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → prototypes (B, N, D)."""
+        """Adapt: (B, S, D) and (B, S) → prototypes (B, N, D)."""
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """-d: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        """-d: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(query_features, adapted.centres), adapted)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of J for B episodes."""
+        """Add the gradient of J for B episodes."""
         return backward_of_query_loss(self, batch)
 
 
@@ -74,7 +74,7 @@ class CosineProtoNet(Learner):
     Args:
         backbone: f_φ: inputs (M, …) → features (M, D).
         scale: s at the start, > 0; it is learnt as its logarithm.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: The scale is not a positive number.
@@ -90,24 +90,24 @@ class CosineProtoNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f_φ: (M, …) → (M, D)."""
+        """Compute f_φ: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → prototypes (B, N, D)."""
+        """Adapt: (B, S, D) and (B, S) → prototypes (B, N, D)."""
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """The cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        """The cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return only_known(self.log_scale.exp() * cosines(query_features, adapted.centres), adapted)
 
     def space(self) -> Space:
-        """The features, compared by the cosine times s."""
+        """Return the features, compared by the cosine times s."""
         return Space(as_they_are, lambda queries, centres: self.log_scale.exp() * cosines(queries, centres))
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of J for B episodes."""
+        """Add the gradient of J for B episodes."""
         return backward_of_query_loss(self, batch)

@@ -52,7 +52,7 @@ class ClassHalves(NamedTuple):
     """What a relation network learns of a task.
 
     Attributes:
-        halves: conv_c(c_k), (B, N, H, W, F) with F filters. Of no meaning for a class without a support item.
+        halves: conv_c(c_k), (B, N, H, W, F) with F filters. Of no meaning for a class without support items.
         known: Whether the class has a support item, bool (B, N).
     """
 
@@ -69,7 +69,7 @@ class RelationNet(Learner):
         width: Filters of the relation module's convolutions.
         hidden: Size of its layer before the last.
         loss: `squared`, equation (2), or `cross-entropy`.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A count is below 1, or the loss is unknown.
@@ -98,7 +98,7 @@ class RelationNet(Learner):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.norm2 = nn.BatchNorm2d(width)
         self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, 1)
-        self.conv2.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
+        self.conv2.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # memory layout of the weights; the numbers stay the same
         self.features, self.loss = features, loss
         self.family = require_family(family, "classification", type(self).__name__)
 
@@ -118,7 +118,7 @@ class RelationNet(Learner):
         return ClassHalves(halves if self.training else halves.detach(), known)
 
     def predict(self, adapted: ClassHalves, query_features: Inputs) -> Tensor:
-        """Logits of r: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without a support item."""
+        """Logits of r: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         queries = half_of(query_features, self.conv1.weight[:, self.features :])  # (B, Q, H, W, F)
         classes, queries = normalised_halves(adapted.halves, queries, self.norm1)
@@ -126,7 +126,7 @@ class RelationNet(Learner):
         return torch.cat(scores, 1).masked_fill(~adapted.known.unsqueeze(1), -torch.inf)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes: the mean over their pairs."""
+        """Add the gradient of the loss for B episodes. The loss of an episode is the mean over its pairs."""
         support, query = encode_tasks(self, batch.support_x, batch.query_x)
         logits = self.predict(self.adapt(support, batch.support_y, way=batch.way), query)
         if self.loss == "squared":

@@ -44,7 +44,7 @@ class RidgeNet(Learner):
         regularisation: λ at the start, > 0.
         scale: α at the start, > 0. Real targets want 1; classification learns faster with more, for a regression on 0 and 1 gives
             logits about 1 apart.
-        family: The kind of task; classification, or regression for real targets.
+        family: The task family: classification, or regression for real targets.
 
     Raises:
         RecipeError: λ or α is not a positive number.
@@ -77,7 +77,7 @@ class RidgeNet(Learner):
         self.family = family
 
     def encode(self, x: Inputs) -> Tensor:
-        """φ: (M, …) → (M, D)."""
+        """Compute φ: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
@@ -111,7 +111,7 @@ class RidgeNet(Learner):
             return answers.masked_fill(~adapted.known.unsqueeze(1), -math.inf)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the queries' loss for B tasks."""
+        """Add the gradient of the queries' loss for B tasks."""
         return backward_of_query_loss(self, batch)
 
     def _unsolved(self, features: Tensor, task: int) -> DataError:

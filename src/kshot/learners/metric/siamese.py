@@ -53,7 +53,7 @@ class SiameseNet(Learner):
         features: D.
         odds: How much all pairs of different classes weigh in training against all pairs of one class, > 0. 1 is the paper;
             higher ones turn training to the pairs that are hard to tell apart.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: D is below 1, or the odds are no positive number.
@@ -96,19 +96,19 @@ class SiameseNet(Learner):
         features: Tensor = self.backbone(x)
         if features.shape[1:] != self.alpha.shape:
             raise RecipeError(
-                f"SiameseNet was built with features={len(self.alpha)}; its backbone gives an item {tuple(features.shape[1:])}. "
-                "Give features the number that the backbone gives (learner.features in a recipe)."
+                f"SiameseNet was built with features={len(self.alpha)}; its backbone gives {tuple(features.shape[1:])} per item. "
+                "Set features to the number that the backbone gives (learner.features in a recipe)."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """The largest z of each class: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        """The largest z of each class: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return class_maxima(self.pair_logits(query_features, adapted.features), adapted.labels)
 
@@ -121,7 +121,7 @@ class SiameseNet(Learner):
         return Space(as_they_are, self.pair_logits)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss of all pairs of different items, for B episodes."""
+        """Add the gradient of the loss of all pairs of different items, for B episodes."""
         support, query = encode_tasks(self, batch.support_x, batch.query_x)
         assert isinstance(support, Tensor)
         assert isinstance(query, Tensor)

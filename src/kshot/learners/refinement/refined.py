@@ -43,7 +43,7 @@ class Refinement(Protocol):
         """Answer all queries of B tasks, each task on its own.
 
         Args:
-            compare: Queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); -∞ for a class without a support item.
+            compare: Queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); -∞ for a class without support items.
             support: Vectors (B, S, D) and one-hot labels (B, S, N), of the queries' type.
             queries: Vectors (B, Q, D), at least float32.
 
@@ -108,7 +108,7 @@ class Refined(Learner):
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → vectors (B, S, D) in at least float32, and labels (B, S, N).
+        """Adapt: (B, S, D) and (B, S) → vectors (B, S, D) in at least float32, and labels (B, S, N).
 
         Raises:
             DataError: Features are not all finite.
@@ -125,7 +125,7 @@ class Refined(Learner):
         raise RecipeError("a refinement answers all queries together; it has no inductive mode. Ask the learner inside, without it.")
 
     def predict_together(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """All queries of each task, (B, Q, D) → logits (B, Q, N); -∞ for a class without a support item.
+        """All queries of each task, (B, Q, D) → logits (B, Q, N); -∞ for a class without support items.
 
         Raises:
             DataError: Features are not all finite; one such query would spoil the answer to all.

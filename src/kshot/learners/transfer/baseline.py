@@ -36,7 +36,7 @@ class Baseline(ItemLearner):
     Args:
         backbone: f: inputs (M, …) → features (M, D).
         regularisation: λ > 0.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: λ is not a positive number.
@@ -59,12 +59,12 @@ class Baseline(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f: (M, …) → (M, D)."""
+        """Compute f: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> LinearHeads:
-        """(B, S, D) and (B, S) → W, (B, D + 1, N).
+        """Adapt: (B, S, D) and (B, S) → W, (B, D + 1, N).
 
         Raises:
             DataError: Features are not all finite.
@@ -78,7 +78,7 @@ class Baseline(ItemLearner):
         return answers_of(adapted, query_features)
 
     def for_training(self, example: Batch) -> Trainable:
-        """With W_b, a linear layer; see `Learner`."""
+        """Return the learner with W_b, a linear layer; see `Learner`."""
         return ItemTraining(self, linear_head(self, example))
 
 

@@ -44,7 +44,7 @@ class Directions(NamedTuple):
     """What Baseline++ learns of a task.
 
     Attributes:
-        weights: w_k of length 1, (B, N, D); 0 for a class without a support item.
+        weights: w_k of length 1, (B, N, D); 0 for a class without support items.
         known: Whether the class has a support item, bool (B, N).
     """
 
@@ -59,7 +59,7 @@ class BaselinePlusPlus(ItemLearner):
         backbone: f: inputs (M, …) → features (M, D).
         training_scale: τ over the training classes, > 0.
         scale: τ in a task, > 0.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A scale is not a positive number.
@@ -89,12 +89,12 @@ class BaselinePlusPlus(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f: (M, …) → (M, D)."""
+        """Compute f: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Directions:
-        """(B, S, D) and (B, S) → w, (B, N, D).
+        """Adapt: (B, S, D) and (B, S) → w, (B, N, D).
 
         Raises:
             DataError: Features are not all finite.
@@ -107,7 +107,7 @@ class BaselinePlusPlus(ItemLearner):
         return (self.scale * cosines(query_features, adapted.weights)).masked_fill(~adapted.known.unsqueeze(1), -math.inf)
 
     def space(self) -> Space:
-        """The directions of the features, compared by s."""
+        """Return the directions of the features, compared by s."""
         return cosine_space(self.scale)
 
     def for_training(self, example: Batch) -> Trainable:

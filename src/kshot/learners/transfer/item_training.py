@@ -51,7 +51,7 @@ class ItemTraining(Trainable):
         self.learner, self.head = learner, head
 
     def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
-        """Gradient of the items' mean loss; the loss of each item, detached, (M,)."""
+        """Add the gradient of the items' mean loss. Return one detached loss per item, (M,)."""
         losses = item_losses(self.learner, self.head(self.learner.backbone(batch.x)), batch)
         losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         return losses.detach()

@@ -46,7 +46,7 @@ class SimpleShot(ItemLearner):
     Args:
         backbone: f: inputs (M, …) → features (M, D).
         features: D, the size of x̄.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: D is below 1.
@@ -74,13 +74,13 @@ class SimpleShot(ItemLearner):
         features: Tensor = self.backbone(x)
         if features.shape[1:] != self.centre.shape:
             raise RecipeError(
-                f"SimpleShot was built with features={len(self.centre)}; its backbone gives an item {tuple(features.shape[1:])}. "
-                "Give features the number that the backbone gives (learner.features in a recipe)."
+                f"SimpleShot was built with features={len(self.centre)}; its backbone gives {tuple(features.shape[1:])} per item. "
+                "Set features to the number that the backbone gives (learner.features in a recipe)."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
+        """Adapt: (B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
         assert isinstance(support_features, Tensor)
         z = centred_directions(support_features, self.centre)
         return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
@@ -124,7 +124,7 @@ class CentredTraining(Trainable):
         self.learner, self.head = learner, head
 
     def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
-        """Gradient of the items' mean loss; the loss of each item, detached, (M,)."""
+        """Add the gradient of the items' mean loss. Return one detached loss per item, (M,)."""
         learner = self.learner
         features = learner.encode(batch.x)  # (M, D)
         losses = item_losses(learner, self.head(features), batch)
@@ -141,7 +141,7 @@ class SimpleShotL2N(ItemLearner):
 
     Args:
         backbone: f: inputs (M, …) → features (M, D).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -162,7 +162,7 @@ class SimpleShotL2N(ItemLearner):
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
+        """Adapt: (B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
         assert isinstance(support_features, Tensor)
         z = directions(support_features)
         return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
@@ -177,7 +177,7 @@ class SimpleShotL2N(ItemLearner):
         return Space(directions, lambda queries, centres: -squared_distances(queries, centres))
 
     def for_training(self, example: Batch) -> Trainable:
-        """With a linear layer over the base classes; see `Learner`."""
+        """Return the learner with a linear layer over the base classes; see `Learner`."""
         return ItemTraining(self, linear_head(self, example))
 
 
