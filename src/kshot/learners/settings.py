@@ -50,10 +50,10 @@ def require_part(name: str, value: Any) -> None:
 
 
 def require_part_below_one(name: str, value: Any) -> None:
-    """Refuse what is no number from 0 up to, but not including, 1.
+    """Raise an error unless the value is a number from 0 up to, but not including, 1.
 
     Raises:
-        RecipeError: It names the setting.
+        RecipeError: The value is not; the message names the setting.
     """
     if not _is_number(value) or not 0 <= value < 1:
         raise RecipeError(f"{name} must be a number from 0 up to, but not including, 1; found {value!r}.")

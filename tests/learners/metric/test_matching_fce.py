@@ -223,7 +223,7 @@ def test_a_count_below_one_is_refused(argument: str) -> None:
 
 
 def test_a_backbone_of_another_size_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives an item \(3,\)\. Give features the number"):
+    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives \(3,\) per item\. Set features to the number"):
         MatchingNetFCE(MLP(4, (), 3)).encode(torch.zeros(2, 4))
 
 

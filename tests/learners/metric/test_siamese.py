@@ -227,7 +227,7 @@ def test_constant_features_give_b() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 4, 4), (2,)])
 def test_another_number_of_features_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(RecipeError, match=r"built with features=4; its backbone gives an item .* Give features the number"):
+    with pytest.raises(RecipeError, match=r"built with features=4; its backbone gives .* per item\. Set features to the number"):
         SiameseNet(nn.Identity(), features=4).encode(torch.zeros(shape))
 
 

@@ -217,7 +217,7 @@ def test_under_autocast_the_centre_stays_float32() -> None:
 def test_a_size_that_does_not_fit_is_refused() -> None:
     with pytest.raises(RecipeError, match="features must be at least 1; found 0"):
         SimpleShot(nn.Identity(), features=0)
-    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives an item \(3,\)\. Give features the number"):
+    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives \(3,\) per item\. Set features to the number"):
         SimpleShot(MLP(4, (), 3)).encode(torch.zeros(2, 4))
 
 

@@ -7,14 +7,14 @@ NIPS 2016, arXiv 1606.04080.
     a(x̂, x_i) = exp(c(f(x̂), g(x_i))) / Σ_j exp(c(f(x̂), g(x_j)))                  (section 2.1.1)
     loss = -log P(ŷ = y | x̂, S), averaged over the queries                       (section 2.2)
 
-with c the cosine similarity and f = g = the backbone. The logits are log P, so their softmax is P itself. Departures from the paper:
-none for `MatchingNet`; full context embeddings (section 2.1.2) are a learner of their own, `kshot.learners.metric.matching_fce`.
-`ScaledMatchingNet` takes s · c with a learnt scale s > 0: because -1 ≤ c ≤ 1, the paper's attention gives one item of S at most
-e² / (e² + S - 1), which is 0.28 of 20 items, and the loss cannot come near 0 however good the features are.
+Here c is the cosine similarity, and f = g = the backbone. The logits are log P, so their softmax is P. Departures from the paper: none for
+`MatchingNet`; full context embeddings (section 2.1.2) are a separate learner, `kshot.learners.metric.matching_fce`. `ScaledMatchingNet`
+uses s · c with a learnt scale s > 0: because -1 ≤ c ≤ 1, the paper's attention gives one of S items at most e² / (e² + S - 1), which is
+0.28 for 20 items, so the loss cannot come near 0 however good the features are.
 
-Limits: a class's probability is a sum over its items, so in an unbalanced support set large classes are favoured. A class without a
-support item has probability 0: logit -∞. Features of norm 0 have cosine 0 with everything; where all items have the same features,
-the answer is each class's share of the support set. Measured: docs/learners/matching.md.
+Limits: the probability of a class is a sum over its items, so an unbalanced support set favours large classes. A class without support
+items has probability 0, logit -∞. Features of norm 0 have cosine 0 with everything. If all items have the same features, the answer is each
+class's share of the support set. Measured: docs/learners/matching.md.
 """
 
 import math
@@ -33,7 +33,7 @@ from kshot.learners.learner import Learner, backward_of_query_loss, require_fami
 
 
 class MatchingNet(Learner):
-    """Equation (1) with the plain cosine.
+    """A Matching Network: equation (1) with the plain cosine.
 
     Args:
         backbone: f = g: inputs (M, …) → features (M, D).
@@ -78,11 +78,11 @@ class MatchingNet(Learner):
 
 
 class ScaledMatchingNet(Learner):
-    """Equation (1) with s · c in place of c.
+    """A Matching Network with a learnt scale: equation (1) with s · c instead of c.
 
     Args:
         backbone: f = g: inputs (M, …) → features (M, D).
-        scale: s at the start, > 0; it is learnt as its logarithm.
+        scale: Initial s, > 0. Its logarithm is learnt.
         family: The task family; it must be classification.
 
     Raises:
@@ -124,13 +124,13 @@ class ScaledMatchingNet(Learner):
 
 
 def log_attention(scores: Tensor, labels: Tensor) -> Tensor:
-    """Log P of equation (1): the logarithm of the softmax over the support set, summed by class.
+    """Compute log P of equation (1): the logarithm of the softmax over the support set, summed per class.
 
     Args:
         scores: c(f(x̂), g(x_i)), (B, Q, S).
         labels: One-hot rows (B, S, N); classes need not be balanced.
 
     Returns:
-        (B, Q, N), rows of which are normalised: their exponentials sum to 1. -∞ where a class has no item.
+        (B, Q, N) in normalised rows: their exponentials sum to 1. A class without items has -∞.
     """
     return class_log_sums(scores, labels) - scores.logsumexp(-1, keepdim=True)

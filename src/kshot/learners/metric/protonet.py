@@ -6,8 +6,8 @@ Jake Snell, Kevin Swersky, Richard Zemel, "Prototypical Networks for Few-shot Le
     p_φ(y = k | x) = exp(-d(f_φ(x), c_k)) / Σ_k' exp(-d(f_φ(x), c_k'))           (2)
     J = -log p_φ(y = k | x), averaged over the queries                           (Algorithm 1)
 
-with d the squared Euclidean distance. Departures from the paper: none for `ProtoNet`. `CosineProtoNet` takes
--d = s · cosine(f_φ(x), c_k) with a learnt scale s > 0: bounded logits cannot fit a one-hot target without one.
+Here d is the squared Euclidean distance. Departures from the paper: none for `ProtoNet`. `CosineProtoNet` uses
+-d = s · cosine(f_φ(x), c_k) with a learnt scale s > 0, because bounded logits cannot fit a one-hot target without a scale.
 Measured: docs/learners/protonet.md.
 """
 
@@ -26,7 +26,7 @@ from kshot.learners.learner import Learner, backward_of_query_loss, require_fami
 
 
 class ProtoNet(Learner):
-    """Equations (1) and (2) with the squared Euclidean distance.
+    """A Prototypical Network: equations (1) and (2) with the squared Euclidean distance.
 
     Args:
         backbone: f_φ: inputs (M, …) → features (M, D).
@@ -54,12 +54,12 @@ class ProtoNet(Learner):
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """Adapt: (B, S, D) and (B, S) → prototypes (B, N, D)."""
+        """Compute the prototypes: (B, S, D) and (B, S) → (B, N, D)."""
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """-d: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
+        """Return -d: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(query_features, adapted.centres), adapted)
 
@@ -69,11 +69,11 @@ class ProtoNet(Learner):
 
 
 class CosineProtoNet(Learner):
-    """Prototypes compared by cosine similarity times a learnt scale.
+    """A Prototypical Network that compares by cosine similarity times a learnt scale.
 
     Args:
         backbone: f_φ: inputs (M, …) → features (M, D).
-        scale: s at the start, > 0; it is learnt as its logarithm.
+        scale: Initial s, > 0. Its logarithm is learnt.
         family: The task family; it must be classification.
 
     Raises:
@@ -95,12 +95,12 @@ class CosineProtoNet(Learner):
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """Adapt: (B, S, D) and (B, S) → prototypes (B, N, D)."""
+        """Compute the prototypes: (B, S, D) and (B, S) → (B, N, D)."""
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """The cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
+        """Return the cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return only_known(self.log_scale.exp() * cosines(query_features, adapted.centres), adapted)
 
