@@ -355,4 +355,4 @@ def test_near_episodes_are_hard_and_far_ones_easy_for_the_shipped_learner() -> N
     assert scores["near"].mean + 3 * scores["near"].interval < scores["any"].mean
     assert scores["any"].mean < scores["far"].mean
     assert scores["near"].as_dict()["nearness"] == "near"
-    assert "queries a class, near classes" in str(scores["near"])
+    assert "queries per class, near classes" in str(scores["near"])

@@ -47,7 +47,7 @@ def test_ridge_finds_the_lines() -> None:
     results = evaluate(RidgeNet(nn.Identity(), regularisation=1e-6, family=Regression()), episodes)
     assert results.score_name == "mean squared error"
     assert results.mean < 1e-6
-    assert "3-shot, 3 queries a task" in str(results)
+    assert "3-shot, 3 queries per task" in str(results)
     assert ("tasks", "all") in results.rows()
     assert results.as_dict()["mean_squared_error"] == results.mean
 

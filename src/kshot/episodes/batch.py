@@ -1,7 +1,7 @@
 """Gather drawn episodes into tensors.
 
 In: item numbers. Out: an `EpisodeBatch` on a device. Items travel to the device in their compact kept form (uint8 for pictures) and become
-float there. Next: a learner.
+float there. Next: `kshot.episodes.stream`, `kshot.results.score.evaluate`.
 """
 
 import numpy as np

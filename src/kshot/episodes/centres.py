@@ -1,6 +1,6 @@
 """Class centres: the mean of the items of each class, in pixels or features.
 
-In: a data set and classes. Out: one row per class. Next: `kshot.episodes.nearness`, `kshot.results.inspect.shift`.
+In: a data set and classes. Out: one row per class. Next: `kshot.episodes.stream`, `kshot.workflows.inspection`.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Draw episodes: item numbers, from a class index, a shape, a key and the numbers of the episodes, and from nothing else.
 
 Drawing is vectorised over episodes. Each episode has its own random stream, and so has each of its classes. What an episode draws therefore
-does not depend on which other episodes are drawn with it. Next: `kshot.episodes.batch` gathers the items.
+does not depend on which other episodes are drawn with it. Next: `kshot.episodes.stream`.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Episodes that are given, not drawn: published tests, for example Lake's runs.
 
-In: item numbers of support and query. Out: the same `DrawnEpisodes` that drawing gives. Next: `kshot.results.score.evaluate`.
+In: item numbers of support and query. Out: the same `DrawnEpisodes` that drawing gives. Next: `kshot.workflows.lake_challenge`.
 """
 
 from collections.abc import Sequence

@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_said(raw_pairs: Learner, draw: Make, tmp_path: 
     episodes = draw(dataset, EpisodeShape((3, 4), 1, 2), 5)
     page = Page(write_report(tmp_path, evaluate(raw_pairs, episodes), episodes, raw_pairs))
     assert set(page.images) == {"scores.png"}
-    for words in ("not pictures", "gives an item no fixed embedding", "no record of validations", "right one of 3 to 4 classes"):
+    for words in ("not pictures", "has no fixed embedding", "no record of validations", "right one of 3 to 4 classes"):
         assert words in page.text
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LINE_MARKS = 6
-"""Points across of a mark on a line."""
+"""Size of a mark on a line, in points."""
 _FAR = 10.0
-"""Points behind the best from which on a learner may be left out of the picture of the differences."""
+"""A learner this many points behind the best, or more, may be left out of the picture of the differences."""
 
 
 def plot_standings(standings: Standings, places: Sequence[float], *, score_name: str, title: str) -> "Figure":
@@ -88,7 +88,7 @@ def _curves(axes: "Axes", standings: Standings, places: Sequence[float], scale: 
 
 
 def _look_closer(axes: "Axes", standings: Standings) -> None:
-    """Leave out of the differences who is far off at every number of shots, where others would be seen apart no more; they are named."""
+    """Limit the axis so that learners far behind at every number of shots do not squeeze the others together. Name those left out."""
     best: dict[str, float] = {}  # a learner's smallest difference, in points
     lowest: dict[str, float] = {}
     for row in standings.values():
