@@ -187,7 +187,7 @@ def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SavedError, match=r"not a whole training state"):
         read_state(file)
     rewrite(file, [1, 2], {"x": torch.zeros(1)})
-    with pytest.raises(SavedError, match=r"names no format"):
+    with pytest.raises(SavedError, match=r"has no format"):
         read_state(file)
     torch.save({"x": torch.zeros(1)}, file)
     with pytest.raises(SavedError, match=r"not a whole training state"):

@@ -41,7 +41,7 @@ class Difficulty:
     scale: float
 
     def hardest(self, most: int = 5) -> np.ndarray:
-        """Return at most `most` places of the hardest episodes, int64: the lowest accuracy first; at equal accuracy, the least sure first."""
+        """Return at most `most` places of the hardest episodes, int64: lowest accuracy first; at equal accuracy, the least sure first."""
         order: np.ndarray = np.lexsort((self.numbers, -self.uncertainty, self.accuracy))[:most]
         return order
 

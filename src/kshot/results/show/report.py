@@ -55,7 +55,7 @@ def write_report(
     """
     require_matplotlib()
     if folder.exists() and not folder.is_dir():
-        raise RecipeError(f"{folder} is a file; a report is written into a folder. Choose another name.")
+        raise RecipeError(f"{folder} is a file, but a report needs a folder. Choose another name.")
     title = title or f"{type(learner).__name__} on {results.data} {results.split}"
     parts = [_scores(folder, results), _learning(folder, results, history, learner)]
     parts += _samples(folder, results, episodes, learner)
