@@ -165,7 +165,7 @@ def test_a_folder_of_something_else_is_refused_and_untouched(pets: Path, tmp_pat
 def test_a_run_in_the_way_is_refused_and_untouched(pets: Path, tmp_path: Path) -> None:
     run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
     before = files(tmp_path / "run")
-    with pytest.raises(SavedError, match=r"run is not empty\. Go on with its run by --resume, or choose another --out"):
+    with pytest.raises(SavedError, match=r"run is not empty\. Continue its run with --resume, or choose another --out"):
         prepare(recipe_of(pets), tmp_path / "run", device="cpu")
     assert files(tmp_path / "run") == before
 
@@ -205,7 +205,7 @@ def test_a_run_killed_before_its_first_state_can_be_started_again(
             run(prepare(recipe_of(pets), folder, device="cpu"))
     assert not (folder / "state.safetensors").exists()
     if at > 1 and resume:  # the recipe is there: another one is told, and nothing is written over
-        with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5.*start it without --resume"):
+        with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5.*Start it without --resume"):
             prepare(recipe_of(pets, lr=0.5), folder, resume=True, device="cpu")
     if at == 1 and resume:  # nothing is there but unfinished_files
         with pytest.raises(SavedError, match=r"no run to resume.*Start it without --resume"):
@@ -335,7 +335,7 @@ def test_ctrl_c_saves_the_state_and_ends_with_130(pets: Path, tmp_path: Path) ->
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=60)
         assert process.returncode == 130, said
-        assert "the state is saved. Go on with the same command and --resume" in said
+        assert "the state is saved. To continue, use the same command and --resume" in said
         done = losses(folder)
         assert [update for update, _ in done] == list(range(1, len(done) + 1))
         assert len(done) > before
