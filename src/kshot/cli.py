@@ -361,7 +361,7 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
 def _evaluate(
     saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = "", notes: Sequence[str] = ()
 ) -> "tuple[Results, Path | None]":
-    """Score a learner with a bar, and write the report where one is asked for."""
+    """Score a learner with a progress bar, and write a report if one is asked for."""
     from kshot.figure import require_matplotlib
     from kshot.learners.refinement.refined import refinement_named
     from kshot.results.show.report import write_report

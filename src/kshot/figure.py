@@ -1,7 +1,7 @@
 """Tools for pictures: figures, colours, frames, text that the font can draw, PNG files.
 
-matplotlib comes with the extra `plots` and is imported inside the functions, by its object interface: no window, no global figure. It is a
-leaf, so that every stage can draw what it defines. Next: the modules `plot_…` of `kshot.results`.
+matplotlib comes with the extra `plots`. It is imported inside the functions and used through its object interface, without windows or
+global figures. This module is a leaf, so that every stage can draw what it defines. Next: the modules `plot_…` of `kshot.results`.
 """
 
 import io
@@ -87,7 +87,7 @@ def _png_of(figure: "Figure") -> bytes:
 
 @cache
 def _shown_figure() -> "type[Figure]":
-    """A figure that a notebook shows: it draws its own pictures only for figures of pyplot, which keeps them all."""
+    """Return a class of figures that notebooks show. By themselves, they show only figures of pyplot, which keeps all figures."""
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):

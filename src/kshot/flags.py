@@ -45,7 +45,7 @@ def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]
 
 
 def check_plot(plot: Path | None, example: str) -> None:
-    """What a picture needs is looked at before the long work."""
+    """Check before the long work that a picture can be drawn and written."""
     from kshot.figure import require_matplotlib
 
     if plot is not None:

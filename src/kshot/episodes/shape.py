@@ -65,7 +65,7 @@ class EpisodeShape:
             raise EpisodeError("same_positions uses each position once; replacement=True uses some twice. Drop one of the two.")
 
     def __repr__(self) -> str:
-        """Way, shot and query, and the rules that are not the usual ones."""
+        """Return way, shot and query, and the rules that differ from their defaults."""
         told = [one for one in fields(self) if one.name in ("way", "shot", "query") or getattr(self, one.name) != one.default]
         return short_repr("EpisodeShape", (f"{one.name}={getattr(self, one.name)!r}" for one in told))
 

@@ -74,7 +74,7 @@ class Learner(Trainable):
     adapt_steps: int | None = None
 
     def __repr__(self) -> str:
-        """One form for all learners: the networks inside in a word each, the arguments, the family, the number of meta-parameters.
+        """Return the networks inside, the arguments, the family, and the number of meta-parameters, in one form for all learners.
 
         `print(learner.backbone)` shows the layers of a network.
         """
@@ -173,7 +173,7 @@ class Learner(Trainable):
 
 
 def _in_a_word(module: nn.Module) -> str:
-    """A network as its class and, where it keeps them, its arguments."""
+    """Return a network as its class and, if it keeps them, its arguments."""
     if isinstance(module, Learner):
         return repr(module)
     arguments = vars(module).get("arguments")  # kshot's own networks keep them

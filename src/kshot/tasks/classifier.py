@@ -27,7 +27,7 @@ from kshot.short_repr import short_repr, shown
 Picture = str | Path | Image.Image
 _AT_ONCE = 256
 _SHOWN = 3
-"""Classes after the first that a prediction shows."""
+"""Number of classes after the first one that a prediction shows."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Prediction:
     probabilities: Mapping[str, float]
 
     def __repr__(self) -> str:
-        """The class, and the next most probable ones."""
+        """Return the class, and the next most probable ones."""
         ranked = sorted(((value, name) for name, value in self.probabilities.items() if name != self.label), key=lambda one: -one[0])
         others = [f"{name!r} {value:.3g}" for value, name in ranked[:_SHOWN]]
         more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []

@@ -90,7 +90,7 @@ class Refined(Learner):
         self.family = require_family(learner.family, "classification", "a refinement")
 
     def extra_repr(self) -> str:
-        """The refinement, for `repr`."""
+        """Return the refinement, for `repr`."""
         return f"refinement={self.refinement!r}"
 
     def encode(self, x: Inputs) -> Tensor:

@@ -95,7 +95,7 @@ class Comparison:
     remarks: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """What the comparison shows, in plain words."""
+        """Say in plain words what the comparison shows."""
         return sentence(self._standings, self.rounds[0].first.score_name)
 
     @property
@@ -138,13 +138,13 @@ class Comparison:
         }
 
     def plot(self, *, path: str | Path | None = None) -> "Figure":
-        """Means with their intervals, and beside them the paired differences to the best: one row per learner, or lines over the shots.
+        """Draw means with their intervals, and beside them the paired differences to the best: rows, or lines over the shots.
 
         Args:
-            path: A PNG file to write as well.
+            path: A PNG file to write in addition.
 
         Returns:
-            The figure, which a notebook shows.
+            The figure, which notebooks show.
 
         Raises:
             SetupError: matplotlib is not installed.
@@ -152,7 +152,7 @@ class Comparison:
         """
         first = self.rounds[0]
         title = first.heading.partition(", episodes ")[0]
-        if len(self.rounds) > 1:  # the axis says it
+        if len(self.rounds) > 1:  # the axis shows the shots
             title = title.replace(f" {first.shots}-shot", "")
         places = [sum(one.first.shot) / 2 if isinstance(one.first.shot, tuple) else one.first.shot for one in self.rounds]
         figure = plot_standings(self._standings, places, score_name=first.first.score_name, title=title)
@@ -161,7 +161,7 @@ class Comparison:
         return figure
 
     def __repr__(self) -> str:
-        """What was compared, and the sentence; `print` shows the tables and the notes as well."""
+        """Return what was compared, and the sentence. `print` also shows the tables and the notes."""
         one = self.rounds[0].first
         shots = ", ".join(each.shots for each in self.rounds)
         test = f"{len(one.scores):,} episodes of {one.data} {one.split}"
@@ -232,7 +232,7 @@ def _rows(one: Round) -> list[list[str]]:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """A Markdown table: the first column to the left, the others to the right."""
+    """Return a Markdown table with the first column aligned left and the others aligned right."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [

@@ -1,7 +1,7 @@
 """The result of an evaluation: the scores, and everything needed to reproduce them.
 
-In: one score per episode. Out: `Results`: a record, a line, a table, a picture or plain JSON. Next: `kshot.results.compare` puts it beside
-others, and `kshot.results.show.report` makes a page of it.
+In: one score per episode. Out: `Results`, which gives a record, a line, a table, a picture or plain JSON. Next: `kshot.results.compare`
+compares several of them, and `kshot.results.show.report` makes a page of one.
 """
 
 from dataclasses import dataclass
@@ -134,13 +134,13 @@ class Results:
         ]
 
     def plot(self, *, path: str | Path | None = None) -> "Figure":
-        """How the scores spread over the episodes, and how their mean settles with its 95 % band.
+        """Draw how the scores spread over the episodes, and how their mean settles with its 95 % band.
 
         Args:
-            path: A PNG file to write as well.
+            path: A PNG file to write in addition.
 
         Returns:
-            The figure, which a notebook shows.
+            The figure, which notebooks show.
 
         Raises:
             SetupError: matplotlib is not installed.
@@ -158,13 +158,13 @@ class Results:
         return html_table("Results", self.rows())
 
     def __str__(self) -> str:
-        """One line: the score with its interval and what it is a score of."""
+        """Return one line: the score with its interval, and the test that it belongs to."""
         score, *test = self._told
         return f"{score}  {', '.join(test)}"
 
     @property
     def _told(self) -> list[str]:
-        """The score, and what it is a score of."""
+        """The score, and the test that it belongs to."""
         return [
             f"{self.score_name} {self.shown}",
             self.task,

@@ -78,7 +78,7 @@ def plot_regression(learners: Mapping[str, Learner], episodes: EpisodeSet, path:
 
 
 def has_curves(episodes: EpisodeSet) -> bool:
-    """Whether items have real targets and are one number each, so that predictions are a curve."""
+    """Whether items have real targets and one number each, so that predictions form a curve."""
     data = episodes.dataset
     x = data.preprocess.to_input(data.gather(episodes.index.items[:1]))
     return has_targets(data) and isinstance(x, Tensor) and x.numel() == 1

@@ -128,7 +128,7 @@ def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Lear
 def _predictions(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
     heading = "Predictions against the truth"
     if not has_curves(episodes):
-        return Part(heading, "The items of these tasks are not one number each, so there is no curve to draw.")
+        return Part(heading, "These tasks do not have one number per item, so there is no curve to draw.")
     curves = {type(learner).__name__: learner}
     if steps := learner.adapt_steps:
         curves = {"before the first step": with_steps(learner, 0), f"after {steps} step{'' if steps == 1 else 's'}": learner}
@@ -137,8 +137,8 @@ def _predictions(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
     return Part(
         heading,
         f"The first {shown} of {len(episodes):,} tasks. Triangles are the support items that the learner was shown; the dotted line is "
-        "the truth, at the queries; each other line is what the learner predicts. The closer it runs to the dotted line, also where no "
-        "triangle is near, the more the learner knew of such tasks beforehand.",
+        "the truth at the queries; each other line is a prediction of the learner. The closer it is to the dotted line, also far from "
+        "any triangle, the more the learner knew about such tasks beforehand.",
         "predictions.png",
         f"Curves of {' and '.join(curves)} for {shown} tasks, with support items and the true values of the queries.",
     )
