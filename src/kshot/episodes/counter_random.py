@@ -68,7 +68,7 @@ def words(seeds: np.ndarray, start: int, count: int) -> np.ndarray:
 def below(word: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
     """Return uniform integers 0 … bound - 1 from the upper 32 bits of each word.
 
-    The method is multiplication and shift. The probabilities of two values differ by at most a share of bound / 2³².
+    The method is multiplication and shift. No value is more likely than another by more than bound / 2³².
 
     Args:
         word: uint64.

@@ -48,7 +48,7 @@ class DrawnEpisodes:
 
     @property
     def way(self) -> int:
-        """N."""
+        """N, the number of classes per task."""
         return int(self.classes.shape[1])
 
     def __len__(self) -> int:

@@ -41,7 +41,7 @@ _NO_LABEL = torch.iinfo(torch.int64).min
 
 @dataclass(frozen=True)
 class Classification:
-    """N-way tasks: cross-entropy of logits (B, Q, N) against labels (B, Q); accuracy as a fraction."""
+    """N-way tasks: the loss is the cross-entropy of logits (B, Q, N) against labels (B, Q); the score is accuracy as a fraction."""
 
     name: ClassVar[str] = "classification"
     score_name: ClassVar[str] = "accuracy"

@@ -63,7 +63,7 @@ class Round:
 
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
-        """The learners, best first."""
+        """Standings of the learners, best first."""
         return rank({name: one.scores for name, one in self.results.items()}, higher_is_better=self.higher_is_better)
 
     @property

@@ -93,7 +93,7 @@ def _pairs(axes: "Axes", pairs: Sequence[ConfusedPair], episodes: EpisodeSet) ->
 
 
 def _short(name: str, most: int = 40) -> str:
-    """The end of a name, where classes of one group differ."""
+    """Return the end of a name, in which classes of one group differ."""
     return drawable(name if len(name) <= most else "…" + name[1 - most :], most)
 
 
