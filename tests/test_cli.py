@@ -260,7 +260,7 @@ def test_compare_prints_a_table_or_one_object_and_draws(
     said = capsys.readouterr()
     assert said.err == ""
     for one in plain["rounds"]:
-        assert f"{one['shot']}-shot, 2 queries a class, 30 episodes of" in said.out
+        assert f"{one['shot']}-shot, 2 queries per class, 30 episodes of" in said.out
         assert said.out.count(one["episodes_hash"]) == 1
     assert plain["sentence"] in said.out
     assert said.out.count("training seeds") + said.out.count("other seeds") == 1
@@ -325,13 +325,13 @@ def files(folder: Path) -> dict[str, bytes]:
         (["train", "protonet", "--data", "nowhere"], "found nothing there"),
         (
             ["train", "protonet", "--data", "{pets}", "--set", "training.lrr=1"],
-            "there is no setting 'training.lrr'. Did you mean 'training.lr'? Known are",
+            "there is no setting 'training.lrr'. Did you mean 'training.lr'? The known ones are",
         ),
         (["train", "protonet", "--data", "{pets}", "--set", "training.updates=0"], "training.updates must be at least 1; found 0"),
-        (["train", "protonet", "--data", "{pets}", "--set", "training.lr"], "--set takes key=value"),
+        (["train", "protonet", "--data", "{pets}", "--set", "training.lr"], "--set needs key=value"),
         (["train", "protonet", "--data", "{pets}", "--seed", "-1"], "seed must be at least 0; found -1"),
         (["train", "protonet", "--data", "{pets}", "--device", "gpu"], "there is no device 'gpu' here"),
-        (["train", "protonet", "--data", "{pets}", "--out", "{run}"], "is not empty. Go on with its run by --resume"),
+        (["train", "protonet", "--data", "{pets}", "--out", "{run}"], "is not empty. Continue its run with --resume"),
         (["train", "protonet", "--data", "{pets}", "--out", "{run}", "--resume"], "another recipe: "),
         (["train", "protonet", "--data", "{pets}", "--out", "new", "--resume"], "has no run to resume"),
         (["evaluate", "nowhere"], "there is no learner 'nowhere'"),
@@ -344,7 +344,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
         (
             ["evaluate", "{run}", "--way", "2", "--query", "1", "--refine", "k_means"],
-            "there is no refinement 'k_means'; known are soft_k_means",
+            "there is no refinement 'k_means'; the known ones are soft_k_means",
         ),
         (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be 0 or more; found -1"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),
@@ -356,21 +356,21 @@ def files(folder: Path) -> dict[str, bytes]:
         (["inspect", "nowhere"], "nowhere"),
         (["inspect", "{run}", "--way", "50"], "way=50 needs at least 50 classes; found 2"),
         (["inspect", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
-        (["inspect", "{run}", "--plot", "tasks.jpg"], "--plot names a PNG file to write, such as tasks.png; found tasks.jpg"),
-        (["evaluate", "{run}", "--report", "{run}/recipe.json"], "is a file; a report is written into a folder"),
+        (["inspect", "{run}", "--plot", "tasks.jpg"], "--plot must name a PNG file to write, such as tasks.png; found tasks.jpg"),
+        (["evaluate", "{run}", "--report", "{run}/recipe.json"], "is a file, but a report needs a folder"),
         (["compare", "{run}"], "at least two learners; found"),
         (["compare", "{run}", "{run}"], "are the same learner"),
         (["compare", "{run}", "nowhere"], "there is no learner 'nowhere'"),
         (["compare", "{run}", "omniglot-protonet"], "cannot take the same test"),
         (["compare", "{run}", "nearest", "--way", "5"], "way=5 needs at least 5 classes; found 2"),
         (["compare", "{run}", "nearest", "--way", "2", "--query", "1", "--shots", "1,9"], "needs 10"),
-        (["compare", "{run}", "nearest", "--shots", "1;2"], "--shots takes whole numbers with commas between them"),
+        (["compare", "{run}", "nearest", "--shots", "1;2"], "--shots must be whole numbers separated by commas"),
         (["compare", "{run}", "nearest", "--shots", "1,2", "--shot", "5"], "--shot 5 and --shots 1,2 contradict each other"),
         (["compare", "{run}", "nearest", "--shots", "0", "--way", "2"], "shot must be at least 1; found 0"),
         (["compare", "{run}", "nearest", "--way", "2", "--split", "train"], "was trained on 4 of the 4 classes of division/train"),
         (["compare", "{run}", "nearest", "--transductive"], "offers inductive prediction; transductive was asked for"),
-        (["compare", "{run}", "nearest", "--plot", "picture.jpg"], "--plot names a PNG file"),
-        (["compare", "{run}", "nearest", "--plot", "{run}"], "--plot names a PNG file"),
+        (["compare", "{run}", "nearest", "--plot", "picture.jpg"], "--plot must name a PNG file"),
+        (["compare", "{run}", "nearest", "--plot", "{run}"], "--plot must name a PNG file"),
         (["compare", "nearest", "hausdorff"], "names the data it is for. Give --data"),
         (["predict", "{run}", "--support", "nowhere", "x.png"], "found nothing there"),
         (["predict", "{run}", "--support", "{pets}", "x.png"], "there is no file x.png"),

@@ -47,7 +47,7 @@ def test_the_plain_commands_on_few_pictures(
     capsys.readouterr()
     assert kshot_("evaluate", run, "--episodes", "5", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().err
-    assert f"Note: the test classes allow for {asked} a class, in place of 5-way with 15." in said
+    assert f"Note: the test classes allow only {asked} per class, not 5-way with 15." in said
     assert "Note: 5 episodes are few" in said
     assert kshot_("inspect", run, "--episodes", "5", monkeypatch=monkeypatch) == 0
     assert asked in capsys.readouterr().err
@@ -62,8 +62,8 @@ def test_too_few_classes_name_the_part_the_settings_and_the_whole(tmp_path: Path
     with pytest.raises(EpisodeError) as caught:
         prepare(recipe, tmp_path / "run")
     said = str(caught.value)
-    assert "the val classes cannot give what [validation] of the recipe asks for: way=2 needs at least 2 classes; found 1" in said
-    assert "The division has 3 train, 1 val, 1 test classes. 6 classes are the least to train on, two for each part" in said
+    assert "the val classes cannot give what [validation] in the recipe asks for: way=2 needs at least 2 classes; found 1" in said
+    assert "The division has 3 train, 1 val, 1 test classes. Training needs at least 6 classes, two for each part" in said
 
 
 def test_a_class_of_one_picture_among_the_test_classes_is_told_before_training(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_class_of_one_picture_among_the_test_classes_is_told_before_training(t
     division.write_text('{"train": ["kind 0", "kind 1"], "val": ["kind 2", "kind 3"], "test": ["kind 4", "kind 5"]}')
     ready = prepare(read_recipe("protonet", [f'data.name="{photos}"', f'data.split="{division}"', *SHORT]), tmp_path / "run")
     assert ready.notes == (
-        "Note: 'kind 5' of the test classes has one item alone, which cannot be support and query: kshot evaluate will refuse it.",
+        "Note: a test class needs an item for support and one for query; 'kind 5' has only one. kshot evaluate will refuse it.",
     )
 
 
@@ -122,7 +122,7 @@ def test_classes_called_as_those_of_training_come_with_a_note(tmp_path: Path) ->
 def test_a_run_that_is_not_finished_is_called_so(tmp_path: Path) -> None:
     recipe = read_recipe("protonet", [f'data.name="{pictures(tmp_path / "photos", [3] * 6)}"', "data.split=fractions", *SHORT])
     run(prepare(recipe, tmp_path / "run"), stop=lambda: True)
-    with pytest.raises(SavedError, match=r"is a run whose training is not finished: it has no learner yet\. Go on with it"):
+    with pytest.raises(SavedError, match=r"is a run whose training is not finished: it has no learner yet\. Continue it with"):
         kshot.load(tmp_path / "run")
 
 

@@ -1,4 +1,4 @@
-"""`python -m kshot` is the command `kshot`."""
+"""Makes `python -m kshot` run the command `kshot`."""
 
 from kshot.cli import main
 

@@ -1,9 +1,9 @@
 """Keep freed memory in the process, on request.
 
-glibc gives large blocks back to the system as soon as they are freed and takes them again, page by page and zeroed, at the next
-allocation. A training step frees and allocates the same few hundred megabytes every time; keeping them makes a step about 1.5 times
-as fast here (`python -m benchmarks.meta_step`). It is a setting of the whole process, so importing kshot never does it: the command
-line does, and a program of yours may.
+glibc gives large blocks back to the system as soon as they are freed. At the next allocation it takes them again, page by page and zeroed.
+A training step frees and allocates the same few hundred megabytes every time. Keeping them makes a step about 1.5 times as fast, as
+measured with `python -m benchmarks.meta_step`. The setting applies to the whole process, so importing kshot never changes it. The command
+line does, and your own program may.
 """
 
 import ctypes
@@ -15,19 +15,19 @@ _log = logging.getLogger(__name__)
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep what is freed for the next allocation, for the rest of the process.
+    """Ask glibc to keep freed memory for the next allocation, for the rest of the process.
 
-    Call it before the first large allocation. The process's memory then stays at its peak.
+    Call it before the first large allocation. The memory of the process then stays at its peak.
 
     Returns:
-        Whether it took effect: False on systems without glibc, where nothing changes.
+        Whether it took effect. It is False on systems without glibc, where nothing changes.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
-        _log.debug("no mallopt in this C library; the allocator is left as it is")
+        _log.debug("this C library has no mallopt; the allocator stays unchanged")
         return False
-    # No block by mmap, no giving back below 2 GiB of free memory at the top, growth in steps of 64 MiB.
+    # Never use mmap, give nothing back below 2 GiB of free memory at the top, and grow in steps of 64 MiB.
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_M_TOP_PAD, 2**26))

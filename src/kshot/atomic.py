@@ -1,7 +1,7 @@
-"""Write a file whole or not at all.
+"""Atomic writes: a file is written whole or not at all.
 
-A reader sees either the old file or the new one, never a part, whatever kills the writer or fills the disk: the bytes go to a
-temporary file in the same folder, are flushed to the disk, and take the name in one rename.
+A reader sees either the old file or the new one, never a part of one, even if the writer is killed or the disk is full. The bytes go to a
+temporary file in the same folder and are flushed to the disk. Then one rename gives the file its name.
 """
 
 import json
@@ -15,14 +15,14 @@ from kshot.errors import SavedError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, replacing what is there in one step.
+    """Write `data` to `path`, and replace what is there in one step.
 
     Args:
-        path: The file to write; its folder is made when it is missing.
+        path: The file to write. Its folder is made if missing.
         data: The whole content.
 
     Raises:
-        SavedError: The folder or the disk refused it (full, read-only). What stood at `path` before is untouched.
+        SavedError: The folder or the disk refused it (full, read-only). What was at `path` before is untouched.
     """
     handle = None
     try:
@@ -42,7 +42,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}. "
             "Free some space or choose another folder, then run the same command again."
         ) from error
-    except BaseException:  # Ctrl-C between two lines: leave no unfinished file, then pass it on
+    except BaseException:  # for example Ctrl-C: remove the unfinished file, then raise again
         if handle is not None:
             Path(handle.name).unlink(missing_ok=True)
         raise
@@ -50,12 +50,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of UTF-8 text."""
+    """Write text in UTF-8 with `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of JSON to read: objects indented, lists of plain values on one line; refuses NaN, which is not JSON."""
+    """Write readable JSON: objects indented, lists of plain values on one line. NaN raises a `ValueError` because it is not JSON."""
     write_text(path, _readable(value, "") + "\n")
 
 
@@ -70,14 +70,14 @@ def _readable(value: Any, margin: str) -> str:
 
 
 def _umask() -> int:
-    # tempfile makes files that only their owner can read; a saved learner is an ordinary file. The mask can be read only by setting it.
+    # tempfile makes files that only their owner can read, but a saved learner is an ordinary file. Reading the mask needs setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def _flush_folder(folder: Path) -> None:
-    # The rename itself must reach the disk too. Systems where a folder cannot be opened have nothing to flush.
+    # The rename must reach the disk, too. Systems where a folder cannot be opened have nothing to flush.
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,8 +1,8 @@
-"""The command `kshot`: reads words and flags, calls `kshot.workflows.experiment`, shows what comes out.
+"""The command `kshot`: it reads commands and flags, calls the workflows, and shows the results.
 
-Exit codes: 0 done; 2 wrong use or bad input, with one message; 1 a fault of ours, with its traceback; 130 on Ctrl-C.
-PyTorch is imported inside the commands, so that `kshot --help` answers at once. Over 300 lines because each word of the command is
-here with its flags, and their help is most of it.
+Exit codes: 0 for success; 2 for wrong use or bad input, with one message; 1 for a bug in kshot, with a traceback; 130 for Ctrl-C.
+PyTorch is imported inside the commands, so `kshot --help` answers at once. Over 300 lines because each command is here with its flags,
+and most of it is their help.
 """
 
 import json
@@ -37,14 +37,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# UsageError: of click, or of typer's own copy of it (from 0.26 on), which is not public under its name.
+# UsageError of click, or of typer's own copy of it (from 0.26 on), which is not public under its name.
 _WrongUse: type[Any] = typer.BadParameter.__mro__[1]
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-_Nearness = Annotated[str, typer.Option(help="any; near: classes that lie near each other, by their pixels (hard); far: far apart (easy).")]
-_Way = Annotated[int, typer.Option(help="Classes an episode. Default: fewer where the learner's own test part has fewer.")]
-_Query = Annotated[int, typer.Option(help="Query items a class. Default: fewer where the learner's own test part has fewer.")]
-_Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")]
+_Nearness = Annotated[
+    str, typer.Option(help="any; near: classes that lie near each other by their pixels (hard); far: classes far apart (easy).")
+]
+_Way = Annotated[int, typer.Option(help="Classes per episode. Default: fewer if the learner's own test part has fewer.")]
+_Query = Annotated[int, typer.Option(help="Query items per class. Default: fewer if the learner's own test part has fewer.")]
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto uses a GPU if there is one.")]
 
 
 @app.command()
@@ -63,10 +65,10 @@ def demo(
     began = time.perf_counter()
     run_folder = out / "run"
     if (run_folder / LEARNER / "learner.json").exists():
-        say(f"The learner in {run_folder} is trained already; it is tested again. Delete {out} to start anew.")
+        say(f"The learner in {run_folder} is already trained; it is tested again. Delete {out} to start from the beginning.")
         saved = open_saved(run_folder)
     else:
-        say("Training on Omniglot: 1,028 characters from 33 alphabets … the test characters are never shown to it.")
+        say("Training on Omniglot: 1,028 characters from 33 alphabets … The learner never sees the test characters.")
         saved = _train(read_recipe("omniglot-demo"), run_folder, resume=run_folder.exists(), device=device)
     question = Question(shape=EpisodeShape(5, 1, 15), episodes=1000)
     results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
@@ -78,23 +80,24 @@ def demo(
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A built-in recipe (`kshot recipes` lists them) or a TOML file.")],
-    data: Annotated[Path | None, typer.Option(help="Your own folder of class folders, instead of the recipe's data.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Your own folder of class folders instead of the recipe's data.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as training.lr=0.01; may come again.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, for example training.lr=0.01. May be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")] = False,
     device: _Device = "auto",
-    seed: Annotated[int | None, typer.Option(help="In place of the recipe's seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed to use instead of the recipe's.")] = None,
 ) -> None:
-    """Meta-train a learner by a recipe, and save the best state."""
+    """Meta-train a learner with a recipe, and save the best state."""
     from kshot.terminal import out as console
     from kshot.terminal import say
     from kshot.workflows.recipe import read_recipe
 
     chosen = list(settings or ())
     if data is not None:
-        # Absolute: the run's record names it, and `./omniglot` is a folder, not the built-in data of that name.
+        # An absolute path: the record of the run names it, and `./omniglot` is a folder, not the built-in data of that name.
         chosen += [f"data.name={json.dumps(os.path.abspath(data), ensure_ascii=False)}"]
         if not any(setting.startswith("data.split=") for setting in chosen):
             chosen += ["data.split=fractions"]
@@ -102,7 +105,7 @@ def train(
         chosen += [f"seed={seed}"]
     folder = out or Path("runs") / Path(recipe).stem
     saved = _train(read_recipe(recipe, chosen), folder, resume=resume, device=device)
-    say(f"The learner is saved in {saved.folder}. Score it on classes it has not seen:")
+    say(f"The learner is saved in {saved.folder}. To score it on classes that it has not seen:")
     console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
 
 
@@ -110,27 +113,29 @@ def train(
 def evaluate(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
+    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: the data it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
-    shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
+    shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
     query: _Query = 15,
-    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
     nearness: _Nearness = "any",
-    transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
-    protocol: Annotated[str | None, typer.Option(help="lake: Lake's 20 fixed runs, in place of drawn episodes.")] = None,
+    transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
+    protocol: Annotated[str | None, typer.Option(help="lake: Lake's 20 fixed runs instead of drawn episodes.")] = None,
     refine: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="soft_k_means or optimal_transport: refine the answers together; implies --transductive."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps to answer, of learners that take them. Default: its own.")] = None,
-    augment: Annotated[str, typer.Option(help="quarter_turns or mirror: classes are turned, or mirrored, at random.")] = "none",
+    steps: Annotated[
+        int | None, typer.Option(help="Gradient steps to answer, for learners that use them. Default: its own number.")
+    ] = None,
+    augment: Annotated[str, typer.Option(help="quarter_turns or mirror: turn or mirror classes at random.")] = "none",
     as_json: _Json = False,
     report: Annotated[Path | None, typer.Option(help="Write a report with pictures into this folder.")] = None,
     device: _Device = "auto",
 ) -> None:
-    """Score a learner on episodes of classes it has not seen: mean accuracy with its 95 % interval."""
+    """Score a learner on episodes of classes that it has not seen: mean accuracy with its 95 % interval."""
     from kshot.episodes.shape import EpisodeShape
     from kshot.terminal import say, show_results
     from kshot.workflows.lake_challenge import in_words
@@ -138,12 +143,12 @@ def evaluate(
     from kshot.workflows.question import Question
 
     if protocol not in (None, "lake"):
-        raise RecipeError(f"there is no protocol {protocol!r}; known is lake. Without the flag, episodes are drawn.")
+        raise RecipeError(f"there is no protocol {protocol!r}; the only one is lake. Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     if protocol == "lake":
         refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
-    shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # it checks the word itself
+    shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # EpisodeShape checks the word
     shape, notes = fitted(context, shape, [opened])
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report, notes=notes)
@@ -161,21 +166,23 @@ def evaluate(
 def compare(
     context: typer.Context,
     learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what they were trained on.")] = None,
+    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: the data they were trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
-    shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
-    shots: Annotated[str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots, such as 1,2,5,10: a shot curve.")] = None,
+    shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
+    shots: Annotated[
+        str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots for a shot curve, for example 1,2,5,10.")
+    ] = None,
     query: _Query = 15,
-    episodes: Annotated[int, typer.Option(help="How many episodes, of each number of shots.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
-    transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
+    episodes: Annotated[int, typer.Option(help="Number of episodes for each number of shots.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
+    transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
     as_json: _Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the comparison into this PNG file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs of recipes that are not trained yet.")] = Path("runs"),
     device: _Device = "auto",
 ) -> None:
-    """Score learners on the same episodes: which is better, by how much, at what cost. Recipes are trained first."""
+    """Score learners on the same episodes: which one is better, by how much, at what cost. Recipes are trained first."""
     from kshot.allocator import keep_freed_memory
     from kshot.episodes.shape import EpisodeShape
     from kshot.terminal import counting, say, show_comparison
@@ -199,8 +206,8 @@ def compare(
         say(f"Note: {note}")
     for name, entrant in entrants.items():
         if (run := entrant.first) is not None:
-            goes_on = "'s training is not finished; it goes on" if run.resume else " has not been trained yet; it is trained first"
-            say(f"The recipe {name}{goes_on}, in {run.folder}. Ctrl-C keeps what is done, and the same command goes on with it.")
+            goes_on = " is not fully trained; training continues" if run.resume else " is not trained yet; it is trained first"
+            say(f"The recipe {name}{goes_on}, in {run.folder}. Ctrl-C keeps what is done, and the same command continues it.")
             saved[name] = _train(run.recipe, run.folder, resume=run.resume, device=device, again="the same command")
     with counting("episodes", len(saved) * sum(map(len, test.sets))) as progress:
         comparison = compare_entrants(saved, test, mode=mode, device=where, progress=progress)
@@ -218,20 +225,20 @@ def compare(
 def inspect_tasks(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: what it was trained on.")] = None,
+    data: Annotated[str | None, typer.Option(help="omniglot or a folder. Default: the data it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
-    shot: Annotated[int, typer.Option(help="Support items a class.")] = 1,
+    shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
     query: _Query = 15,
-    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
     nearness: _Nearness = "any",
-    transductive: Annotated[bool, typer.Option("--transductive", help="Let the queries of an episode be answered together.")] = False,
+    transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
     as_json: _Json = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw what was found into this PNG file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the findings into this PNG file.")] = None,
     device: _Device = "auto",
 ) -> None:
-    """Look at a learner's tasks: hard classes, confused pairs, hard episodes, and how far its classes lie from those of training."""
+    """Inspect a learner's tasks: hard classes, confused pairs, hard episodes, and the distance of its classes from training."""
     from kshot.allocator import keep_freed_memory
     from kshot.episodes.shape import EpisodeShape
     from kshot.results.score.answers import answer_episodes
@@ -247,7 +254,7 @@ def inspect_tasks(
     keep_freed_memory()
     opened = open_learner(saved)
     mode: Mode = "transductive" if transductive else "inductive"
-    shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # it checks the word itself
+    shape = EpisodeShape(way, shot, query, nearness=nearness)  # type: ignore[arg-type]  # EpisodeShape checks the word
     shape, smaller = fitted(context, shape, [opened])
     test = ask(opened, Question(data, split, shape, episodes, seed, mode))
     for note in (*smaller, *cautions(opened, test)):
@@ -272,11 +279,11 @@ def inspect_tasks(
 def predict(
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, or the name of a shipped learner.")],
     pictures: Annotated[list[Path], typer.Argument(metavar="QUERY…", help="Pictures to label.")],
-    support: Annotated[Path, typer.Option(help="A folder with one folder a class, each with one or more pictures.")],
+    support: Annotated[Path, typer.Option(help="A folder with one folder per class, each with one or more pictures.")],
     as_json: _Json = False,
     device: _Device = "auto",
 ) -> None:
-    """Label pictures, given a few examples of each class."""
+    """Label pictures from a few examples of each class."""
     from kshot.tasks.classifier import Classifier
     from kshot.terminal import show_predictions
     from kshot.workflows.build import pick_device
@@ -295,7 +302,7 @@ def predict(
 
 @app.command()
 def recipes(as_json: _Json = False) -> None:
-    """List the built-in recipes, with the published number and the one measured here."""
+    """List the built-in recipes, each with the published number and the number measured here."""
     from kshot.terminal import show_recipes
     from kshot.workflows.recipe_results import recipe_rows
 
@@ -307,7 +314,7 @@ def recipes(as_json: _Json = False) -> None:
 
 
 def main() -> None:
-    """Run the command and end the process with its exit code."""
+    """Run the command, and end the process with its exit code."""
     sys.exit(_exit_code())
 
 
@@ -331,7 +338,7 @@ def _exit_code() -> int:
 
 
 def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":
-    """Train with a bar; a first Ctrl-C saves the state and ends with exit code 130."""
+    """Train with a progress bar. The first Ctrl-C saves the state and ends with exit code 130."""
     from kshot.allocator import keep_freed_memory
     from kshot.terminal import TrainingBar, interrupts, say
     from kshot.workflows.experiment import command_line, prepare, run
@@ -346,7 +353,7 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
         command = command_line(sys.argv[1:])
         saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
     if saved is None:
-        say(f"Stopped after update {ready.state.update}; the state is saved. Go on with {again}.")
+        say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use {again}.")
         raise typer.Exit(130)
     return saved
 
@@ -354,7 +361,7 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
 def _evaluate(
     saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = "", notes: Sequence[str] = ()
 ) -> "tuple[Results, Path | None]":
-    """Score a learner with a bar, and write the report where one is asked for."""
+    """Score a learner with a progress bar, and write a report if one is asked for."""
     from kshot.figure import require_matplotlib
     from kshot.learners.refinement.refined import refinement_named
     from kshot.results.show.report import write_report
@@ -365,10 +372,10 @@ def _evaluate(
     learner = asked_learner(saved, question.refine, question.steps)
     if question.refine is not None and (assumption := refinement_named(question.refine).assumption):
         say(f"Note: {assumption}")
-    if report is not None:  # what a report needs is looked at before the long work
+    if report is not None:  # check before the long work that a report can be written
         require_matplotlib()
         if report.is_file():
-            raise RecipeError(f"{report} is a file; a report is written into a folder. Choose another name.")
+            raise RecipeError(f"{report} is a file, but a report needs a folder. Choose another name.")
     episodes = ask(saved, question)
     for note in (*notes, *cautions(saved, episodes)):
         say(f"Note: {note}")

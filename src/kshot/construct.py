@@ -1,4 +1,4 @@
-"""Build by name and plain arguments, with errors that list what is known: for backbones here, for learners later on the path."""
+"""Building things by name from a table and plain arguments, with errors that list the known names."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,23 +12,23 @@ Built = TypeVar("Built")
 def construct(
     kind: str, name: str, table: Mapping[str, Callable[..., Built]], arguments: Mapping[str, Any], given: Mapping[str, Any]
 ) -> Built:
-    """The thing of that name.
+    """Build the thing of that name.
 
     Args:
-        kind: What error messages call it, `backbone` or `learner`.
+        kind: Its kind in error messages, for example `backbone` or `learner`.
         name: Its name in the table.
         table: Name → constructor.
-        arguments: A user's arguments, plain values.
-        given: Arguments that are not the user's to give, such as a learner's backbone.
+        arguments: The user's arguments, plain values.
+        given: Arguments that the user cannot set, for example the backbone of a learner.
 
     Raises:
-        RecipeError: The name or an argument is unknown, or a value makes no sense.
+        RecipeError: The name or an argument is unknown, or a value is invalid.
     """
     if name not in table:
-        raise RecipeError(f"there is no {kind} {name!r}; known are {', '.join(table)}.")
+        raise RecipeError(f"there is no {kind} {name!r}; the known ones are {', '.join(table)}.")
     known = [argument for argument in inspect.signature(table[name]).parameters if argument not in (*given, "backbone", "family")]
     if unknown := [argument for argument in arguments if argument not in known]:
-        raise RecipeError(f"{kind} {name!r} has no argument {unknown[0]!r}; known are {', '.join(known) or 'none'}.")
+        raise RecipeError(f"{kind} {name!r} has no argument {unknown[0]!r}; the known ones are {', '.join(known) or 'none'}.")
     try:
         return table[name](**given, **arguments)
     except (TypeError, ValueError) as error:

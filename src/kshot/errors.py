@@ -1,16 +1,16 @@
-"""Everything kshot raises on purpose.
+"""The errors that kshot raises on purpose.
 
     KshotError
-    ├── DataError       files, classes, items, splits: what was given to learn from
+    ├── DataError       data that cannot be used: files, classes, items, splits
     ├── EpisodeError    an episode shape that the data cannot give
     ├── RecipeError     a recipe, a setting or an option that makes no sense
     ├── SavedError      a saved learner or training state that cannot be read or written
-    ├── TrainingError   training that cannot go on (a loss that is not a number)
+    ├── TrainingError   training that cannot continue (a loss that is not a number)
     ├── ContractError   a learner that breaks the contract of `kshot.learners.learner`
-    └── SetupError      this machine lacks something: an extra, a device
+    └── SetupError      something that this machine lacks: an extra, a device
 
-A message says what was expected, what was found, which item by its own name, and what to do.
-The command line ends with exit code 2 on any of them; any other exception is a fault of ours (exit code 1).
+A message says what was expected, what was found, which item by its own name, and what to do. The command line ends with exit code 2 on any
+of them. Any other exception is a bug in kshot (exit code 1).
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ from difflib import get_close_matches
 
 
 class KshotError(Exception):
-    """What all errors of kshot have in common.
+    """Base class of all errors of kshot.
 
     Attributes:
-        task: The place of the task in its batch, where the error is of one task.
+        task: Place of the task in its batch, if the error belongs to one task.
     """
 
     task: int | None = None
@@ -44,11 +44,11 @@ class SavedError(KshotError):
 
 
 class TrainingError(KshotError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 class ContractError(KshotError):
-    """A learner that breaks the contract of a learner."""
+    """A learner that breaks the contract of learners."""
 
 
 class SetupError(KshotError):
@@ -56,20 +56,20 @@ class SetupError(KshotError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question to put into an error about an unknown name: ` Did you mean 'protonet'?`, or nothing where no known name is like it."""
+    """Return a question for an error about an unknown name: ` Did you mean 'protonet'?`; empty if no known name is similar."""
     alike = get_close_matches(name, list(known), n=1)
     return f" Did you mean {alike[0]!r}?" if alike else ""
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> SetupError:
-    """The error for an optional dependency that is not installed.
+    """Return the error for an optional dependency that is not installed.
 
     Args:
-        package: The distribution that is missing, such as `matplotlib`.
-        extra: The extra of kshot that brings it, such as `plots`.
-        purpose: What it was needed for, as the subject of a sentence.
+        package: The missing distribution, for example `matplotlib`.
+        extra: The extra of kshot that installs it, for example `plots`.
+        purpose: What it is needed for, as the subject of a sentence.
 
     Returns:
-        An error to raise; its message holds the line that installs the extra.
+        An error to raise. Its message has the line that installs the extra.
     """
     return SetupError(f"{purpose} needs {package}, which is not installed. Install it with: pip install 'kshot[{extra}]'")

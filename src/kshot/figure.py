@@ -1,7 +1,7 @@
-"""The kit for pictures: figures, colours, frames, text that the font can draw, PNG files.
+"""Tools for pictures: figures, colours, frames, text that the font can draw, PNG files.
 
-matplotlib comes with the extra `plots` and is imported inside the functions, by its object interface: no window, no global figure. It is a
-leaf, so that every stage can draw what it defines. Next: the modules `plot_…` of `kshot.results`.
+matplotlib comes with the extra `plots`. It is imported inside the functions and used through its object interface, without windows or
+global figures. This module is a leaf, so that every stage can draw what it defines. Next: the modules `plot_…` of `kshot.results`.
 """
 
 import io
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, RED, GREY = "#2563a8", "#c2570c", "#1f8a4c", "#c62828", "#5f6b7a"
 COLOURS = (BLUE, "#e07b00", GREEN, RED, "#7b4fb5", "#7a4a33", "#d6569f", GREY, "#9a9a00", "#0fa3b1")
 MARKS = (("o", 36), ("s", 34), ("D", 32), ("^", 42), ("v", 42), ("P", 58), ("X", 50), ("<", 42), (">", 42), ("*", 90))
-"""For things side by side: a colour and a mark each. A mark has its size, so that all look equally large."""
+"""A colour and a mark for each of several things side by side. Each mark has its own size, so that all look equally large."""
 
 
 def require_matplotlib() -> None:
-    """Make sure that pictures can be drawn.
+    """Raise an error unless pictures can be drawn.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -36,7 +36,7 @@ def require_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty white figure of a size in inches.
+    """Return an empty white figure of the given size in inches.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -46,7 +46,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def write_png(figure: "Figure", path: Path) -> Path:
-    """Draw a figure into a PNG file; returns its path.
+    """Draw a figure into a PNG file, and return its path.
 
     Raises:
         SavedError: The file cannot be written.
@@ -56,14 +56,14 @@ def write_png(figure: "Figure", path: Path) -> Path:
 
 
 def drawable(text: str, most: int = 60) -> str:
-    """Text that matplotlib's own font can draw: other characters become `?`, and what is too long is cut."""
+    """Make text drawable with matplotlib's own font: replace other characters by `?`, and cut text that is too long."""
     known = _characters()
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return "".join(character if ord(character) in known and character.isprintable() else "?" for character in cut)
 
 
 def frame(axes: "Axes", x: str, y: str, grid: Literal["x", "y"] = "y") -> None:
-    """Name the axes, and leave of their frame what helps reading: two sides and a light grid."""
+    """Label the axes, and reduce their frame to two sides and a light grid."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
@@ -72,7 +72,7 @@ def frame(axes: "Axes", x: str, y: str, grid: Literal["x", "y"] = "y") -> None:
 
 
 def name_lines(name: str) -> str:
-    """The name of a class as one or two short lines: before and after its first `/`."""
+    """Return the name of a class as one or two short lines: the parts before and after its first `/`."""
     return "\n".join(drawable(part, 30) for part in name.split("/", 1) if part)
 
 
@@ -87,7 +87,7 @@ def _png_of(figure: "Figure") -> bytes:
 
 @cache
 def _shown_figure() -> "type[Figure]":
-    """A figure that a notebook shows: it draws its own pictures only for figures of pyplot, which keeps them all."""
+    """Return a class of figures that notebooks show. By themselves, they show only figures of pyplot, which keeps all figures."""
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):

@@ -1,6 +1,6 @@
-"""The flags of a command as they were typed: which were, which may not be, and what they mean where they were not.
+"""The flags of a command: which were typed, which are not allowed, and what applies if they were not typed.
 
-Like `cli`, it imports nothing slow before it is asked.
+Like `cli`, this module imports nothing slow before it is needed. Next: `kshot.cli`.
 """
 
 from dataclasses import replace
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def given(context: typer.Context, name: str) -> bool:
-    """Whether a flag was typed, and is not its default."""
+    """Whether a flag was typed, so that its value is not the default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def refuse_given(context: typer.Context, why: str, names: str) -> None:
-    """Refuse flags that would change nothing."""
+    """Raise an error if flags were typed that would change nothing."""
     if typed := [f"--{name}" for name in names.split() if given(context, name)]:
         raise RecipeError(f"{why}: {', '.join(typed)} would change nothing. Leave {'it' if len(typed) == 1 else 'them'} out.")
 
 
 def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]") -> "tuple[EpisodeShape, list[str]]":
-    """The shape as typed; where a flag was not, no more than the learners' own test classes have, and a note that says so."""
+    """Return the shape as typed. For flags that were not typed, reduce it to what the learners' test classes allow, and add a note."""
     from kshot.results.score.result import queries
     from kshot.workflows.question import fitting
 
@@ -40,23 +40,23 @@ def fitted(context: typer.Context, shape: "EpisodeShape", learners: "list[Saved]
     query = shape.query if given(context, "query") else least.query
     if (way, query) == (shape.way, shape.query):
         return shape, []
-    note = f"the test classes allow for {way}-way with {queries(query)} a class, in place of {shape.way}-way with {shape.query}."
+    note = f"the test classes allow only {way}-way with {queries(query)} per class, not {shape.way}-way with {shape.query}."
     return replace(shape, way=way, query=query), [note]
 
 
 def check_plot(plot: Path | None, example: str) -> None:
-    """What a picture needs is looked at before the long work."""
+    """Check before the long work that a picture can be drawn and written."""
     from kshot.figure import require_matplotlib
 
     if plot is not None:
         require_matplotlib()
         if plot.is_dir() or plot.suffix != ".png":
-            raise RecipeError(f"--plot names a PNG file to write, such as {example}; found {plot}. Choose another name.")
+            raise RecipeError(f"--plot must name a PNG file to write, for example {example}; found {plot}. Choose another name.")
 
 
 def numbers_of(text: str) -> list[int]:
-    """`1,2,5` as numbers, ascending, each once."""
+    """Return `1,2,5` as numbers, ascending, each once."""
     try:
         return sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise RecipeError(f"--shots takes whole numbers with commas between them, such as 1,2,5,10; found {text!r}.") from None
+        raise RecipeError(f"--shots must be whole numbers separated by commas, for example 1,2,5,10; found {text!r}.") from None

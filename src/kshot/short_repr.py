@@ -1,6 +1,6 @@
-"""What a thing shows of itself in a session or a notebook: a few lines that fit a screen, and no memory address.
+"""Short text for `__repr__`: a few lines that fit on one screen, without memory addresses.
 
-In: words. Out: text for `__repr__`. Each class says what is worth showing; this module makes it fit.
+In: words. Out: text for `__repr__`. Each class chooses what to show; this module makes it fit.
 """
 
 import textwrap
@@ -9,15 +9,15 @@ from dataclasses import fields
 from typing import Any
 
 WIDTH, LINES = 100, 12
-"""The most that anything shows: columns and lines."""
+"""Largest number of columns and lines of a text."""
 _WHOLE = 60
-"""A part of at most so many characters is not broken."""
+"""A part of at most this many characters is not broken."""
 _JOINT = "\x1f"
-"""Stands for a space that is not to be broken at; no text has it."""
+"""Stands for a space at which no line may break. It does not occur in texts."""
 
 
 def short_repr(name: str, parts: Iterable[str]) -> str:
-    """`Name(part, part, …)`, broken into lines between parts (a long part at its spaces), and cut where it is too long for a screen.
+    """Return `Name(part, part, …)`, broken into lines between parts (a long part at its spaces), and cut if it is too long for a screen.
 
     Example:
         >>> short_repr("EpisodeShape", ["way=5", "shot=1"])
@@ -33,10 +33,10 @@ def short_repr(name: str, parts: Iterable[str]) -> str:
 
 
 def repr_of_fields(thing: Any) -> str:
-    """The `__repr__` of a data class of plain values: all fields, numbers to six digits, in lines that fit."""
+    """Return the `__repr__` of a data class of plain values: all fields, numbers with six digits, in lines that fit."""
     return short_repr(type(thing).__name__, (f"{field.name}={shown(getattr(thing, field.name))}" for field in fields(thing)))
 
 
 def shown(value: object) -> str:
-    """A plain value in words; a number to six digits."""
+    """Return a plain value as text; a float has six digits."""
     return f"{value:.6g}" if isinstance(value, float) else repr(value)

@@ -1,6 +1,6 @@
-"""What a person sees: bars on long work, tables, messages in plain words.
+"""Output on the terminal: progress bars, tables, messages in plain words.
 
-Bars and messages go to standard error, results to standard output, so that output can be piped.
+Bars and messages go to standard error, results to standard output, so that output can be piped. Next: `kshot.cli`.
 """
 
 import signal
@@ -28,18 +28,18 @@ err = Console(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
-    """A message for the person at the terminal."""
+    """Print a message for the person at the terminal."""
     err.print(text, markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """An error, in plain words."""
+    """Print an error in plain words."""
     err.print("Error: ", style="bold red", end="")
     err.print(text, markup=False, soft_wrap=True)
 
 
 def show_predictions(pictures: Sequence[Path], predictions: Sequence["Prediction"]) -> None:
-    """One line a picture, on standard output: its class, the probability, and the runners-up. Lines survive narrow windows and pipes."""
+    """Print one line per picture: its class, the probability, and the runners-up. Lines are not wrapped in narrow windows and pipes."""
     for picture, answer in zip(pictures, predictions, strict=True):
         ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
         others = ", ".join(f"{name} {value:.3f}" for name, value in ranked if name != answer.label)
@@ -52,7 +52,7 @@ def _short(text: str, most: int = 80) -> str:
 
 
 def show_results(results: "Results", title: str) -> None:
-    """A table of the score and everything that identifies it, on standard output."""
+    """Print a table of the score and everything that identifies it."""
     out.print(Text(title, "bold"))
     rows = results.rows()
     width = 2 + max(len(name) for name, _ in rows)
@@ -61,7 +61,7 @@ def show_results(results: "Results", title: str) -> None:
 
 
 def show_comparison(comparison: "Comparison") -> None:
-    """A table for each number of shots, then what it means and how to read it, on standard output."""
+    """Print a table for each number of shots, then what they mean and how to read them."""
     out.print(Text(comparison.table()), soft_wrap=True)
     out.print()
     out.print(Text(comparison.sentence(), "bold"), soft_wrap=True)
@@ -71,7 +71,7 @@ def show_comparison(comparison: "Comparison") -> None:
 
 
 def show_tasks(report: "TaskReport", title: str) -> None:
-    """What was found out about a learner's tasks, on standard output: the score, then a heading and some lines for each question."""
+    """Print the findings about a learner's tasks: the score, then a heading and some lines for each question."""
     show_results(report.results, title)
     for heading, lines in report.sections():
         out.print()
@@ -81,7 +81,7 @@ def show_tasks(report: "TaskReport", title: str) -> None:
 
 
 def show_recipes(rows: list[dict[str, Any]]) -> None:
-    """Recipes with their numbers, on standard output: one paragraph each, which reads well at any width."""
+    """Print recipes with their numbers, one paragraph per recipe, which is readable at any width."""
     for row in rows:
         out.print(f"[bold]{row['name']}[/bold]  {row['train'] or ''}")
         out.print(f"  {row['description']}", markup=False, soft_wrap=True)
@@ -94,10 +94,10 @@ def show_recipes(rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Within the block, the first Ctrl-C only asks to stop; the second one interrupts as usual.
+    """Make the first Ctrl-C within the block only ask to stop. The second one interrupts as usual.
 
     Yields:
-        Whether stopping was asked for.
+        A function that says whether stopping was asked for.
     """
     asked = False
 
@@ -106,7 +106,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("Stopping after this update; the state will be saved. Ctrl-C again to stop at once.")
+        say("Stopping after this update; the state will be saved. Press Ctrl-C again to stop at once.")
 
     before = signal.signal(signal.SIGINT, first)
     try:
@@ -117,25 +117,23 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar over `total` things; yields a function to call with how many more are done."""
+    """Show a bar over `total` things. Yields a function to call with the number of things done since the last call."""
     with _bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task(what, total=total)
         yield lambda more: progress.advance(task, more)
 
 
 class TrainingBar:
-    """A bar for training: loss, validation ± interval, episodes or items a second, time left. A context manager.
+    """A context manager that shows a training bar: loss, validation ± interval, episodes or items per second, time left.
 
-    The loss is the mean over the last 50 updates.
-
-    Where standard error is no terminal (a log file), each validation is a line instead.
+    The loss is the mean over the last 50 updates. If standard error is not a terminal (a log file), each validation is a line instead.
 
     Args:
-        updates: Of the whole run.
+        updates: Number of updates of the whole run.
         done: Updates done before.
-        tasks: Episodes or items an update.
-        validation_episodes: Episodes of one validation.
-        what: What an update is made of, `episodes` or `items`.
+        tasks: Episodes or items per update.
+        validation_episodes: Episodes per validation.
+        what: The units of an update, `episodes` or `items`.
     """
 
     def __init__(self, updates: int, done: int, tasks: int, validation_episodes: int, what: str = "episodes") -> None:
@@ -180,13 +178,13 @@ class TrainingBar:
         self._progress.update(self._task, completed=step.update, description="training", words=words)
 
     def validating(self, more: int) -> None:
-        """Show that validation goes on."""
+        """Show the progress of validation."""
         self._checked += more
         self._progress.update(self._task, description=f"validating {self._checked}/{self._validation_episodes}")
 
 
 def score(mean: float, interval: float, fraction: bool = True) -> str:
-    """A score with its interval: in per cent where it is a fraction."""
+    """Return a score with its interval as text; a fraction is given in per cent."""
     return f"{100 * mean:.2f} ± {100 * interval:.2f} %" if fraction else f"{mean:.4g} ± {interval:.2g}"
 
 

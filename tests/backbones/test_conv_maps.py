@@ -32,5 +32,5 @@ def test_the_last_block_of_each_stage_but_the_last_pools() -> None:
 
 @pytest.mark.parametrize(("widths", "depths"), [([3, 4], [1]), ([], [])])
 def test_each_stage_needs_both_numbers(widths: list[int], depths: list[int]) -> None:
-    with pytest.raises(ValueError, match="one number each of every stage; found"):
+    with pytest.raises(ValueError, match="one number per stage each; found"):
         ConvMaps(1, widths, depths)

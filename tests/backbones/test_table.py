@@ -40,8 +40,8 @@ def test_arguments_reach_the_constructor() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("conv5", {}, "no backbone 'conv5'; known are conv4, conv4_maps, conv4_strided, conv_maps, mlp, resnet12"),
-        ("conv4", {"filters": 3}, "backbone 'conv4' has no argument 'filters'; known are channels, width"),
+        ("conv5", {}, "no backbone 'conv5'; the known ones are conv4, conv4_maps, conv4_strided, conv_maps, mlp, resnet12"),
+        ("conv4", {"filters": 3}, "backbone 'conv4' has no argument 'filters'; the known ones are channels, width"),
         ("conv4", {"width": "64"}, "'conv4' cannot be built with"),
         ("conv4", {"width": 2.5}, "'conv4' cannot be built with"),
         ("conv4", {"width": True}, "backbone 'conv4': width must be at least 1; found True"),

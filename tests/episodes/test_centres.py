@@ -105,7 +105,7 @@ class Untouched:
 def test_items_without_pixels_are_refused(kept: Inputs, found: str) -> None:
     words = Words(kept)
     words.preprocess = Untouched()  # type: ignore[assignment]
-    with pytest.raises(EpisodeError, match=f"need inputs of real numbers; found {found}. Give distances of your own"):
+    with pytest.raises(EpisodeError, match=f"need inputs of real numbers; found {found}. Give your own distances"):
         pixel_distances(words, words.index)
 
 

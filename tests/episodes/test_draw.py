@@ -418,7 +418,7 @@ def test_classes_that_share_positions_give_the_same_places_of_their_items() -> N
 
 
 def test_sharing_positions_needs_no_replacement_and_keeps_older_identities() -> None:
-    with pytest.raises(EpisodeError, match="same_positions gives each position once"):
+    with pytest.raises(EpisodeError, match="same_positions uses each position once"):
         EpisodeShape(same_positions=True, replacement=True)
     assert "same_positions" not in EpisodeShape().as_dict()
     assert episode_key("data", "train", EpisodeShape(), 0) != episode_key("data", "train", EpisodeShape(same_positions=True), 0)

@@ -124,7 +124,7 @@ def test_a_turned_class_is_a_class_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch": 31}, r"a batch of 31 items is more than the 30 that the 5 classes of train have\. Lower the batch \(items\.batch"),
+        ({"batch": 31}, r"a batch of 31 items is larger than the 30 items in the 5 classes of train\. Lower the batch \(items\.batch"),
         ({"batch": 0}, r"0 ≤ rank < ranks ≤ batch; found rank=0 ranks=1 batch=0"),
         ({"rank": 2, "ranks": 2}, r"found rank=2 ranks=2 batch=7"),
         ({"batch": 2, "ranks": 3}, r"found rank=0 ranks=3 batch=2"),

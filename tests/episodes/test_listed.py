@@ -27,7 +27,7 @@ def test_given_episodes_are_the_same_as_drawn_ones_in_form() -> None:
 def test_an_item_of_another_class_is_named(part: str, item: int) -> None:
     support, query = SUPPORT.copy(), QUERY.copy()
     (support if part == "support" else query)[1, 0] = item
-    with pytest.raises(EpisodeError, match=rf"{part} item 0 of episode 1 \(item number {item}\) is not of class '(cat|owl)'"):
+    with pytest.raises(EpisodeError, match=rf"label of {part} item 0 of episode 1 \(item number {item}\) says class '(cat|owl)'"):
         listed_episodes(INDEX, CLASSES, support, LABELS, query, ANSWERS)
 
 

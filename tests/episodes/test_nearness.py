@@ -89,7 +89,7 @@ def test_the_fingerprint_is_that_of_names_and_centres() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (np.zeros((3, 2)), r"one row of numbers a class, \(4, D\) for these 4 classes; found float64 \(3, 2\)"),
+        (np.zeros((3, 2)), r"one row of numbers per class, \(4, D\) for these 4 classes; found float64 \(3, 2\)"),
         (np.zeros(4), r"found float64 \(4,\)"),
         (np.zeros((4, 0)), r"found float64 \(4, 0\)"),
         (np.full((4, 2), "a"), r"found <U1 \(4, 2\)"),
@@ -355,4 +355,4 @@ def test_near_episodes_are_hard_and_far_ones_easy_for_the_shipped_learner() -> N
     assert scores["near"].mean + 3 * scores["near"].interval < scores["any"].mean
     assert scores["any"].mean < scores["far"].mean
     assert scores["near"].as_dict()["nearness"] == "near"
-    assert "queries a class, near classes" in str(scores["near"])
+    assert "queries per class, near classes" in str(scores["near"])

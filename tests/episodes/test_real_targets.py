@@ -47,7 +47,7 @@ def test_ridge_finds_the_lines() -> None:
     results = evaluate(RidgeNet(nn.Identity(), regularisation=1e-6, family=Regression()), episodes)
     assert results.score_name == "mean squared error"
     assert results.mean < 1e-6
-    assert "3-shot, 3 queries a task" in str(results)
+    assert "3-shot, 3 queries per task" in str(results)
     assert ("tasks", "all") in results.rows()
     assert results.as_dict()["mean_squared_error"] == results.mean
 
@@ -79,7 +79,7 @@ def test_training_on_waves_lowers_the_error_and_keeps_the_lowest() -> None:
 
 def test_more_than_one_class_a_task_is_refused() -> None:
     for way in (2, (2, 3)):
-        with pytest.raises(EpisodeError, match=r"real targets, and each class is a task of its own: way must be 1; found way="):
+        with pytest.raises(EpisodeError, match=r"real targets, so each class is a separate task: way must be 1; found way="):
             EpisodeStream(LINES, LINES.index, "train", EpisodeShape(way, 1, 1), seed=0)  # type: ignore[arg-type]  # both forms
     with pytest.raises(EpisodeError, match="way must be 1; found way=1 nearness='far'"):
         EpisodeSet.draw(LINES, LINES.index, "all", EpisodeShape(1, 1, 1, nearness="far"), episodes=1)
@@ -101,12 +101,12 @@ def test_a_group_that_is_too_small_is_named() -> None:
 
 def test_a_learner_of_another_kind_is_refused() -> None:
     episodes = EpisodeSet.draw(LINES, LINES.index, "all", EpisodeShape(1, 2, 3), episodes=2)
-    with pytest.raises(RecipeError, match="the items have real targets, and ProtoNet was built for tasks of classification"):
+    with pytest.raises(RecipeError, match="the items have real targets, but ProtoNet was built for classification tasks"):
         evaluate(ProtoNet(nn.Identity()), episodes)
     stream = EpisodeStream(LINES, LINES.index, "train", EpisodeShape(1, 2, 3), seed=0)
     with pytest.raises(RecipeError, match="Build one whose family is regression"):
         start(RidgeNet(MLP(1)), Plan(updates=1), stream)
     classes = ArrayDataset(np.zeros((4, 1), np.float32), ["a", "a", "b", "b"])
     asked = EpisodeSet.draw(classes, classes.index, "all", EpisodeShape(2, 1, 1), episodes=2)
-    with pytest.raises(RecipeError, match="the items have classes, and RidgeNet was built for tasks of regression"):
+    with pytest.raises(RecipeError, match="the items have classes, but RidgeNet was built for regression tasks"):
         evaluate(RidgeNet(nn.Identity(), family=Regression()), asked)

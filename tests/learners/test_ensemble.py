@@ -143,10 +143,10 @@ def test_views_of_what_is_no_picture_are_refused() -> None:
     [
         ({"members": 0}, "members of an ensemble must be at least 1; found 0"),
         ({"views": 0}, "views of an ensemble must be at least 1; found 0"),
-        ({"learner": "ensemble"}, "an ensemble of ensembles is one ensemble with more members"),
+        ({"learner": "ensemble"}, "members of an ensemble cannot be ensembles"),
         ({"learner": "protonets"}, "there is no learner 'protonets'"),
         ({"arguments": {"scale": 1.0}}, "learner 'protonet' has no argument 'scale'"),
-        ({"family": Regression()}, "Ensemble learns tasks of classification"),
+        ({"family": Regression()}, "Ensemble learns classification tasks"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
@@ -159,11 +159,11 @@ def test_members_of_several_kinds_are_refused() -> None:
         assembled([], "protonet")
     with pytest.raises(RecipeError, match="member 1 is RelationNet with"):
         assembled([*nets(1), RelationNet(nn.Identity(), features=4, width=4)], "protonet")
-    with pytest.raises(RecipeError, match=r"have one kind of backbone: .*size mismatch"):
+    with pytest.raises(RecipeError, match=r"must have backbones of one kind: .*size mismatch"):
         assembled([*nets(1), ProtoNet(Conv4(width=5))], "protonet")
 
 
 def test_it_is_not_trained() -> None:
     batch = EpisodeBatch(torch.zeros(1, 2, 5), Y[:, :2], torch.zeros(1, 2, 5), Y[:, :2], 2, Y.numpy()[0, :1])
-    with pytest.raises(RecipeError, match="train its members, one run each"):
+    with pytest.raises(RecipeError, match="Train its members, one run each"):
         LearnerSpec("ensemble", "mlp", {"learner": "protonet"}, {"inputs": 5}).build().meta_backward(batch, 0.0)

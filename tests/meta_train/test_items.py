@@ -138,12 +138,12 @@ def test_a_stream_of_the_other_kind_is_refused_before_training_and_both_are_name
         start(episode_learner, PLAN, stream_of())
     with pytest.raises(RecipeError, match=message):
         next(train(start(episode_learner, PLAN), stream_of(), PLAN))
-    with pytest.raises(RecipeError, match=r"NearestNeighbour has training_source='none'.*Give it none: it is used as it is"):
+    with pytest.raises(RecipeError, match=r"NearestNeighbour has training_source='none'.*Give it none: it is not trained"):
         start(NearestNeighbour(nn.Linear(2, 2)), PLAN, stream_of())
 
 
 def test_started_without_a_stream_it_says_what_is_missing() -> None:
-    with pytest.raises(RecipeError, match=r"no output for them itself\. kshot\.start\(learner, plan, stream\)"):
+    with pytest.raises(RecipeError, match=r"no output for them without its head\. kshot\.start\(learner, plan, stream\)"):
         next(train(start(learner_of("baseline"), PLAN), stream_of(), PLAN))
 
 

@@ -150,7 +150,7 @@ def test_a_first_saving_cut_short_can_be_repeated(tmp_path: Path) -> None:
 def test_a_folder_of_other_things_is_refused_and_untouched(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(SavedError, match=r"holds other things and no saved learner\. Choose an empty or new folder"):
+    with pytest.raises(SavedError, match=r"holds other files and no saved learner\. Choose an empty or new folder"):
         put(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [name]
     assert (tmp_path / name).read_text() == "mine"
@@ -243,7 +243,7 @@ def test_cut_off_tensors_are_refused_by_their_file(tmp_path: Path, keep: int) ->
     put(tmp_path)
     (file,) = tmp_path.glob("tensors-*")
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(SavedError, match=rf"{file.name} is damaged: .* bytes that are not the saved ones"):
+    with pytest.raises(SavedError, match=rf"{file.name} is damaged: .* bytes are not the saved ones"):
         load_folder(tmp_path)
 
 
@@ -306,9 +306,9 @@ def drop(key: str) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (lambda c: c.update(format=2), r"has format 2; this kshot reads up to 1\. Install a newer kshot"),
-        (lambda c: c.update(format="1"), r"names no format"),
-        (lambda c: c.update(format=True), r"names no format"),
-        (drop("format"), r"names no format"),
+        (lambda c: c.update(format="1"), r"has no format"),
+        (lambda c: c.update(format=True), r"has no format"),
+        (drop("format"), r"has no format"),
         (drop("learner"), r"damaged: learner is missing"),
         (drop("preprocess"), r"damaged: preprocess is missing"),
         (drop("tensors"), r"damaged: tensors is missing"),

@@ -176,7 +176,7 @@ def test_a_missing_support_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_learner_that_reads_no_pictures_is_refused(support: Path) -> None:
-    with pytest.raises(SavedError, match=r"saved without a preprocessing, so it cannot read pictures"):
+    with pytest.raises(SavedError, match=r"saved without preprocessing, so it cannot read pictures"):
         Classifier(opened(preprocess=None), support)
     with pytest.raises(DataError, match=r"cannot\s+read pictures"):
         Classifier(opened(preprocess=AsIs()), support)

@@ -165,7 +165,7 @@ def test_a_folder_of_something_else_is_refused_and_untouched(pets: Path, tmp_pat
 def test_a_run_in_the_way_is_refused_and_untouched(pets: Path, tmp_path: Path) -> None:
     run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
     before = files(tmp_path / "run")
-    with pytest.raises(SavedError, match=r"run is not empty\. Go on with its run by --resume, or choose another --out"):
+    with pytest.raises(SavedError, match=r"run is not empty\. Continue its run with --resume, or choose another --out"):
         prepare(recipe_of(pets), tmp_path / "run", device="cpu")
     assert files(tmp_path / "run") == before
 
@@ -205,7 +205,7 @@ def test_a_run_killed_before_its_first_state_can_be_started_again(
             run(prepare(recipe_of(pets), folder, device="cpu"))
     assert not (folder / "state.safetensors").exists()
     if at > 1 and resume:  # the recipe is there: another one is told, and nothing is written over
-        with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5.*start it without --resume"):
+        with pytest.raises(SavedError, match=r"another recipe: training\.lr was 0\.001, is 0\.5.*Start it without --resume"):
             prepare(recipe_of(pets, lr=0.5), folder, resume=True, device="cpu")
     if at == 1 and resume:  # nothing is there but unfinished_files
         with pytest.raises(SavedError, match=r"no run to resume.*Start it without --resume"):
@@ -280,9 +280,9 @@ def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
         ({"data": {"split": "vinyal"}}, DataError, r"found 'vinyal'"),
         ({"data": {"fractions": [0.9, 0.2, 0.1]}}, DataError, r"add up to 1"),
         ({"data": {"size": 8}}, RecipeError, r"the backbone cannot read one item of shape \(1, 3, 8, 8\)"),
-        ({"learner": {"name": "maml9000"}}, RecipeError, r"no learner 'maml9000'; known are protonet"),
+        ({"learner": {"name": "maml9000"}}, RecipeError, r"no learner 'maml9000'; the known ones are protonet"),
         ({"learner": {"temperature": 3}}, RecipeError, r"temperature"),
-        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'; known are conv4"),
+        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'; the known ones are conv4"),
         ({"backbone": {"depth": 3}}, RecipeError, r"depth"),
         ({"backbone": {"width": -3}}, RecipeError, r"width must be at least 1; found -3"),
         ({"backbone": {"width": "wide"}}, RecipeError, r"'wide'"),
@@ -335,7 +335,7 @@ def test_ctrl_c_saves_the_state_and_ends_with_130(pets: Path, tmp_path: Path) ->
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=60)
         assert process.returncode == 130, said
-        assert "the state is saved. Go on with the same command and --resume" in said
+        assert "the state is saved. To continue, use the same command and --resume" in said
         done = losses(folder)
         assert [update for update, _ in done] == list(range(1, len(done) + 1))
         assert len(done) > before
@@ -414,7 +414,7 @@ def test_several_numbers_of_steps_decide_together(tmp_path: Path) -> None:
     each = [experiment.evaluate(with_steps(saved.learner, number), ready.validation).mean for number in (1, 5, 10)]
     assert saved.record["validation"][-1]["mean"] == pytest.approx(np.mean(each))
     wrong = {**table, "learner": {"name": "ridge"}}
-    with pytest.raises(RecipeError, match="does not take a number of steps"):
+    with pytest.raises(RecipeError, match="has no number of steps"):
         prepare(parse_recipe(wrong, "made"), tmp_path / "wrong", device="cpu")
     assert not (tmp_path / "wrong").exists()
 
@@ -424,7 +424,7 @@ def test_several_numbers_of_steps_decide_together(tmp_path: Path) -> None:
     [
         (
             {"batch": 21},
-            r"a batch of 21 items is more than the 20 that the 5 classes of division/train have\. Lower the batch \(items\.batch",
+            r"a batch of 21 items is larger than the 20 items in the 5 classes of division/train\. Lower the batch \(items\.batch",
         ),
         ({"batch": 8, "augment": "blur"}, r"no augmentation 'blur'"),
     ],

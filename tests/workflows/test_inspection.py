@@ -172,7 +172,7 @@ def test_features_that_are_not_finite_are_named(saved: Saved) -> None:
     parts, _ = known_parts(broken, ask(saved, Question(shape=SHAPE, episodes=3)))
     shifts, notes = measure_shifts(broken, parts)
     assert [shift.space for shift in shifts] == ["pixels"]
-    assert "is encoded with a number that is not finite" in notes[0]
+    assert "is not finite. Look for NaN in data and learner" in notes[0]
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_the_trials_are_twenty_runs_of_twenty(background_only: Saved) -> None:
     assert results.split == "lake"
     assert results.episodes_hash.startswith("35fc1a673ac86f4c")  # of the published runs
     wrong = round(float((1 - results.scores).sum()) * 20)
-    assert in_words(results).startswith(f"{wrong} of 400 trials wrong: an error of {wrong / 4:.2f} %.")
+    assert in_words(results).startswith(f"{wrong} of 400 trials are wrong: an error of {wrong / 4:.2f} %.")
     assert 0 < wrong < 40  # it has seen many of the characters: this is no score, only a sign that the trials are asked rightly
 
 

@@ -121,7 +121,7 @@ def test_one_learner_takes_part_once(here: Path) -> None:
         ["mine", "nearest", "./mine/"],
         ["my-ridge.toml", "copy/my-ridge.toml"],  # both would write runs/my-ridge
     ):
-        with pytest.raises(RecipeError, match=r"are the same learner; a learner takes part once"):
+        with pytest.raises(RecipeError, match=r"are the same learner, but each may take part once"):
             find_entrants(names, here / "runs", "cpu")
 
 

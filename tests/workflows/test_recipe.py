@@ -50,15 +50,15 @@ def test_every_built_in_recipe_is_good_and_described(name: str) -> None:
     [
         (
             "sed = 1",
-            r"mine\.toml: there is no setting 'sed'\. Did you mean 'seed'\? Known are description, seed, "
+            r"mine\.toml: there is no setting 'sed'\. Did you mean 'seed'\? The known ones are description, seed, "
             r"data, learner, backbone, episodes, items, "
             "validation, training",
         ),
         (
             "[training]\nlearning_rate = 1",
-            r"no setting 'training\.learning_rate'\. .*Known are training\.updates, training\.optimizer, training\.lr",
+            r"no setting 'training\.learning_rate'\. .*The known ones are training\.updates, training\.optimizer, training\.lr",
         ),
-        ("[trainnig]\nlr = 1", r"there is no setting 'trainnig'\. Did you mean 'training'\? Known are"),
+        ("[trainnig]\nlr = 1", r"there is no setting 'trainnig'\. Did you mean 'training'\? The known ones are"),
         ("training = 3", r"\[training\] must be a table of settings; found 3"),
         ('learner = "protonet"', r"\[learner\] must be a table of settings; found 'protonet'"),
         ("[[data]]\nname = 'x'", r"\[data\] must be a table of settings"),
@@ -154,16 +154,16 @@ def test_set_takes_bare_words_lists_and_text_and_the_last_wins() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("training.lrr=1", r"no setting 'training\.lrr'\. Did you mean 'training\.lr'\? Known are training\.updates"),
-        ("trianing.lr=1", r"no setting 'trianing'\. Did you mean 'training'\? Known are description, seed"),
+        ("training.lrr=1", r"no setting 'training\.lrr'\. Did you mean 'training\.lr'\? The known ones are training\.updates"),
+        ("trianing.lr=1", r"no setting 'trianing'\. Did you mean 'training'\? The known ones are description, seed"),
         ("lr=1", r"no setting 'lr'"),
         ("training.lr.deep=1", r"training\.lr.*not a table of settings|'lr' is a setting, not a table"),
         ("seed.deep=1", r"seed must be a whole number; found \{'deep': 1\}"),
         ("data.=1", r"no setting 'data\.'"),
         ("training=1", r"\[training\] must be a table"),
-        ("training.lr", r"--set takes key=value, such as training\.lr=0\.01; found 'training\.lr'"),
-        ("=1", r"--set takes key=value"),
-        ("", r"--set takes key=value"),
+        ("training.lr", r"--set needs key=value, for example training\.lr=0\.01; found 'training\.lr'"),
+        ("=1", r"--set needs key=value"),
+        ("", r"--set needs key=value"),
         ("training.lr=", r"training\.lr must be a number; found ''"),
         ("training.lr=fast", r"training\.lr must be a number; found 'fast'"),
         ("training.updates=-3", r"training\.updates must be at least 1; found -3"),

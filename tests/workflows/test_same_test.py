@@ -58,7 +58,7 @@ def test_learners_of_real_targets_take_the_same_waves(tmp_path: Path) -> None:
         learners[f"seed {seed}"] = saved
     comparison = compare_entrants(learners, same_test(learners, Question(shape=EpisodeShape(5, 1, 9), episodes=20), [2, 5]))
     assert [one.heading.partition(",")[0] for one in comparison.rounds] == ["2-shot", "5-shot"]
-    assert "9 queries a task" in comparison.rounds[0].heading
+    assert "9 queries per task" in comparison.rounds[0].heading
     assert "mean squared error" in comparison.table()
 
 

@@ -1,1 +1,1 @@
-"""Stage 1: networks that learners are given. Next: `kshot.data`."""
+"""Stage 1: networks that learners are given. Next: `kshot.learners`."""

@@ -20,7 +20,7 @@ class Conv4(nn.Module):
         super().__init__()
         self.arguments = {"channels": channels, "width": width}
         self.blocks = nn.Sequential(ConvBlock(channels, width), ConvBlock(width, width), ConvBlock(width, width), ConvBlock(width, width))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # memory layout of the weights; the numbers stay the same
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""

@@ -1,4 +1,4 @@
-"""Conv4 with feature maps for an answer: the embedding module of Relation Networks (Sung et al. 2018, arXiv 1711.06025)."""
+"""Conv4 that returns feature maps: the embedding module of Relation Networks (Sung et al. 2018, arXiv 1711.06025)."""
 
 from kshot.backbones.conv_maps import ConvMaps
 
@@ -6,8 +6,8 @@ from kshot.backbones.conv_maps import ConvMaps
 class Conv4Maps(ConvMaps):
     """Images (M, C, H, W) float → feature maps (M, width, H // 4, W // 4), channels innermost in memory.
 
-    Four convolution blocks, of which the first two pool. A 28×28 image gives maps of 7×7, an 84×84 image maps of 21×21. Every
-    convolution pads by 1, where the authors' code leaves the padding out of the first two (5×5 and 19×19).
+    The network has four convolution blocks; the first two pool. A 28×28 image gives maps of 7×7, an 84×84 image maps of 21×21. Every
+    convolution pads by 1. The authors' code does not pad in the first two, which gives maps of 5×5 and 19×19.
 
     Args:
         channels: C, 1 for drawings and 3 for photographs.

@@ -1,8 +1,8 @@
 """The block of few-shot image networks: 3×3 convolution → batch normalisation → ReLU → 2×2 max-pooling.
 
-ReLU is taken after pooling: both are monotone, so max(relu(·)) = relu(max(·)) exactly, at a quarter of the work. The numbers come from
-`kshot.backbones.kernels.block_operator`; this module holds the parameters, under the names they have in a convolution and a
-normalisation, and the running statistics.
+ReLU comes after pooling: both are monotone, so max(relu(·)) = relu(max(·)) exactly, at a quarter of the work.
+`kshot.backbones.kernels.block_operator` computes the numbers. This module holds the running statistics and the parameters, named as in
+`nn.Conv2d` and `nn.BatchNorm2d`.
 """
 
 import torch
@@ -16,13 +16,13 @@ from kshot.backbones.kernels.running_statistics import follow
 class ConvBlock(nn.Module):
     """Images (M, C, H, W) → (M, width, H // 2, W // 2).
 
-    Statistics are those of `nn.BatchNorm2d`: the batch's own in training, which also moves the running ones, and the running ones in
-    evaluation; always the batch's own without running ones (`track_running_stats=False`).
+    Statistics are those of `nn.BatchNorm2d`. In training, the block uses the batch's own statistics and updates the running ones; in
+    evaluation, it uses the running ones. Without running statistics (`track_running_stats=False`), it always uses the batch's own.
 
     Args:
         channels: C.
-        width: Filters.
-        pool: Whether to pool; without, the block keeps H and W.
+        width: Number of filters.
+        pool: Whether to pool. Without pooling, the block keeps H and W.
     """
 
     def __init__(self, channels: int, width: int, *, pool: bool = True) -> None:
@@ -36,7 +36,7 @@ class ConvBlock(nn.Module):
         return f"ConvBlock({form}: 3×3 convolution, batch norm, ReLU{', 2×2 max-pooling' if self.pool else ''})"
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block, in the memory layout of `x`."""
+        """Apply the block; the output has the memory layout of `x`."""
         conv, norm = self.conv, self.norm
         if self.pool and min(x.shape[2:]) < 2:
             raise ValueError(f"maps of {x.shape[2]}×{x.shape[3]} cannot be pooled by 2. Give larger images: each block halves their sides.")
@@ -52,10 +52,10 @@ class ConvBlock(nn.Module):
 
 
 def pixels_last(x: Tensor) -> Tensor:
-    """`x` (M, C, H, W) with channels innermost in memory, whatever C: the layout in which CPU convolution and pooling are fast.
+    """Return `x` (M, C, H, W) with channels innermost in memory for any C: the layout in which CPU convolution and pooling are fast.
 
-    With one channel the two layouts hold the same bytes and differ in strides alone; `Tensor.contiguous` then keeps the slow
-    strides, and everything after runs in the slow layout (max-pooling by a factor of ten).
+    With one channel the two layouts hold the same bytes and differ only in their strides. `Tensor.contiguous` then keeps the slow
+    strides, and everything after it runs in the slow layout (max-pooling ten times as slow).
     """
     if x.shape[1] == 1 and x.is_contiguous():
         return x.squeeze(1).unsqueeze(3).movedim(3, 1)

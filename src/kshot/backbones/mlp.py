@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Vectors (M, …) float → features (M, outputs); dimensions after the first are flattened.
+    """Vectors (M, …) float → features (M, outputs). Dimensions after the first are flattened.
 
     Args:
-        inputs: Numbers an item.
-        hidden: Width of each hidden layer, each followed by ReLU.
-        outputs: D; 0 ends with the last hidden layer and its ReLU, for a learner that adds a linear head.
+        inputs: Numbers per item.
+        hidden: Width of each hidden layer. ReLU follows each of them.
+        outputs: D. With 0 the network ends with the last hidden layer and its ReLU, for a learner that adds a linear head.
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int] = (128, 128), outputs: int = 64) -> None:

@@ -1,8 +1,8 @@
 """ResNet-12, the deeper network of the few-shot literature.
 
 Four residual blocks of three 3×3 convolutions with widths 64, 160, 320, 640 (Lee et al. 2019, "Meta-Learning with Differentiable
-Convex Optimization", arXiv 1904.03758, section 4.1; without DropBlock and dropout), each ended by 2×2 max-pooling; then the mean
-over positions, so that D is the last width for any image size.
+Convex Optimization", arXiv 1904.03758, section 4.1; without DropBlock and dropout). Each block ends with 2×2 max-pooling. The mean
+over positions comes last, so D is the last width for any image size.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
         self.shortcut_norm = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block; pooling before the activation, which is monotone."""
+        """Apply the block. Pooling comes before the activation, which is monotone, so the order does not matter."""
         y = F.leaky_relu(self.norm1(self.conv1(x)), 0.1)
         y = F.leaky_relu(self.norm2(self.conv2(y)), 0.1)
         y = self.norm3(self.conv3(y)) + self.shortcut_norm(self.shortcut(x))
@@ -52,7 +52,7 @@ class ResNet12(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.1, mode="fan_out", nonlinearity="leaky_relu")
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of the weights; the same numbers
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # memory layout of the weights; the numbers stay the same
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed images."""

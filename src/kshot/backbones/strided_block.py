@@ -1,8 +1,8 @@
 """The block of the gradient-based learners' Omniglot network: 3×3 convolution of stride 2 → batch normalisation → ReLU.
 
-With the batch's own statistics the convolution is a product of patches and weights, and normalisation runs on its rows: the inner loop's
-many small tasks, each with weights of its own, are then batched products (`strided_operator`). With running statistics, and for
-half-precision numbers, PyTorch's own operations are the quickest.
+With the batch's own statistics, the convolution is a product of patches and weights, and normalisation runs on its rows. The inner loop's
+many small tasks, each with its own weights, then become batched products (`strided_operator`). With running statistics, and in half
+precision, PyTorch's own operations are the quickest.
 """
 
 import torch
@@ -16,14 +16,15 @@ from kshot.backbones.kernels.strided_operator import strided_block
 class StridedBlock(nn.Module):
     """Images (M, C, H, W) → (M, width, ⌈H / 2⌉, ⌈W / 2⌉), channels innermost in memory.
 
-    Of many tasks, whose images, parameters and buffers all have one more first dimension, each task's by its own.
+    Many tasks may go through the block at once: images, parameters and buffers then all have one more first dimension, and each task
+    uses its own.
 
-    Statistics are those of `nn.BatchNorm2d`: the batch's own in training, which also moves the running ones, and the running ones in
-    evaluation; always the batch's own without running ones (`track_running_stats=False`).
+    Statistics are those of `nn.BatchNorm2d`. In training, the block uses the batch's own statistics and updates the running ones; in
+    evaluation, it uses the running ones. Without running statistics (`track_running_stats=False`), it always uses the batch's own.
 
     Args:
         channels: C.
-        width: Filters.
+        width: Number of filters.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -32,7 +33,7 @@ class StridedBlock(nn.Module):
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block."""
+        """Apply the block."""
         conv, norm = self.conv, self.norm
         assert conv.bias is not None
         own = norm.training or norm.running_mean is None

@@ -1,6 +1,6 @@
 """Backbones by name, for recipes and saved learners.
 
-Each keeps its constructor's arguments, plain values, as `arguments`: a saved learner is built again from them.
+Each backbone keeps the plain values that its constructor was given as `arguments`. A saved learner is rebuilt from them.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,23 +26,23 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "resnet12": ResNet12,
 }
 SWITCHES = {("conv4_strided", "average")}
-"""Arguments that are true or false."""
+"""(backbone, argument) pairs whose value is true or false."""
 
 
 def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The backbone of that name with these constructor arguments.
+    """Build the backbone of that name with these constructor arguments.
 
     Raises:
-        RecipeError: The name or an argument is unknown, a count is not positive, or a switch neither true nor false.
+        RecipeError: The name or an argument is unknown, a count is not positive, or a switch is neither true nor false.
     """
-    for argument, value in arguments.items():  # every whole number of these networks is a count, but for switches
+    for argument, value in arguments.items():  # every whole number among these arguments is a count, except for switches
         if (name, argument, value) == ("mlp", "outputs", 0) and not isinstance(value, bool):
-            continue  # no last layer
+            continue  # zero outputs: the network has no last layer
         if (name, argument) in SWITCHES:
             if not isinstance(value, bool):
                 raise RecipeError(f"backbone {name!r}: {argument} must be true or false; found {value!r}.")
             continue
         for count in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(count, int) and count < 1 + isinstance(count, bool):  # true is no count either
+            if isinstance(count, bool) or (isinstance(count, int) and count < 1):
                 raise RecipeError(f"backbone {name!r}: {argument} must be at least 1; found {value!r}.")
     return construct("backbone", name, BACKBONES, arguments, {})

@@ -1,1 +1,1 @@
-"""Stage 3: tasks, drawn as item numbers and gathered into tensors. Next: `kshot.learners`."""
+"""Stage 3: tasks, drawn as item numbers and then gathered into tensors. Next: `kshot.learners`."""

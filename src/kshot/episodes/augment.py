@@ -1,7 +1,7 @@
-"""Augmentations: parameters are drawn with the indices, and applied to the gathered items.
+"""Augmentations: parameters are drawn together with the indices and applied to the gathered items.
 
-A parameter is a function of (seed, episode, class, item), like everything else about an episode, so that an augmented episode is
-as repeatable as a plain one, and its hash covers what was done to the items.
+Like everything else about an episode, a parameter is a function of (seed, episode, class, item). An augmented episode is therefore as
+repeatable as a plain one, and its hash covers what was done to the items.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,19 @@ from kshot.errors import EpisodeError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One augmentation.
+    """One augmentation: how its parameters are drawn, and how they change items.
 
     Attributes:
-        words: How many random words a class of an episode uses.
-        draw: words uint64 (words, M) for M (episode, class) pairs and the number of items a class → parameters int16 (M, items).
+        words: Number of random words per class of an episode.
+        draw: words uint64 (words, M) for M (episode, class) pairs and the number of items per class → parameters int16 (M, items).
         apply: kept items (M, …) and their parameters int16 (M,) → changed items.
-        kinds: How many classes it makes of one: 1 where a changed item stays what it was; k where the parameters are 0 … k - 1 and
-            each makes another class. Plain labelled batches (`kshot.episodes.item_stream`) number them.
-        kind_of: Which class a parameter makes of a class, 0 … kinds - 1: parameters int16 (…) → int64 (…). None: the parameter itself, or
-            0 where there is one kind.
-        class_words: How many of the words, the first ones, say which class it makes. Where an episode's classes are of one group they are
-            the same for all of them: a mirrored alphabet is an alphabet, but no alphabet has some letters mirrored.
+        kinds: Number of classes that it makes out of one class. It is 1 if a changed item keeps its class; it is k if the parameters are
+            0 … k - 1 and each creates a new class. Plain labelled batches (`kshot.episodes.item_stream`) number these classes.
+        kind_of: Maps parameters int16 (…) to the new class they create, int64 (…) in 0 … kinds - 1. None stands for the parameter, or for
+            0 if there is one kind.
+        class_words: Number of words, counted from the first, that decide which new class is created. If all classes of an episode are from
+            one group, these words are the same for all of them: a mirrored alphabet is an alphabet, but no alphabet has only some of its
+            letters mirrored.
     """
 
     words: int
@@ -41,7 +42,7 @@ class Augmentation:
     class_words: int = 0
 
     def made(self, parameters: np.ndarray) -> np.ndarray:
-        """Which class each parameter makes of a class, int64, 0 … kinds - 1."""
+        """Return which new class each parameter creates, int64 in 0 … kinds - 1."""
         if self.kind_of is not None:
             return self.kind_of(parameters)
         return parameters.astype(np.int64) if self.kinds > 1 else np.zeros(parameters.shape, dtype=np.int64)
@@ -53,7 +54,7 @@ def _draw_quarter_turn(word: np.ndarray, items: int) -> np.ndarray:
 
 
 def quarter_turns(images: Inputs, turns: np.ndarray) -> Inputs:
-    """Each image `(M, C, H, H)` turned counter-clockwise by its number of quarter turns (M,)."""
+    """Turn each image `(M, C, H, H)` counter-clockwise by its number of quarter turns (M,)."""
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[-1] != images.shape[-2]:
         found = tuple(images.shape) if isinstance(images, Tensor) else "a mapping"
         raise EpisodeError(f"augment='quarter_turns' turns square images (M, C, H, H); found {found}. Use augment='none'.")
@@ -71,7 +72,7 @@ def _draw_mirror(word: np.ndarray, items: int) -> np.ndarray:
 
 
 def mirror(images: Inputs, mirrored: np.ndarray) -> Inputs:
-    """Each image `(M, C, H, W)` as it is (0) or with left and right exchanged (1), by its number (M,)."""
+    """Mirror left and right of each image `(M, C, H, W)` whose number (M,) is 1; leave those with 0 unchanged."""
     if not isinstance(images, Tensor) or images.ndim != 4:
         found = tuple(images.shape) if isinstance(images, Tensor) else "a mapping"
         raise EpisodeError(f"augment='mirror' mirrors images (M, C, H, W); found {found}. Use augment='none'.")
@@ -83,11 +84,11 @@ def mirror(images: Inputs, mirrored: np.ndarray) -> Inputs:
 
 
 def together(of_class: Augmentation, of_item: Augmentation) -> Augmentation:
-    """First what makes another class of a class, then what varies its items; a parameter holds both.
+    """Combine an augmentation that creates new classes with one that varies items. One parameter holds both.
 
     Args:
-        of_class: With k > 1 kinds, whose parameters are 0 … k - 1.
-        of_item: With one kind, whose parameters are any numbers of 16 bits.
+        of_class: Has k > 1 kinds; its parameters are 0 … k - 1. It is applied first.
+        of_item: Has one kind; its parameters are any 16-bit numbers.
 
     Returns:
         One augmentation of k kinds; parameter + 2¹⁵ is k · (the item's number) + kind.
@@ -111,9 +112,9 @@ def together(of_class: Augmentation, of_item: Augmentation) -> Augmentation:
 
 
 AUGMENTATIONS = {
-    # All items of a class turn together: a turned character is another character (MAML, Finn et al. 2017, section 5.2).
+    # All items of a class turn together: a turned character counts as another character (MAML, Finn et al. 2017, section 5.2).
     "quarter_turns": Augmentation(words=1, draw=_draw_quarter_turn, apply=quarter_turns, kinds=4, class_words=1),
-    # And so is a mirrored one.
+    # A mirrored character counts as another character, too.
     "mirror": Augmentation(words=1, draw=_draw_mirror, apply=mirror, kinds=2, class_words=1),
     "affine": Augmentation(words=1, draw=draw_warps, apply=affine),
     "elastic": Augmentation(words=1, draw=draw_warps, apply=elastic),
@@ -121,31 +122,31 @@ AUGMENTATIONS = {
 
 
 def augmentation(name: str) -> Augmentation | None:
-    """The augmentation of that name; None for `none`.
+    """Return the augmentation of that name; None for `none`.
 
     Args:
-        name: One of `AUGMENTATIONS`, or two with a + between them: one that makes other classes of the classes, then one that varies items,
-            such as `quarter_turns+affine`.
+        name: One of `AUGMENTATIONS`, or two of them joined by a +: first one that creates new classes, then one that varies items. For
+            example, `quarter_turns+affine`.
 
     Raises:
-        EpisodeError: A name is unknown, or the two are not one of each kind.
+        EpisodeError: A name is unknown, or the two augmentations are not one of each kind, in this order.
     """
     if name == "none":
         return None
     parts = name.split("+")
     for part in parts:
         if part not in AUGMENTATIONS:
-            raise EpisodeError(f"there is no augmentation {part!r}; known are none, {', '.join(sorted(AUGMENTATIONS))}.")
+            raise EpisodeError(f"there is no augmentation {part!r}; the known ones are none, {', '.join(sorted(AUGMENTATIONS))}.")
     if len(parts) == 1:
         return AUGMENTATIONS[name]
     found = [AUGMENTATIONS[part] for part in parts]
     if len(parts) != 2 or found[0].kinds == 1 or found[1].kinds > 1:
         ways = [[key for key, one in sorted(AUGMENTATIONS.items()) if (one.kinds > 1) is many] for many in (True, False)]
-        raise EpisodeError(f"two augmentations are one of {', '.join(ways[0])}, then one of {', '.join(ways[1])}; found {name!r}.")
+        raise EpisodeError(f"two augmentations must be one of {', '.join(ways[0])}, then one of {', '.join(ways[1])}; found {name!r}.")
     return together(*found)
 
 
 def of_classes(name: str) -> str:
-    """The part of an augmentation that makes other classes of the classes: its name, or `none`."""
+    """Return the name of the part of an augmentation that creates new classes, or `none`."""
     rule = augmentation(name)
     return "none" if rule is None or rule.kinds == 1 else name.split("+")[0]

@@ -1,7 +1,7 @@
 """Gather drawn episodes into tensors.
 
-In: item numbers. Out: an `EpisodeBatch` on a device. What travels to the device is the compact kept form (uint8 for pictures);
-it becomes float there. Next: a learner.
+In: item numbers. Out: an `EpisodeBatch` on a device. Items travel to the device in their compact kept form (uint8 for pictures) and become
+float there. Next: `kshot.episodes.stream`, `kshot.results.score.evaluate`.
 """
 
 import numpy as np
@@ -16,14 +16,14 @@ from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
 
 
 def gather_inputs(dataset: Dataset, items: np.ndarray, changes: np.ndarray | None, augment: str, device: torch.device) -> Inputs:
-    """Items as a network reads them.
+    """Gather items in the form that a network reads.
 
     Args:
         dataset: Where the items are.
         items: Item numbers, int64 (M,).
-        changes: Their augmentation parameters, int16 (M,), or None.
+        changes: Augmentation parameters of the items, int16 (M,), or None.
         augment: Name of the augmentation.
-        device: Where the tensors shall be.
+        device: Device of the tensors.
 
     Returns:
         Inputs (M, …).
@@ -36,16 +36,16 @@ def gather_inputs(dataset: Dataset, items: np.ndarray, changes: np.ndarray | Non
 
 
 def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: torch.device) -> EpisodeBatch:
-    """Drawn episodes as tensors.
+    """Gather drawn episodes into tensors.
 
     Args:
         dataset: The data set whose class index they were drawn from.
-        drawn: One rectangle.
-        augment: Name of the augmentation that it was drawn with.
-        device: Where the tensors shall be.
+        drawn: One rectangle of episodes.
+        augment: Name of the augmentation with which the episodes were drawn.
+        device: Device of the tensors.
 
     Returns:
-        The batch; support and query are gathered in one call.
+        The batch. Support and query are gathered in one call.
     """
     B, S = drawn.support_items.shape
     items = np.concatenate([drawn.support_items, drawn.query_items], axis=1)  # (B, S + Q)
@@ -66,15 +66,15 @@ def gather_batch(dataset: Dataset, drawn: DrawnEpisodes, augment: str, device: t
 
 
 def gather_targets(dataset: Dataset, drawn: DrawnEpisodes, device: torch.device) -> tuple[Tensor, Tensor, int | None]:
-    """What the items of drawn episodes are, and N.
+    """Gather the labels or real targets of drawn episodes.
 
     Args:
         dataset: The data set whose class index they were drawn from.
-        drawn: One rectangle.
-        device: Where the tensors shall be.
+        drawn: One rectangle of episodes.
+        device: Device of the tensors.
 
     Returns:
-        Labels int64 (B, S) and (B, Q), and N. Or, where items have real targets, those (B, S, T) and (B, Q, T), and None.
+        Labels int64 (B, S) and (B, Q), and N. If items have real targets: targets (B, S, T) and (B, Q, T), and None.
     """
     if has_targets(dataset):
         support, query = (

@@ -1,6 +1,6 @@
-"""Where classes lie: the mean of the items of each class, as pixels or as features.
+"""Class centres: the mean of the items of each class, in pixels or features.
 
-In: a data set and classes. Out: one row a class. Next: `kshot.episodes.nearness`, `kshot.results.inspect.shift`.
+In: a data set and classes. Out: one row per class. Next: `kshot.episodes.stream`, `kshot.workflows.inspection`.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,16 @@ _AT_ONCE = 512
 
 
 def pixels(x: Inputs) -> Tensor:
-    """The inputs themselves, flattened: (M, …) → (M, D).
+    """Return the inputs, flattened: (M, …) → (M, D).
 
     Raises:
-        EpisodeError: They are not one tensor of real numbers.
+        EpisodeError: The inputs are not one tensor of real numbers.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         found = f"a tensor of {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else f"a mapping of {', '.join(x)}"
         raise EpisodeError(
             f"distances between items need inputs of real numbers; found {found}. "
-            "Give distances of your own: ClassDistances.of(index, centres)."
+            "Give your own distances: ClassDistances.of(index, centres)."
         )
     return x.flatten(1)
 
@@ -45,21 +45,22 @@ def class_centres(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """The mean of the items of each class.
+    """Return the mean of the items of each class.
 
     Args:
         dataset: Where the items are.
         index: The classes.
-        encode: What is averaged: inputs (M, …) → vectors (M, D). The pixels, or a learner's `encode` in evaluation mode.
-        items: How many items a class at most, evenly spread over those it has; None takes all.
-        device: Where `encode` computes.
-        progress: Called with how many more items were encoded.
+        encode: Gives the vectors that are averaged: inputs (M, …) → vectors (M, D). It is `pixels`, or a learner's `encode` in evaluation
+            mode.
+        items: Largest number of items per class; they are evenly spread over the items of the class. None takes all.
+        device: Device on which `encode` computes.
+        progress: Called with the number of items encoded since the last call.
 
     Returns:
         float64 (C, D), in the order of `index`.
 
     Raises:
-        EpisodeError: `encode` gives an item anything but one vector of real numbers, or a number that is not finite.
+        EpisodeError: `encode` does not give one vector of real numbers per item, or gives a number that is not finite.
     """
     places = [_spread(int(size), items) + int(start) for start, size in zip(index.starts, index.sizes, strict=True)]
     owners = torch.from_numpy(np.repeat(np.arange(len(index)), [len(own) for own in places]))
@@ -70,7 +71,7 @@ def class_centres(
         rows = _vectors(encode(gather_inputs(dataset, numbers[part], None, "none", torch.device(device))))
         if not bool((finite := rows.isfinite().all(1)).all()):
             name = index.names[int(owners[part][~finite][0])]
-            raise EpisodeError(f"an item of class {name!r} is encoded with a number that is not finite. Look for NaN in data and learner.")
+            raise EpisodeError(f"the encoding of an item of class {name!r} is not finite. Look for NaN in data and learner.")
         sums = torch.zeros(len(index), rows.shape[1], dtype=torch.float64) if sums is None else sums
         sums.index_add_(0, owners[part], rows)
         if progress is not None:
@@ -81,7 +82,7 @@ def class_centres(
 
 
 def pixel_distances(dataset: Dataset, index: ClassIndex) -> ClassDistances:
-    """How far the mean pictures of the classes are from each other: distances that no learner has a part in.
+    """Return the distances between the mean pictures of the classes. They do not depend on any learner.
 
     Raises:
         EpisodeError: The inputs are not tensors of real numbers, or all classes have the same mean.
@@ -90,25 +91,25 @@ def pixel_distances(dataset: Dataset, index: ClassIndex) -> ClassDistances:
 
 
 def distances_for(shape: EpisodeShape, dataset: Dataset, index: ClassIndex, given: ClassDistances | None) -> ClassDistances | None:
-    """The distances that drawing such episodes needs: none, or those given, or those of the pixels."""
+    """Return the distances needed to draw episodes of this shape: None, the given ones, or those of the pixels."""
     if shape.nearness == "any":
         return None
     return pixel_distances(dataset, index) if given is None else given
 
 
 def _spread(size: int, most: int | None) -> np.ndarray:
-    """Numbers below `size`: all, or `most` of them at even steps."""
+    """Return all numbers below `size`, or `most` of them at even steps."""
     count = size if most is None else min(size, most)
     return np.arange(count) * size // count
 
 
 def _vectors(features: Inputs) -> Tensor:
-    """float64 (M, D) on the CPU."""
+    """Check the features and return them as float64 (M, D) on the CPU."""
     if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
         found = (
             f"{str(features.dtype).removeprefix('torch.')} (M, {', '.join(map(str, features.shape[1:]))})"
             if isinstance(features, Tensor)
             else "a mapping"
         )
-        raise EpisodeError(f"distances between classes need one vector of real numbers an item, (M, D); this encoder gives {found}.")
+        raise EpisodeError(f"distances between classes need one vector of real numbers per item, (M, D); this encoder gives {found}.")
     return features.cpu().double()

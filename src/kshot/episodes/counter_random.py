@@ -1,8 +1,8 @@
-"""Random numbers that are a function of where they are used, not of what was drawn before.
+"""Random numbers that depend on where they are used, not on what was drawn before.
 
 SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): output j of seed s is
 mix(s + (j + 1) γ) with γ the golden ratio in 64 bits. Word j of a stream is therefore computed directly, for any number of
-streams at once: this is what makes episode 17 the same in any batch, process or resumed run.
+streams at once. This makes episode 17 the same in any batch, process or resumed run.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ _27, _30, _31, _32 = (np.uint64(bits) for bits in (27, 30, 31, 32))
 
 
 def key_of(parts: Mapping[str, Any]) -> int:
-    """A 64-bit key: the first bytes of the SHA-256 of the parts written as canonical JSON."""
+    """Return a 64-bit key: the first bytes of the SHA-256 of the parts, written as canonical JSON."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "little")
 
 
 def mix(state: np.ndarray) -> np.ndarray:
-    """SplitMix64's output function, element by element; uint64 in, uint64 out (a new array)."""
+    """Apply the output function of SplitMix64 to each element; uint64 in, uint64 out (a new array)."""
     z = state ^ (state >> _30)
     z *= _MIX_1
     z ^= z >> _27
@@ -36,26 +36,26 @@ def mix(state: np.ndarray) -> np.ndarray:
 
 
 def streams(key: int, numbers: np.ndarray) -> np.ndarray:
-    """The seed of one stream a number, under a key: the `number`-th output of the generator seeded with `key`.
+    """Return one stream seed per number: the `number`-th output of the generator seeded with `key`.
 
     Args:
         key: 64 bits, from `key_of`.
         numbers: Which streams, int64 ≥ 0, any shape.
 
     Returns:
-        Seeds, uint64, of the same shape; for one key they are all different (both steps are one-to-one).
+        Seeds, uint64, in the same shape. For one key they are all different, because both steps are one-to-one.
     """
     with np.errstate(over="ignore"):
         return mix(np.uint64(key) + (numbers.astype(np.uint64) + np.uint64(1)) * _GAMMA)
 
 
 def words(seeds: np.ndarray, start: int, count: int) -> np.ndarray:
-    """Words `start` … `start + count - 1` of each stream.
+    """Return the words `start` … `start + count - 1` of each stream.
 
     Args:
         seeds: From `streams`, uint64, shape (M,).
-        start: The first word's position.
-        count: How many words of each stream.
+        start: Position of the first word.
+        count: Number of words per stream.
 
     Returns:
         uint64 (count, M), uniform over all 64-bit values.
@@ -66,9 +66,9 @@ def words(seeds: np.ndarray, start: int, count: int) -> np.ndarray:
 
 
 def below(word: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
-    """Uniform integers 0 … bound - 1 from the upper 32 bits of each word.
+    """Return uniform integers 0 … bound - 1 from the upper 32 bits of each word.
 
-    Multiplication and shift; no value is more likely than another by more than bound / 2³².
+    The method is multiplication and shift. No value is more likely than another by more than bound / 2³².
 
     Args:
         word: uint64.
@@ -81,5 +81,5 @@ def below(word: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
 
 
 def unit(word: np.ndarray) -> np.ndarray:
-    """Uniform float64 in [0, 1) with 53 random bits."""
+    """Return uniform float64 numbers in [0, 1) with 53 random bits."""
     return (word >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -1,7 +1,7 @@
-"""Draw episodes: item numbers from a class index, a shape, a key and the episodes' numbers; nothing else.
+"""Draw episodes: item numbers, from a class index, a shape, a key and the numbers of the episodes, and from nothing else.
 
-Vectorised over episodes. Each episode owns one random stream; each class of it owns one more, so nothing an episode draws depends
-on which other episodes are drawn with it. Next: `kshot.episodes.batch` gathers the items.
+Drawing is vectorised over episodes. Each episode has its own random stream, and so has each of its classes. What an episode draws therefore
+does not depend on which other episodes are drawn with it. Next: `kshot.episodes.stream`.
 """
 
 import numpy as np
@@ -15,18 +15,18 @@ from kshot.episodes.sample import sample_without_replacement
 from kshot.episodes.shape import EpisodeShape, Range
 from kshot.errors import EpisodeError
 
-# Words of an episode's stream: its way, shot, query and group, then the classes. Words of a class's stream in an episode:
+# The words of an episode's stream are: way, shot, query, group, then the classes. The words of a class's stream in an episode are:
 # its own shot and query, the division of its items (with replacement only), the augmentation, then the items.
 _WAY, _SHOT, _QUERY, _GROUP, _CLASSES = range(5)
 _OWN_SHOT, _OWN_QUERY, _CHANGES, _ITEMS = 0, 1, 2, 8
 _POSITIONS = streams(1, np.arange(1))
-"""Makes of an episode's seed that of the stream which all its classes share (`same_positions`)."""
+"""Turns the seed of an episode into the seed of the stream that all its classes share (`same_positions`)."""
 
 
 def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int, distances: ClassDistances | None = None) -> int:
-    """The 64-bit key of a stream of episodes: all that an episode is a function of, but for its number.
+    """Return the 64-bit key of a stream of episodes. An episode is a function of this key and its number.
 
-    Distances have a part in it where the shape asks for near or far classes.
+    Distances enter the key if the shape asks for near or far classes.
 
     Raises:
         EpisodeError: The seed is negative.
@@ -40,10 +40,10 @@ def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int, di
 
 
 def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
-    """Refuse a shape that the classes cannot give.
+    """Raise an error if the classes cannot give episodes of this shape.
 
     Raises:
-        EpisodeError: Too few classes for the way, too few items in a class, no groups, or a group with too few classes.
+        EpisodeError: There are too few classes for the way, too few items in a class, no groups, or no group with enough classes.
     """
     way, shot, query = shape.way_range[1], shape.shot_range[1], shape.query_range[1]
     least = least_classes(way, shape.nearness)
@@ -85,14 +85,14 @@ def draw_episodes(
         shape: Way, shot, query and rules.
         key: From `episode_key`.
         numbers: Which episodes, int64 ≥ 0 (E,).
-        distances: Between the classes of `index`; needed for near or far classes only.
+        distances: Distances between the classes of `index`; needed only for near or far classes.
 
     Returns:
-        Rectangles of equal way, S and Q that together hold every number once, in the order of the first number of each.
-        One rectangle when way, shot and query are plain numbers.
+        Rectangles of equal way, S and Q, in the order of their first numbers. Together they hold every number once.
+        There is one rectangle if way, shot and query are plain numbers.
 
     Raises:
-        EpisodeError: The classes cannot give the shape (`check_drawable`), or the distances are missing or of other classes.
+        EpisodeError: The classes cannot give the shape (`check_drawable`), or the distances are missing or belong to other classes.
     """
     check_drawable(index, shape)
     if shape.nearness != "any":
@@ -115,23 +115,23 @@ def draw_episodes(
 
 
 def _own(word: np.ndarray, limits: Range) -> np.ndarray:
-    """A value of the range for each word, int64."""
+    """Return a value of the range for each word, int64."""
     own: np.ndarray = limits[0] + below(word, limits[1] - limits[0] + 1)
     return own
 
 
 def _equal_rows(columns: np.ndarray) -> list[np.ndarray]:
-    """Positions of the equal columns of (3, E), group by group, each in ascending order."""
+    """Return the positions of equal columns of (3, E), one array per group, each in ascending order."""
     if (columns == columns[:, :1]).all():
         return [np.arange(columns.shape[1])] if columns.shape[1] else []
     _, group = np.unique(columns, axis=1, return_inverse=True)
-    group = group.reshape(-1)  # NumPy 2.0 alone gives it a second dimension
+    group = group.reshape(-1)  # only NumPy 2.0 gives it a second dimension
     order = np.argsort(group, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
 
 
 def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: int, distances: ClassDistances | None) -> np.ndarray:
-    """Different classes for each episode, in random order: the order is the labelling. int64 (B, N)."""
+    """Draw different classes for each episode, int64 (B, N), in random order. The order is the labelling."""
     choices = _candidates(index, shape, seeds, way)
     if shape.nearness != "any":
         assert distances is not None
@@ -140,7 +140,7 @@ def _draw_classes(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way
 
 
 def _candidates(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: int) -> Candidates:
-    """All classes, or those of one group that is large enough, drawn for each episode."""
+    """Return, for each episode, all classes, or those of a randomly drawn group that is large enough."""
     if not shape.within_groups:
         counts = np.full(len(seeds), len(index), dtype=np.int64)
         return Candidates(np.arange(len(index)), np.zeros_like(counts), counts, len(index), len(index))
@@ -158,22 +158,22 @@ _Items = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None
 
 
 def _draw_items(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, classes: np.ndarray, shot: int, query: int) -> _Items:
-    """Support and query items of each class of each episode.
+    """Draw support and query items for each class of each episode.
 
     Returns:
-        support (B, N, K) and query (B, N, Q/N) item numbers, how many of them each class uses, int64 (B, N) twice, and the
-        augmentation parameters (B, N, K + Q/N) or None.
+        Item numbers of support (B, N, K) and query (B, N, Q/N); how many of either each class uses, int64 (B, N) twice; and the
+        augmentation parameters (B, N, K + Q/N), or None.
     """
     B, N = classes.shape
     flat = classes.reshape(-1)  # (M,) with M = B N
     episode_seeds = seeds
-    own = streams(0, np.arange(N))  # one stream a class position, the same in every episode ...
+    own = streams(0, np.arange(N))  # one stream per class position, the same in every episode ...
     with np.errstate(over="ignore"):
-        seeds = (seeds[:, None] ^ own[None, :]).reshape(-1)  # ... made its own by the episode's seed (M,)
+        seeds = (seeds[:, None] ^ own[None, :]).reshape(-1)  # ... which the episode's seed makes its own, (M,)
     sizes, largest = index.sizes[flat], int(index.sizes.max())
     wanted = np.int64(shot + query)
     if shape.same_positions:
-        smallest = int(index.sizes.min())  # these positions every class has
+        smallest = int(index.sizes.min())  # every class has these positions
         one = sample_without_replacement(episode_seeds ^ _POSITIONS, _ITEMS, shot + query, np.full(B, smallest), smallest)
         drawn = np.repeat(one, N, axis=1)
     else:
@@ -195,7 +195,7 @@ def _draw_items(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, class
 
 
 def _with_replacement(seeds: np.ndarray, sizes: np.ndarray, largest: int, shot: int, query: int) -> np.ndarray:
-    """For classes with too few items: these are divided at random as shot : query, and both parts drawn from with replacement."""
+    """Draw for classes with too few items: divide the items at random as shot : query, then draw from both parts with replacement."""
     order = np.argsort(np.where(np.arange(largest)[:, None] < sizes, words(seeds, _ITEMS, largest), np.uint64(2**64 - 1)), axis=0)
     for_support = np.clip(np.rint(sizes * shot / (shot + query)).astype(np.int64), 1, sizes - 1)
     picks = words(seeds, _ITEMS + largest, shot + query)
@@ -213,7 +213,7 @@ def _cut(
     queries: np.ndarray,
     changes: np.ndarray | None,
 ) -> list[DrawnEpisodes]:
-    """Flatten classes × items to S and Q; unbalanced episodes are grouped into rectangles of equal S and Q."""
+    """Flatten classes × items to S and Q. Unbalanced episodes are grouped into rectangles of equal S and Q."""
     B, N, K = support.shape
     labels = np.arange(N)[None, :, None]
     if (shots == K).all() and (queries == query.shape[2]).all():  # balanced: every item is kept, S = N·K

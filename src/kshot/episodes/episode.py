@@ -1,10 +1,10 @@
-"""The two forms of a task, and the letters of all shapes.
+"""The two forms of a task, and the legend of the letters in all shapes.
 
     B  tasks in a batch          S  support items of a task, N·K when balanced
     N  way: classes of a task    Q  query items of a task, over all classes
-    K  shot: support items a class    D  features of an item
+    K  shot: support items per class    D  features of an item
 
-`DrawnEpisodes` are item numbers only; `EpisodeBatch` holds tensors. Both are rectangles: all tasks have the same N, S and Q.
+`DrawnEpisodes` holds only item numbers; `EpisodeBatch` holds tensors. Both are rectangles: all their tasks have the same N, S and Q.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from kshot.short_repr import short_repr
 
 @dataclass(frozen=True, eq=False)
 class DrawnEpisodes:
-    """B episodes of equal way, S and Q as item numbers.
+    """B episodes of equal way, S and Q, as item numbers.
 
     Attributes:
-        numbers: Which episodes of the stream these are, int64 (B,).
-        classes: Class n of an episode is this position in the class index, int64 (B, N); its label is n.
+        numbers: Numbers of these episodes in the stream, int64 (B,).
+        classes: Positions of the classes in the class index, int64 (B, N). The class in column n has label n.
         support_items: Item numbers, int64 (B, S).
         support_y: Labels 0 … N-1, int64 (B, S).
         query_items: Item numbers, int64 (B, Q).
         query_y: Labels, int64 (B, Q).
         support_changes: Augmentation parameters, int16 (B, S), or None without augmentation.
-        query_changes: The same for the queries, int16 (B, Q), or None.
+        query_changes: Augmentation parameters of the queries, int16 (B, Q), or None.
     """
 
     numbers: np.ndarray
@@ -48,14 +48,14 @@ class DrawnEpisodes:
 
     @property
     def way(self) -> int:
-        """N."""
+        """N, the number of classes per task."""
         return int(self.classes.shape[1])
 
     def __len__(self) -> int:
         return int(self.numbers.shape[0])
 
     def rows(self, chosen: slice | np.ndarray) -> "DrawnEpisodes":
-        """Some of the episodes, as a rectangle of their own."""
+        """Return the chosen episodes as a separate rectangle."""
         return DrawnEpisodes(
             self.numbers[chosen],
             self.classes[chosen],
@@ -77,8 +77,8 @@ class EpisodeBatch:
         support_y: Labels int64 (B, S), or real targets (B, S, T) for regression.
         query_x: Inputs (B, Q, …).
         query_y: Labels int64 (B, Q), or real targets (B, Q, T).
-        way: N for classification; None where targets are real.
-        numbers: Which episodes of the stream these are, int64 (B,); for messages and for randomness that belongs to a task.
+        way: N for classification; None for real targets.
+        numbers: Numbers of these episodes in the stream, int64 (B,), for messages and for randomness that belongs to a task.
     """
 
     unit: ClassVar[str] = "episode"
@@ -99,9 +99,9 @@ class EpisodeBatch:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.support_y.device
 
     def items(self) -> Inputs:
-        """Some of the items, (M, …): here all that are support."""
+        """Return some of the items, (M, …): here, all support items."""
         return map_inputs(lambda value: value.flatten(0, 1), self.support_x)

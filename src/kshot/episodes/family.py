@@ -1,6 +1,6 @@
-"""What a kind of task asks for: the loss that trains it, the score that judges it.
+"""Task families: the loss that trains a kind of task, and the score that judges it.
 
-A `TaskFamily` is given to a learner's constructor and saved by name; learners never name a loss themselves.
+A `TaskFamily` is given to a learner's constructor and saved by name. Learners never name a loss themselves.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class TaskFamily(Protocol):
     """Loss and score of a batch of tasks.
 
     Attributes:
-        name: What it is saved as.
-        score_name: What a score is called in tables.
-        higher_is_better: Which of two scores wins.
+        name: Name under which it is saved.
+        score_name: Name of the score in tables.
+        higher_is_better: Whether the higher of two scores is the better one.
     """
 
     name: ClassVar[str]
@@ -27,36 +27,36 @@ class TaskFamily(Protocol):
     higher_is_better: ClassVar[bool]
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean loss of each task's queries, (B,)."""
+        """Return the mean loss over each task's queries, (B,)."""
         ...
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Score of each task, float64 (B,)."""
+        """Return the score of each task, float64 (B,)."""
         ...
 
 
 _NO_LABEL = torch.iinfo(torch.int64).min
-"""What PyTorch would leave out of the mean; by default that is -100, which a user may give by mistake."""
+"""The label that PyTorch leaves out of the mean. PyTorch's default is -100, which a user may give by mistake."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """N-way tasks: cross-entropy of logits (B, Q, N) against labels (B, Q); accuracy as a fraction."""
+    """N-way tasks: the loss is the cross-entropy of logits (B, Q, N) against labels (B, Q); the score is accuracy as a fraction."""
 
     name: ClassVar[str] = "classification"
     score_name: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Cross-entropy in nats, mean over a task's queries, (B,)."""
+        """Return the cross-entropy in nats, the mean over each task's queries, (B,)."""
         B, Q, N = outputs.shape
         losses = F.cross_entropy(outputs.reshape(B * Q, N), y.reshape(B * Q), reduction="none", ignore_index=_NO_LABEL)
         return losses.reshape(B, Q).mean(1)
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Fraction of queries whose largest logit is the right one, float64 (B,).
+        """Return the fraction of queries whose largest logit is the right one, float64 (B,).
 
-        NaN never wins: a class without support items is not chosen, and a query without any number is wrong.
+        NaN never wins: a class without support items is not chosen, and a query whose logits are all NaN is wrong.
         """
         numbers = outputs.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         right = (numbers.argmax(-1) == y) & ~outputs.isnan().all(-1)
@@ -72,25 +72,25 @@ class Regression:
     higher_is_better: ClassVar[bool] = False
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean squared error over a task's queries and target dimensions, (B,).
+        """Return the mean squared error over each task's queries and target dimensions, (B,).
 
         Raises:
-            DataError: Values and targets are of two shapes.
+            DataError: Values and targets differ in shape.
         """
         _require_form(outputs, y)
         return (outputs - y).square().flatten(1).mean(1)
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean squared error, float64 (B,)."""
+        """Return the mean squared error of each task, float64 (B,)."""
         _require_form(outputs, y)
         return (outputs.double() - y.double()).square().flatten(1).mean(1)
 
 
 def _require_form(outputs: Tensor, y: Tensor) -> None:
-    if outputs.shape != y.shape:  # which would be broadcast, to a wrong number
+    if outputs.shape != y.shape:  # PyTorch would broadcast them and give a wrong number
         raise DataError(
-            f"values and real targets must be of one shape, (B, Q, T); found values {tuple(outputs.shape)} and targets {tuple(y.shape)}. "
-            "Give a target for each output; one number an item is (B, Q, 1)."
+            f"values and real targets must have the same shape, (B, Q, T); found values {tuple(outputs.shape)} and targets "
+            f"{tuple(y.shape)}. Give one target per output; one number per item is (B, Q, 1)."
         )
 
 
@@ -98,11 +98,11 @@ FAMILIES: dict[str, TaskFamily] = {"classification": Classification(), "regressi
 
 
 def family_named(name: str) -> TaskFamily:
-    """The task family of that name.
+    """Return the task family of that name.
 
     Raises:
         RecipeError: The name is unknown.
     """
     if name not in FAMILIES:
-        raise RecipeError(f"there is no task family {name!r}; known are {', '.join(FAMILIES)}.")
+        raise RecipeError(f"there is no task family {name!r}; the known ones are {', '.join(FAMILIES)}.")
     return FAMILIES[name]

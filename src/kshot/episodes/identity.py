@@ -1,4 +1,4 @@
-"""The hash that names a set of episodes, printed with every result: equal hash, equal test."""
+"""The hash that identifies a set of episodes. It is printed with every result: an equal hash means an equal test."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ from kshot.episodes.episode import DrawnEpisodes
 
 
 def episodes_hash(fingerprint: str, drawn: Iterable[DrawnEpisodes]) -> str:
-    """SHA-256 of the data's fingerprint and all drawn indices.
+    """Return the SHA-256 of the data's fingerprint and all drawn indices.
 
     Args:
-        fingerprint: Of the data set.
-        drawn: Rectangles in any order; the episodes are hashed in the order of their numbers, so that the way they were
-            batched or shared out does not matter.
+        fingerprint: Fingerprint of the data set.
+        drawn: Rectangles in any order. The episodes are hashed in the order of their numbers, so it does not matter how they were
+            batched or distributed.
 
     Returns:
         64 hexadecimal digits.

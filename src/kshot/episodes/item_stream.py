@@ -1,7 +1,7 @@
-"""Plain labelled batches, each a function of its number: what the transfer baselines are trained on.
+"""Plain labelled batches, each a function of its number: the training data of the transfer baselines.
 
-In: a data set, classes and a seed. Out: for update t, the items of that update with the number of their class. No episode: a
-batch holds items of all classes, every item as often as any other. Next: `kshot.meta_train`.
+In: a data set, classes and a seed. Out: for update t, the items of that update with their class numbers. There are no episodes: a batch
+holds items of all classes, and every item comes as often as any other. Next: `kshot.meta_train`.
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ class ItemBatch:
     Attributes:
         x: Inputs (M, …), a tensor or a mapping of names to such tensors.
         y: Labels 0 … way - 1, int64 (M,).
-        way: How many classes there are in all; more than there are in this batch, as a rule.
-        numbers: Which items of the data set these are, int64 (M,); for messages.
+        way: Number of classes in all, usually more than there are in this batch.
+        numbers: Numbers of these items in the data set, int64 (M,), for messages.
     """
 
     unit: ClassVar[str] = "item"
@@ -49,37 +49,37 @@ class ItemBatch:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.y.device
 
     def items(self) -> Inputs:
-        """Some of the items, (M, …): here all."""
+        """Return some of the items, (M, …): here, all of them."""
         return self.x
 
 
 @dataclass
 class ItemStream:
-    """Update t consists of the places t·batch … (t + 1)·batch - 1; rank r of R holds those ≡ r (mod R).
+    """An endless stream of item batches: update t has the places t·batch … (t + 1)·batch - 1; rank r of R gets those ≡ r (mod R).
 
-    The places 0 … n-1 hold each of the n items once, in an order that is a function of (fingerprint, split, augmentation, seed); so
-    do the places n … 2n-1, in another order, and so on. What stands in a place does not depend on the size of a batch, so a batch
-    may hold the end of one round and the beginning of the next.
+    The places 0 … n-1 hold each of the n items once, in an order that is a function of (fingerprint, split, augmentation, seed). The
+    places n … 2n-1 hold them in another order, and so on. The item in a place does not depend on the batch size, so a batch may hold
+    the end of one round and the beginning of the next.
 
     Attributes:
         dataset: Where the items are.
-        index: The classes; the label of an item is the position of its class.
-        split: What the record calls these classes, such as `vinyals/train`.
-        seed: Which stream.
-        batch: Items an update, over all ranks.
-        augment: Name of an augmentation in `kshot.episodes.augment`, drawn for each place; `none` changes nothing. One that makes
-            other classes of a class (a turned character is another character) multiplies the classes by so many, and labels say
-            which: class · kinds + kind.
+        index: The classes. The label of an item is the position of its class.
+        split: Name of these classes in the record, for example `vinyals/train`.
+        seed: Seed of the item stream.
+        batch: Items per update, over all ranks.
+        augment: Name of an augmentation in `kshot.episodes.augment`, drawn for each place; `none` changes nothing. An augmentation
+            that creates new classes (a turned character counts as another character) multiplies the number of classes by its number
+            of kinds; the label is then class · kinds + kind.
         rank: This process, 0 … ranks - 1.
-        ranks: How many processes share the stream.
-        device: Where the tensors shall be.
+        ranks: Number of processes that share the stream.
+        device: Device of the tensors.
 
     Raises:
-        EpisodeError: There are fewer items than a batch takes, one class only, fewer items than ranks, or the seed is negative.
+        EpisodeError: There are fewer items than a batch needs, only one class, fewer items than ranks, or the seed is negative.
     """
 
     source: ClassVar[str] = "items"
@@ -100,8 +100,8 @@ class ItemStream:
             raise EpisodeError(f"the seed of items must be 0 or more; found {self.seed}.")
         if self.batch > len(self.index.items):
             raise EpisodeError(
-                f"a batch of {self.batch} items is more than the {len(self.index.items)} that the {len(self.index)} classes of "
-                f"{self.split} have. Lower the batch (items.batch in a recipe) or add items."
+                f"a batch of {self.batch} items is larger than the {len(self.index.items)} items in the {len(self.index)} classes of "
+                f"{self.split}. Lower the batch (items.batch in a recipe) or add items."
             )
         if len(self.index) < 2:
             raise EpisodeError(
@@ -110,7 +110,7 @@ class ItemStream:
         self._change = augmentation(self.augment)
         parts = {"data": self.dataset.fingerprint, "split": self.split, "augment": self.augment, "seed": self.seed}
         self._order_key, self._change_key = (key_of({"items": what, **parts}) for what in ("order", "change"))
-        self._labels = np.repeat(np.arange(len(self.index)), self.index.sizes)  # of the entries of index.items
+        self._labels = np.repeat(np.arange(len(self.index)), self.index.sizes)  # labels of the entries of index.items
         self._rounds: dict[int, np.ndarray] = {}
 
     def __repr__(self) -> str:
@@ -121,16 +121,16 @@ class ItemStream:
 
     @property
     def size(self) -> int:
-        """Items an update, over all ranks."""
+        """Items per update, over all ranks."""
         return self.batch
 
     @property
     def way(self) -> int:
-        """How many classes labels tell apart."""
+        """Number of classes that the labels distinguish."""
         return len(self.index) * (1 if self._change is None else self._change.kinds)
 
     def batches(self, update: int) -> list[ItemBatch]:
-        """The tensors of one update's items: one batch."""
+        """Return the items of one update as tensors, in a list of one batch."""
         places = np.arange(update * self.batch, (update + 1) * self.batch)
         places = places[places % self.ranks == self.rank]
         entries, changes = self._entries(places), self._changes(places)
@@ -141,7 +141,7 @@ class ItemStream:
         return [ItemBatch(x, torch.from_numpy(labels).to(self.device, non_blocking=True), self.way, items)]
 
     def _entries(self, places: np.ndarray) -> np.ndarray:
-        """Which entries of `index.items` stand in these places, int64 (M,)."""
+        """Return the positions in `index.items` that these places hold, int64 (M,)."""
         n = len(self.index.items)
         rounds = places // n
         needed = {int(number) for number in np.unique(rounds)}
@@ -152,18 +152,18 @@ class ItemStream:
         return entries
 
     def _order(self, number: int) -> np.ndarray:
-        """The order of one round: entries sorted by a random key each; equal keys (chance 2⁻⁶⁴) stay in their order."""
+        """Return the order of one round: entries sorted by one random key each. Equal keys (chance 2⁻⁶⁴) keep their order."""
         keys = words(streams(self._order_key, np.array([number])), 0, len(self.index.items))[:, 0]
         return np.argsort(keys, kind="stable")
 
     def _changes(self, places: np.ndarray) -> np.ndarray | None:
-        """The augmentation's parameter in each place, int16 (M,), or None without one."""
+        """Return the augmentation parameter of each place, int16 (M,), or None without augmentation."""
         if self._change is None:
             return None
         return self._change.draw(words(streams(self._change_key, places), 0, self._change.words), 1)[:, 0]
 
 
 def all_items(dataset: Dataset, index: ClassIndex, device: torch.device) -> Iterator[Inputs]:
-    """Every item of these classes once, class by class, as inputs (m, …) in chunks of at most 512; unaugmented."""
+    """Yield every item of these classes once, class by class, as unaugmented inputs (m, …) in chunks of at most 512."""
     for start in range(0, len(index.items), _AT_ONCE):
         yield gather_inputs(dataset, index.items[start : start + _AT_ONCE], None, "none", device)

@@ -1,6 +1,6 @@
-"""Episodes that are given, not drawn: a published test such as Lake's runs.
+"""Episodes that are given, not drawn: published tests, for example Lake's runs.
 
-In: item numbers of support and query. Out: the same `DrawnEpisodes` that drawing gives. Next: `kshot.results.score.evaluate`.
+In: item numbers of support and query. Out: the same `DrawnEpisodes` that drawing gives. Next: `kshot.workflows.lake_challenge`.
 """
 
 from collections.abc import Sequence
@@ -20,23 +20,23 @@ def listed_episodes(
     query_items: np.ndarray,
     query_y: np.ndarray,
 ) -> DrawnEpisodes:
-    """E given episodes of equal way, S and Q, numbered from 0.
+    """Return E given episodes of equal way, S and Q, numbered from 0.
 
     Args:
         index: Where the classes and their items are.
-        classes: Names of each episode's classes, E rows of N; label n is the n-th.
+        classes: Class names of each episode, E rows of N names. Label n stands for the n-th name.
         support_items: Item numbers, int64 (E, S).
         support_y: Labels 0 … N-1, int64 (E, S).
         query_items: Item numbers, int64 (E, Q).
         query_y: Labels, int64 (E, Q).
 
     Raises:
-        EpisodeError: An item is not of the class that its label says, a class has no support item, or an item is both support
-            and query of an episode.
+        EpisodeError: An item does not belong to the class of its label, a class has no support item, or an item is both support and
+            query of an episode.
         DataError: A class is not in the index.
     """
     positions = np.array([[index.position(name) for name in row] for row in classes], dtype=np.int64)  # (E, N)
-    owner = np.full(int(index.items.max()) + 1, -1, dtype=np.int64)  # of an item: the position of its class
+    owner = np.full(int(index.items.max()) + 1, -1, dtype=np.int64)  # for each item, the position of its class
     owner[index.items] = np.repeat(np.arange(len(index)), index.sizes)
     for part, items, labels in (("support", support_items, support_y), ("query", query_items, query_y)):
         known = np.where((items >= 0) & (items < len(owner)), owner[np.clip(items, 0, len(owner) - 1)], -1)
@@ -44,8 +44,8 @@ def listed_episodes(
         if len(wrong):
             episode, place = map(int, wrong[0])
             raise EpisodeError(
-                f"{part} item {place} of episode {episode} (item number {items[episode, place]}) is not of class "
-                f"{classes[episode][labels[episode, place]]!r}, as its label says. Correct the list."
+                f"the label of {part} item {place} of episode {episode} (item number {items[episode, place]}) says class "
+                f"{classes[episode][labels[episode, place]]!r}, but the item is not of that class. Correct the list."
             )
     for episode in range(len(positions)):
         if len(missing := set(range(positions.shape[1])) - set(support_y[episode].tolist())):

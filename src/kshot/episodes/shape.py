@@ -1,4 +1,4 @@
-"""What an episode looks like: way, shot, query, and the rules of drawing.
+"""The shape of an episode: way, shot, query, and the rules of drawing.
 
 In: plain numbers. Out: a frozen `EpisodeShape`, part of an episode's identity. Next: `kshot.episodes.draw`.
 """
@@ -11,30 +11,30 @@ from kshot.errors import EpisodeError
 from kshot.short_repr import short_repr
 
 Range = tuple[int, int]
-"""The smallest and the largest value, both included."""
+"""The smallest and the largest value, both inclusive."""
 
 
 _LATER = {"same_positions": False, "nearness": "any"}
-"""Rules that came later, with the value that changes nothing."""
+"""Rules that were added later, with the value that changes nothing."""
 
 
 @dataclass(frozen=True)
 class EpisodeShape:
-    """N-way K-shot with Q queries a class; each may be a range from which every episode draws its own.
+    """N-way K-shot episodes with Q queries per class. Each number may be a range, from which every episode draws its own value.
 
     Attributes:
-        way: Classes an episode, N. 1 where items have real targets (`kshot.data.target_dataset`): a class is then a task of its own.
-        shot: Support items a class, K.
-        query: Query items a class.
-        balanced: True: all classes of an episode have the same shot and query. False: each class draws its own.
-        within_groups: All classes of an episode come from one group, such as one alphabet.
-        replacement: A class with too few items may give an item more than once. Its items are then divided at random in two,
-            one part for support and one for query, so that the two still never share an item.
-        same_positions: All classes of an episode give the items at the same positions among their items. Where the items of a class
-            stand in the order of who made them, as Omniglot's do, support then comes from one person and queries from others.
+        way: Classes per episode, N. It is 1 if items have real targets (`kshot.data.target_dataset`): each class is then a separate task.
+        shot: Support items per class, K.
+        query: Query items per class.
+        balanced: If True, all classes of an episode have the same shot and query. If False, each class draws its own.
+        within_groups: Whether all classes of an episode come from one group, for example one alphabet.
+        replacement: Whether a class with too few items may give an item more than once. Its items are then divided at random in two
+            parts, one for support and one for query, so that the two still never share an item.
+        same_positions: Whether all classes of an episode give the items at the same positions in their lists. If the items of a class
+            are in the order of who made them, as in Omniglot, support then comes from one person and queries from others.
         augment: Name of an augmentation in `kshot.episodes.augment`; `none` changes nothing.
-        nearness: `any`: every choice of classes is as likely as any other. `near`: the classes of an episode lie near each other, which
-            makes it hard; `far`: far apart. Both need distances between the classes (`kshot.episodes.nearness`).
+        nearness: With `any`, all choices of classes are equally likely. With `near`, the classes of an episode lie near each other, which
+            makes it hard. With `far`, they lie far apart. Both need distances between the classes (`kshot.episodes.nearness`).
 
     Example:
         >>> EpisodeShape(way=5, shot=(1, 5), query=15).shot_range
@@ -57,15 +57,15 @@ class EpisodeShape:
             if low < least or high < low:
                 wanted = f"at least {least}" + ("" if low == high else ", the smaller value first")
                 raise EpisodeError(f"{name} must be {wanted}; found {getattr(self, name)}.")
-            # One spelling of one shape: [1, 5] is (1, 5) and (5, 5) is 5, so that they give the same episodes.
+            # Each shape has one spelling: [1, 5] becomes (1, 5), and (5, 5) becomes 5, so that both give the same episodes.
             object.__setattr__(self, name, low if low == high else (low, high))
         if self.nearness not in get_args(Nearness):
             raise EpisodeError(f"nearness must be one of {', '.join(get_args(Nearness))}; found {self.nearness!r}.")
         if self.same_positions and self.replacement:
-            raise EpisodeError("same_positions gives each position once; replacement=True gives some twice. Drop one of the two.")
+            raise EpisodeError("same_positions uses each position once; replacement=True uses some twice. Drop one of the two.")
 
     def __repr__(self) -> str:
-        """Way, shot and query, and the rules that are not the usual ones."""
+        """Return way, shot and query, and the rules that differ from their defaults."""
         told = [one for one in fields(self) if one.name in ("way", "shot", "query") or getattr(self, one.name) != one.default]
         return short_repr("EpisodeShape", (f"{one.name}={getattr(self, one.name)!r}" for one in told))
 
@@ -81,37 +81,37 @@ class EpisodeShape:
 
     @property
     def query_range(self) -> Range:
-        """Smallest and largest number of queries a class."""
+        """Smallest and largest number of queries per class."""
         return _range("query", self.query)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; part of what an episode is a function of.
+        """Return plain JSON values, which are part of the identity of an episode.
 
-        A rule that came after the first ones is left out where it changes nothing, so that episodes drawn before keep their identity.
+        A rule that was added later is left out if it changes nothing, so that episodes drawn before keep their identity.
         """
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
 
 
 def check_way(shape: EpisodeShape, *, real_targets: bool) -> None:
-    """Refuse a number of classes that tasks of this kind cannot have.
+    """Raise an error if tasks of this kind cannot have this number of classes.
 
     Args:
-        shape: Of the episodes.
-        real_targets: Whether the items have real targets, so that each class is a task of its own.
+        shape: Shape of the episodes.
+        real_targets: Whether the items have real targets, so that each class is a separate task.
 
     Raises:
-        EpisodeError: Two classes or more with real targets, or one class without.
+        EpisodeError: There are two or more classes with real targets, or there is one class without real targets.
     """
     if not real_targets and shape.way == 1:
         raise EpisodeError("way must be at least 2; found 1. With one class there is nothing to tell apart.")
     if real_targets and (shape.way != 1 or shape.nearness != "any"):
         found = f"way={shape.way}" + (f" nearness={shape.nearness!r}" if shape.nearness != "any" else "")
-        raise EpisodeError(f"these items have real targets, and each class is a task of its own: way must be 1; found {found}.")
+        raise EpisodeError(f"these items have real targets, so each class is a separate task: way must be 1; found {found}.")
 
 
 def _range(name: str, value: Any) -> Range:
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in pair):
-        raise EpisodeError(f"{name} must be a whole number or a pair of them (smallest, largest); found {value!r}.")
+        raise EpisodeError(f"{name} must be a whole number or a pair of whole numbers (smallest, largest); found {value!r}.")
     return pair

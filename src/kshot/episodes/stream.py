@@ -1,4 +1,4 @@
-"""An endless stream of updates, each a function of its number: what training consumes.
+"""An endless stream of updates, each a function of its number: the input of training.
 
 In: a data set, classes, a shape and a seed. Out: for update t, the rectangles of its tasks. Next: `kshot.meta_train`.
 """
@@ -22,24 +22,24 @@ from kshot.errors import EpisodeError
 from kshot.short_repr import short_repr
 
 _AHEAD = 64
-"""Episodes drawn in one go, so that the cost of a call is shared; which ones are drawn together changes none of them."""
+"""Episodes drawn per call, so that they share its cost. Drawing them together changes none of them."""
 
 
 @dataclass
 class EpisodeStream:
-    """Update t consists of the episodes t·tasks … (t + 1)·tasks - 1; rank r of R holds those ≡ r (mod R).
+    """An endless stream of episodes: update t has the episodes t·tasks … (t + 1)·tasks - 1; rank r of R gets those ≡ r (mod R).
 
     Attributes:
         dataset: Where the items are.
         index: The classes that may be drawn.
-        split: What the record calls these classes, such as `vinyals/train`; part of an episode's identity.
+        split: Name of these classes in the record, for example `vinyals/train`; part of an episode's identity.
         shape: Way, shot, query and rules.
-        seed: Which stream.
-        tasks: Tasks an update, over all ranks.
+        seed: Seed of the episode stream.
+        tasks: Tasks per update, over all ranks.
         rank: This process, 0 … ranks - 1.
-        ranks: How many processes share the stream.
-        device: Where the tensors shall be.
-        distances: Between the classes of `index`, for a shape with near or far classes; None measures them on the pixels.
+        ranks: Number of processes that share the stream.
+        device: Device of the tensors.
+        distances: Distances between the classes of `index`, for a shape with near or far classes. None measures them on the pixels.
 
     Raises:
         EpisodeError: The classes cannot give the shape, or there are fewer tasks than ranks.
@@ -74,11 +74,11 @@ class EpisodeStream:
 
     @property
     def size(self) -> int:
-        """Tasks an update, over all ranks."""
+        """Tasks per update, over all ranks."""
         return self.tasks
 
     def drawn(self, update: int) -> list[DrawnEpisodes]:
-        """The item numbers of one update's tasks, as rectangles."""
+        """Return the tasks of one update as item numbers, in rectangles."""
         if update not in self._ahead:
             updates = max(1, _AHEAD // self.tasks)
             start = update - update % updates
@@ -89,10 +89,10 @@ class EpisodeStream:
                 of_update = rectangle.numbers // self.tasks
                 for t in np.unique(of_update):
                     self._ahead[int(t)].append(rectangle.rows(of_update == t))
-            for rectangles in self._ahead.values():  # in an order that does not depend on what else was drawn ahead
+            for rectangles in self._ahead.values():  # this order does not depend on what else was drawn ahead
                 rectangles.sort(key=lambda rectangle: int(rectangle.numbers[0]))
         return self._ahead[update]
 
     def batches(self, update: int) -> list[EpisodeBatch]:
-        """The tensors of one update's tasks; one batch unless way or shot are ranges."""
+        """Return the tasks of one update as tensors: one batch, or several if way or shot is a range."""
         return [gather_batch(self.dataset, rectangle, self.shape.augment, self.device) for rectangle in self.drawn(update)]

@@ -1,6 +1,6 @@
-"""Pictures moved, turned, stretched and bent a little: augmentations that leave an item what it was.
+"""Augmentations that move, turn, stretch and bend pictures a little. An item keeps its class.
 
-A warp is a function of one number of 16 bits, so that it is drawn with the episode and repeated with it.
+A warp is a function of one 16-bit number, so it is drawn with the episode and repeated with it.
 """
 
 import math
@@ -15,29 +15,29 @@ from kshot.episodes.counter_random import key_of, streams, unit, words
 from kshot.errors import EpisodeError
 
 _TURN, _STRETCH, _SHEAR, _MOVE = math.radians(12), 0.15, 0.2, 0.12
-"""Limits: radians, share of the size, tangent, share of half the side."""
+"""Limits, in radians, as a share of the size, as a tangent, and as a share of half the side."""
 _BENDS, _BEND = 4, 0.06
-"""The bending is given at a grid of so many points a side, normally distributed with this share of half the side."""
+"""Points per side of the grid on which bending is given, and its standard deviation as a share of half the side."""
 _KEY = key_of({"augmentation": "warp"})
 
 
 def draw_warps(word: np.ndarray, items: int) -> np.ndarray:
-    """One number of 16 bits an item: words uint64 (items' worth in one word each, M) → int16 (M, items)."""
+    """Draw one 16-bit number per item: words uint64 (1, M) → int16 (M, items)."""
     own = words(word[0], 0, items)  # (items, M): a stream that starts from the class's word
     drawn: np.ndarray = (own >> np.uint64(48)).astype(np.uint16).view(np.int16).T
     return np.ascontiguousarray(drawn)
 
 
 def affine(images: Inputs, numbers: np.ndarray) -> Inputs:
-    """Each image (M, C, H, W) turned by up to 12°, stretched by up to 15 % each way, sheared and moved, by its number (M,)."""
+    """Turn each image (M, C, H, W) by up to 12°, stretch it by up to 15 % each way, shear and move it, by its number (M,)."""
     return _warped(images, numbers, "affine", bend=0.0)
 
 
 def elastic(images: Inputs, numbers: np.ndarray) -> Inputs:
-    """`affine`, and bent smoothly, by a bicubic surface over 4×4 random points.
+    """Apply `affine`, and bend each image smoothly by a bicubic surface over 4×4 random points.
 
-    The idea: P. Y. Simard, D. Steinkraus, J. C. Platt, "Best practices for convolutional neural networks applied to visual document
-    analysis", ICDAR 2003, section 2.
+    The idea is from P. Y. Simard, D. Steinkraus, J. C. Platt, "Best practices for convolutional neural networks applied to visual
+    document analysis", ICDAR 2003, section 2.
     """
     return _warped(images, numbers, "elastic", bend=_BEND)
 
@@ -54,11 +54,11 @@ def _warped(images: Inputs, numbers: np.ndarray, name: str, bend: float) -> Tens
     rows = [cosine * (1 + wide), (shear - sine) * (1 + high), right, sine * (1 + wide), cosine * (1 + high), down]
     grid = F.affine_grid(torch.stack(rows, 1).reshape(M, 2, 3), [M, 1, H, W], align_corners=False)  # (M, H, W, 2)
     if bend:
-        once, twice = uniform[6:].reshape(2, -1, M).clamp_min(1e-12)  # Box and Muller: two uniform numbers make a normal one
+        once, twice = uniform[6:].reshape(2, -1, M).clamp_min(1e-12)  # Box and Muller: two uniform numbers give a normal one
         normal = (-2 * once.log()).sqrt() * (2 * math.pi * twice).cos()  # (2 · 16, M)
         field = (bend * normal).T.reshape(M, 2, _BENDS, _BENDS)
         grid = grid + F.interpolate(field, size=(H, W), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-    # Beyond the border of ink on paper there is paper; beyond that of a photograph, what is at its border.
+    # Beyond the border, a drawing goes on with paper (zeros); a photograph goes on with its border pixels.
     beyond = "zeros" if images.shape[1] == 1 else "border"
     warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode=beyond, align_corners=False)
     return warped.round_().to(images.dtype) if images.dtype == torch.uint8 else warped.to(images.dtype)

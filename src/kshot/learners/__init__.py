@@ -1,1 +1,1 @@
-"""Stage 4: the algorithms, one a file, behind one contract. Next: `kshot.meta_train`."""
+"""Stage 4: the algorithms, one per file, behind one contract. Next: `kshot.meta_train`."""

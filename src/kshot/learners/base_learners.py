@@ -1,4 +1,4 @@
-"""Learners by name, all but those that are made of others."""
+"""Learners by name, except those that are made of other learners."""
 
 from collections.abc import Callable
 

@@ -1,14 +1,15 @@
-"""Several learners of one kind asked together, each on several views of every item.
+"""An ensemble: several learners of one kind answer together, each on several views of every item.
 
-    x^1 … x^V                                        views of an item: as it is, and moved, turned and stretched a little
+    x^1 … x^V                                        views of an item: unchanged, and moved, turned and stretched a little
     log p(k) = mean over members m and views a, b of log softmax over k of member m's logits, support seen as a, query as b
 
-Averaging logarithms of probabilities over networks that differ in their start alone: Lakshminarayanan, Pritzel & Blundell, "Simple and
-Scalable Predictive Uncertainty Estimation using Deep Ensembles", NeurIPS 2017, arXiv 1612.01474 (there the mean is of probabilities).
-Averaging over views of the test items: Krizhevsky, Sutskever & Hinton 2012, section 4.1. Each query is answered alone: inductive.
+Averaging over networks that differ only in their initialisation is from Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable
+Predictive Uncertainty Estimation using Deep Ensembles", NeurIPS 2017, arXiv 1612.01474 (they average probabilities; here, logarithms of
+probabilities are averaged). Averaging over views of the test items is from Krizhevsky, Sutskever & Hinton 2012, section 4.1. The ensemble
+is inductive: each query is answered independently.
 
-The members are trained on their own, one run each, and put together by `assembled`. Cost: members × views times the encoding, and
-members × views² times the comparing.
+The members are trained separately, one run each, and `assembled` puts them together. The cost is members × views times the encoding, and
+members × views² times the comparison.
 """
 
 import copy
@@ -30,7 +31,7 @@ from kshot.learners.learner import Learner, require_family, way_of
 
 
 class SeenSupport(NamedTuple):
-    """What is learned of a task: its support set as all members see it.
+    """What is learned from a task: its support set, as all members see it.
 
     Attributes:
         features: `MEMBER/VIEW` or `MEMBER/VIEW/NAME` → (B, S, …).
@@ -42,15 +43,15 @@ class SeenSupport(NamedTuple):
 
 
 class Ensemble(Learner):
-    """The mean above.
+    """A learner that averages the answers of its members over all views.
 
     Args:
-        backbone: Of the first member; the others have copies, with parameters of their own once they are loaded.
-        learner: The members' name in `kshot.learners.base_learners`.
-        members: How many, ≥ 1.
-        views: V ≥ 1; 1 takes items as they are. More are for images (M, C, H, W).
-        arguments: Of the members' constructor.
-        family: The kind of task; classification.
+        backbone: Backbone of the first member. The others have copies; loading gives them their own parameters.
+        learner: Name of the members' learner in `kshot.learners.base_learners`.
+        members: Number of members, ≥ 1.
+        views: V ≥ 1. With 1, items stay unchanged. More views need images (M, C, H, W).
+        arguments: Arguments of the members' constructor.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A number is too small, or there is no such learner.
@@ -73,7 +74,7 @@ class Ensemble(Learner):
             if count < 1:
                 raise RecipeError(f"{name} of an ensemble must be at least 1; found {count}.")
         if learner == "ensemble":
-            raise RecipeError("an ensemble of ensembles is one ensemble with more members. Name the learner of its members.")
+            raise RecipeError("the members of an ensemble cannot be ensembles. Name the members' learner and raise the number of members.")
         self.family = require_family(family, "classification", type(self).__name__)
         self.arguments = {"learner": learner, "members": members, "views": views, "arguments": dict(arguments or {})}
         self.views = views
@@ -82,11 +83,11 @@ class Ensemble(Learner):
 
     @property
     def backbone(self) -> nn.Module:
-        """The first member's; all have one of the same form."""
+        """Backbone of the first member. All members have one of the same form."""
         return self.members[0].get_submodule("backbone")
 
     def encode(self, x: Inputs) -> dict[str, Tensor]:
-        """All views of each item, as all members see them: (M, …) → `MEMBER/VIEW` → (M, …)."""
+        """Encode all views of each item with all members: (M, …) → a mapping of `MEMBER/VIEW` to (M, …)."""
         features: dict[str, Tensor] = {}
         for view in range(self.views):
             seen = view_of(x, view)
@@ -98,13 +99,13 @@ class Ensemble(Learner):
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> SeenSupport:
-        """The support set, as it is; the members adapt when they are asked."""
+        """Keep the support set. The members adapt to it in `predict`."""
         assert not isinstance(support_features, Tensor)
         features = {name: value.detach() for name, value in support_features.items()}
         return SeenSupport(features, one_hot(support_y, way_of(support_y, way), next(iter(features.values()))))
 
     def predict(self, adapted: SeenSupport, query_features: Inputs) -> Tensor:
-        """Mean logarithm of probabilities, (B, Q, N); -∞ for a class without a support item."""
+        """Return the mean logarithm of probabilities, (B, Q, N); -∞ for a class without support items."""
         y, way = adapted.labels.argmax(-1), adapted.labels.shape[-1]
         total: Tensor | float = 0.0
         for number, member in enumerate(self.members):
@@ -118,24 +119,24 @@ class Ensemble(Learner):
         return total / (len(self.members) * self.views**2)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Refuses: members are trained on their own.
+        """Always raises: members are trained separately.
 
         Raises:
             RecipeError: Always.
         """
-        raise RecipeError("an ensemble is not trained: train its members, one run each, and put them together with assembled().")
+        raise RecipeError("an ensemble is not trained. Train its members, one run each, and put them together with assembled().")
 
 
 def assembled(members: Sequence[Learner], learner: str, *, views: int = 1) -> Ensemble:
-    """An ensemble of trained learners, which are copied.
+    """Make an ensemble from copies of trained learners.
 
     Args:
-        members: Of one kind, built with the same arguments.
-        learner: Their name in `kshot.learners.base_learners`.
-        views: How many views of each item.
+        members: Learners of one kind, built with the same arguments.
+        learner: Name of the members' learner in `kshot.learners.base_learners`.
+        views: Number of views of each item.
 
     Raises:
-        RecipeError: There are none, or they are not of one kind.
+        RecipeError: There are no members, or they are not of one kind.
     """
     if not members:
         raise RecipeError("an ensemble needs at least one member.")
@@ -143,12 +144,12 @@ def assembled(members: Sequence[Learner], learner: str, *, views: int = 1) -> En
     for number, member in enumerate(members):
         if type(member) is not type(first) or member.arguments != first.arguments:
             raise RecipeError(
-                f"the members of an ensemble are learners of one kind; member {number} is {type(member).__name__} with "
+                f"the members of an ensemble must be learners of one kind; member {number} is {type(member).__name__} with "
                 f"{dict(member.arguments)}, the first is {type(first).__name__} with {dict(first.arguments)}."
             )
     backbone = getattr(first, "backbone", None)
     if not isinstance(backbone, nn.Module):
-        raise RecipeError(f"an ensemble is of learners with a backbone; {type(first).__name__} has none.")
+        raise RecipeError(f"the members of an ensemble need a backbone; {type(first).__name__} has none.")
     made = Ensemble(
         copy.deepcopy(backbone), learner=learner, members=len(members), views=views, arguments=first.arguments, family=first.family
     )
@@ -156,15 +157,15 @@ def assembled(members: Sequence[Learner], learner: str, *, views: int = 1) -> En
         try:
             own.load_state_dict(given.state_dict())
         except RuntimeError as error:
-            raise RecipeError(f"the members of an ensemble have one kind of backbone: {str(error).partition(chr(10))[2]}") from error
+            raise RecipeError(f"the members of an ensemble must have backbones of one kind: {str(error).partition(chr(10))[2]}") from error
     return made.eval()
 
 
 def view_of(x: Inputs, view: int) -> Inputs:
-    """View number `view` of items: the first is the items; the others are moved, turned and stretched, all items alike.
+    """Return view number `view` of items. View 0 is the items unchanged; the others move, turn and stretch all items alike.
 
     Raises:
-        EpisodeError: The items are not images (M, C, H, W), and it is not the first view.
+        EpisodeError: The view is not 0 and the items are not images (M, C, H, W).
     """
     if view == 0:
         return x
@@ -173,7 +174,7 @@ def view_of(x: Inputs, view: int) -> Inputs:
 
 
 def _of(features: Inputs, member_and_view: str) -> Inputs:
-    """What one member sees of one view."""
+    """Return the features of one member and one view."""
     assert not isinstance(features, Tensor)
     named = {name: value for name, value in features.items() if name == member_and_view or name.startswith(f"{member_and_view}/")}
     if member_and_view in named:

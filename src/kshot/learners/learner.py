@@ -1,12 +1,12 @@
-"""The contract of a learner: what every algorithm of kshot is, and all that training, evaluation and prediction know of it.
+"""The contract of a learner: what every algorithm implements, and all that training, evaluation and prediction know about it.
 
-    encode   an item alone           -> features           (once an item, however many tasks use it)
-    adapt    a task's support set    -> what was learned   (a named tuple of tensors, never stored on the learner)
-    predict  that, and query items   -> logits or values
-    meta_backward  a batch of tasks  -> losses             (the gradient of their mean is left in `.grad`)
+    encode   each item independently           -> features           (once per item, however many tasks use it)
+    adapt    the support set of a task         -> what was learned   (a named tuple of tensors, never stored on the learner)
+    predict  what was learned, and query items -> logits or values
+    meta_backward  a batch of tasks            -> losses             (the gradient of their mean is left in `.grad`)
 
-Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train`, `kshot.results`, `kshot.tasks`. What training
-updates is a `Trainable`: the learner itself, or the learner with a head that exists only while it is trained (`for_training`).
+Everything is batched over tasks. In: an `EpisodeBatch`. Next: `kshot.meta_train`, `kshot.results`, `kshot.tasks`. Training updates a
+`Trainable`: the learner, or the learner with a head that exists only during training (`for_training`).
 """
 
 import copy
@@ -31,39 +31,39 @@ Batch = EpisodeBatch | ItemBatch
 
 
 class Trainable(nn.Module, ABC):
-    """What training updates: all its parameters and buffers are a run's state."""
+    """What training updates. All its parameters and buffers are part of the state of a run."""
 
     @abstractmethod
     def meta_backward(self, batch: Any, progress: float) -> Tensor:
         """Add the gradient of the mean loss to `.grad`.
 
         Args:
-            batch: B tasks, or M labelled items: whichever kind it is trained on.
+            batch: B tasks, or M labelled items, depending on what it is trained on.
             progress: How far training has come, from 0 to 1.
 
         Returns:
-            The loss of each task (B,), or of each item (M,), detached.
+            One detached loss per task (B,), or per item (M,).
         """
 
 
 class Learner(Trainable):
     """A model that learns a task from a support set. Its parameters are the meta-parameters.
 
-    In evaluation mode the three steps are pure functions of (parameters, episode): same answer in any order and from any thread,
-    and a batch of B tasks equals B single tasks to rounding. They never assign to `self` and never call `train()` or `eval()`.
-    In training mode, buffers such as running statistics change inside `meta_backward` only.
+    In evaluation mode the three steps are pure functions of (parameters, episode). They give the same answer in any order and from any
+    thread, and a batch of B tasks gives the same answers as B single tasks, up to rounding. They never assign to `self` and never call
+    `train()` or `eval()`. In training mode, buffers such as running statistics change only inside `meta_backward`.
 
     Attributes:
         family: The loss and score of its tasks; set by the constructor.
-        arguments: The constructor's plain arguments, but for backbone and family, where it has any: kshot's own learners are saved
-            with them, to be built again.
-        training_source: `episodes`; `items` for baselines that train on plain labelled batches; `none` for what is not trained.
-            The stream that training is given must be of the same kind.
-        modes: What it offers. `inductive`: a query's answer depends on nothing but the support set and that query (`predict`).
-            `transductive`: it depends on all queries asked together (`predict_together`).
-        statistics: Whose statistics batch normalisation uses to answer in a mode, in words for records, where they are not those that
-            the modules keep: `support and this query`.
-        adapt_steps: Gradient steps from a support set to an answer, of learners that can take any number; `with_steps` changes it.
+        arguments: The constructor's plain arguments, if it has any, without backbone and family. kshot's own learners are saved with
+            them, so that they can be rebuilt.
+        training_source: `episodes`; `items` for baselines that train on plain labelled batches; `none` for learners without training.
+            The stream given to training must be of the same kind.
+        modes: The ways in which it can answer. `inductive`: the answer to a query depends only on the support set and that query
+            (`predict`). `transductive`: the answer depends on all queries asked together (`predict_together`).
+        statistics: The source of the statistics that batch normalisation uses in a mode, in words for records, for example
+            `support and this query`. A mode is left out if the modules use the statistics that they keep.
+        adapt_steps: Gradient steps from a support set to an answer, for learners that can take any number; `with_steps` changes it.
     """
 
     training_source: ClassVar[Literal["episodes", "items", "none"]] = "episodes"
@@ -74,7 +74,7 @@ class Learner(Trainable):
     adapt_steps: int | None = None
 
     def __repr__(self) -> str:
-        """One form for all learners: the networks inside in a word each, the arguments, the family, the number of meta-parameters.
+        """Return the networks inside, the arguments, the family, and the number of meta-parameters, in one form for all learners.
 
         `print(learner.backbone)` shows the layers of a network.
         """
@@ -89,13 +89,13 @@ class Learner(Trainable):
 
     @abstractmethod
     def encode(self, x: Inputs) -> Inputs:
-        """What can be computed for an item alone.
+        """Compute what can be computed for each item independently.
 
         Args:
             x: Items (M, …).
 
         Returns:
-            Features (M, …); `x` itself for learners that compute nothing for an item alone.
+            Features (M, …). Learners that compute nothing per item return `x` unchanged.
         """
 
     @abstractmethod
@@ -103,33 +103,33 @@ class Learner(Trainable):
         """Learn B tasks from their support sets.
 
         Args:
-            support_features: `encode`d support items (B, S, …).
+            support_features: Encoded support items (B, S, …).
             support_y: Labels int64 (B, S), or real targets (B, S, T).
-            way: N for classification; None reads it off `support_y`, which waits for the device and cannot see a class that
-                has no support item. Ignored for real targets.
+            way: N for classification. None reads it from `support_y`, which waits for the device and cannot see a class without
+                support items. Ignored for real targets.
 
         Returns:
-            A named tuple of tensors (or of dictionaries of tensors) whose first dimension is B. Detached outside training.
+            A named tuple of tensors (or of dictionaries of tensors) whose first dimension is B. They are detached outside training.
         """
 
     @abstractmethod
     def predict(self, adapted: Any, query_features: Inputs) -> Tensor:
-        """Answer query items, each on its own.
+        """Answer query items, each independently.
 
         Args:
             adapted: What `adapt` returned.
-            query_features: `encode`d query items (B, Q, …).
+            query_features: Encoded query items (B, Q, …).
 
         Returns:
             Logits (B, Q, N), or values (B, Q, T).
         """
 
     def predict_together(self, adapted: Any, query_features: Inputs) -> Tensor:
-        """Answer query items all at once; written by learners whose `modes` hold `transductive`.
+        """Answer all query items together. Learners whose `modes` include `transductive` implement it.
 
         Args:
             adapted: What `adapt` returned.
-            query_features: All `encode`d query items of each task (B, Q, …).
+            query_features: All encoded query items of each task (B, Q, …).
 
         Returns:
             Logits (B, Q, N), or values (B, Q, T).
@@ -137,7 +137,7 @@ class Learner(Trainable):
         Raises:
             RecipeError: The learner has no such mode.
         """
-        raise RecipeError(f"{type(self).__name__} answers each query on its own; it has no transductive mode. Ask without it.")
+        raise RecipeError(f"{type(self).__name__} answers each query independently; it has no transductive mode. Use its inductive mode.")
 
     @abstractmethod
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
@@ -148,32 +148,32 @@ class Learner(Trainable):
             progress: How far training has come, from 0 to 1.
 
         Returns:
-            The loss of each task, detached, (B,).
+            One detached loss per task, (B,).
         """
 
     def for_training(self, example: Batch) -> Trainable:
-        """What training updates, made once before the first update; written by learners that are trained with a head.
+        """Return what training updates. Called once before the first update. Learners that are trained with a head implement it.
 
         Args:
-            example: A batch like those of training; only its form is looked at.
+            example: A batch like those of training. Only its form matters.
 
         Returns:
-            The learner itself. Or a module that holds it and a head, new and on the device of `example`, which is part of the
-            run's state and of nothing that is saved as a learner. The learner is as before.
+            The learner; or a module that holds the learner and a new head on the device of `example`. The head is part of the state
+            of a run, but is not saved with the learner. The learner stays unchanged.
         """
         return self
 
     def after_training(self, items: Iterable[Inputs], score: Callable[[], float]) -> None:
-        """What the state that will be saved still takes from the data; written by learners that take anything.
+        """Complete the state that will be saved with what the data still has to give. Learners that need it implement it.
 
         Args:
-            items: All training items, each once, as inputs (m, …) in chunks; gathered while it is walked through.
-            score: Scores the learner as it is on the validation episodes; more is better.
+            items: All training items, each once, as inputs (m, …) in chunks. They are gathered during iteration.
+            score: Scores the learner in its present state on the validation episodes; higher is better.
         """
 
 
 def _in_a_word(module: nn.Module) -> str:
-    """A network as its class and, where it keeps them, its arguments."""
+    """Return a network as its class and, if it keeps them, its arguments."""
     if isinstance(module, Learner):
         return repr(module)
     arguments = vars(module).get("arguments")  # kshot's own networks keep them
@@ -188,8 +188,8 @@ def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:
     """Encode items of B tasks in one call of `encode`, so that batch statistics and buffers see all of them at once.
 
     Args:
-        learner: Whose `encode`.
-        *parts: Inputs (B, n, …), such as support and query; n may differ.
+        learner: The learner whose `encode` is called.
+        *parts: Inputs (B, n, …), for example support and query; n may differ.
 
     Returns:
         Features (B, n, …) of each part.
@@ -207,10 +207,10 @@ def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:
 
 
 def backward_of_query_loss(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    """The `meta_backward` of most learners: adapt to the support sets, take the loss of the queries, go backwards.
+    """Do what most learners do in `meta_backward`: adapt to the support sets, take the loss of the queries, run backward.
 
     Returns:
-        The loss of each task, detached, (B,).
+        One detached loss per task, (B,).
     """
     support, query = encode_tasks(learner, batch.support_x, batch.query_x)
     adapted = learner.adapt(support, batch.support_y, way=batch.way)
@@ -220,47 +220,47 @@ def backward_of_query_loss(learner: Learner, batch: EpisodeBatch) -> Tensor:
 
 
 def require_family(family: TaskFamily, wanted: str, learner: str) -> TaskFamily:
-    """`family`, when it is the one a learner can serve.
+    """Return `family` unchanged if it is the one that the learner supports.
 
     Raises:
-        RecipeError: It is another one.
+        RecipeError: It is another family.
     """
     if family.name != wanted:
-        raise RecipeError(f"{learner} learns tasks of {wanted}; the family {family.name!r} was asked for. Choose another learner.")
+        raise RecipeError(f"{learner} learns {wanted} tasks; found family {family.name!r}. Choose another learner.")
     return family
 
 
 def require_kind(learner: Learner, *, real_targets: bool) -> None:
-    """Refuse data of another kind than the learner's tasks.
+    """Raise an error unless the data is of the kind of the learner's tasks.
 
     Args:
-        learner: Any.
-        real_targets: Whether the data's items have real targets, in place of classes.
+        learner: The learner.
+        real_targets: Whether the items have real targets instead of classes.
 
     Raises:
-        RecipeError: It classifies and the items have real targets, or the other way round.
+        RecipeError: The learner classifies and the items have real targets, or the other way round.
     """
     if real_targets != (learner.family.name == "regression"):
         has, family = ("real targets", "regression") if real_targets else ("classes", "classification")
         raise RecipeError(
-            f"the items have {has}, and {type(learner).__name__} was built for tasks of {learner.family.name}. "
-            f"Build one whose family is {family}, or give it data of its own kind."
+            f"the items have {has}, but {type(learner).__name__} was built for {learner.family.name} tasks. "
+            f"Build it with the family {family}, or give it data that fits its family."
         )
 
 
 def way_of(support_y: Tensor, way: int | None) -> int:
-    """N as given, or the largest label plus one."""
+    """Return `way` if it is given, else the largest label plus one."""
     return int(support_y.max()) + 1 if way is None else way
 
 
 def with_steps(learner: Learner, steps: int) -> Learner:
-    """The same learner, whose parameters it shares, taking another number of gradient steps to answer.
+    """Return a copy of the learner that shares its parameters but takes another number of gradient steps to answer.
 
     Raises:
-        RecipeError: It does not take any number of steps, or the number is negative.
+        RecipeError: The learner has no variable number of steps, or the number is negative.
     """
     if learner.adapt_steps is None:
-        raise RecipeError(f"{type(learner).__name__} does not take a number of steps to answer that could be changed. Ask without steps.")
+        raise RecipeError(f"{type(learner).__name__} has no number of steps that could be changed. Ask without steps.")
     require_count("the number of steps", steps, 0)
     other = copy.copy(learner)
     other.adapt_steps = steps

@@ -18,13 +18,13 @@ LEARNERS: dict[str, Callable[..., Learner]] = {**SINGLE, "ensemble": Ensemble}
 
 @dataclass(frozen=True)
 class LearnerSpec:
-    """A learner by names and plain values: what a recipe says and a saved folder keeps.
+    """A learner described by names and plain values, as in a recipe or a saved folder.
 
     Attributes:
         learner: A name in `LEARNERS`.
         backbone: A name in `BACKBONES`.
-        learner_arguments: Of the learner's constructor, but for backbone and family.
-        backbone_arguments: Of the backbone's constructor.
+        learner_arguments: Arguments of the learner's constructor, without backbone and family.
+        backbone_arguments: Arguments of the backbone's constructor.
         family: Name of the task family.
     """
 
@@ -37,7 +37,7 @@ class LearnerSpec:
     __repr__ = repr_of_fields
 
     def build(self, seed: int = 0) -> Learner:
-        """A fresh learner whose first parameters are a function of `seed`.
+        """Build a new learner whose initial parameters are a function of `seed`.
 
         Raises:
             RecipeError: A name or an argument is unknown.
@@ -49,11 +49,11 @@ class LearnerSpec:
 
 
 def spec_of(learner: Learner) -> LearnerSpec | None:
-    """How a learner was built, when it and its backbone are kshot's own; None otherwise."""
+    """Return how a learner was built, if it and its backbone are kshot's own; None otherwise."""
     name = next((name for name, made in LEARNERS.items() if type(learner) is made), None)
     if name is None:
         return None
-    network = learner.get_submodule("backbone")  # all learners of the table have one
+    network = learner.get_submodule("backbone")  # all learners in the table have one
     backbone = next((known for known, made in BACKBONES.items() if type(network) is made), None)
     if backbone is None:
         return None

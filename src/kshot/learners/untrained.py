@@ -1,4 +1,4 @@
-"""Learners that need no training, ready to use, by name: the floor under every other number."""
+"""Learners that need no training, by name and ready to use: the lower bound to which every other score is compared."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,6 @@ from kshot.learners.metric.hausdorff import ModifiedHausdorff
 from kshot.learners.metric.nearest import NearestNeighbour
 
 UNTRAINED: dict[str, Callable[[], Learner]] = {
-    "nearest": lambda: NearestNeighbour(nn.Identity()),  # of the pixels
-    "hausdorff": ModifiedHausdorff,  # drawings only
+    "nearest": lambda: NearestNeighbour(nn.Identity()),  # compares pixels
+    "hausdorff": ModifiedHausdorff,  # only for drawings
 }

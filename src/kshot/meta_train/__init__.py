@@ -1,1 +1,1 @@
-"""Stage 5: the outer loop. Next: `kshot.results`."""
+"""Stage 5: the outer loop of meta-training. Next: `kshot.workflows`."""

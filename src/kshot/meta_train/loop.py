@@ -1,7 +1,7 @@
-"""The outer loop: a generator that yields a `Step` after each update and can be started again from any `TrainState`.
+"""The outer loop: a generator that yields a `Step` after each update and can restart from any `TrainState`.
 
-In: a state, a stream of episodes or of labelled items, a way to validate. Out: steps, as they happen; the state changes as they do.
-The caller draws progress bars, writes metrics and saves states between two steps. Next: `kshot.results`.
+In: a state, a stream of episodes or of labelled items, and a function that validates. Out: steps as they happen; each one changes the
+state. The caller draws progress bars, writes metrics and saves states between two steps. Next: `kshot.workflows.experiment` runs it.
 """
 
 import math
@@ -26,9 +26,9 @@ class Validation:
     """A score on the fixed validation episodes.
 
     Attributes:
-        mean: Of the scores, one an episode.
-        interval: Half width of its 95 % interval.
-        higher_is_better: Which of two means wins.
+        mean: Mean of the scores, one score per episode.
+        interval: Half width of the 95 % interval of the mean.
+        higher_is_better: Whether the higher of two means is the better one.
     """
 
     mean: float
@@ -40,14 +40,14 @@ class Validation:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train and when to look.
+    """How long to train, and when to validate.
 
     Attributes:
         updates: Updates in all, ≥ 1.
         optimization: Optimiser, rate, clipping, precision.
-        validate_every: Updates between two validations, ≥ 1; the last update is always validated.
-        patience: Stop after this many validations without a better one; 0 never stops early.
-        seed: Of the randomness of stock modules, such as dropout.
+        validate_every: Updates between two validations, ≥ 1. The last update is always validated.
+        patience: Training stops after this many validations without a better one; 0 never stops early.
+        seed: Seed for the randomness of stock modules, for example dropout.
     """
 
     updates: int
@@ -71,10 +71,10 @@ class Step:
     Attributes:
         update: Updates done, counting this one.
         loss: Mean loss over its tasks.
-        gradient_norm: Before clipping.
-        lr: The learning rate used.
-        seconds: Of the update, sampling and gathering included, validation not.
-        validation: The score, when this update was validated.
+        gradient_norm: Norm of the gradient before clipping.
+        lr: Learning rate of this update.
+        seconds: Duration of the update, with sampling and gathering, without validation.
+        validation: The score, if this update was validated.
         best: Whether that score is the best so far.
     """
 
@@ -93,16 +93,16 @@ Stream = EpisodeStream | ItemStream
 
 
 def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainState:
-    """The state of a run before its first update.
+    """Return the state of a run before its first update.
 
     Args:
-        learner: What to train.
-        plan: How long and how.
-        stream: What it will be trained on, for learners that are trained with a head: how many classes there are shapes it, and
-            the plan's seed gives its first parameters. Others do not need it.
+        learner: The learner to train.
+        plan: How long and how to train.
+        stream: Training data, needed for learners that are trained with a head: its number of classes gives the shape of the head, and
+            the seed of the plan gives the head's initial parameters. Other learners do not need it.
 
     Raises:
-        RecipeError: The learner is not trained, or not by this kind of stream, or has nothing to train.
+        RecipeError: The learner is not trained, is not trained on this kind of stream, or has no parameters to train.
     """
     if stream is None:
         return TrainState(learner, plan.optimization.build(learner.parameters()))
@@ -114,13 +114,13 @@ def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainSt
 
 
 def check_source(learner: Learner, stream: Stream) -> None:
-    """Refuse a stream of another kind than the learner is trained on.
+    """Raise an error unless the learner is trained on this kind of stream.
 
     Raises:
-        RecipeError: It is of another kind, or its items are: classes where targets are wanted, or the other way round.
+        RecipeError: The stream is of another kind, or its items are: they have classes instead of real targets, or the other way round.
     """
     if learner.training_source != stream.source:
-        wanted = {"episodes": "an EpisodeStream", "items": "an ItemStream", "none": "none: it is used as it is"}[learner.training_source]
+        wanted = {"episodes": "an EpisodeStream", "items": "an ItemStream", "none": "none: it is not trained"}[learner.training_source]
         raise RecipeError(
             f"{type(learner).__name__} has training_source={learner.training_source!r}, but {type(stream).__name__} gives "
             f"{stream.source}. Give it {wanted}."
@@ -132,17 +132,17 @@ def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Lea
     """Train until the plan is done or patience runs out.
 
     Args:
-        state: From `start`, or restored; changed in place. Between two steps it can be saved.
-        stream: The training episodes, or the labelled items of a learner that is trained on these.
-        plan: How long, and when to validate.
-        validate: Scores the learner (in evaluation mode) on fixed episodes; None: no validation, the last state is the best.
+        state: From `start`, or restored. It is changed in place and can be saved between two steps.
+        stream: Training episodes, or labelled items for learners that are trained on items.
+        plan: How long to train, and when to validate.
+        validate: Scores the learner (in evaluation mode) on fixed episodes. None: there is no validation, and the last state is the best.
 
     Yields:
-        One `Step` an update.
+        One `Step` per update.
 
     Raises:
         RecipeError: The stream is of another kind than the learner is trained on.
-        TrainingError: A loss or gradient is not a number; the state is the one after the last good update.
+        TrainingError: A loss or gradient is not a number. The state is that after the last good update.
     """
     check_source(state.learner, stream)
     while state.update < plan.updates and not state.stopped:
@@ -172,12 +172,12 @@ def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Lea
 
 
 def _record(state: TrainState, result: Validation, plan: Plan) -> bool:
-    """Enter a validation into the state; True when it is the best so far."""
+    """Record a validation in the state. Return whether it is the best so far."""
     since = state.update - (state.history[-1]["update"] if state.history else 0)
     state.history.append({"update": state.update, "mean": result.mean, "interval": result.interval, "loss": state.loss_sum / since})
     state.loss_sum = 0.0
     sign = 1 if result.higher_is_better else -1
-    # A score that is not a number compares with nothing: were it ever the best, it would stay so.
+    # No comparison with NaN is true: if NaN ever became the best score, it would stay the best.
     best = math.isfinite(result.mean) and (state.best_score is None or sign * result.mean > sign * state.best_score)
     if best:
         state.best, state.best_score, state.best_update = on_cpu(state.learner.state_dict()), result.mean, state.update

@@ -27,12 +27,12 @@ class Optimization:
         optimizer: `adam`, `adamw` or `sgd`.
         lr: Learning rate before the schedule, > 0.
         weight_decay: ≥ 0; decoupled for adamw, added to the gradient for the others.
-        momentum: Of sgd, in [0, 1).
-        schedule: `constant`; `halving`: halved every `halve_every` updates; `cosine` and `linear`: to zero over
-            the whole run.
+        momentum: Momentum of sgd, in [0, 1).
+        schedule: `constant`; `halving`, which halves the rate every `halve_every` updates; `cosine` or `linear`, which bring the rate to
+            zero over the whole run.
         halve_every: Updates between two halvings, ≥ 1.
         warmup: Updates over which the rate rises linearly from zero, ≥ 0.
-        clip_norm: Gradients with a larger total norm are scaled down to it; 0 clips nothing.
+        clip_norm: Largest total norm of the gradient. A larger gradient is scaled down to it; 0 clips nothing.
         precision: `float32`, or `bfloat16` for autocast.
     """
 
@@ -63,14 +63,14 @@ class Optimization:
             raise RecipeError(f"halve_every must be at least 1; found {self.halve_every}.")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser over these parameters.
+        """Build the optimiser of these parameters.
 
         Raises:
-            RecipeError: There are none.
+            RecipeError: There are no parameters.
         """
         parameters = list(parameters)
         if not parameters:
-            raise RecipeError("this learner has no parameters to train; use it as it is.")
+            raise RecipeError("this learner has no parameters to train. Use it without training.")
         if self.optimizer == "adam":
             return torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
         if self.optimizer == "adamw":
@@ -78,11 +78,11 @@ class Optimization:
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def rate(self, update: int, updates: int) -> float:
-        """The learning rate of one update.
+        """Return the learning rate of one update.
 
         Args:
-            update: 0 … updates - 1.
-            updates: Of the whole run.
+            update: Number of this update, 0 … updates - 1.
+            updates: Number of updates of the whole run.
         """
         rate = self.lr
         if self.schedule == "halving":

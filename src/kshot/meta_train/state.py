@@ -1,9 +1,9 @@
-"""All that exact resume needs, in one file that is written whole or not at all.
+"""The training state: all that an exact resume needs, in one file that is written whole or not at all.
 
-`TrainState` is the learner, the optimiser, how far the run is, the best state so far, the patience used up and the history.
-Everything else about a run is a function of its recipe: the schedule of the update's number, the episodes and the randomness of
-stock modules of (seed, update). A head that exists only for training is in the state, and not in the best state, which is what is
-saved as a learner. The file is safetensors with the JSON part in its header.
+`TrainState` holds the learner, the optimiser, the progress of the run, the best state so far, the patience used up and the history.
+Everything else about a run is a function of its recipe: the schedule depends on the number of the update; the episodes and the randomness
+of stock modules depend on (seed, update). A head that exists only for training is in the state, but not in the best state, which is saved
+as the learner. The file is safetensors with the JSON part in its header.
 """
 
 import hashlib
@@ -25,24 +25,24 @@ from kshot.short_repr import short_repr, shown
 
 FORMAT = 1
 STATE = "state.safetensors"
-"""The file of a run's state, in its folder."""
+"""Name of the state file in the folder of a run."""
 
 
 @dataclass
 class TrainState:
-    """A run between two updates.
+    """The state of a run between two updates.
 
     Attributes:
-        learner: With its parameters and buffers as they are now.
-        optimizer: Over the parameters of what is trained.
+        learner: The learner with its present parameters and buffers.
+        optimizer: Optimiser of the parameters that are trained.
         update: Updates done.
-        with_head: The module that holds the learner and a head, where it is trained with one (`Learner.for_training`).
-        best: Parameters and buffers of the learner at the best validation so far, by name, on the CPU; empty before the first.
-        best_score: The score there, or None.
-        best_update: Updates done there.
+        with_head: The module that holds the learner and a head, if the learner is trained with a head (`Learner.for_training`).
+        best: Parameters and buffers of the learner at the best validation so far, by name, on the CPU; empty before the first one.
+        best_score: Score of the best validation, or None.
+        best_update: Updates done at the best validation.
         waited: Validations since the best one.
         stopped: Whether patience ran out.
-        history: One entry a validation: update, mean, interval, and the mean training loss since the one before.
+        history: One entry per validation: update, mean, interval, and the mean training loss since the validation before.
         loss_sum: Sum of the losses since the last validation, so that its mean survives a resume.
     """
 
@@ -66,11 +66,11 @@ class TrainState:
 
     @property
     def trained(self) -> Trainable:
-        """What an update changes: the learner with its head, or the learner."""
+        """The module that an update changes: the learner with its head, or the learner."""
         return self.learner if self.with_head is None else self.with_head
 
     def best_or_last(self) -> dict[str, Tensor]:
-        """The tensors to keep when the run is over."""
+        """Return the tensors to keep when the run is over."""
         return self.best or on_cpu(self.learner.state_dict())
 
 
@@ -78,12 +78,12 @@ _PLAIN = ("update", "best_score", "best_update", "waited", "stopped", "history",
 
 
 def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, contiguous, sharing no memory."""
+    """Return contiguous copies on the CPU that share no memory."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
 
 def environment() -> dict[str, Any]:
-    """What bit identity is promised for: machine, torch version and thread count."""
+    """Return what must be equal for bit identity: machine, torch version and thread count."""
     return {
         "machine": platform.machine(),
         "processor": torch.backends.cpu.get_cpu_capability(),
@@ -93,15 +93,15 @@ def environment() -> dict[str, Any]:
 
 
 def save_state(path: Path, state: TrainState, recipe: dict[str, Any]) -> None:
-    """Write a state; the file at `path` is at all times a whole one.
+    """Write a state. The file at `path` is whole at all times.
 
     Args:
-        path: Where.
+        path: Path of the file.
         state: The run between two updates.
-        recipe: What the run does, as plain JSON values; a resume with another one is refused.
+        recipe: What the run does, as plain JSON values. A resume with another recipe is refused.
 
     Raises:
-        SavedError: The disk refused it; the earlier state is untouched.
+        SavedError: The disk refused the file. The earlier state is untouched.
     """
     tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(state.trained.state_dict()).items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
@@ -125,7 +125,7 @@ def save_state(path: Path, state: TrainState, recipe: dict[str, Any]) -> None:
 
 
 def _checksum(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """Of everything in a state file but itself."""
+    """Return the checksum of everything in a state file except the checksum."""
     digest = hashlib.sha256(json.dumps({name: value for name, value in header.items() if name != "checksum"}, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"\0{name}\0{tensors[name].dtype}\0{tuple(tensors[name].shape)}\0".encode())
@@ -134,10 +134,10 @@ def _checksum(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors of a state file.
+    """Read the header and the tensors of a state file.
 
     Raises:
-        SavedError: The file is missing, cut off, not a state, or of a newer format.
+        SavedError: The file is missing, cut off or damaged, is not a state, or has a newer format.
     """
     try:
         data = path.read_bytes()
@@ -149,26 +149,26 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise SavedError(f"{path} is not a whole training state ({error}). Start the run again in another folder.") from error
     version = header.get("format") if isinstance(header, dict) else None
     if not isinstance(version, int):
-        raise SavedError(f"{path} is not a training state: it names no format. Start the run again in another folder.")
+        raise SavedError(f"{path} is not a training state: it has no format. Start the run again in another folder.")
     if version > FORMAT:
         raise SavedError(f"{path} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
     if missing := [key for key in ("recipe", "environment", "optimizer", *_PLAIN) if key not in header]:
         raise SavedError(f"{path} is damaged: {', '.join(missing)} is missing. Start the run again in another folder.")
     if header.get("checksum", "") not in ("", _checksum(header, tensors)):  # earlier versions wrote none
-        raise SavedError(f"{path} is damaged: its contents are not those that were written. Start the run again in another folder.")
+        raise SavedError(f"{path} is damaged: its contents have changed since it was written. Start the run again in another folder.")
     return header, tensors
 
 
 def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
-    """Bring a fresh state to where a saved one was.
+    """Bring a new state to where a saved one was.
 
     Args:
         path: A file written by `save_state`.
-        state: With a learner and an optimiser built from the same recipe; changed in place.
-        recipe: What this run does; must equal what the saved run did.
+        state: A state with a learner and an optimiser built from the same recipe. It is changed in place.
+        recipe: What this run does. It must equal the recipe of the saved run.
 
     Returns:
-        In what this environment differs from the saved one: empty, or the continuation is right but not bit-identical.
+        The differences between this environment and the saved one. If there are any, the continuation is right but not bit-identical.
 
     Raises:
         SavedError: The file cannot be used, or the recipe differs (the message names each difference).
@@ -177,12 +177,12 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
     if differing := differences(header["recipe"], recipe):
         raise SavedError(
             f"{path} belongs to a run with another recipe: {'; '.join(differing[:5])}. "
-            "Resume with the recipe of the run, or start anew in another folder."
+            "Resume with the recipe of the run, or start a new run in another folder."
         )
     trained = {name.removeprefix("learner/"): value for name, value in tensors.items() if name.startswith("learner/")}
     try:
         state.trained.load_state_dict(trained)
-    except RuntimeError as error:  # the same recipe built another network: the code has changed since
+    except RuntimeError as error:  # the code has changed: the same recipe now builds another network
         first = str(error).partition("\n\t")[2].partition("\n")[0]
         raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error
     state.best = {name.removeprefix("best/"): value for name, value in tensors.items() if name.startswith("best/")}
@@ -192,7 +192,7 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
         if name.startswith("optimizer/"):
             _, number, key = name.split("/")
             parameter = parameters[int(number)]
-            if key != "step" and tensor.shape == parameter.shape:  # in the parameter's own memory layout: other strides, other rounding
+            if key != "step" and tensor.shape == parameter.shape:  # other strides would round differently
                 tensor = torch.empty_like(parameter).copy_(tensor)
             values.setdefault(int(number), {})[key] = tensor
     state.optimizer.load_state_dict({"state": values, "param_groups": state.optimizer.state_dict()["param_groups"]})
@@ -203,7 +203,7 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
 
 
 def differences(saved: Any, now: Any, where: str = "") -> list[str]:
-    """What differs between two nests of plain values, key by key: `training.lr was 0.1, is 0.2`."""
+    """List the differences between two nested structures of plain values, for example `training.lr was 0.1, is 0.2`."""
     if isinstance(saved, dict) and isinstance(now, dict):
         keys = [*saved, *(key for key in now if key not in saved)]
         return [text for key in keys for text in differences(saved.get(key), now.get(key), f"{where}.{key}" if where else key)]

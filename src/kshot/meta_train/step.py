@@ -1,7 +1,8 @@
-"""One update of the meta-parameters from one batch of tasks, or of labelled items.
+"""One update of the meta-parameters from one batch of tasks or of labelled items.
 
-In: what is trained, its optimiser, rectangles of tasks. Out: the losses; parameters and buffers have changed. When a loss
-or the gradient is not a number, nothing has changed and the error names the episodes or items.
+In: what is trained, its optimiser, and rectangles of tasks. Out: the mean loss and the norm of the gradient; parameters and buffers have
+changed. If a loss or the gradient is not a number, nothing changes and the error names the episodes or items. Next:
+`kshot.meta_train.loop`.
 """
 
 from collections.abc import Sequence
@@ -26,19 +27,19 @@ def meta_step(
     """Update what is trained once.
 
     Args:
-        trained: A learner, or a learner with its head (`Learner.for_training`); in training mode.
-        optimizer: Over its parameters.
-        batches: The update's tasks; where they differ in way or shot, one rectangle each, weighted by its number of tasks. Or one
-            batch of labelled items, each of which counts as a task does.
+        trained: A learner, or a learner with its head (`Learner.for_training`), in training mode.
+        optimizer: Optimiser of its parameters.
+        batches: The tasks of the update. If they differ in way or shot, there is one rectangle per form, weighted by its number of tasks.
+            For labelled items, there is one batch, in which each item counts like a task.
         optimization: Rate, clipping and precision.
-        update: Which update this is, 0 … updates - 1.
-        updates: Of the whole run.
+        update: Number of this update, 0 … updates - 1.
+        updates: Number of updates of the whole run.
 
     Returns:
-        The mean loss over all tasks (or items), and the gradient's norm before clipping.
+        The mean loss over all tasks (or items), and the norm of the gradient before clipping.
 
     Raises:
-        TrainingError: A loss or the gradient is not finite. Parameters, buffers and optimiser are as before.
+        TrainingError: A loss or the gradient is not finite. Parameters, buffers and optimiser are unchanged.
     """
     progress = update / updates
     total = sum(len(batch) for batch in batches)

@@ -1,6 +1,6 @@
-"""Metrics of a run, on disk as it goes: JSON lines always, TensorBoard with the extra.
+"""Metrics of a run, written to disk while it runs: JSON lines always, TensorBoard with the extra.
 
-A resumed run drops the lines past the state it resumes from, so that the file reads as if the run had never stopped.
+A resumed run drops the lines after the state from which it resumes, so that the file reads as if the run had never stopped.
 """
 
 import json
@@ -16,16 +16,16 @@ from kshot.meta_train.loop import Step
 
 
 class Track:
-    """Writes one JSON object an update to a file; a context manager.
+    """A context manager that writes one JSON object per update to a file.
 
     Args:
         file: The JSON-lines file.
-        since: Updates done already; later lines in the file are dropped.
+        since: Updates already done. Later lines in the file are dropped.
         tensorboard: A folder for TensorBoard's event files, or None.
 
     Raises:
-        SetupError: `tensorboard` was asked for and is not installed.
-        SavedError: The file cannot be read or written, now or in any call later (a full disk).
+        SetupError: `tensorboard` was asked for but is not installed.
+        SavedError: The file cannot be read or written, now or in a later call (a full disk).
     """
 
     def __init__(self, file: Path, *, since: int = 0, tensorboard: Path | None = None) -> None:
@@ -40,7 +40,7 @@ class Track:
             self._board = require_tensorboard()(str(tensorboard), purge_step=since or None)
 
     def write(self, step: Step) -> None:
-        """One line; flushed when it holds a validation."""
+        """Write one line. A line with a validation is flushed."""
         line: dict[str, Any] = {
             "update": step.update,
             "loss": step.loss,
@@ -61,7 +61,7 @@ class Track:
                 self._board.add_scalar("validation/score", step.validation.mean, step.update)
 
     def flush(self) -> None:
-        """Hand what was written to the system."""
+        """Flush the file to the system."""
         with self._refused():
             self._file.flush()
 
@@ -71,7 +71,7 @@ class Track:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._board is not None:
             self._board.close()
-        with suppress(OSError) if error is not None else self._refused():  # the first error is the one to show
+        with suppress(OSError) if error is not None else self._refused():  # show the first error, not one that follows from it
             self._file.close()
 
     @contextmanager
@@ -87,7 +87,7 @@ class Track:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")  # a line with damaged bytes is no JSON, and is dropped
+        return file.read_text(encoding="utf-8", errors="replace")  # a line with damaged bytes is not JSON and is dropped
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -95,7 +95,7 @@ def _read(file: Path) -> str:
 
 
 def require_tensorboard() -> Any:
-    """The class that writes TensorBoard's event files.
+    """Return the class that writes TensorBoard's event files.
 
     Raises:
         SetupError: `tensorboard` is not installed.
@@ -111,4 +111,4 @@ def _update_of(line: str) -> int | None:
     try:
         return int(json.loads(line)["update"])
     except (ValueError, KeyError, TypeError):
-        return None  # a line cut off by a kill
+        return None  # the process was killed while it wrote this line

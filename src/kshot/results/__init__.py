@@ -1,1 +1,1 @@
-"""Stage 6: scores, intervals, tables and pictures. Next: `kshot.saved`."""
+"""Stage 6: scores, intervals, tables and pictures. Next: `kshot.workflows`."""

@@ -1,4 +1,4 @@
-"""Class names in a record, folded by their last part: thousands of names share their beginnings.
+"""Class names in a record, grouped by their beginnings, which thousands of names share.
 
 ["Greek/character01/rot000", "Greek/character01/rot090"]  <->  {"Greek/character01": ["rot000", "rot090"]}
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 
 def fold(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names as what stands before their last `/` (nothing, for names without one) → their last parts.
+    """Group names: the part before the last `/` (empty for names without one) → the last parts.
 
     Example:
         >>> fold(["Greek/character01/rot000", "Greek/character01/rot090", "fox"])
@@ -21,7 +21,7 @@ def fold(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def unfold(folded: Mapping[str, Iterable[str]]) -> list[str]:
-    """The names that `fold` folded; those of one beginning stand together.
+    """Return the names that `fold` grouped. Names with the same beginning come together.
 
     Example:
         >>> unfold({"Greek/character01": ["rot000"], "": ["fox"]})

@@ -1,12 +1,12 @@
 """A saved learner: a folder with `learner.json` and one safetensors file, written whole or not at all, never unpickled.
 
-`learner.json` names the tensor file by its hash and is replaced in one step, after the tensors are on disk: at every moment the
-folder holds one whole learner, the old one or the new one.
+`learner.json` names the tensor file by its hash. It is replaced in one step after the tensors are on disk, so at every moment the folder
+holds one whole learner, the old one or the new one.
 
     learner.json              format, names and arguments, preprocessing, shapes, training record
     tensors-0123456789ab.safetensors
 
-In: a learner, how it was built, how its inputs are made, what it was trained on. Out: `Saved`. Next: `kshot.tasks`.
+In: a learner, how it was built, how its inputs are made, and what it was trained on. Out: `Saved`. Next: `kshot.tasks`.
 """
 
 import hashlib
@@ -40,11 +40,11 @@ class Saved:
     """A learner and all that is needed to use it.
 
     Attributes:
-        learner: In evaluation mode, on the CPU.
-        preprocess: How its inputs are made; None for a user's own learner saved without one.
-        record: Data, split, classes seen, seed, command, scores: whatever its training wrote down.
-        spec: How the learner is built; None for a user's own.
-        folder: Where it is.
+        learner: The learner, in evaluation mode, on the CPU.
+        preprocess: How its inputs are made; None for a user's own learner saved without preprocessing.
+        record: All that its training wrote down: data, split, classes seen, seed, command, scores.
+        spec: How the learner is built; None for a user's own learner.
+        folder: Folder of the learner.
     """
 
     learner: Learner
@@ -71,24 +71,24 @@ def save(
     """Write a learner.
 
     Args:
-        folder: Where; made when missing. A learner saved there before is replaced.
-        learner: Whose parameters and buffers.
-        spec: How it was built, so that loading can build it again. None: found out for kshot's own learners on its own backbones
-            (`spec_of`); any other is filled by `load(folder, into=learner)`.
-        preprocess: How its inputs are made. None: as those of `trained_on` are.
-        trained_on: The stream it was trained on. The record then says which data, split and classes that was, and `kshot evaluate` can
-            find them again and refuse the classes seen.
-        record: Plain JSON values: what else is to be known of it, such as how well it does. They win over those of `trained_on`.
+        folder: Folder of the learner; it is made if missing. A learner saved there before is replaced.
+        learner: The learner whose parameters and buffers are saved.
+        spec: How it was built, so that loading can rebuild it. None: `spec_of` finds it for kshot's own learners on its own backbones. Any
+            other learner is loaded by filling it: `load(folder, into=learner)`.
+        preprocess: How its inputs are made. None: the same as for `trained_on`.
+        trained_on: The stream on which it was trained. The record then names its data, split and classes, so `kshot evaluate` can find
+            them again and refuse the classes seen.
+        record: Further facts as plain JSON values, for example how well it does. They override those of `trained_on`.
 
     Raises:
-        SavedError: The folder holds something else, or the disk refused it; what was there before is untouched.
+        SavedError: The folder holds something else, or the disk refused the files. What was there before is untouched.
     """
     folder = Path(folder)
     spec = spec_of(learner) if spec is None else spec
     if folder.exists() and not folder.is_dir():
         raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
     if folder.is_dir() and not (folder / RECORD).exists() and not all(map(_left_by_a_kill, folder.iterdir())):
-        raise SavedError(f"{folder} holds other things and no saved learner. Choose an empty or new folder.")
+        raise SavedError(f"{folder} holds other files and no saved learner. Choose an empty or new folder.")
     if trained_on is not None:
         preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
         record = {**origin_of(trained_on), **(record or {})}
@@ -119,15 +119,15 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
     """Read a learner.
 
     Args:
-        folder: Written by `save`.
-        into: A learner to fill, such as one of a user's own class; None builds the one that was saved.
+        folder: A folder written by `save`.
+        into: A learner to fill, for example one of a user's own class. None builds the saved one.
 
     Returns:
         The learner in evaluation mode, with its preprocessing and record.
 
     Raises:
-        SavedError: The folder is not a saved learner, is cut off or changed, is of a newer format, was saved from a class that
-            kshot cannot build, or its tensors do not fit (the message names what differs).
+        SavedError: The folder is not a saved learner, is cut off or changed, has a newer format, or was saved from a class that kshot
+            cannot build; or its tensors do not fit (the message names the differences).
     """
     content = read_record(folder)
     tensors = _read_tensors(folder, content)
@@ -148,10 +148,10 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """`learner.json` of a saved learner, checked for its format.
+    """Read `learner.json` of a saved learner, and check its format.
 
     Raises:
-        SavedError: It is missing, damaged or newer than this kshot.
+        SavedError: The file is missing, damaged or newer than this kshot.
     """
     file = folder / RECORD
     if not folder.is_dir():
@@ -161,14 +161,14 @@ def read_record(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         if (folder / STATE).is_file():
             raise SavedError(
-                f"{folder} is a run whose training is not finished: it has no learner yet. Go on with it by kshot train … --resume."
+                f"{folder} is a run whose training is not finished: it has no learner yet. Continue it with kshot train … --resume."
             ) from None
         raise SavedError(f"{folder} is not a saved learner: it has no {RECORD}. Give the folder of a run or of a saved learner.") from None
     except (OSError, ValueError) as error:
         raise SavedError(f"{file} is damaged: {error}. Save or copy the learner again.") from error
     version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
-        raise SavedError(f"{file} is not the record of a saved learner: it names no format.")
+        raise SavedError(f"{file} is not the record of a saved learner: it has no format. Give the folder of a saved learner.")
     if version > FORMAT:
         raise SavedError(f"{folder} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
     missing = [key for key in ("learner", "backbone", "family", "class", "preprocess", "tensors", "record") if key not in content]
@@ -191,11 +191,11 @@ def _read_tensors(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]
     except OSError as error:
         raise SavedError(f"{folder} is cut off: {file.name} cannot be read ({error.strerror}). Save or copy it again.") from error
     if hashlib.sha256(data).hexdigest() != expected:
-        raise SavedError(f"{file} is damaged: {len(data):,} bytes that are not the saved ones. Save or copy the learner again.")
+        raise SavedError(f"{file} is damaged: its {len(data):,} bytes are not the saved ones. Save or copy the learner again.")
     try:
         return safetensors.torch.load(data)
     except SafetensorError as error:
-        raise SavedError(f"{file} is not a safetensors file: {error}.") from error
+        raise SavedError(f"{file} is not a safetensors file: {error}. Save or copy the learner again.") from error
 
 
 def _spec(folder: Path, content: Mapping[str, Any]) -> LearnerSpec | None:
@@ -225,17 +225,17 @@ def _preprocess(folder: Path, content: Mapping[str, Any]) -> Preprocess | None:
     try:
         return None if content["preprocess"] is None else preprocess_from(content["preprocess"])
     except RecipeError as error:
-        raise SavedError(f"the preprocessing that {folder / RECORD} describes cannot be had: {error}") from error
+        raise SavedError(f"the preprocessing that {folder / RECORD} describes cannot be made: {error}") from error
 
 
 def _left_by_a_kill(path: Path) -> bool:
-    """Whether a file is one that only a saving that was cut short, or an earlier learner, leaves beside `learner.json`."""
+    """Whether a file was left by an interrupted save, or by an earlier learner."""
     return re.fullmatch(rf"tensors-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|tensors-.*)\..*\.part", path.name) is not None
 
 
 def _check_fit(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     differences = [f"{name} is missing from the folder" for name in wanted if name not in found]
-    differences += [f"{name} is not a part of the learner" for name in found if name not in wanted]
+    differences += [f"{name} is not part of the learner" for name in found if name not in wanted]
     for name in wanted:
         if name in found and _form(wanted[name]) != _form(found[name]):
             differences.append(f"{name} is {_form(found[name])} in the folder and {_form(wanted[name])} in the learner")

@@ -1,6 +1,6 @@
-"""What a learner was trained on, for its record: so that a later test can refuse what it has seen.
+"""The origin of a learner: what it was trained on, for its record, so that a later test can refuse what it has seen.
 
-In: the stream it was trained on. Out: plain JSON values. Next: `kshot.saved.folder`.
+In: the stream on which it was trained. Out: plain JSON values. Next: `kshot.saved.folder`.
 """
 
 import os
@@ -14,7 +14,7 @@ from kshot.saved.class_names import fold
 
 
 class TrainingStream(Protocol):
-    """What is asked of an `EpisodeStream` or an `ItemStream`."""
+    """The attributes that are read from an `EpisodeStream` or an `ItemStream`."""
 
     dataset: Dataset
     index: ClassIndex
@@ -23,12 +23,12 @@ class TrainingStream(Protocol):
 
 
 def origin_of(stream: TrainingStream) -> dict[str, Any]:
-    """The data, the split and the classes of a stream.
+    """Return the data, the split and the classes of a stream.
 
-    Data that kshot can open by name, Omniglot and folders, are named in such a way that `kshot evaluate` finds them again.
+    Data that kshot can open by name, that is Omniglot and folders, is named so that `kshot evaluate` finds it again.
 
     Args:
-        stream: Its `split` is read as `NAME/PART`, such as `vinyals/train`.
+        stream: The stream. Its `split` is read as `NAME/PART`, for example `vinyals/train`.
     """
     split = stream.split.partition("/")[0]
     record = {

@@ -1,7 +1,7 @@
 """A user's own classification task: a few labelled pictures in, labels for new pictures out.
 
-In: a saved learner and support pictures, a folder a class. Out: `Classifier`, which labels pictures. Adaptation happens once;
-the learner itself never changes, so one learner serves any number of classifiers.
+In: a saved learner and support pictures, one folder per class. Out: `Classifier`, which labels pictures. It adapts once. The learner never
+changes, so one learner serves any number of classifiers.
 """
 
 import copy
@@ -27,7 +27,7 @@ from kshot.short_repr import short_repr, shown
 Picture = str | Path | Image.Image
 _AT_ONCE = 256
 _SHOWN = 3
-"""Classes after the first that a prediction shows."""
+"""Number of classes after the first one that a prediction shows."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Prediction:
     """The answer for one picture.
 
     Attributes:
-        label: The most probable class.
-        probability: Of that class, among the classes of the support set; not calibrated.
-        probabilities: Of each class, by name.
+        label: Name of the most probable class.
+        probability: Probability of that class among the classes of the support set. It is not calibrated.
+        probabilities: Probability of each class, by name.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Prediction:
     probabilities: Mapping[str, float]
 
     def __repr__(self) -> str:
-        """The class, and the next most probable ones."""
+        """Return the class, and the next most probable ones."""
         ranked = sorted(((value, name) for name, value in self.probabilities.items() if name != self.label), key=lambda one: -one[0])
         others = [f"{name!r} {value:.3g}" for value, name in ranked[:_SHOWN]]
         more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
@@ -57,14 +57,14 @@ class Classifier:
     """A learner adapted to a user's own classes.
 
     Args:
-        saved: A saved learner: a folder, the name of a shipped one, or what `open_saved` returned.
+        saved: A saved learner: a folder, the name of a shipped learner, or the result of `open_saved`.
         support: A folder of class folders with one or more pictures each, or a mapping of class names to pictures (paths or
             Pillow images).
-        device: Where to compute.
+        device: Device for the computation.
 
     Raises:
         DataError: A picture cannot be read, or there are fewer than two classes.
-        SavedError: The learner cannot be read, or was saved without a preprocessing of pictures.
+        SavedError: The learner cannot be read, or was saved without preprocessing.
 
     Example:
         `Classifier("omniglot-protonet", "letters/").predict(["unknown.png"])[0].label`
@@ -73,16 +73,17 @@ class Classifier:
     def __init__(self, saved: str | Path | Saved, support: str | Path | Mapping[str, Sequence[Picture]], *, device: str = "cpu") -> None:
         opened = saved if isinstance(saved, Saved) else open_saved(saved)
         if opened.preprocess is None:
-            raise SavedError("this learner was saved without a preprocessing, so it cannot read pictures. Save it with one.")
+            raise SavedError("this learner was saved without preprocessing, so it cannot read pictures. Save it with preprocess=.")
         if not isinstance(support, (str, Path, Mapping)):
             raise DataError(
-                f"the support set is a folder of class folders, or a mapping of class names to pictures; found {type(support).__name__}."
+                f"the support set must be a folder of class folders, or a mapping of class names to pictures; "
+                f"found {type(support).__name__}."
             )
         pictures = support if isinstance(support, Mapping) else class_files(Path(support))
         if len(pictures) < 2:
             raise DataError(
                 f"telling classes apart needs at least 2 of them; found {len(pictures)}: {', '.join(pictures) or 'none'}. "
-                "Give one folder a class."
+                "Give one folder per class."
             )
         for name, members in pictures.items():
             _check_list(members, f"class {name!r}")
@@ -104,13 +105,13 @@ class Classifier:
         return short_repr("Classifier", parts)
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
-        """Label pictures, each on its own.
+        """Label pictures, each independently.
 
         Args:
             pictures: Paths or Pillow images.
 
         Returns:
-            One prediction a picture, in the same order.
+            One prediction per picture, in the same order.
 
         Raises:
             DataError: A picture cannot be read (the message names it).
@@ -131,7 +132,7 @@ class Classifier:
         ]
 
     def _encode(self, pictures: Sequence[Picture]) -> Inputs:
-        """Features (M, …) of pictures."""
+        """Return the features (M, …) of pictures."""
         parts = []
         for start in range(0, len(pictures), _AT_ONCE):
             kept = np.stack([self._kept(picture) for picture in pictures[start : start + _AT_ONCE]])  # (m, C, H, W) uint8
@@ -144,7 +145,9 @@ class Classifier:
         if isinstance(picture, Image.Image):
             return self._preprocess.picture(picture)
         if not isinstance(picture, (str, Path)):
-            raise DataError(f"a picture is a path or a Pillow image; found {type(picture).__name__}. For an array: Image.fromarray(array).")
+            raise DataError(
+                f"a picture must be a path or a Pillow image; found {type(picture).__name__}. For an array: Image.fromarray(array)."
+            )
         try:
             return self._preprocess.picture(read_picture(Path(picture)))
         except DataError as error:
@@ -154,7 +157,7 @@ class Classifier:
 
 
 def _ready(learner: Learner, device: torch.device) -> Learner:
-    """The learner in evaluation mode on a device: itself where it is so already, or a copy, for others may be using it."""
+    """Return the learner in evaluation mode on the device: unchanged if it is so already, else a copy, because others may use it."""
     tensors = [*learner.parameters(), *learner.buffers()]
     if not learner.training and all(tensor.device == device for tensor in tensors):
         return learner
@@ -162,5 +165,5 @@ def _ready(learner: Learner, device: torch.device) -> Learner:
 
 
 def _check_list(pictures: Sequence[Picture], what: str) -> None:
-    if isinstance(pictures, (str, Path, Image.Image)):  # a text is a sequence too, of letters
+    if isinstance(pictures, (str, Path, Image.Image)):  # a text is also a sequence: of letters
         raise DataError(f"{what} takes a list of pictures; found one, {pictures!r}. Put it into a list.")

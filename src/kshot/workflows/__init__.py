@@ -1,1 +1,1 @@
-"""What puts the stages together, one module per command or question."""
+"""Workflows: they put the stages together, one module per command or question."""

@@ -1,6 +1,6 @@
-"""The whole story: data → episodes → learner → meta-training → results → saved learner, in the order of the path.
+"""A whole training run: data → episodes → learner → meta-training → results → saved learner, in the order of the path.
 
-In: a `Recipe`. Out: a run's folder (`run_folder`), with the best state in it as a saved learner.
+In: a `Recipe`. Out: the folder of a run (`run_folder`), with the best state as a saved learner. Next: `kshot.cli`.
 """
 
 import hashlib
@@ -42,19 +42,20 @@ _LEAST_CLASSES = 6
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is about to start or go on.
+    """A run that is about to start or continue.
 
     Attributes:
-        recipe: What it does.
-        folder: Where it writes.
-        device: Where it computes.
-        dataset: What it learns from.
-        split: Its classes, divided.
-        spec: How its learner is built.
-        state: Where it is.
-        stream: Its training episodes, or the labelled items of a learner that is trained on these.
-        plan: How long and when to validate.
-        notes: Plain sentences for the user, such as in what a resumed run's machine differs.
+        recipe: The recipe of the run.
+        folder: The folder of the run.
+        device: Device for the computation.
+        dataset: The data to learn from.
+        split: The classes, divided into parts.
+        spec: How the learner is built.
+        state: The present state of training.
+        stream: Training episodes, or labelled items for learners that are trained on items.
+        plan: How long to train, and when to validate.
+        validation: The fixed validation episodes.
+        notes: Plain sentences for the user, for example how the machine of a resumed run differs.
     """
 
     recipe: Recipe
@@ -74,14 +75,14 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     """Build every stage of a run, and check all of it before anything is written.
 
     Args:
-        recipe: What to do.
-        folder: Where to write; new or empty, unless resuming. The folder of a run that was killed before its first state counts
-            as empty.
-        resume: Go on from the folder's state; from the start where the run was killed before its first state.
+        recipe: The recipe of the run.
+        folder: Folder of the run. It must be new or empty unless the run is resumed. The folder of a run that was killed before its first
+            state counts as empty.
+        resume: Whether to continue from the state in the folder. It starts from the beginning if there is a run without a state.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
 
     Raises:
-        KshotError: Something asked for cannot be had; nothing has been written.
+        KshotError: The recipe asks for something impossible. Nothing has been written.
     """
     where = pick_device(device)
     if recipe.training.tensorboard:
@@ -103,7 +104,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     spec = with_features(learner_spec(recipe, dataset), dataset)
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
-        raise RecipeError(f"the learner {spec.learner!r} is not trained; there is nothing for a recipe to do. Use it as it is.")
+        raise RecipeError(f"the learner {spec.learner!r} is not trained, so a recipe has nothing to do. Use it without training.")
     with _naming(split, recipe.data.train_part, "items" if learner.training_source == "items" else "episodes"):
         stream = training_stream(recipe, learner.training_source, dataset, split, where)
         first = stream.batches(0)[0]
@@ -118,7 +119,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     if resume:
         changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
         if changed:
-            notes += (f"Resumed on another environment ({'; '.join(changed)}): right, but not bit-identical.",)
+            notes += (f"Resumed in another environment ({'; '.join(changed)}): the result is right, but not bit-identical.",)
     return Run(recipe, folder, where, dataset, split, spec, state, stream, plan, validation, notes)
 
 
@@ -134,22 +135,22 @@ def run(
 
     Args:
         ready: From `prepare`.
-        command: What the record says started it.
+        command: Command that started the run, for the record.
         on_step: Called after every update.
-        on_validation: Called with how many more validation episodes were scored.
-        stop: Asked after every update; True saves the state and ends the run early, to be resumed.
+        on_validation: Called with the number of validation episodes scored since the last call.
+        stop: Called after every update. If it returns True, the state is saved and the run ends early; it can be resumed.
 
     Returns:
-        The saved learner, or None when the run was stopped early.
+        The saved learner, or None if the run was stopped early.
 
     Raises:
-        TrainingError: The loss is not a number; the folder holds the last good state.
-        DataError: A task of validation cannot be learned; the folder holds the state before.
-        SavedError: The disk refused a file; the last state written is whole.
+        TrainingError: The loss is not a number. The folder holds the last good state.
+        DataError: A validation task cannot be learned. The folder holds the state before it.
+        SavedError: The disk refused a file. The last state written is whole.
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
     identity = _identity(recipe, ready.dataset, ready.split)
-    for unfinished in unfinished_files(folder):  # of a run that was killed in the middle of a write
+    for unfinished in unfinished_files(folder):  # left by a run that was killed during a write
         unfinished.unlink(missing_ok=True)
     if not (folder / STATE).exists():
         write_json(folder / RECIPE, recipe.as_dict())
@@ -176,7 +177,7 @@ def run(
                     save_state(folder / STATE, state, identity)
                 if stopping and state.update < recipe.training.updates:
                     return None
-        except KshotError:  # nothing of the state has changed in the update, or the validation, that failed
+        except KshotError:  # the update or validation that failed has not changed the state
             track.flush()
             save_state(folder / STATE, state, identity)
             raise
@@ -184,7 +185,7 @@ def run(
 
 
 def _save(ready: Run, command: str) -> Saved:
-    """The best state as a saved learner, with what it still takes from the data."""
+    """Save the best state as a learner, completed by `after_training`."""
     state = ready.state
     learner = ready.spec.build().eval()
     learner.load_state_dict(state.best_or_last())
@@ -206,7 +207,7 @@ def _save(ready: Run, command: str) -> Saved:
 
 
 def _origin(ready: Run) -> dict[str, Any]:
-    """What a learner's record says of it that is known before it is trained."""
+    """Return the part of a learner's record that is known before training."""
     return {
         "data": ready.dataset.name,
         "fingerprint": ready.dataset.fingerprint,
@@ -220,55 +221,55 @@ def _origin(ready: Run) -> dict[str, Any]:
 
 
 def foreseen(ready: Run) -> Saved:
-    """The learner that a run will save, as it is before training: what it may be asked can be found out before it is trained."""
+    """Return the learner that a run will save, before training, so that it is known in advance which questions it may be asked."""
     return Saved(ready.spec.build(ready.recipe.seed).eval(), ready.dataset.preprocess, _origin(ready), ready.spec)
 
 
 def _sizes(split: Split) -> list[int] | None:
-    """How many test classes there are, and how many items the smallest of them has."""
+    """Return the number of test classes, and the number of items in the smallest of them."""
     test = split.parts.get("test")
     return None if test is None else [len(test), int(test.sizes.min())]
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command as a person would type it again."""
+    """Return the command as a person would type it."""
     return shlex.join(["kshot", *arguments])
 
 
 def _identity(recipe: Recipe, dataset: Dataset, split: Split) -> dict[str, Any]:
-    """What a run does, for comparing: the recipe without words and bookkeeping, the data itself, and its division."""
+    """Return what a run does, for comparison: the recipe without descriptions and bookkeeping, the data, and its division."""
     division = hashlib.sha256(json.dumps(split.as_names()).encode()).hexdigest()
     return {**compared(recipe), "fingerprint": dataset.fingerprint, "division": division}
 
 
 @contextmanager
 def _naming(split: Split, part: str, settings: str) -> Iterator[None]:
-    """Errors of episodes that cannot be drawn say which part of the division it was, and which settings asked."""
+    """Add to errors of episodes that cannot be drawn which part of the division it was, and which settings asked for them."""
     try:
         yield
     except EpisodeError as error:
         sizes = ", ".join(f"{len(split.parts[name])} {name}" for name in PARTS if name in split.parts)
         few = sum(len(split.parts[name]) for name in PARTS if name in split.parts) < _LEAST_CLASSES
         cure = (
-            f"{_LEAST_CLASSES} classes are the least to train on, two for each part: add some, or use a shipped learner with kshot predict."
+            f"Training needs at least {_LEAST_CLASSES} classes, two for each part: add some, or use a shipped learner with kshot predict."
             if few
-            else f"Change {settings}.… by --set, or the division by data.split or data.fractions."
+            else f"Change {settings}.… with --set, or the division with data.split or data.fractions."
         )
         raise EpisodeError(
-            f"the {part} classes cannot give what [{settings}] of the recipe asks for: {error} The division has {sizes} classes. {cure}"
+            f"the {part} classes cannot give what [{settings}] in the recipe asks for: {error} The division has {sizes} classes. {cure}"
         ) from error
 
 
 def _test_warnings(split: Split) -> tuple[str, ...]:
-    """What will be in the way of a test after training."""
+    """Warn of test classes that are too small to test."""
     test = split.parts.get("test")
     alone = [] if test is None else [name for name, size in zip(test.names, test.sizes, strict=True) if size < 2]
     if not alone:
         return ()
     shown = ", ".join(map(repr, alone[:3])) + (" …" if len(alone) > 3 else "")
-    return (f"Note: {shown} of the test classes has one item alone, which cannot be support and query: kshot evaluate will refuse it.",)
+    return (f"Note: a test class needs an item for support and one for query; {shown} has only one. kshot evaluate will refuse it.",)
 
 
 def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
-    """The division that the run was started with."""
+    """Return the division with which the run was started."""
     return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if divides_itself(dataset) else "division")

@@ -1,4 +1,4 @@
-"""Look at the tasks of a saved learner: which classes and episodes are hard for it, and how far they lie from what it was trained on.
+"""Inspecting the tasks of a saved learner: which classes and episodes are hard for it, and how far they lie from its training classes.
 
 In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.workflows.question`). Out: a `TaskReport`. Next: `kshot.cli` shows it.
 """
@@ -25,12 +25,12 @@ from kshot.workflows.build import open_dataset
 from kshot.workflows.recipe import parse_recipe
 
 _ITEMS = 10
-"""A class's centre is the mean of at most so many of its items: as many for classes of every part, so that all are as exact."""
+"""The centre of a class is the mean of at most this many items. The number is the same in every part, so all centres are equally exact."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Classes that are compared with each other: those trained on, those validated on, those asked about."""
+    """A part of the classes: the training classes, the validation classes, or the asked classes."""
 
     name: str
     dataset: Dataset
@@ -38,16 +38,16 @@ class Part:
 
     @property
     def items(self) -> int:
-        """How many items its centres are made of."""
+        """Number of items that its centres use."""
         return int(self.index.sizes.clip(max=_ITEMS).sum())
 
 
 def known_parts(saved: Saved, episodes: EpisodeSet) -> tuple[list[Part], tuple[str, ...]]:
-    """The classes the learner was trained on, those it was validated on where there are any, and those asked about unless trained on.
+    """Return the training classes of the learner, its validation classes if there are any, and the asked classes unless trained on.
 
     Returns:
-        The parts, `train` first, and no sentence. Or no part and a sentence that says why: the learner's record names no training
-        classes, or they are not there any more.
+        The parts, `train` first, and no sentence; or no parts and a sentence that says why: the record of the learner names no training
+        classes, or they no longer exist.
     """
     try:
         return _parts(saved, episodes), ()
@@ -56,7 +56,7 @@ def known_parts(saved: Saved, episodes: EpisodeSet) -> tuple[list[Part], tuple[s
 
 
 def asked_part(parts: Sequence[Part], episodes: EpisodeSet) -> str:
-    """What the asked classes are called among the parts."""
+    """Return the name of the asked classes among the parts."""
     return parts[-1].name if parts and parts[-1].index is episodes.index else "train"
 
 
@@ -64,7 +64,7 @@ def _parts(saved: Saved, episodes: EpisodeSet) -> list[Part]:
     record = saved.record
     seen, recipe = unfold(record.get("classes_seen", {})), record.get("recipe")
     if not seen or not isinstance(recipe, dict):
-        raise DataError("the learner's record names none. Train it with kshot, or give record={'classes_seen': …, 'recipe': …} to save.")
+        raise DataError("the learner's record names none. Train it with kshot, or pass record={'classes_seen': …, 'recipe': …} to save.")
     data = parse_recipe({"data": recipe.get("data", {})}, "of the learner's record").data
     asked = episodes.dataset
     own = asked if asked.fingerprint == record.get("fingerprint") or asked.name == data.name else open_dataset(data, saved.preprocess)
@@ -86,15 +86,15 @@ def _parts(saved: Saved, episodes: EpisodeSet) -> list[Part]:
 def measure_shifts(
     saved: Saved, parts: Sequence[Part], progress: Callable[[int], None] | None = None
 ) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
-    """How far the parts lie from the training classes, in the learner's features and in the pixels.
+    """Measure how far the parts lie from the training classes, in the learner's features and in the pixels.
 
     Args:
         saved: The learner.
         parts: From `known_parts`.
-        progress: Called with how many more items were encoded; all items of all parts come twice.
+        progress: Called with the number of items encoded since the last call. All items of all parts come twice.
 
     Returns:
-        The shifts that can be measured, and a sentence for each that cannot, such as that of a learner whose features are no vectors.
+        The shifts that can be measured, and a sentence for each that cannot, for example if the features of the learner are not vectors.
     """
     shifts, notes = [], []
     if not parts:
@@ -120,13 +120,13 @@ def measure_shifts(
 
 def _kin(part: Part, train: Part) -> tuple[str, ...]:
     kin = kin_of(part.index.names, part.index.groups)
-    return kin if part.dataset is train.dataset else tuple(f"elsewhere: {name}" for name in kin)  # equal names of other data are no kin
+    return kin if part.dataset is train.dataset else tuple(f"elsewhere: {name}" for name in kin)  # equal names in other data are not kin
 
 
 def report_tasks(
     episodes: EpisodeSet, answers: Sequence[Answers], results: Results, shifts: tuple[Shift, ...], part: str, notes: tuple[str, ...]
 ) -> TaskReport:
-    """Everything that was found out, together."""
+    """Join all findings in one report."""
     difficulty = measure_difficulty(answers)
     shown = {int(place) for place in (*difficulty.hardest(), *difficulty.easiest())}
     wanted = {int(difficulty.numbers[place]): place for place in shown}

@@ -1,4 +1,4 @@
-"""Lake's one-shot challenge as a question to a saved learner: may it be asked, which trials, and what its score means.
+"""Lake's one-shot challenge as a question to a saved learner: whether it may be asked, the trials, and the meaning of its score.
 
 In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next: `kshot.workflows.question`.
 """
@@ -20,7 +20,7 @@ _PEOPLE, _BPL, _HAUSDORFF = 4.5, 3.3, 38.8
 
 
 def lake_episodes(omniglot: Omniglot) -> EpisodeSet:
-    """The 400 trials: 20 episodes, 20-way 1-shot with one query a class, support by one drawer and queries by another."""
+    """Return the 400 trials: 20 episodes, 20-way 1-shot with one query per class, support by one drawer and queries by another."""
     runs = lake_runs(omniglot)
     labels = np.tile(np.arange(20), (20, 1))
     drawn = listed_episodes(omniglot.index, runs.classes, runs.support, labels, runs.query, runs.answers)
@@ -28,10 +28,10 @@ def lake_episodes(omniglot: Omniglot) -> EpisodeSet:
 
 
 def ask_lake(saved: Saved) -> EpisodeSet:
-    """The trials for a learner that may be asked; what has learnt nothing (`nearest`, `hausdorff`) gets them in their full size.
+    """Return the trials for a learner that may be asked. Learners without training (`nearest`, `hausdorff`) get them in full size.
 
     Raises:
-        DataError: It reads other things than ink, or it was trained on alphabets of the evaluation set.
+        DataError: The learner does not read ink, or it was trained on alphabets of the evaluation set.
     """
     reads = Ink(SIDE) if saved.preprocess is None else saved.preprocess
     if not isinstance(reads, Ink):
@@ -42,17 +42,17 @@ def ask_lake(saved: Saved) -> EpisodeSet:
     if foreign:
         alphabets = sorted({name.partition("/")[0] for name in foreign})
         raise DataError(
-            f"Lake's challenge may be learnt from the 30 background alphabets only; this learner has seen {len(foreign)} classes of "
+            f"Lake's challenge allows training on the 30 background alphabets only; this learner has seen {len(foreign)} classes of "
             f"{len(alphabets)} others: {', '.join(foreign[:3])} … Train one with data.split=alphabets, or use omniglot-lake."
         )
     return lake_episodes(omniglot)
 
 
 def in_words(results: Results) -> str:
-    """The score as Lake's papers give it: trials wrong, beside people and the models of the first paper."""
+    """Return the score as in Lake's papers: the number of wrong trials, compared with people and the models of the first paper."""
     trials = len(results.scores) * 20
     wrong = round(float((1 - results.scores).sum()) * 20)
     return (
-        f"{wrong} of {trials} trials wrong: an error of {100 * wrong / trials:.2f} %. For comparison: people {_PEOPLE} %, Bayesian program "
-        f"learning {_BPL} %, modified Hausdorff distance {_HAUSDORFF} %."
+        f"{wrong} of {trials} trials are wrong: an error of {100 * wrong / trials:.2f} %. For comparison: people {_PEOPLE} %, "
+        f"Bayesian program learning {_BPL} %, modified Hausdorff distance {_HAUSDORFF} %."
     )

@@ -1,7 +1,7 @@
-"""Who takes part in a comparison: learners by the names that a person gives them.
+"""The learners of a comparison, found by the names that a person gives.
 
-In: names of folders, shipped learners, recipes, and learners that need no training. Out: `Entrant`s; what is to be trained first is
-known before anything is. Next: `kshot.workflows.same_test`.
+In: names of folders, shipped learners, recipes, and learners that need no training. Out: `Entrant`s. They say which runs must be trained
+first, before any training begins. Next: `kshot.cli`.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from kshot.workflows.run_folder import LEARNER, begun, finished
 
 @dataclass(frozen=True)
 class ToTrain:
-    """A run that is to be done first.
+    """A run that must be trained first.
 
     Attributes:
-        recipe: What it does.
-        folder: Where it writes.
-        resume: Whether the folder holds its state already.
+        recipe: The recipe of the run.
+        folder: The folder of the run.
+        resume: Whether the folder already holds a state of the run.
     """
 
     recipe: Recipe
@@ -34,11 +34,11 @@ class ToTrain:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A learner that takes part.
+    """A learner that takes part in a comparison.
 
     Attributes:
-        saved: The learner; where it is still to be trained, as it is before training.
-        first: What has to be done before; None for a learner that is there.
+        saved: The learner. If it must be trained first, this is the untrained learner.
+        first: The run that must be trained first; None for a learner that exists already.
     """
 
     saved: Saved
@@ -46,18 +46,18 @@ class Entrant:
 
 
 def find_entrants(names: Sequence[str], runs: Path, device: str = "auto") -> dict[str, Entrant]:
-    """Learners by name, in this order: a path, a learner that ships, a recipe, a learner that needs no training.
+    """Find learners by name. A name is tried, in this order, as a path, a shipped learner, a recipe, a learner without training.
 
     Args:
-        names: A saved learner's folder, the folder of a run, a shipped learner, a recipe (a built-in name or a TOML file), or a name
-            in `UNTRAINED`. A recipe that was trained is the learner of its run.
-        runs: The run of a recipe is the folder of its name in here.
-        device: Where recipes will be trained.
+        names: Folders of saved learners or of runs, shipped learners, recipes (a built-in name or a TOML file), or names in
+            `UNTRAINED`. A trained recipe stands for the learner of its run.
+        runs: Folder of the runs. The run of a recipe is the folder with its name in here.
+        device: Device on which recipes will be trained.
 
     Raises:
-        RecipeError: There are fewer than two, or one is named twice.
-        SavedError: There is no learner or recipe of a name, or a folder is none of these.
-        KshotError: A recipe cannot be trained as it stands.
+        RecipeError: There are fewer than two learners, or one is named twice.
+        SavedError: There is no learner or recipe of a name, or a folder is neither a learner nor a run.
+        KshotError: A recipe cannot be trained as it is.
     """
     if len(names) < 2:
         raise RecipeError(
@@ -70,7 +70,7 @@ def find_entrants(names: Sequence[str], runs: Path, device: str = "auto") -> dic
         where = entrant.saved.folder if entrant.first is None else entrant.first.folder / LEARNER
         place = name if where is None else str(where.resolve())
         if place in places:
-            raise RecipeError(f"{places[place]} and {name} are the same learner; a learner takes part once. Drop one of them.")
+            raise RecipeError(f"{places[place]} and {name} are the same learner, but each may take part once. Drop one of them.")
         places[place] = name
         entrants[name] = entrant
     return entrants
@@ -96,10 +96,10 @@ def _entrant(name: str, runs: Path, device: str) -> Entrant:
 
 
 def open_learner(name: str) -> Saved:
-    """A saved or shipped learner, or one of `UNTRAINED`, which brings no data and no preprocessing of its own.
+    """Return a saved or shipped learner, or one of `UNTRAINED`, which has no data and no preprocessing of its own.
 
     Raises:
-        SavedError: It is none of these, or cannot be read.
+        SavedError: The name is none of these, or the learner cannot be read.
     """
     if Path(name).is_dir() or name in shipped():
         return open_saved(name)
@@ -107,7 +107,7 @@ def open_learner(name: str) -> Saved:
         return Saved(UNTRAINED[name]().eval(), None)
     if name in recipe_names():
         raise SavedError(
-            f"{name} is a recipe, and no learner of it ships. Train it first: kshot train {name}; then name its run: runs/{name}."
+            f"{name} is a recipe without a shipped learner. Train it first: kshot train {name}; then name its run: runs/{name}."
         )
     known = [*shipped(), *UNTRAINED]
     raise SavedError(

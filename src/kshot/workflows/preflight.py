@@ -1,6 +1,7 @@
-"""One task before a run begins, so that a learner and data that do not fit are found before anything is written.
+"""Trial tasks before a run begins: a learner that does not fit the data is detected before training, not halfway.
 
-In: a learner as it starts, a batch of training, an episode set of one episode. Next: `kshot.workflows.experiment`.
+In: an untrained learner, a training batch, an episode set of one episode. Out: nothing, or an error; nothing has been written. Next:
+`kshot.workflows.experiment`.
 """
 
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from kshot.results.score.evaluate import evaluate, evaluating
 
 
 def try_training(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:
-    """One item encoded, and one task of training learned.
+    """Encode one item, and learn one training task.
 
     Raises:
-        RecipeError: The network does not fit the items, or the learner the tasks.
+        RecipeError: The network does not fit the items, or the learner does not fit the tasks.
     """
     one = map_inputs(lambda value: value[:1], batch.items())
     shape = tuple(one.shape) if isinstance(one, torch.Tensor) else {name: tuple(value.shape) for name, value in one.items()}
@@ -30,13 +31,13 @@ def try_training(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:
             learner.encode(one)
         if isinstance(batch, EpisodeBatch):
             support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
-            with _unreadable("the learner cannot learn a task of training", "Check backbone, data.size and learner."):
+            with _unreadable("the learner cannot learn a training task", "Check backbone, data.size and learner."):
                 support, query = encode_tasks(learner, support, query)
                 learner.predict(learner.adapt(support, batch.support_y[:1], way=batch.way), query)
 
 
 def try_answering(learner: Learner, one: EpisodeSet, device: torch.device) -> None:
-    """One task of validation learned and answered.
+    """Learn and answer one validation task.
 
     Raises:
         RecipeError: The learner cannot answer it.
@@ -47,7 +48,7 @@ def try_answering(learner: Learner, one: EpisodeSet, device: torch.device) -> No
 
 @contextmanager
 def _unreadable(what: str, cure: str) -> Iterator[None]:
-    """Errors of PyTorch's become errors of the recipe; a task on which an untrained learner fails says nothing of a trained one."""
+    """Turn errors of PyTorch into errors of the recipe. Ignore a task on which an untrained learner fails: a trained one may succeed."""
     try:
         yield
     except (RuntimeError, ValueError, IndexError) as error:

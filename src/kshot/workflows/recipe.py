@@ -1,7 +1,7 @@
-"""A recipe: everything a training run does, as frozen dataclasses read from TOML.
+"""Recipes: everything that a training run does, as frozen dataclasses read from TOML.
 
-In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of plain values, checked: an unknown key is an error that
-lists the known ones, and so is a wrong type or a count below one. Next: `kshot.workflows.experiment` builds the stages from it.
+In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of checked plain values. An unknown key is an error that lists the
+known ones; a wrong type or a count that is too small is an error, too. Next: `kshot.workflows.experiment` builds the stages from it.
 """
 
 import sys
@@ -20,26 +20,26 @@ Count = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """What to learn from."""
+    """The data to learn from."""
 
     name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders
     split: str = (
-        "vinyals"  # omniglot: vinyals, characters, alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
+        "vinyals"  # omniglot: vinyals, characters or alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
     )
-    split_seed: int = 0  # of `characters`, `alphabets` and `fractions`
-    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # of a folder's classes: train, val, test
+    split_seed: int = 0  # seed of the splits `characters`, `alphabets` and `fractions`
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # shares of a folder's classes: train, val, test
     train_part: Literal["train", "trainval"] = "train"  # `trainval` also learns from the validation classes
-    rotations: Literal["classes", "none"] = "classes"  # omniglot: every quarter turn of a character is a class of its own
+    rotations: Literal["classes", "none"] = "classes"  # omniglot: every quarter turn of a character is a separate class
     preprocess: Literal["auto", "ink", "picture"] = "auto"  # auto: ink for omniglot, picture for a folder
-    size: int = 0  # pixels of a side; 0: 28 for ink, 84 for pictures
-    zoom: float = 0.0  # of ink: how much of the way, 0 to 1, drawings are brought to one common size
-    channels: Literal[1, 3] = 3  # of pictures: 3 colour, 1 grey
-    fit: Literal["crop", "pad"] = "crop"  # of pictures that are not square
+    size: int = 0  # pixels per side; 0: 28 for ink, 84 for pictures
+    zoom: float = 0.0  # for ink, 0 to 1: how far drawings are scaled towards one common size
+    channels: Literal[1, 3] = 3  # for pictures: 3 is colour, 1 is grey
+    fit: Literal["crop", "pad"] = "crop"  # for pictures that are not square
 
 
 @dataclass(frozen=True)
 class LearnerRecipe:
-    """The algorithm, by name; its further keys are the arguments of its constructor."""
+    """The algorithm, by name. Further keys are arguments of its constructor."""
 
     name: str = "protonet"
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class LearnerRecipe:
 
 @dataclass(frozen=True)
 class BackboneRecipe:
-    """The network, by name; its further keys are the arguments of its constructor."""
+    """The network, by name. Further keys are arguments of its constructor."""
 
     name: str = "conv4"
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -55,44 +55,46 @@ class BackboneRecipe:
 
 @dataclass(frozen=True)
 class EpisodesRecipe:
-    """The training episodes; a count may be a pair (smallest, largest) from which every episode draws."""
+    """The training episodes. A count may be a pair (smallest, largest), from which every episode draws its own value."""
 
-    way: Count = 0  # classes; 0: as many as there are, at most 20
-    shot: Count = 1  # support items a class
-    query: Count = 5  # query items a class; 0: as many as the smallest class has left, at most 5
-    tasks: int = 1  # episodes an update
+    way: Count = 0  # classes per episode; 0: as many as there are, at most 20
+    shot: Count = 1  # support items per class
+    query: Count = 5  # query items per class; 0: as many as the smallest class has left, at most 5
+    tasks: int = 1  # episodes per update
     balanced: bool = True  # all classes of an episode have the same shot and query
-    within_groups: bool = False  # all classes of an episode from one group (alphabet)
+    within_groups: bool = False  # all classes of an episode come from one group (alphabet)
     same_positions: bool = False  # all classes of an episode give the items at the same positions (drawers)
-    replacement: bool = False  # classes with too few items may give one more than once
+    replacement: bool = False  # classes with too few items may give an item more than once
     augment: str = "none"  # or quarter_turns
-    nearness: Literal["any", "near", "far"] = "any"  # the classes of an episode lie near each other or far apart, by their pixels
+    nearness: Literal["any", "near", "far"] = "any"  # whether the classes of an episode lie near each other or far apart, by their pixels
 
 
 @dataclass(frozen=True)
 class ItemsRecipe:
-    """The plain labelled batches of learners that are trained on items, not on episodes; others pay no attention to it."""
+    """The plain labelled batches of learners that are trained on items instead of episodes. Other learners ignore it."""
 
-    batch: int = 256  # items an update
-    augment: str = "none"  # or quarter_turns, which makes four classes of each
+    batch: int = 256  # items per update
+    augment: str = "none"  # or quarter_turns, which makes four classes out of each class
 
 
 @dataclass(frozen=True)
 class ValidationRecipe:
     """The fixed episodes that decide which state is kept."""
 
-    way: Count = 0  # 0: as many as there are, at most 5
+    way: Count = 0  # classes per episode; 0: as many as there are, at most 5
     shot: Count = 1
     query: Count = 5  # 0: as many as the smallest class has left, at most 5
     episodes: int = 400
     every: int = 500  # updates between two validations
-    patience: int = 0  # validations without a better one before training stops; 0: never
-    steps: tuple[int, ...] = ()  # gradient steps to answer; of several, the mean score over them decides; (): the learner's own
+    patience: int = 0  # training stops after this many validations without a better one; 0: never
+    steps: tuple[
+        int, ...
+    ] = ()  # gradient steps to answer; with several values, the mean of their scores decides; (): the learner's own number
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How long and how to step; see `kshot.meta_train.optimization` for the settings' meaning."""
+    """How long to train, and how to step. `kshot.meta_train.optimization` explains the settings."""
 
     updates: int = 2000
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -104,16 +106,16 @@ class TrainingRecipe:
     warmup: int = 0
     clip_norm: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
-    save_every: int = 200  # updates between two writings of the state
-    tensorboard: bool = False  # event files beside the JSON lines; needs the extra `track`
+    save_every: int = 200  # updates between two saves of the state
+    tensorboard: bool = False  # write event files beside the JSON lines; needs the extra `track`
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run."""
+    """A whole training run."""
 
     description: str = ""
-    seed: int = 0  # of the first parameters, the episodes and everything else drawn at random
+    seed: int = 0  # seed of the initial parameters, the episodes and everything else drawn at random
     data: DataRecipe = field(default_factory=DataRecipe)
     learner: LearnerRecipe = field(default_factory=LearnerRecipe)
     backbone: BackboneRecipe = field(default_factory=BackboneRecipe)
@@ -123,7 +125,7 @@ class Recipe:
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; what a run's state and a learner's record keep."""
+        """Return plain JSON values, which the state of a run and the record of a learner keep."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
@@ -138,19 +140,19 @@ _LEAST = {
 
 
 def recipe_names() -> list[str]:
-    """The built-in recipes, sorted."""
+    """Return the names of the built-in recipes, sorted."""
     return sorted(path.name.removesuffix(".toml") for path in _shelf().iterdir() if path.name.endswith(".toml"))
 
 
 def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """A recipe, with settings put over it.
+    """Read a recipe, and apply settings to it.
 
     Args:
         source: A built-in name (`recipe_names`) or a TOML file.
-        settings: `key=value` with a dotted key, such as `training.lr=0.01`; the value is TOML, or else plain text.
+        settings: `key=value` with a dotted key, for example `training.lr=0.01`. The value is TOML, or else plain text.
 
     Raises:
-        RecipeError: There is no such recipe, it is not TOML, or a key or value makes no sense.
+        RecipeError: There is no such recipe, it is not TOML, or a key or value is invalid.
     """
     path = Path(source)
     if path.suffix == ".toml" or path.is_file():
@@ -160,7 +162,7 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
     else:
         raise RecipeError(
             f"there is no recipe {str(source)!r}.{did_you_mean(str(source), recipe_names())} "
-            f"The built-in ones are {', '.join(recipe_names())}. Or give a .toml file."
+            f"The built-in ones are {', '.join(recipe_names())}. Name one of them, or give a .toml file."
         )
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -172,11 +174,11 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(table: Mapping[str, Any], name: str) -> Recipe:
-    """A recipe from nested tables of plain values.
+    """Make a recipe from nested tables of plain values.
 
     Args:
-        table: As TOML or JSON give it.
-        name: What error messages call the recipe.
+        table: Nested tables, as read from TOML or JSON.
+        name: Name of the recipe in error messages.
 
     Raises:
         RecipeError: A key is unknown, a value has the wrong type, or a count is too small.
@@ -189,7 +191,7 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
     table = dict(table)
     known = {part.name: part for part in fields(kind)}
     if kind in (LearnerRecipe, BackboneRecipe):
-        # The other keys belong to a constructor, which knows its own arguments (`kshot.learners.table`).
+        # The other keys are arguments of a constructor, which checks them (`kshot.learners.table`).
         given = table.pop("arguments", {})
         if not isinstance(given, Mapping):
             raise RecipeError(f"recipe {recipe}: [{where}.arguments] must be a table of settings; found {given!r}.")
@@ -201,7 +203,9 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
         place = f"{where}.{key}" if where else key
         if key not in known:
             keys = _keys(kind, where)
-            raise RecipeError(f"recipe {recipe}: there is no setting {place!r}.{did_you_mean(place, keys)} Known are {', '.join(keys)}.")
+            raise RecipeError(
+                f"recipe {recipe}: there is no setting {place!r}.{did_you_mean(place, keys)} The known ones are {', '.join(keys)}."
+            )
         if is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
                 raise RecipeError(f"recipe {recipe}: [{place}] must be a table of settings; found {value!r}.")
@@ -212,7 +216,7 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
 
 
 def _value(hint: Any, value: Any, place: str, recipe: str) -> Any:
-    """`value` as the type `hint` says, or an error that says what was expected."""
+    """Return `value` as the type of `hint`, or raise an error that says what was expected."""
     if isinstance(value, list):
         value = tuple(value)
     if not _fits(hint, value):
@@ -235,7 +239,7 @@ def _fits(hint: Any, value: Any) -> bool:
             return all(_fits(kinds[0], part) for part in value)
         return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # no nan, no inf
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # neither nan nor inf
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
@@ -256,10 +260,10 @@ def _keys(kind: Any, where: str) -> list[str]:
 
 
 def _put(table: dict[str, Any], setting: str) -> None:
-    """Put `a.b=value` into nested tables."""
+    """Set `a.b=value` in nested tables."""
     key, found, text = setting.partition("=")
     if not found or not key.strip():
-        raise RecipeError(f"--set takes key=value, such as training.lr=0.01; found {setting!r}.")
+        raise RecipeError(f"--set needs key=value, for example training.lr=0.01; found {setting!r}.")
     parts = key.strip().split(".")
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
@@ -269,7 +273,7 @@ def _put(table: dict[str, Any], setting: str) -> None:
     try:
         table[parts[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
-        table[parts[-1]] = text.strip()  # a bare word, such as data.split=characters
+        table[parts[-1]] = text.strip()  # a bare word, as in data.split=characters
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
-"""What the built-in recipes promise and reach: descriptions from the TOML, numbers from `recipes/results.json`.
+"""The built-in recipes with their results: descriptions from the TOML, numbers from `recipes/results.json`.
 
-The numbers are apart from the recipes because they are measured, not chosen; each holds the command that gives it again.
+The numbers are separate from the recipes because they are measured, not chosen. Each entry has the command that reproduces it. Next:
+`kshot.cli`.
 """
 
 import json
@@ -12,10 +13,10 @@ from kshot.workflows.recipe import read_recipe, recipe_names
 
 
 def recipe_rows() -> list[dict[str, Any]]:
-    """One entry a built-in recipe, then one a learner that needs none: its name, description, and the results measured with it.
+    """Return one entry per built-in recipe, then one per learner that needs no recipe.
 
     Returns:
-        `name`, `description`, `train` (the command, or None where nothing is trained) and `results`, a list of entries with `setting`,
+        Entries with `name`, `description`, `train` (the command, or None if nothing is trained) and `results`, a list with `setting`,
         `published`, `measured`, `command` and what else identifies the number (split, seed, episodes, hash, mode).
     """
     numbers = json.loads((Path(str(resources.files("kshot"))) / "recipes" / "results.json").read_text(encoding="utf-8"))

@@ -1,9 +1,9 @@
-"""What the folder of a run holds, and whether a run there starts anew, goes on, or is refused.
+"""The folder of a run: what it holds, and whether a run there starts from the beginning, continues, or is refused.
 
     recipe.json         what the run does, every setting
     division.json       which classes are for training, validation and test
-    state.safetensors   the latest state; `--resume` goes on from it
-    metrics.jsonl       one line an update
+    state.safetensors   the latest state, from which `--resume` continues
+    metrics.jsonl       one line per update
     learner/            the best state as a saved learner
 
 In: a folder and a `Recipe`. Next: `kshot.workflows.experiment`.
@@ -23,27 +23,27 @@ METRICS, LEARNER = "metrics.jsonl", "learner"
 
 
 def finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether a folder holds the whole run of a recipe, its learner saved.
+    """Whether a folder holds the finished run of a recipe, with its saved learner.
 
     Raises:
-        SavedError: It is a run of another recipe.
+        SavedError: The folder holds a run of another recipe.
     """
     if not (folder / LEARNER / RECORD).is_file():
         return False
-    _check_same(folder, _begun_recipe(folder), recipe, "Name that run by its path to use it as it is, or choose another folder for runs.")
+    _check_same(folder, _begun_recipe(folder), recipe, "Name that run by its path to use it unchanged, or choose another folder for runs.")
     return True
 
 
 def begun(folder: Path) -> bool:
-    """Whether a folder holds the state of a run, to be resumed."""
+    """Whether a folder holds the state of a run that can be resumed."""
     return (folder / STATE).is_file()
 
 
 def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
-    """Whether the run goes on from a state, and not from the start.
+    """Whether the run continues from a state instead of starting from the beginning.
 
     Raises:
-        SavedError: What the folder holds and what was asked for do not go together.
+        SavedError: The contents of the folder do not fit what was asked for.
     """
     if folder.exists() and not folder.is_dir():
         raise SavedError(f"{folder} is a file; a run writes a folder. Choose another --out.")
@@ -53,14 +53,14 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
         raise SavedError(f"cannot list the folder {folder}: {error.strerror or error}. Choose another --out.") from error
     if STATE in names:
         if not resume:
-            raise SavedError(f"{folder} is not empty. Go on with its run by --resume, or choose another --out.")
-        _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start anew in another folder.")
+            raise SavedError(f"{folder} is not empty. Continue its run with --resume, or choose another --out.")
+        _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start a new run in another folder.")
         return True
     left = names - {path.name for path in unfinished_files(folder)}
     before = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
-    if before is not None:  # killed before its first state was whole: nothing is lost by starting it again
+    if before is not None:  # killed before its first state was written: nothing is lost by starting again
         if resume:
-            _check_same(folder, before, recipe, "It was stopped before its first state was written: start it without --resume.")
+            _check_same(folder, before, recipe, "It was stopped before its first state was written. Start it without --resume.")
         return False
     if resume:
         raise SavedError(
@@ -68,17 +68,17 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
             + ("Choose the folder of a run." if left else "Start it without --resume.")
         )
     if left:
-        raise SavedError(f"{folder} is not empty, and what it holds is no run of kshot. Choose another --out.")
+        raise SavedError(f"{folder} is not empty, and its contents are not a run of kshot. Choose another --out.")
     return False
 
 
 def unfinished_files(folder: Path) -> list[Path]:
-    """Unfinished files of writes that were killed."""
+    """Return the unfinished files of writes that were killed."""
     return [path for name in (RECIPE, DIVISION, STATE, METRICS) for path in folder.glob(f".{name}.*.part")]
 
 
 def compared(recipe: Recipe) -> dict[str, Any]:
-    """A recipe without words and bookkeeping: two runs of equal ones do the same."""
+    """Return a recipe without descriptions and bookkeeping. If these are equal, two runs do the same."""
     plain = recipe.as_dict()
     plain.pop("description")
     plain["training"].pop("save_every")
@@ -87,13 +87,13 @@ def compared(recipe: Recipe) -> dict[str, Any]:
 
 
 def _check_same(folder: Path, begun: Recipe | None, recipe: Recipe, cure: str) -> None:
-    # Before anything is built from the other recipe, whose own faults would hide this one; `restore` checks the state itself.
+    # This is checked before anything is built from the new recipe, whose own faults would hide this one. `restore` checks the state.
     if begun is not None and (differing := differences(compared(begun), compared(recipe))):
         raise SavedError(f"{folder} belongs to a run with another recipe: {'; '.join(differing[:5])}. {cure}")
 
 
 def _begun_recipe(folder: Path) -> Recipe | None:
-    """The recipe that a run wrote down, or None where the file is not one of kshot's."""
+    """Return the recipe that a run wrote, or None if the file is not a recipe of kshot."""
     try:
         return parse_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
     except (OSError, ValueError, TypeError, AttributeError, RecipeError):

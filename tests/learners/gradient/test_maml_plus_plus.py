@@ -230,9 +230,9 @@ def test_real_targets_keep_every_rule() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"multi_step_until": 1.5}, r"multi_step_until is a part of training, from 0 to 1; found 1\.5"),
-        ({"second_order_from": -0.1}, r"second_order_from is a part of training, from 0 to 1; found -0\.1"),
-        ({"second_order_from": math.nan}, "second_order_from is a part of training"),
+        ({"multi_step_until": 1.5}, r"multi_step_until must be a fraction of training, from 0 to 1; found 1\.5"),
+        ({"second_order_from": -0.1}, r"second_order_from must be a fraction of training, from 0 to 1; found -0\.1"),
+        ({"second_order_from": math.nan}, "second_order_from must be a fraction of training"),
         ({"inner_lr": 0.0}, r"inner_lr must be a positive number; found 0\.0"),
         ({"inner_steps": 0}, "inner_steps of MAML\\+\\+ must be 1 or more; found 0"),
         ({"outputs": 0}, "outputs must be 1 or more; found 0"),

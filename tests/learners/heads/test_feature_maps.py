@@ -15,6 +15,6 @@ def test_maps_stay_and_vectors_become_maps_of_one_place() -> None:
 
 @pytest.mark.parametrize(("shape", "item"), [((2, 4, 3, 3), r"\(4, 3, 3\)"), ((2, 4), r"\(4,\)"), ((2, 5, 3), r"\(5, 3\)")])
 def test_features_of_another_form_are_refused(shape: tuple[int, ...], item: str) -> None:
-    expected = rf"It was built with features=5; its backbone gives an item {item}, where \(5, H, W\) or \(5,\) was expected. Give features"
+    expected = rf"It was built with features=5 and expects \(5, H, W\) or \(5,\) per item; its backbone gives {item} per item. Set features"
     with pytest.raises(RecipeError, match=expected):
         maps_of(torch.zeros(shape), 5, "It")

@@ -112,7 +112,7 @@ def test_the_root_has_a_slope_at_zero() -> None:
     ("named", "message"),
     [
         ("adm", r"there is no inner optimizer 'adm'\. Did you mean 'adam'\? Known are sgd, momentum, rmsprop, adam"),
-        ({"name": "adam", "beta3": 0.5}, "inner optimizer 'adam' has no argument 'beta3'; known are beta1, beta2, epsilon"),
+        ({"name": "adam", "beta3": 0.5}, "inner optimizer 'adam' has no argument 'beta3'; the known ones are beta1, beta2, epsilon"),
         ({"name": "adam", "beta1": 1.0}, "the beta1 of Adam must be a number from 0 up to, but not including, 1; found 1.0"),
         ({"name": "momentum", "momentum": -0.1}, "momentum of an inner optimiser"),
         ({"name": "rmsprop", "epsilon": 0}, "the epsilon of RMSprop must be a positive number; found 0"),

@@ -164,8 +164,8 @@ def test_constant_images_give_the_same_logit_for_all_classes(value: float) -> No
         ({"sharpness": 0.0}, "sharpness of local matching must be a positive number; found 0"),
         ({"nearness": -1.0}, "nearness of local matching must be a positive number; found -1"),
         ({"scale": math.nan}, "scale of local matching must be a positive number; found nan"),
-        ({"over_items": "mean"}, "over_items of local matching is one of log-mean-exp, max; found 'mean'"),
-        ({"family": Regression()}, "LocalMatching learns tasks of classification; the family 'regression' was asked for"),
+        ({"over_items": "mean"}, "over_items of local matching must be one of log-mean-exp, max; found 'mean'"),
+        ({"family": Regression()}, "LocalMatching learns classification tasks; found family 'regression'"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
@@ -174,5 +174,7 @@ def test_impossible_arguments_are_refused(arguments: dict[str, object], message:
 
 
 def test_features_of_another_size_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"LocalMatching was built with features=5; its backbone gives an item \(4, 3, 3\)"):
+    with pytest.raises(
+        RecipeError, match=r"LocalMatching was built with features=5 and expects .*; its backbone gives \(4, 3, 3\) per item"
+    ):
         learner_of().encode(torch.zeros(2, 4, 3, 3, dtype=torch.float64))

@@ -234,5 +234,5 @@ def test_the_scale_is_learnt() -> None:
 
 @pytest.mark.parametrize("kind", [MatchingNet, ScaledMatchingNet])
 def test_real_valued_targets_are_refused(kind: Callable[..., Learner]) -> None:
-    with pytest.raises(RecipeError, match="learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="learns classification tasks; found family 'regression'"):
         kind(nn.Identity(), family=Regression())

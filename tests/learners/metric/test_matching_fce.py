@@ -223,10 +223,10 @@ def test_a_count_below_one_is_refused(argument: str) -> None:
 
 
 def test_a_backbone_of_another_size_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives an item \(3,\)\. Give features the number"):
+    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives \(3,\) per item\. Set features to the number"):
         MatchingNetFCE(MLP(4, (), 3)).encode(torch.zeros(2, 4))
 
 
 def test_real_valued_targets_are_refused() -> None:
-    with pytest.raises(RecipeError, match="MatchingNetFCE learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="MatchingNetFCE learns classification tasks; found family 'regression'"):
         MatchingNetFCE(nn.Identity(), family=Regression())

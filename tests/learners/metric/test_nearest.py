@@ -86,5 +86,5 @@ def test_it_refuses_to_be_trained() -> None:
 
 
 def test_real_valued_targets_are_refused() -> None:
-    with pytest.raises(RecipeError, match="NearestNeighbour learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="NearestNeighbour learns classification tasks; found family 'regression'"):
         NearestNeighbour(nn.Identity(), family=Regression())

@@ -399,14 +399,14 @@ def test_constant_images_give_the_same_logit_for_all_classes() -> None:
     ("arguments", "message"),
     [
         ({"features": 0}, "features must be at least 1; found 0"),
-        ({"width": 0}, "width must be a multiple of 16, for each head has 16 numbers; found 0"),
-        ({"width": 40}, "width must be a multiple of 16, for each head has 16 numbers; found 40"),
+        ({"width": 0}, "width must be a multiple of 16 because each head has 16 numbers; found 0"),
+        ({"width": 40}, "width must be a multiple of 16 because each head has 16 numbers; found 40"),
         ({"blocks": (1, 0)}, r"blocks must be two counts, 0 or more within an image and 1 or more between two; found \[1, 0\]"),
         ({"blocks": (-1, 1)}, r"blocks must be two counts, .* found \[-1, 1\]"),
         ({"blocks": (1, 1, 1)}, r"blocks must be two counts, .* found \[1, 1, 1\]"),
-        ({"loss": "squared"}, "loss of pair attention is one of cross-entropy, pairs; found 'squared'"),
-        ({"over_items": "mean"}, "over_items of pair attention is one of log-mean-exp, max; found 'mean'"),
-        ({"family": Regression()}, "PairAttention learns tasks of classification; the family 'regression' was asked for"),
+        ({"loss": "squared"}, "loss of pair attention must be one of cross-entropy, pairs; found 'squared'"),
+        ({"over_items": "mean"}, "over_items of pair attention must be one of log-mean-exp, max; found 'mean'"),
+        ({"family": Regression()}, "PairAttention learns classification tasks; found family 'regression'"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
@@ -417,6 +417,7 @@ def test_impossible_arguments_are_refused(arguments: dict[str, object], message:
 @pytest.mark.parametrize("shape", [(2, 4, 3, 3), (2, 4), (2, 5, 3)])
 def test_features_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(
-        RecipeError, match=r"PairAttention was built with features=5; its backbone gives an item .* \(learner.features in a recipe\)"
+        RecipeError,
+        match=r"PairAttention was built with features=5 and expects .* per item\. Set features .* \(learner.features in a recipe\)",
     ):
         learner_of().encode(torch.zeros(shape, dtype=torch.float64))

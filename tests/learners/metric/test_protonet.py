@@ -264,5 +264,5 @@ def test_training_lowers_the_loss() -> None:
 
 
 def test_real_valued_targets_are_refused() -> None:
-    with pytest.raises(RecipeError, match="ProtoNet learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="ProtoNet learns classification tasks; found family 'regression'"):
         ProtoNet(nn.Identity(), family=Regression())

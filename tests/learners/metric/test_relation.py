@@ -307,7 +307,7 @@ def test_the_mean_of_each_class() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (2, 3), (2, 4, 4), (2, 5, 1, 1, 1)])
 def test_another_number_of_channels_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(RecipeError, match=r"built with features=5; its backbone gives an item .* Give features the number of channels"):
+    with pytest.raises(RecipeError, match=r"built with features=5 and expects .* per item\. Set features to the number of channels"):
         RelationNet(nn.Identity(), features=5).encode(torch.zeros(shape))
 
 
@@ -320,6 +320,6 @@ def test_a_count_below_one_is_refused(name: str) -> None:
 def test_another_loss_or_family_is_refused() -> None:
     with pytest.raises(RecipeError, match="one of squared, cross-entropy; found 'hinge'"):
         RelationNet(nn.Identity(), features=2, loss="hinge")
-    with pytest.raises(RecipeError, match="RelationNet learns tasks of classification"):
+    with pytest.raises(RecipeError, match="RelationNet learns classification tasks"):
         RelationNet(nn.Identity(), features=2, family=Regression())
     assert RelationNet(nn.Identity(), features=2).family == Classification()

@@ -227,7 +227,7 @@ def test_constant_features_give_b() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 4, 4), (2,)])
 def test_another_number_of_features_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(RecipeError, match=r"built with features=4; its backbone gives an item .* Give features the number"):
+    with pytest.raises(RecipeError, match=r"built with features=4; its backbone gives .* per item\. Set features to the number"):
         SiameseNet(nn.Identity(), features=4).encode(torch.zeros(shape))
 
 
@@ -240,6 +240,6 @@ def test_odds_that_are_not_positive_are_refused(odds: float) -> None:
 def test_no_features_and_other_families_are_refused() -> None:
     with pytest.raises(RecipeError, match="features must be at least 1; found 0"):
         SiameseNet(nn.Identity(), features=0)
-    with pytest.raises(RecipeError, match="SiameseNet learns tasks of classification"):
+    with pytest.raises(RecipeError, match="SiameseNet learns classification tasks"):
         SiameseNet(nn.Identity(), features=2, family=Regression())
     assert SiameseNet(nn.Identity(), features=2).family == Classification()

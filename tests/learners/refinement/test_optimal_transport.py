@@ -133,7 +133,7 @@ def test_balanced_answers_give_each_class_its_share_and_are_wrong_where_the_quer
 
 def test_fewer_queries_than_classes_cannot_be_balanced() -> None:
     support, queries = task_of(N=3)
-    with pytest.raises(RecipeError, match=r"gives each of the 3 classes as many queries, and there are 2.*balanced=false"):
+    with pytest.raises(RecipeError, match=r"the same number of queries, so it needs at least 3; found 2.*balanced=false"):
         OptimalTransport()(compare, support, queries[:, :2])
     assert OptimalTransport(balanced=False)(compare, support, queries[:, :1]).shape == (2, 1, 3)
 

@@ -187,7 +187,7 @@ def test_one_query() -> None:
     batch = batch_of(Q=1)
     assert answer(refined(SoftKMeans()), batch).shape == (2, 1, 4)
     assert answer(refined(OptimalTransport(balanced=False)), batch).isfinite().all()
-    with pytest.raises(RecipeError, match="gives each of the 4 classes as many queries, and there are 1"):
+    with pytest.raises(RecipeError, match="gives each of the 4 classes the same number of queries, so it needs at least 4; found 1"):
         answer(refined(OptimalTransport()), batch)
 
 
@@ -216,12 +216,12 @@ class WholeNumbers(nn.Module):
     ],
 )
 def test_features_that_are_no_vectors_are_refused(learner: Learner, x: Inputs, found: str) -> None:
-    with pytest.raises(RecipeError, match=f"one vector of real numbers an item; {found}. Ask it without a refinement"):
+    with pytest.raises(RecipeError, match=f"one vector of real numbers per item; {found}. Ask it without a refinement"):
         Refined(learner, SoftKMeans()).eval().encode(x)
 
 
 def test_real_targets_are_refused() -> None:
-    with pytest.raises(RecipeError, match="a refinement learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="a refinement learns classification tasks; found family 'regression'"):
         Refined(RidgeNet(nn.Identity(), family=Regression()), SoftKMeans())
 
 
@@ -231,7 +231,7 @@ def test_one_item_that_is_not_finite_is_named() -> None:
     assert isinstance(batch.support_x, Tensor)
     broken = batch.query_x.clone()
     broken[1, 3, 0] = math.nan
-    with pytest.raises(DataError, match="the features of query item 3 of task 1 of the batch are not all finite numbers"):
+    with pytest.raises(DataError, match="the features of query item 3 of task 1 of the batch are not all finite"):
         learner.predict_together(learner.adapt(batch.support_x, batch.support_y, way=4), broken)
     with pytest.raises(DataError, match="the features of support item 0 of task 0"):
         learner.adapt(batch.support_x / 0, batch.support_y, way=4)
@@ -279,10 +279,10 @@ def test_the_record_names_every_setting_and_a_users_own_class() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("k_means", "there is no refinement 'k_means'; known are soft_k_means, optimal_transport"),
+        ("k_means", "there is no refinement 'k_means'; the known ones are soft_k_means, optimal_transport"),
         ("", "there is no refinement ''"),
-        ("soft_k_means:steps=1", "refinement 'soft_k_means' has no argument 'steps'; known are iterations, scale"),
-        ("soft_k_means:1", r"a refinement is NAME or NAME:SETTING=VALUE,SETTING=VALUE; found '1' in 'soft_k_means:1'"),
+        ("soft_k_means:steps=1", "refinement 'soft_k_means' has no argument 'steps'; the known ones are iterations, scale"),
+        ("soft_k_means:1", r"a refinement must be NAME or NAME:SETTING=VALUE,SETTING=VALUE; found '1' in 'soft_k_means:1'"),
         ("soft_k_means:scale=big", "the value of scale in 'soft_k_means:scale=big' must be a number, true or false; found 'big'"),
         ("soft_k_means:scale=[1]", "scale of a refinement must be a positive number"),
         ("soft_k_means:scale=-1", "scale of a refinement must be a positive number; found -1"),

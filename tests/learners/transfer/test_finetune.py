@@ -266,7 +266,7 @@ def test_a_mapping_is_read() -> None:
         ({"lr": 0.0}, "the lr of fine-tuning must be a positive number; found 0.0"),
         ({"lr": math.inf}, "must be a positive number; found inf"),
         ({"start": "random"}, "a head starts from 'means' or from 'zero'; found 'random'"),
-        ({"family": Regression()}, "learns tasks of classification"),
+        ({"family": Regression()}, "learns classification tasks"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -217,11 +217,11 @@ def test_under_autocast_the_centre_stays_float32() -> None:
 def test_a_size_that_does_not_fit_is_refused() -> None:
     with pytest.raises(RecipeError, match="features must be at least 1; found 0"):
         SimpleShot(nn.Identity(), features=0)
-    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives an item \(3,\)\. Give features the number"):
+    with pytest.raises(RecipeError, match=r"built with features=64; its backbone gives \(3,\) per item\. Set features to the number"):
         SimpleShot(MLP(4, (), 3)).encode(torch.zeros(2, 4))
 
 
 @pytest.mark.parametrize("kind", [SimpleShot, SimpleShotL2N])
 def test_real_valued_targets_are_refused(kind: Callable[..., Learner]) -> None:
-    with pytest.raises(RecipeError, match="learns tasks of classification; the family 'regression' was asked for"):
+    with pytest.raises(RecipeError, match="learns classification tasks; found family 'regression'"):
         kind(nn.Identity(), family=Regression())

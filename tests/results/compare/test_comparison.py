@@ -28,7 +28,7 @@ HAND = {"b|ar": results([0.5, 0.7, 0.6, 0.2]), "foo": results([0.9, 0.7, 0.8, 0.
 
 def test_the_table_is_that_of_a_case_worked_by_hand() -> None:
     heading, empty, top, rule, *rows = comparison(HAND).table().splitlines()
-    assert heading == (f"5-way 1-shot, 15 queries a class, 4 episodes of omniglot vinyals/test, seed 3, inductive, episodes {'ab' * 32}")
+    assert heading == (f"5-way 1-shot, 15 queries per class, 4 episodes of omniglot vinyals/test, seed 3, inductive, episodes {'ab' * 32}")
     assert empty == ""
     cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in (top, *rows)]
     costs = ["12.3", "500", "1.28", "18.4", "111,936", "running"]
@@ -89,9 +89,9 @@ def test_the_notes_say_once_what_the_numbers_do_not() -> None:
     assert "picked on these same episodes" in text
     assert "2 differences" in text
     assert "picked" not in " ".join(two.notes())
-    assert "Fewer than 30 episodes" in text
+    assert "fewer than 30 episodes" in text
     many = np.random.default_rng(0).random(30)
-    assert "Fewer" not in " ".join(comparison({"a": results(many), "b": results(many)}).notes())
+    assert "fewer" not in " ".join(comparison({"a": results(many), "b": results(many)}).notes())
     assert "on cpu with 2 threads" in text
     assert replace(three, remarks=("Mind the gap.",)).notes()[-1] == "Mind the gap."
 

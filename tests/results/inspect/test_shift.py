@@ -106,8 +106,8 @@ def test_it_is_the_same_each_time_and_looks_at_some_of_many(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        (centres([1.0]), r"needs two of these; found 1: c0"),
-        (centres([1.0, 2.0], ["x", "x"]), r"needs two of these; found 1: c0, c1"),
+        (centres([1.0]), r"not copies of each other; found 1: c0"),
+        (centres([1.0, 2.0], ["x", "x"]), r"not copies of each other; found 1: c0, c1"),
         (centres([1.0, 1.0, 1.0, 1.0, 2.0]), r"more than half of the 5 training classes share their centre with another"),
     ],
 )

@@ -94,7 +94,7 @@ def test_sentences_say_what_the_numbers_say(episodes: EpisodeSet, protonet: Make
     mixed = np.empty(12)
     mixed[order] = [1, 12, 2, 11, 3, 10, 4, 9, 5, 8, 6, 7]
     level = lines(report_of(protonet(), episodes, (shift_of(episodes.index.names, mixed),)))
-    assert "shows no rise or fall with its distance" in level["Distance from the training classes"]
+    assert "neither rises nor falls with its distance" in level["Distance from the training classes"]
 
 
 def test_a_learner_without_mistakes(episodes: EpisodeSet, protonet: Make) -> None:
@@ -102,8 +102,8 @@ def test_a_learner_without_mistakes(episodes: EpisodeSet, protonet: Make) -> Non
     confusion = replace(report.confusion, right=report.confusion.asked, taken=0 * report.confusion.taken)
     said = lines(replace(report, confusion=confusion))
     assert said["Most confused pairs"] == "No class was taken for another."
-    assert "12 made no mistake. The worst:" not in said["Classes"]
-    assert said["Classes"].endswith("12 made no mistake.")
+    assert "12 had no mistake. The worst:" not in said["Classes"]
+    assert said["Classes"].endswith("12 had no mistake.")
 
 
 def coloured(path: Path, colour: tuple[int, int, int]) -> int:

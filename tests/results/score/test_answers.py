@@ -52,5 +52,5 @@ def test_what_cannot_be_answered_is_refused(pictures: Make, protonet: Make, draw
     with pytest.raises(RecipeError, match=r"ProtoNet offers inductive prediction; transductive was asked for"):
         answer_episodes(learner, episodes, mode="transductive")
     learner.family = Regression()
-    with pytest.raises(RecipeError, match=r"those of classes; ProtoNet learns tasks of regression"):
+    with pytest.raises(RecipeError, match=r"need classes; ProtoNet learns regression tasks"):
         answer_episodes(learner, episodes)

@@ -49,8 +49,8 @@ def test_a_refinement_is_named_wherever_the_mode_is() -> None:
 def test_near_and_far_classes_are_named() -> None:
     near = make(nearness="near")
     assert near.as_dict()["nearness"] == "near"
-    assert "15 queries a class, near classes, 4 episodes" in str(near)
-    assert dict(near.rows())["task"].endswith("15 queries a class, near classes")
+    assert "15 queries per class, near classes, 4 episodes" in str(near)
+    assert dict(near.rows())["task"].endswith("15 queries per class, near classes")
     assert make().as_dict()["nearness"] == "any"
     assert "classes" not in str(make())
 
@@ -84,6 +84,6 @@ def test_the_line_and_the_table_name_all_that_identifies_the_result() -> None:
         assert words in line
     assert "abababababab" in line
     assert table["hash of the episodes"] == "ab" * 32
-    assert table["task"] == "2–5-way 1-shot, 15 queries a class"
+    assert table["task"] == "2–5-way 1-shot, 15 queries per class"
     assert table["accuracy"].startswith("95.00 ± 4.00 %")
     assert {"classes", "seed of the episodes", "episodes", "mode", "batch-norm statistics", "seconds"} <= set(table)

@@ -178,7 +178,5 @@ class Together(ProtoNet):
 
 @pytest.mark.parametrize("learner", [RidgeNet(MLP(1, (4,), 4), family=Regression()), Together(nn.Flatten())])
 def test_a_learner_that_cannot_answer_is_refused(learner: Any, pictures: Make, draw: Make) -> None:
-    with pytest.raises(
-        RecipeError, match=r"verification asks whether two items are of the same class; .* Give a learner of classification"
-    ):
+    with pytest.raises(RecipeError, match=r"verification asks whether two items have the same class; .* Give a classification learner"):
         verify(learner, draw(pictures(), EpisodeShape(3, 1, 2)))

@@ -81,18 +81,18 @@ def test_one_of_several_targets_of_numbers_without_a_second_dimension(tmp_path: 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.png"
-    with pytest.raises(RecipeError, match="needs a learner and a task; found 0 learners, tasks=4"):
+    with pytest.raises(RecipeError, match="needs a learner and at least one task; found 0 learners, tasks=4"):
         plot_regression({}, waves(), path)
     with pytest.raises(RecipeError, match="found 3 learners, tasks=0"):
         plot_regression(learners(), waves(), path, tasks=0)
-    with pytest.raises(RecipeError, match="the items have real targets, and ProtoNet was built for tasks of classification"):
+    with pytest.raises(RecipeError, match="the items have real targets, but ProtoNet was built for classification tasks"):
         plot_regression({"prototypes": ProtoNet(nn.Identity())}, waves(), path)
     pictures = ArrayDataset(np.zeros((8, 1), np.float32), list("aaaabbbb"))
     classes = EpisodeSet.draw(pictures, pictures.index, "all", EpisodeShape(2, 1, 1), episodes=1)
-    with pytest.raises(RecipeError, match="the items have classes, and Reptile was built for tasks of regression"):
+    with pytest.raises(RecipeError, match="the items have classes, but Reptile was built for regression tasks"):
         plot_regression(learners(), classes, path)
     wide = ArrayTasks(np.zeros((6, 2), np.float32), np.zeros(6), list("aaabbb"))
     flat = EpisodeSet.draw(wide, wide.index, "all", EpisodeShape(1, 1, 1), episodes=1)
-    with pytest.raises(RecipeError, match=r"a curve needs items of one number each; found items of shape \(2,\)"):
+    with pytest.raises(RecipeError, match=r"a curve needs one number per item; found items of shape \(2,\)"):
         plot_regression({"ridge": RidgeNet(nn.Identity(), family=Regression())}, flat, path)
     assert not path.exists()

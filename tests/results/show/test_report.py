@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_said(raw_pairs: Learner, draw: Make, tmp_path: 
     episodes = draw(dataset, EpisodeShape((3, 4), 1, 2), 5)
     page = Page(write_report(tmp_path, evaluate(raw_pairs, episodes), episodes, raw_pairs))
     assert set(page.images) == {"scores.png"}
-    for words in ("not pictures", "gives an item no fixed embedding", "no record of validations", "right one of 3 to 4 classes"):
+    for words in ("not pictures", "has no fixed embedding", "no record of validations", "right one of 3 to 4 classes"):
         assert words in page.text
 
 
@@ -123,7 +123,7 @@ def test_real_targets_of_items_of_several_numbers_have_no_curve(tmp_path: Path) 
     episodes = EpisodeSet.draw(data, data.index, "all", EpisodeShape(1, 2, 2), episodes=3)
     learner = RidgeNet(nn.Identity(), family=Regression()).eval()
     page = Page(write_report(tmp_path, evaluate(learner, episodes), episodes, learner))
-    assert "not one number each, so there is no curve to draw" in page.text
+    assert "do not have one number per item, so there is no curve to draw" in page.text
     assert "predictions.png" not in page.images
 
 

@@ -1,1 +1,1 @@
-"""Hand-written operators and their derivatives, which backbones are made of. They import no network."""
+"""Hand-written operators with their derivatives, from which backbones are built. No module here imports a network."""

@@ -1,12 +1,13 @@
 """3×3 convolution → 2×2 max-pooling → ReLU, for a block whose normalisation is folded into the weights.
 
-With known statistics, normalisation is one more scale and shift of each filter. The operator keeps its input, its output and the places
-of the maxima, never the maps between, which are four times its output; it makes them a few images at a time, while they fit in the cache.
+With known statistics, normalisation only scales and shifts each filter. The operator keeps its input, its output and the positions of the
+maxima ("places"). It does not keep the maps in between, which are four times the size of the output: it makes them for a few images at a
+time, so that they fit in the cache.
 
-    out = relu((x ⋆ W + b)[places])                        ⋆ is the convolution; places: of the maxima
+    out = relu((x ⋆ W + b)[places])                        ⋆ is the convolution; places are the positions of the maxima
 
-It is linear in (W, b) and in x once the places and the mask of ReLU are fixed, as they are almost everywhere. So with G, the gradient of
-`out` where `out` is positive, spread from the places:
+The block is linear in (W, b) and in x once the places and the mask of ReLU are fixed, as they are almost everywhere. Let G be the gradient
+of `out` where `out` is positive, spread from the places. Then
 
     dW = ∂⟨x ⋆ W, G⟩/∂W,  db = Σ G,  dx = ∂⟨x ⋆ W, G⟩/∂x
 
@@ -14,7 +15,7 @@ and for cotangents (p, q, s) of (dx, dW, db)
 
     dg = (p ⋆ W + x ⋆ q + s)[places],  dW = ∂⟨p ⋆ W, G⟩/∂W,  dx = ∂⟨x ⋆ q, G⟩/∂x
 
-each an operation that PyTorch differentiates again.
+PyTorch can differentiate each of these operations again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,14 +28,14 @@ from torch import Tensor
 from kshot.backbones.kernels.pooling import pick, places_dtype, pool_with_places, spread
 from kshot.backbones.kernels.task_convolution import POSITIONS, along_channels, convolution_gradients, convolve, in_front, task_by_task
 
-_CACHE = 2**19  # numbers of one part's maps: 2 MB of float32, which was quickest
+_CACHE = 2**19  # numbers in the maps of one part: 2 MB of float32, the quickest size measured
 
 
 def folded_block(x: Tensor, weight: Tensor, bias: Tensor, *, pool: bool) -> Tensor:
-    """relu(pool(x ⋆ weight + bias)).
+    """Compute relu(pool(x ⋆ weight + bias)).
 
     Args:
-        x: (M, C, H, W), of the dtype of the weights.
+        x: (M, C, H, W), in the dtype of the weights.
         weight: (width, C, 3, 3).
         bias: (width,).
         pool: Whether to pool.
@@ -47,14 +48,14 @@ def folded_block(x: Tensor, weight: Tensor, bias: Tensor, *, pool: bool) -> Tens
 
 
 def parts(x: Tensor, weight: Tensor) -> Iterator[slice]:
-    """Ranges of images whose maps fit in the cache; one range on a device that is not a CPU."""
+    """Yield ranges of images whose maps fit in the cache. On a device other than a CPU, there is one range."""
     images, maps = len(x), max(1, len(weight) * x.shape[2] * x.shape[3])
     step = max(1, _CACHE // maps) if x.device.type == "cpu" else max(1, images)
     return (slice(first, min(first + step, images)) for first in range(0, max(1, images), step))
 
 
 class _FoldedBlock(torch.autograd.Function):
-    """(x, weight, bias) → out, and the places."""
+    """(x, weight, bias) → out and the places."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, pool: bool, keep: bool) -> tuple[Tensor, ...]:
@@ -89,7 +90,7 @@ class _FoldedBlock(torch.autograd.Function):
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         x, weight, bias, pool, keep = arguments
         of_x, of_weight, of_bias, *_ = in_dims
-        if of_weight is None and of_bias is None and weight.ndim == 4:  # tasks are but more images
+        if of_weight is None and of_bias is None and weight.ndim == 4:  # with shared weights, more tasks are just more images
             images = x.movedim(of_x, 0)  # (B, M, C, H, W)
             results = _FoldedBlock.apply(images.flatten(0, 1), weight, bias, pool, keep)  # type: ignore[no-untyped-call]
             dims = tuple(None if result.numel() == 0 else 0 for result in results)
@@ -98,23 +99,23 @@ class _FoldedBlock(torch.autograd.Function):
 
 
 def _block(x: Tensor, weight: Tensor, bias: Tensor, pool: bool, keep: bool) -> tuple[Tensor, Tensor]:
-    """Out and the places, a few images at a time."""
+    """Return out and the places, computed for a few images at a time."""
     ranges, nowhere = list(parts(x, weight)), x.new_empty(0, dtype=places_dtype(x))
     if len(ranges) == 1:
         out, places = pool_with_places(convolve(x, weight, bias), pool)
         return out.relu_(), places.to(nowhere.dtype) if keep else nowhere
-    # Of one task, on a CPU: `task_by_task` takes many apart, and other devices know no parts. Each part's numbers go where they will stay.
+    # This is one task on a CPU: `task_by_task` separates tasks, and other devices have one part. Each part writes into the final tensors.
     out = maps_like(x, weight, halved=pool)
     places = torch.empty_like(out, dtype=nowhere.dtype) if pool and keep else nowhere
     for part in ranges:
         out[part], found = pool_with_places(convolve(x[part], weight, bias), pool)
         if len(places):
             places[part] = found
-    return out.relu_(), places  # without gradients only a tangent wants the places, and it finds them again
+    return out.relu_(), places  # without gradients, only a tangent needs the places, and it recomputes them
 
 
 class _FoldedGradients(torch.autograd.Function):
-    """(g, x, weight) → (dx, dweight, dbias), an empty dx where it is not needed; `out` and the places are constants here."""
+    """(g, x, weight) → (dx, dweight, dbias). dx is empty where it is not needed. `out` and the places are constants here."""
 
     @staticmethod
     def forward(g: Tensor, x: Tensor, weight: Tensor, out: Tensor, places: Tensor, needs_x: bool) -> tuple[Tensor, ...]:
@@ -130,9 +131,9 @@ class _FoldedGradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, p: Tensor | None, q: Tensor | None, s: Tensor | None) -> tuple[Tensor | None, ...]:
         g, x, weight, out, places = ctx.saved_tensors
-        p = p if ctx.needs_x else None  # of the empty tensor
+        p = p if ctx.needs_x else None  # else p belongs to the empty dx
         dg = moved(x, weight, (p, q, s), places, out)
-        q = q if ctx.needs_input_grad[1] else None  # for x alone
+        q = q if ctx.needs_input_grad[1] else None  # only the gradient of x needs q
         if p is None and q is None:
             return dg, None, None, None, None, None
         G = spread(g * (out > 0), places, maps_like(x, weight))
@@ -158,7 +159,7 @@ class _FoldedGradients(torch.autograd.Function):
 
 
 def _block_gradients(g: Tensor, x: Tensor, weight: Tensor, out: Tensor, places: Tensor, needs_x: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """(dx, dweight, dbias), a few images at a time."""
+    """Return (dx, dweight, dbias), computed for a few images at a time."""
     dxs, dweight, dbias = [], torch.zeros_like(weight), torch.zeros_like(out[..., 0, :, 0, 0])
     for part in parts(x, weight):
         alive = torch.ops.aten.threshold_backward(g[part], out[part], 0)
@@ -171,7 +172,7 @@ def _block_gradients(g: Tensor, x: Tensor, weight: Tensor, out: Tensor, places: 
 
 
 def maps_like(x: Tensor, weight: Tensor, *, halved: bool = False) -> Tensor:
-    """An empty tensor in the shape and layout of x ⋆ weight, or of its maxima."""
+    """Return an empty tensor in the shape and layout of x ⋆ weight, or of its maxima (`halved`)."""
     *lead, _, H, W = x.shape
     width = weight.shape[-4]
     H, W = (H // 2, W // 2) if halved else (H, W)
@@ -181,7 +182,7 @@ def maps_like(x: Tensor, weight: Tensor, *, halved: bool = False) -> Tensor:
 
 
 def moved(x: Tensor, weight: Tensor, tangents: tuple[Tensor | None, Tensor | None, Tensor | None], places: Tensor, out: Tensor) -> Tensor:
-    """The tangent of `out` for tangents of (x, weight, bias), None for zero; it is linear in them."""
+    """Return the tangent of `out` for tangents of (x, weight, bias), in which it is linear. None stands for zero."""
     dx, dw, db = tangents
     total = torch.zeros_like(out) if db is None else along_channels(db).expand_as(out)
     if dx is not None:

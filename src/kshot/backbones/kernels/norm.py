@@ -1,7 +1,7 @@
 """Batch normalisation with the batch's own statistics as one operator: `norm_pool` without pooling and ReLU.
 
-Its derivatives are exact to any order under autograd and under every transform of `torch.func`; PyTorch's own have a wrong second
-derivative on a CPU where a gradient is taken over `vmap` (2.13), and a slow one everywhere.
+Its derivatives are exact to any order under autograd and under every transform of `torch.func`. The second derivative of PyTorch's own
+normalisation is wrong on a CPU where a gradient is taken over `vmap` (2.13), and slow everywhere.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from kshot.backbones.kernels.task_convolution import in_front
 
 
 def norm(z: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, layout: Layout) -> tuple[Tensor, Statistics]:
-    """Gamma · (z - mean) / √(variance + eps) + beta.
+    """Compute gamma · (z - mean) / √(variance + eps) + beta.
 
     Args:
         z: Rows (…, n, C) or maps (…, M, C, H, W), float32 or float64.
@@ -25,7 +25,7 @@ def norm(z: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, layout: Layout) 
         layout: `ROWS` or `MAPS`.
 
     Returns:
-        In the shape of z; and the statistics of z, (…, C) each, through which no gradient flows.
+        The result in the shape of z; and the statistics of z, (…, C) each, through which no gradient flows.
     """
     out, mean, var, _ = _Norm.apply(z, gamma, beta, eps, layout)  # type: ignore[no-untyped-call]  # torch's own
     return out, Statistics(mean, var)
@@ -45,7 +45,7 @@ class _Norm(torch.autograd.Function):
         _, mean, var, r = output
         ctx.mark_non_differentiable(mean, var, r)
         ctx.set_materialize_grads(False)
-        kept = z, gamma, z.new_empty(0), z.new_empty(0), z.new_empty(0, dtype=torch.int64), mean, r  # neither mask, maxima nor places
+        kept = z, gamma, z.new_empty(0), z.new_empty(0), z.new_empty(0, dtype=torch.int64), mean, r  # empty: mask, maxima, places
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
 

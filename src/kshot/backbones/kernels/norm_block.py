@@ -1,11 +1,12 @@
 """3×3 convolution → batch normalisation with the batch's own statistics → 2×2 max-pooling → ReLU, as one operator.
 
-The numbers of normalisation and pooling are those of `norm_pool`; here they are put together with the convolution, so that a second
-derivative takes as few convolutions and as few small operations as it can. With ⋆ the convolution, s the sign of the scale γ:
+`norm_pool` computes normalisation and pooling. This module joins them with the convolution, so that a second derivative takes the fewest
+possible convolutions and small operations. With ⋆ the convolution and s the sign of the scale γ:
 
     z = x ⋆ (s W),  out = norm_pool(z, |γ|, β)
 
-For the gradient g of `out`, and the gradient e of z (of second derivatives below; none at first), with D = e + ∂out/∂zᵀ g:
+Let g be the gradient of `out` and e the gradient of z (absent in a first derivative; second derivatives below bring it), and let
+D = e + ∂out/∂zᵀ g. Then
 
     dx = ∂⟨x ⋆ (s W), D⟩/∂x,  dW = s ∂⟨x ⋆ W, D⟩/∂W,  dγ,  dβ
 
@@ -13,9 +14,9 @@ and for cotangents (p, q, a, b) of (dx, dW, dγ, dβ), with u = p ⋆ (s W) + x 
 
     dx = ∂⟨x ⋆ (s q), D⟩/∂x,  dW = s ∂⟨p ⋆ W, D⟩/∂W,  de = u,  and (dg, dz, dγ) by the second derivatives of `norm_pool` for (u, s a, b)
 
-z is a value of its own in the graph: its gradient dz comes back as e when the block itself is differentiated, so that the convolution is
-differentiated once for both. D is kept from the first derivative for the second. All in all a step of gradient descent and its second
-derivative take nine convolutions' work, three times what the gradient takes: fewer there cannot be.
+z is a separate value in the graph. Its gradient dz comes back as e when the block itself is differentiated, so the convolution is
+differentiated once for both. D is kept from the first derivative for the second. In all, a step of gradient descent and its second
+derivative take the work of nine convolutions, three times the work of the gradient, which is the minimum.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ from kshot.backbones.kernels.task_convolution import POSITIONS, convolution_grad
 
 
 def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: float, pool: bool) -> tuple[Tensor, Statistics]:
-    """The block, without the bias that normalisation takes away.
+    """Apply the block, without the bias, which normalisation would cancel.
 
     Args:
         x: Images (M, C, H, W), float32 or float64.
@@ -49,28 +50,29 @@ def norm_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, *, eps: f
         pool: Whether to pool.
 
     Returns:
-        (M, width, H // 2, W // 2), or (M, width, H, W) without pooling; and the statistics of x ⋆ W, through which no gradient flows.
+        The output (M, width, H // 2, W // 2), or (M, width, H, W) without pooling; and the statistics of x ⋆ W, through which no gradient
+        flows.
     """
     out, _, _, _, mean, var, _, sign = _NormBlock.apply(x, weight, gamma, beta, eps, pool)  # type: ignore[no-untyped-call]  # torch's own
     return out, Statistics(signed(mean, sign), var)
 
 
 def sign_of(gamma: Tensor) -> Tensor:
-    """1 or -1 for each channel; empty where it is 1 for all, which no device is asked that would have to be waited for."""
+    """Return 1 or -1 for each channel; empty where all are 1. Only a CPU is asked: asking another device would make this call wait."""
     if gamma.device.type == "cpu" and not bool((gamma < 0).any()):
         return gamma.new_empty(0)
     return torch.ones_like(gamma).copysign_(gamma)
 
 
 def signed(value: Tensor, sign: Tensor) -> Tensor:
-    """Filters (…, width, C, 3, 3), or values of channels (…, width), times their signs."""
+    """Multiply filters (…, width, C, 3, 3), or values per channel (…, width), by their signs."""
     if sign.numel() == 0:
         return value
     return value * (sign if value.ndim == sign.ndim else sign[..., None, None, None])
 
 
 class _NormBlock(torch.autograd.Function):
-    """(x, weight, gamma, beta) → out, z, and what the derivatives need."""
+    """(x, weight, gamma, beta) → out, z and what the derivatives need."""
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -117,7 +119,7 @@ class _NormBlock(torch.autograd.Function):
 
 
 class _NormBlockGradients(torch.autograd.Function):
-    """(g, e, x, weight, gamma, z) → (dx, dweight, dgamma, dbeta), and D; the other arguments are constants. No e stands for zeros."""
+    """(g, e, x, weight, gamma, z) → (dx, dweight, dgamma, dbeta) and D. The other arguments are constants. None for e stands for zeros."""
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -139,7 +141,7 @@ class _NormBlockGradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, p: Tensor | None, q: Tensor | None, a: Tensor | None, b: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         g, e, x, weight, gamma, z, *kept = ctx.saved_tensors
-        p = p if ctx.needs_x else None  # of the empty tensor
+        p = p if ctx.needs_x else None  # else p belongs to the empty dx
         q = torch.zeros_like(weight) if q is None else q
         a, b = (torch.zeros_like(gamma) if c is None else c for c in (a, b))
         needs_x = ctx.needs_input_grad[2]
@@ -152,7 +154,7 @@ class _NormBlockGradients(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
-        # D is linear in g and e; the rest of its tangent is the Hessian of Σ g · out in (z, scale), which is symmetric.
+        # D is linear in g and e. The rest of its tangent is the Hessian of Σ g · out in (z, scale), which is symmetric.
         g, e, x, weight, gamma, z, out, *kept, sign, _ = ctx.saved_tensors
         zeros = (
             (torch.zeros_like(value) if d is None else d) for value, d in zip((g, z, gamma), (tangents[0], *tangents[5:3:-1]), strict=True)
@@ -180,9 +182,9 @@ class _NormBlockGradients(torch.autograd.Function):
 
 
 class _NormBlockSecond(torch.autograd.Function):
-    """(g, e, p, q, a, b, x, weight, gamma, z) → (dg, u, dx, dweight, dgamma, dz); the other arguments are constants.
+    """(g, e, p, q, a, b, x, weight, gamma, z) → (dg, u, dx, dweight, dgamma, dz). The other arguments are constants.
 
-    No p, and no e, stand for zeros. dx is empty where it is not needed.
+    A p or e of None stands for zeros. dx is empty where it is not needed.
     """
 
     @staticmethod
@@ -233,7 +235,7 @@ def _second(
     sign: Tensor,
     needs_x: bool,
 ) -> tuple[Tensor, ...]:
-    """(dg, u, dx, dweight, dgamma, dz) of the cotangents (p, q, a, b); no p stands for zeros, of which an empty dweight comes."""
+    """Return (dg, u, dx, dweight, dgamma, dz) for the cotangents (p, q, a, b). A p of None stands for zeros and gives an empty dweight."""
     g, p, q, a, b, x, weight, z = variables
     signed_q, signed_weight = signed(q, sign), signed(weight, sign)
     u = convolve(x, signed_q)

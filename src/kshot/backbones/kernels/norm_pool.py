@@ -1,26 +1,26 @@
 """Batch normalisation with the batch's own statistics → 2×2 max-pooling → ReLU, with first and second derivatives written by hand.
 
-With a scale that is not negative, max-pooling commutes with normalisation, so everything but the statistics runs on the pooled maps, a
-quarter of the size. For maps z (M, C, H, W), or (…, M, C, H, W) of many tasks, and of each channel over the n = M·H·W positions the mean μ
-and the biased variance v:
+If the scale is not negative, max-pooling commutes with normalisation, so everything but the statistics runs on the pooled maps, which have
+a quarter of the size. The maps z are (M, C, H, W), or (…, M, C, H, W) for many tasks. Each channel has the mean μ and the biased variance v
+over its n = M·H·W positions:
 
-    r = 1 / √(v + ε),  x̂ = r (z - μ),  out = relu(scale · x̂[places] + shift)                         places: of the maxima of z
+    r = 1 / √(v + ε),  x̂ = r (z - μ),  out = relu(scale · x̂[places] + shift)                         places: positions of the maxima of z
 
-The gradient g of `out`, zero where `out` is, spread from the places to G (M, C, H, W), gives with ⟨·⟩ the mean over positions
+The gradient g of `out`, set to zero where `out` is zero, is spread from the places to G (M, C, H, W). With ⟨·⟩ the mean over positions,
 
     dz = scale · r · (G - ⟨G⟩ - x̂ ⟨G x̂⟩),  dscale = Σ G x̂,  dshift = Σ G                              (Ioffe & Szegedy 2015, section 3)
 
-G is a quarter full, so its sums are taken on the pooled maps, and the rest of dz is an affine function of z: one pass.
+Only a quarter of G is filled, so its sums are taken on the pooled maps. The rest of dz is an affine function of z and takes one pass.
 For cotangents (u, a, b) of (dz, dscale, dshift), with T = Σ u (G - ⟨G⟩ - x̂ ⟨G x̂⟩), the second derivatives are
 
     dg     = (scale · r · (u - ⟨u⟩ - x̂ ⟨u x̂⟩) + a x̂ + b)[places]                  also the tangent of `out` for tangents (u, a, b)
     dscale = r T
     dz     = r (V - ⟨V⟩ - x̂ (⟨V x̂⟩ + scale · r · T / n)),  V = a G - scale · r · (u ⟨G x̂⟩ + G ⟨u x̂⟩)
 
-and again affine in u, z and the spread g. Derivatives beyond the second are taken of these formulas by PyTorch.
+and dz is again affine in u, z and the spread g. For derivatives beyond the second, PyTorch differentiates these formulas.
 
-Without pooling the same formulas serve for rows, (…, n, C) with statistics over the n: see `Layout`. Without ReLU, `out` is empty where
-these functions take it for its mask.
+Without pooling, the same formulas hold for rows (…, n, C) with statistics over the n rows: see `Layout`. These functions read the mask of
+ReLU from `out`; without ReLU they are given an empty `out`.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,11 +34,11 @@ from kshot.backbones.kernels.task_convolution import POSITIONS, along_channels, 
 
 
 class Layout(NamedTuple):
-    """Where the positions of the values are over which statistics are taken.
+    """Says which dimensions are positions, over which statistics are taken.
 
     Attributes:
-        positions: Their dimensions.
-        along: Makes values of channels broadcast against the whole.
+        positions: The dimensions of the positions.
+        along: Makes values per channel broadcast against the whole tensor.
     """
 
     positions: tuple[int, ...]
@@ -46,20 +46,20 @@ class Layout(NamedTuple):
 
 
 MAPS = Layout(POSITIONS, along_channels)
-"""Maps (…, M, C, H, W) with values of channels (…, C)."""
+"""Maps (…, M, C, H, W) with values per channel (…, C)."""
 ROWS = Layout((-2,), lambda values: values.unsqueeze(-2))
-"""Rows (…, n, C) with values of channels (…, C), without pooling."""
+"""Rows (…, n, C) with values per channel (…, C), without pooling."""
 
 
 class Statistics(NamedTuple):
-    """Per channel, (…, C) in the dtype of the maps."""
+    """Mean and biased variance per channel, (…, C) in the dtype of the maps."""
 
     mean: Tensor
     var: Tensor  # biased
 
 
 def statistics_of(z: Tensor, layout: Layout = MAPS) -> Statistics:
-    """Mean and biased variance of each channel, not differentiable on every device."""
+    """Return the mean and biased variance of each channel, which are not differentiable on every device."""
     if layout == ROWS:
         mean = z.mean(-2)
         return Statistics(mean, torch.sub(z, mean.unsqueeze(-2)).square_().mean(-2))  # three times as fast as `var_mean` on a CPU
@@ -72,20 +72,20 @@ def statistics_of(z: Tensor, layout: Layout = MAPS) -> Statistics:
 def normalise_and_pool(
     z: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: bool, layout: Layout = MAPS, *, relu: bool = True
 ) -> tuple[Tensor, ...]:
-    """The forward pass.
+    """Run the forward pass.
 
     Args:
         z: Maps (M, C, H, W), float32 or float64.
-        scale: (C,). With pooling not negative: a negative one is the caller's to fold into what made `z`.
+        scale: (C,). With pooling, it must not be negative: the caller folds a negative sign into what made `z`.
         shift: (C,).
         eps: Added to the variance.
-        pool: Whether to pool; rows cannot be.
-        layout: Of z; the shapes here are those of `MAPS`.
-        relu: Whether ReLU is taken.
+        pool: Whether to pool. Rows cannot be pooled.
+        layout: Layout of z. The shapes given here are those of `MAPS`.
+        relu: Whether to apply ReLU.
 
     Returns:
-        out (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; the maxima of z, empty without pooling; their places; and, of each
-        channel, mean, biased variance and r.
+        out (M, C, H // 2, W // 2), or (M, C, H, W) without pooling; the maxima of z, empty without pooling; their places; and mean, biased
+        variance and r per channel.
     """
     mean, var = statistics_of(z, layout)
     r = (var + eps).rsqrt_()
@@ -98,9 +98,9 @@ def normalise_and_pool(
 def gradients(
     g: Tensor, z: Tensor, top: Tensor, places: Tensor, out: Tensor, channel: tuple[Tensor, ...], layout: Layout = MAPS
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(dz, dscale, dshift) of the gradient g of `out`. `top` is z at the places, `channel` is (scale, mean, r)."""
+    """Return (dz, dscale, dshift) for the gradient g of `out`. `top` is z at the places; `channel` is (scale, mean, r)."""
     (scale, mean, r), (over, along) = channel, layout
-    if layout == MAPS and out.numel() == 0 and z.device.type == "cpu":  # normalisation alone, which PyTorch has in one pass
+    if layout == MAPS and out.numel() == 0 and z.device.type == "cpu":  # only normalisation, which PyTorch does in one pass
         dz, dscale, dshift = task_by_task(_native_gradients, g, z, scale, mean, r)
         return dz, dscale, dshift
     n = z.numel() // mean.numel()
@@ -129,7 +129,10 @@ def second_gradients(
     channel: tuple[Tensor, ...],
     layout: Layout = MAPS,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(dg, dz, dscale) of the cotangents (u, a, b) of what `gradients` returns; dg is also the tangent of `out` for tangents (u, a, b)."""
+    """Return (dg, dz, dscale) for the cotangents (u, a, b) of what `gradients` returns.
+
+    dg is also the tangent of `out` for tangents (u, a, b).
+    """
     u, a, b = cotangents
     (scale, mean, r), (over, along) = channel, layout
     n = z.numel() // mean.numel()
@@ -153,27 +156,27 @@ def second_gradients(
 
 
 def _masked(g: Tensor, out: Tensor) -> Tensor:
-    """`g` where ReLU lets it pass."""
+    """Return `g`, set to zero where ReLU blocks it."""
     return g if out.numel() == 0 else torch.ops.aten.threshold_backward(g, out, 0)
 
 
 def gradients_in_graph(g: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """`gradients` as a function of (g, z, scale), differentiable.
+    """Call `gradients` as a differentiable function of (g, z, scale).
 
-    `kept` is (out, top, places, mean, r, eps, layout) of the forward pass.
+    `kept` is (out, top, places, mean, r, eps, layout) from the forward pass.
     """
     found: tuple[Tensor, Tensor, Tensor] = _NormPoolGradients.apply(g, z, scale, *kept)  # type: ignore[no-untyped-call]  # torch's own
     return found
 
 
 def second_in_graph(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """`second_gradients` as a function of (g, u, a, b, z, scale), differentiable; `kept` as in `gradients_in_graph`."""
+    """Call `second_gradients` as a differentiable function of (g, u, a, b, z, scale). `kept` is as in `gradients_in_graph`."""
     found: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept)  # type: ignore[no-untyped-call]
     return found
 
 
 class _NormPoolGradients(torch.autograd.Function):
-    """(g, z, scale) → (dz, dscale, dshift); the other arguments are what `_NormPool` kept, constants here."""
+    """(g, z, scale) → (dz, dscale, dshift). The other arguments were kept by the forward pass and are constants here."""
 
     @staticmethod
     def forward(
@@ -195,7 +198,7 @@ class _NormPoolGradients(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, dg: Tensor | None, dz: Tensor | None, dscale: Tensor | None, *_: None) -> tuple[Tensor, ...]:
-        # Linear in g; the rest is the Hessian of Σ g · out, which is symmetric, so the second gradient serves.
+        # The gradients are linear in g. The rest is the Hessian of Σ g · out, which is symmetric, so the second gradient can be used.
         g, z, scale, *kept = ctx.saved_tensors
         second = _second(ctx, (dz, dscale, None))
         moved = _NormPoolGradients.apply(torch.zeros_like(g) if dg is None else dg, z, scale, *kept, ctx.eps, ctx.layout)  # type: ignore[no-untyped-call]
@@ -207,7 +210,7 @@ class _NormPoolGradients(torch.autograd.Function):
 
 
 def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
-    """`_SecondGradients` of what `_NormPoolGradients` kept; None stands for zeros."""
+    """Apply `_SecondGradients` to what `_NormPoolGradients` kept. A cotangent of None stands for zeros."""
     g, z, scale, *kept = ctx.saved_tensors
     u, a, b = (torch.zeros_like(like) if c is None else c for c, like in zip(cotangents, (z, scale, scale), strict=True))
     result: tuple[Tensor, Tensor, Tensor] = _SecondGradients.apply(g, u, a, b, z, scale, *kept, ctx.eps, ctx.layout)  # type: ignore[no-untyped-call]
@@ -215,7 +218,7 @@ def _second(ctx: Any, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, Tens
 
 
 class _SecondGradients(torch.autograd.Function):
-    """(g, u, a, b, z, scale) → (dg, dz, dscale); the other arguments are constants."""
+    """(g, u, a, b, z, scale) → (dg, dz, dscale). The other arguments are constants."""
 
     @staticmethod
     def forward(g: Tensor, u: Tensor, a: Tensor, b: Tensor, z: Tensor, scale: Tensor, *kept: Any) -> tuple[Tensor, ...]:

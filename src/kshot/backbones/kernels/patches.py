@@ -1,7 +1,7 @@
-"""The patches that a strided 3×3 convolution sees, one a row, so that the convolution is a product of matrices.
+"""The patches that a strided 3×3 convolution sees, one per row, so that the convolution becomes a matrix product.
 
-For the networks of many small tasks at once, whose weights differ from task to task: a batched product is several times as fast as a
-convolution in groups, and rows need no other order in memory from one layer to the next. `patches` is linear, and `unpatch` its transpose;
+They serve networks of many small tasks at once, whose weights differ from task to task. A batched product is several times as fast as a
+grouped convolution, and rows keep their order in memory from one layer to the next. `patches` is linear and `unpatch` is its transpose, so
 each is the derivative of the other.
 """
 
@@ -18,31 +18,31 @@ _SIDE, _STRIDE, _PAD = 3, 2, 1
 
 
 def patches(x: Tensor) -> Tensor:
-    """Every 3×3 patch of images padded by one pixel, at every second row and column.
+    """Return the 3×3 patches of images padded by one pixel, at every second row and column.
 
     Args:
         x: (…, M, H, W, C), channels last.
 
     Returns:
-        (…, M·h·w, 9·C) with h = ⌈H / 2⌉ and w = ⌈W / 2⌉: for each patch its rows, their columns, their channels.
+        (…, M·h·w, 9·C) with h = ⌈H / 2⌉ and w = ⌈W / 2⌉. The 9·C numbers of a patch are in the order row, column, channel.
     """
     rows: Tensor = _Patches.apply(x)  # type: ignore[no-untyped-call]  # torch's own
     return rows
 
 
 def unpatch(rows: Tensor, shape: Sequence[int]) -> Tensor:
-    """The transpose: each number is added where `patches` took it from.
+    """Apply the transpose of `patches`: add each number to the pixel that `patches` took it from.
 
     Args:
         rows: (…, M·h·w, 9·C).
-        shape: Of the images, (…, M, H, W, C).
+        shape: Shape of the images, (…, M, H, W, C).
     """
     image: Tensor = _Unpatch.apply(rows, tuple(shape))  # type: ignore[no-untyped-call]
     return image
 
 
 def halved(side: int) -> int:
-    """⌈side / 2⌉, the side of the maps that a convolution of stride 2 makes."""
+    """Return ⌈side / 2⌉, the side of the maps that a convolution of stride 2 makes."""
     return (side + 1) // _STRIDE
 
 

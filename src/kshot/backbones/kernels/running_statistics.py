@@ -1,6 +1,6 @@
-"""Running statistics of batch normalisation after a batch, as `nn.BatchNorm2d` moves them, for operators that compute their own.
+"""Updates of the running statistics of batch normalisation, as in `nn.BatchNorm2d`, for operators that normalise by themselves.
 
-In: a normalisation's buffers, and a batch's statistics. Also under `torch.vmap`, where every task has buffers of its own.
+In: the buffers of a normalisation, and the statistics of a batch. They also work under `torch.vmap`, where every task has its own buffers.
 """
 
 import torch
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def follow(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, var: Tensor, count: int) -> None:
-    """Move the running statistics towards a batch's; nothing happens where none are kept.
+    """Move the running statistics towards those of a batch. Nothing happens if there are no running statistics.
 
     Args:
-        norm: Whose buffers move.
-        mean: Of the batch, (C,).
-        var: Of the batch, with 1 / count, (C,); the running variance follows the unbiased one.
+        norm: The normalisation whose buffers move.
+        mean: Mean of the batch, (C,).
+        var: Biased variance of the batch (divided by `count`), (C,). The running variance follows the unbiased one.
         count: Numbers per channel in the batch.
     """
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
@@ -25,7 +25,7 @@ def follow(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, var: Tensor, cou
         batch = batch.to(running.dtype)
         if norm.momentum is None:  # the mean over all batches
             running.add_((batch - running) * norm.num_batches_tracked.reciprocal().to(running.dtype))
-        elif norm.momentum == 1:  # exactly those of this batch, whatever was there before
+        elif norm.momentum == 1:  # copy exactly: blending would keep a NaN or infinity from before
             running.copy_(batch)
         else:
             running.mul_(1 - norm.momentum).add_(batch, alpha=norm.momentum)

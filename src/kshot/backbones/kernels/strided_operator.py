@@ -1,14 +1,16 @@
 """3×3 convolution of stride 2 → batch normalisation with the batch's own statistics → ReLU, as one operator.
 
-The convolution is a product of the filters W with the patches P of the images, one a row, and normalisation runs on its rows:
+The convolution is a product of the filters W with the patches P of the images, one patch per row, and normalisation runs on the rows of the
+product. `norm_pool` computes out from z, and its derivatives:
 
-    P = patches(x),  z = P Wᵀ,  out = relu(normalised z · γ + β)                  numbers and derivatives of the last: `norm_pool`
+    P = patches(x),  z = P Wᵀ,  out = relu(normalised z · γ + β)
 
-For the gradient g of `out`, and the gradients e of z and f of P (of second derivatives below; none at first), with D = e + ∂out/∂zᵀ g:
+Let g be the gradient of `out`, and e and f the gradients of z and of P (absent in a first derivative; a second one brings them), and let
+D = e + ∂out/∂zᵀ g. Then
 
     dx = patchesᵀ(D W + f),  dW = Dᵀ P,  dγ,  dβ
 
-z and P are values of their own in the graph: when this is differentiated, which PyTorch does, their gradients come back as e and f.
+z and P are separate values in the graph: when PyTorch differentiates these formulas, their gradients come back as e and f.
 """
 
 from collections.abc import Sequence
@@ -23,30 +25,30 @@ from kshot.backbones.kernels.task_convolution import in_front
 
 
 def strided_block(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5) -> tuple[Tensor, Statistics]:
-    """The block, normalised over all images and positions of x.
+    """Apply the block, normalised over all images and positions of x.
 
-    Any dimensions before these, such as one of tasks with filters of their own, must be before all of them.
+    All tensors may have the same further dimensions in front, for example one for tasks that each have their own filters.
 
     Args:
         x: Images (M, C, H, W), float32 or float64, fastest with channels innermost in memory (`pixels_last`).
         weight: (width, C, 3, 3), fastest with channels innermost in memory.
-        bias: (width,), of the convolution. Normalisation takes it away again, so its gradient is zero.
+        bias: (width,), the bias of the convolution. Normalisation cancels it, so its gradient is zero.
         gamma: (width,), the scale.
         beta: (width,), the shift.
         eps: Added to the variance.
 
     Returns:
-        (M, width, ⌈H / 2⌉, ⌈W / 2⌉); and mean and biased variance of the convolution, without gradient.
+        The output (M, width, ⌈H / 2⌉, ⌈W / 2⌉); and the mean and biased variance of the convolution, without gradient.
 
     Raises:
-        ValueError: There is but one position in all, whose variance is zero.
+        ValueError: There is only one position in all, so the variance is zero.
     """
     *lead, M, _, H, W = x.shape
     h, w = halved(H), halved(W)
     if M * h * w < 2:
         raise ValueError(f"batch statistics need at least 2 positions in all; found x of shape {tuple(x.shape)}. Give more images.")
     filters = weight.movedim(-3, -1).flatten(-3)  # a view, with channels innermost
-    shift = beta.add(bias, alpha=0)  # connected, as optimisers and `torch.autograd.grad` expect
+    shift = beta.add(bias, alpha=0)  # keeps the bias in the graph, as optimisers and `torch.autograd.grad` expect
     found = _StridedBlock.apply(x.movedim(-3, -1), filters, gamma, shift, eps)  # type: ignore[no-untyped-call]  # torch's own
     out, _, _, mean, var, _ = found
     return out.view(*lead, M, h, w, -1).movedim(-1, -3), Statistics(mean + bias.detach(), var)
@@ -70,7 +72,7 @@ class _StridedBlock(torch.autograd.Function):
         ctx.shape = x.shape
         ctx.mark_non_differentiable(mean, var, r)
         ctx.set_materialize_grads(False)
-        kept = filters, P, z, gamma, out, z.new_empty(0), z.new_empty(0, dtype=torch.int64), mean, r  # neither maxima nor places
+        kept = filters, P, z, gamma, out, z.new_empty(0), z.new_empty(0, dtype=torch.int64), mean, r  # empty: no maxima or places
         ctx.save_for_backward(*kept)
         ctx.save_for_forward(*kept)
 

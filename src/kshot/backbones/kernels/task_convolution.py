@@ -1,9 +1,9 @@
-"""3×3 convolutions and their gradients, of one task's maps or of many tasks' at once, each with weights of its own.
+"""3×3 convolutions and their gradients, for the maps of one task or of many tasks at once, each with its own weights.
 
-Maps are (M, C, H, W), and of many tasks (…, M, C, H, W), channels innermost in memory; weights (…, width, C, 3, 3). On a CPU the tasks are
-taken one after another: a task's maps fit in the cache, and the library is 1.5 to 10 times as slow for the groups that many tasks would
-make of one convolution. On other devices they are these groups, so that nothing is started task by task. `in_front` is the rule of
-`torch.vmap` for operators that are made of these.
+Maps are (M, C, H, W), or (…, M, C, H, W) for many tasks, with channels innermost in memory. Weights are (…, width, C, 3, 3). On a CPU the
+tasks are processed one after another: the maps of one task fit in the cache, and the library is 1.5 to 10 times as slow for one grouped
+convolution with a group per task. On other devices the grouped convolution is used, so that no kernel is started per task. `in_front` is
+the `torch.vmap` rule for operators that are built from these functions.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 POSITIONS = (-4, -2, -1)
-"""Of maps (…, M, C, H, W): all dimensions but those of tasks and channels."""
+"""The dimensions of maps (…, M, C, H, W) that are positions: all but those of tasks and channels."""
 _FEW_PATCHES = 2**10
 _MANY_CHANNELS = 16
 _WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
-"""Whether the convolution library has vectors of 512 bits, which make it twice as fast as a product of matrices: as PyTorch sees the
-processor, which the library judges for itself; where they differ the numbers are right, and slower."""
+"""Whether the convolution library has vectors of 512 bits, which make it twice as fast as a matrix product.
+
+This is what PyTorch says about the processor. The library decides for itself; where the two differ, the numbers are right but slower.
+"""
 
 
 def along_channels(values: Tensor) -> Tensor:
@@ -29,9 +31,9 @@ def along_channels(values: Tensor) -> Tensor:
 
 
 def in_front(function: Any, info: Any, in_dims: Sequence[int | None], arguments: Sequence[Any]) -> tuple[Any, Any]:
-    """The rule of `torch.vmap` for an `autograd.Function` that takes any number of first dimensions as they are.
+    """Apply the `torch.vmap` rule of an `autograd.Function` that accepts any number of first dimensions.
 
-    An empty tensor, which stands for something not needed, is one for all tasks.
+    An empty tensor stands for a value that is not needed; all tasks share it.
     """
 
     def moved(value: Any, dim: int | None) -> Any:
@@ -46,11 +48,12 @@ def in_front(function: Any, info: Any, in_dims: Sequence[int | None], arguments:
 
 
 def task_by_task(function: Callable[..., tuple[Tensor, ...]], *of_maps: Tensor) -> tuple[Tensor, ...]:
-    """A function of one task's tensors, on many tasks': on a CPU of one after another, elsewhere of all at once.
+    """Apply a function of one task's tensors to many tasks: one after another on a CPU, all at once elsewhere.
 
     Args:
-        function: Of maps (M, C, H, W), weights (width, C, 3, 3), values (C,); on other devices than a CPU also with dimensions before.
-        *of_maps: Its arguments, the first with four dimensions and those of tasks; empty ones are handed on as they are.
+        function: Takes maps (M, C, H, W), weights (width, C, 3, 3) and values (C,). On devices other than a CPU, it must also accept
+            further dimensions in front.
+        *of_maps: Arguments of the function. The first one has the task dimensions and four more. Empty ones are passed on unchanged.
     """
     lead = of_maps[0].shape[:-4]
     if not lead or of_maps[0].device.type != "cpu":
@@ -62,7 +65,7 @@ def task_by_task(function: Callable[..., tuple[Tensor, ...]], *of_maps: Tensor) 
 
 
 def _together(values: Sequence[Tensor], lead: torch.Size) -> Tensor:
-    """One task's values after another, in their layout in memory, which `torch.stack` would not keep."""
+    """Join the values of the tasks and keep their memory layout, which `torch.stack` would not keep."""
     if values[0].numel() == 0:
         return values[0]
     joined = values[0] if len(values) == 1 else torch.cat(list(values))
@@ -70,7 +73,7 @@ def _together(values: Sequence[Tensor], lead: torch.Size) -> Tensor:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The convolution x ⋆ weight + bias, in the size of x; differentiable."""
+    """Compute the convolution x ⋆ weight + bias, in the size of x; differentiable."""
     of_bias = x.new_empty(0) if bias is None else bias
     return task_by_task(_convolve, x, weight, of_bias)[0]
 
@@ -84,7 +87,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor]:
 
 
 def convolution_gradients(G: Tensor, x: Tensor, weight: Tensor, needs: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
-    """Gradients of ⟨x ⋆ weight, G⟩ with respect to x and to weight, those which are needed, the other empty; differentiable."""
+    """Return the gradients of ⟨x ⋆ weight, G⟩ for x and for weight; one that is not needed is empty. Differentiable."""
     dx, dw = task_by_task(partial(_convolution_gradients, needs=needs), G, x, weight)
     return dx, dw
 
@@ -101,10 +104,10 @@ def _convolution_gradients(G: Tensor, x: Tensor, weight: Tensor, needs: tuple[bo
 
 
 def filter_gradients(G: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of ⟨x ⋆ weight, G⟩ with respect to weight; differentiable.
+    """Return the gradient of ⟨x ⋆ weight, G⟩ with respect to weight; differentiable.
 
     For the few images of a support set, on a CPU with vectors of 256 bits and with channels innermost, it is a product with the patches of
-    x: 1.1 to 1.6 times as fast as the convolution library's own, and one product for all tasks. For more images, and with vectors of 512
+    x. That is 1.1 to 1.6 times as fast as the convolution library, and one product for all tasks. For more images, and with vectors of 512
     bits (1000 µs for the product, 425 for the library), the library is as fast or faster.
     """
     *lead, M, C, H, W = x.shape

@@ -1,1 +1,1 @@
-"""The public contract suite: what every learner must do, and the message where it does not."""
+"""The public contract suite: what every learner must do, and the message if it does not."""

@@ -1,7 +1,7 @@
 """The rules of the contract in evaluation mode, one function each. `kshot.learners.contract.check` names them and runs them.
 
-In: a `Case`, a learner and tasks. Out: nothing where the rule holds, or else what was expected, what was found, and what to do.
-Every rule works on fresh copies, so that no rule sees what another one left behind.
+In: a `Case`, which holds a learner and tasks. Out: an empty text if the rule holds; otherwise what was expected, what was found, and what
+to do. Every rule works on fresh copies, so no rule sees what another one left behind.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from kshot.learners.learner import Learner, Mode
 
 
 def declared(case: Case) -> str:
-    """`family`, `modes`, `training_source`, and a `predict_together` where and only where `modes` names it."""
+    """`family`, `modes` and `training_source` are valid, and `predict_together` exists if and only if `modes` names `transductive`."""
     learner = case.original
     family = getattr(learner, "family", None)
     if any(getattr(family, part, None) is None for part in ("name", "score_name", "higher_is_better", "loss", "score")):
@@ -49,37 +49,37 @@ def declared(case: Case) -> str:
         return f"expected modes to be a tuple of some of {', '.join(known)}, found {modes!r}. Name what the learner offers."
     written = type(learner).predict_together is not Learner.predict_together
     if "transductive" in modes and not written:
-        return "expected predict_together, for modes names 'transductive'; found none. Write it, or take 'transductive' out."
+        return "expected predict_together because modes names 'transductive'; found none. Write it, or remove 'transductive' from modes."
     if "transductive" not in modes and written:
-        return f"expected no predict_together, for modes is {modes!r}; found one. Add 'transductive' to modes, or remove it."
+        return f"expected no predict_together because modes is {modes!r}; found one. Add 'transductive' to modes, or remove the method."
     return ""
 
 
 def encode_keeps_items(case: Case) -> str:
-    """M items give features whose first dimension is M, in every tensor."""
+    """M items give features whose tensors all have the first dimension M."""
     M = count_items(case.items())
     features = case.encoded()
     tensors = dict(features) if isinstance(features, Mapping) else {"features": features}
     for name, value in tensors.items():
         if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != M:
-            return f"expected {name} to be a tensor of {M} items first, found {form_of(value)}. Keep items apart."
+            return f"expected {name} to be a tensor with one row per item, {M} in all; found {form_of(value)}. Keep items separate."
     return ""
 
 
 def adapted_form(case: Case) -> str:
-    """What `adapt` returns is a named tuple of tensors, or of dictionaries of tensors, whose first dimension is B."""
+    """`adapt` returns a named tuple of tensors, or of dictionaries of tensors, whose first dimension is B."""
     learner, B = case.fresh(), len(case.batch)
     adapted = adapt_to(learner, case.batch)
-    if not isinstance(adapted, tuple) or not hasattr(adapted, "_fields"):  # what makes a tuple a named one
+    if not isinstance(adapted, tuple) or not hasattr(adapted, "_fields"):  # the mark of a named tuple
         return f"expected adapt to return a named tuple, found {type(adapted).__name__}. Define one with typing.NamedTuple."
     for name, value in named_tensors(adapted):
         if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != B:
-            return f"expected {name} to be a tensor of {B} tasks first, found {form_of(value)}. Keep tasks apart."
+            return f"expected {name} to be a tensor with one row per task, {B} in all; found {form_of(value)}. Keep tasks separate."
     return ""
 
 
 def answer_form(case: Case) -> str:
-    """Logits (B, Q, N) or values (B, Q, T), floating and finite, in each mode; the mode that is missing says so."""
+    """Each mode gives floating, finite logits (B, Q, N) or values (B, Q, T). A mode that is missing raises `RecipeError`."""
     learner, batch = case.fresh(), case.batch
     outputs = batch.way if batch.way is not None else batch.query_y.shape[-1]
     shape = (*batch.query_y.shape[:2], outputs)
@@ -87,7 +87,7 @@ def answer_form(case: Case) -> str:
     for mode in learner.modes:
         found = ask(learner, adapted, query, mode)
         if not isinstance(found, Tensor) or tuple(found.shape) != shape or not found.is_floating_point():
-            return f"expected {step_of(mode)} to return floating numbers {shape}, found {form_of(found)}. Return a row a query."
+            return f"expected {step_of(mode)} to return floating numbers {shape}, found {form_of(found)}. Return one row per query."
         if not bool(torch.isfinite(found).all()):
             return f"expected finite numbers from {step_of(mode)}, found NaN or infinity. Look for a division or a logarithm of 0."
     if "transductive" not in learner.modes:
@@ -95,12 +95,12 @@ def answer_form(case: Case) -> str:
             learner.predict_together(adapted, query)
         except RecipeError:
             return ""
-        return "expected predict_together to raise RecipeError, for the learner has no such mode; it answered. Do not write it."
+        return "expected predict_together to raise RecipeError because the learner has no such mode; it answered. Do not write it."
     return ""
 
 
 def encode_is_per_item(case: Case) -> str:
-    """In evaluation mode, encoding items together, in chunks or in another order gives the same features."""
+    """In evaluation mode, items get the same features together, in chunks, or in another order."""
     learner, items = case.fresh(), case.items()
     M = count_items(items)
     whole = learner.encode(items)
@@ -108,12 +108,12 @@ def encode_is_per_item(case: Case) -> str:
     chunks = concatenate([learner.encode(map_inputs(part(start, start + cut), items)) for start in range(0, M, cut)])
     turned = map_inputs(flip, learner.encode(map_inputs(flip, items)))
     if gap := gap_between(whole, chunks) or gap_between(whole, turned):
-        return f"expected the same features however items are put together, found {gap}. Move what looks at other items to adapt."
+        return f"expected the same features however items are batched, found {gap}. Move what looks at other items to adapt."
     return ""
 
 
 def adapted_is_detached(case: Case) -> str:
-    """In evaluation mode with gradients enabled, nothing that `adapt` returns hangs on a graph."""
+    """In evaluation mode with gradients enabled, nothing that `adapt` returns is attached to a graph."""
     adapted = adapt_to(case.fresh(), case.batch)
     attached = [name for name, value in named_tensors(adapted) if value.requires_grad]
     if attached:
@@ -122,7 +122,7 @@ def adapted_is_detached(case: Case) -> str:
 
 
 def same_answer_twice(case: Case) -> str:
-    """Asking twice, and adapting twice, gives bitwise the same answer."""
+    """Asking twice gives bitwise the same answer, and so does adapting twice."""
     learner, batch = case.fresh(), case.batch
     query = features_of(learner, batch.query_x)
     adapted = adapt_to(learner, batch)
@@ -131,18 +131,18 @@ def same_answer_twice(case: Case) -> str:
         again = ask(learner, adapted, query, mode)
         anew = ask(learner, adapt_to(learner, batch), query, mode)
         if gap := gap_between(first, again, exactly=True) or gap_between(first, anew, exactly=True):
-            return f"expected bitwise the same answer again, found {gap}. Draw from a constant seed; keep nothing between calls."
+            return f"expected bitwise the same answer when asked again, found {gap}. Draw from a constant seed; keep nothing between calls."
     return ""
 
 
 def generator_untouched(case: Case) -> str:
     """In evaluation mode the three steps neither draw from the global generator nor seed it."""
     learner = case.fresh()
-    torch.rand(1)  # away from where an earlier call may have put it
+    torch.rand(1)  # moves the generator away from a state that an earlier call may have set
     before = torch.get_rng_state()
     answer(learner, case.batch)
     if not torch.equal(before, torch.get_rng_state()):
-        return "expected the global generator as it was, found it moved. Draw from a torch.Generator with a constant seed."
+        return "expected the global generator to stay unchanged, found it moved. Draw from a torch.Generator with a constant seed."
     return ""
 
 
@@ -160,30 +160,30 @@ def interleaved_tasks(case: Case) -> str:
 
 
 def batch_equals_singles(case: Case) -> str:
-    """B tasks at once and one by one give the same answers."""
+    """B tasks give the same answers at once as one by one."""
     learner = case.fresh()
     for mode in learner.modes:
         together = answer(learner, case.batch, mode)
         singles = torch.cat([answer(learner, some_tasks(case.batch, slice(b, b + 1)), mode) for b in range(len(case.batch))])
         if gap := gap_between(together, singles):
-            return f"expected each task to be answered as if it were alone, found {gap}. Keep tasks of a batch apart."
+            return f"expected each task to be answered independently, found {gap}. Keep the tasks of a batch separate."
     return ""
 
 
 def unbalanced_support(case: Case) -> str:
-    """One item more in one class is answered, too, and its rows stay finite."""
+    """A support set with one more item in one class is answered too, and the answers stay finite."""
     x, y = case.batch.support_x, case.batch.support_y
     more = replace(case.batch, support_x=concatenate([x, map_inputs(first_item, x)], dim=1), support_y=torch.cat([y, y[:, :1]], dim=1))
     learner = case.fresh()
     for mode in learner.modes:
         expected, found = answer(learner, case.batch, mode), answer(learner, more, mode)
         if expected.shape != found.shape or not bool(torch.isfinite(found).all()):
-            return f"expected finite {form_of(expected)} with an item more in a class, found {form_of(found)}. Count items by class."
+            return f"expected finite {form_of(expected)} with one more item in a class, found {form_of(found)}. Count items per class."
     return ""
 
 
 def steps_change_nothing(case: Case) -> str:
-    """In evaluation mode, whatever happens in the three steps, the learner is as before."""
+    """In evaluation mode, the three steps leave the learner unchanged."""
     learner = case.fresh()
     before = snapshot(learner)
     for mode in learner.modes:
@@ -191,12 +191,12 @@ def steps_change_nothing(case: Case) -> str:
         with torch.no_grad():
             answer(learner, case.batch, mode)
     if changed := changes_between(before, snapshot(learner)):
-        return f"expected the learner as it was, found changes in {changed}. Return what is learned; assign nothing to self."
+        return f"expected the learner to stay unchanged, found changes in {changed}. Return what is learned; assign nothing to self."
     return ""
 
 
 def works_without_gradients(case: Case) -> str:
-    """Under `no_grad`, as services call it, the answers are the same; `adapt` enables gradients itself where it needs them."""
+    """The answers are the same under `no_grad`, as services call it. `adapt` enables gradients itself where it needs them."""
     learner = case.fresh()
     for mode in learner.modes:
         expected = answer(learner, case.batch, mode)
@@ -208,7 +208,7 @@ def works_without_gradients(case: Case) -> str:
 
 
 def threads(case: Case) -> str:
-    """Several threads that ask at once about different tasks get the answers that one gets."""
+    """Several threads that ask about different tasks at once get the same answers as one thread."""
     learner = case.fresh()
     asked = [case.batch, other_tasks(case.batch)]
     alone = [answer(learner, batch) for batch in asked]
@@ -216,19 +216,19 @@ def threads(case: Case) -> str:
         together = list(pool.map(lambda number: answer(learner, asked[number % 2]), range(8)))
     for number, found in enumerate(together):
         if gap := gap_between(alone[number % 2], found):
-            return f"expected the same answer from several threads at once, found {gap}. Share nothing that calls change."
+            return f"expected the same answer from several threads at once, found {gap}. Share no state that calls change."
     return ""
 
 
 def save_and_load(case: Case) -> str:
-    """All that an answer depends on is in `state_dict`: loaded over other values, it gives bitwise the same answer."""
+    """`state_dict` holds all that an answer depends on: loaded over other values, it gives bitwise the same answer."""
     saved, loaded = case.fresh(), case.fresh()
     with torch.no_grad():
         for value in saved.state_dict().values():
             shift(value, 1.05, 0.01)
         for _, module in loaded.named_modules():
             for attribute in vars(module).values():
-                if isinstance(attribute, Tensor):  # neither parameter nor buffer: saving does not see it
+                if isinstance(attribute, Tensor):  # neither a parameter nor a buffer, so it is not saved
                     shift(attribute, 0.5, 0.3)
         for value in loaded.state_dict().values():
             shift(value, 0.5, 0.3)
@@ -240,15 +240,15 @@ def save_and_load(case: Case) -> str:
 
 
 def way_from_labels(case: Case) -> str:
-    """Without `way`, `adapt` counts the classes itself."""
+    """Without `way`, `adapt` counts the classes."""
     learner = case.fresh()
     if gap := gap_between(answer(learner, case.batch), answer(learner, replace(case.batch, way=None))):
-        return f"expected the same answer when way is not given, found {gap}. Read it off the labels with way_of(support_y, way)."
+        return f"expected the same answer when way is not given, found {gap}. Read it from the labels with way_of(support_y, way)."
     return ""
 
 
 def missing_class(case: Case) -> str:
-    """With `way` given and the last class without support items, there are N outputs, and those of other classes are finite."""
+    """With `way` given and no support items in the last class, there are N outputs, and those of the other classes are finite."""
     assert case.batch.way is not None
     last = case.batch.way - 1
     y = case.batch.support_y
@@ -259,14 +259,14 @@ def missing_class(case: Case) -> str:
         if found.shape[-1] != last + 1 or not bool(torch.isfinite(found[..., :last]).all()):
             with_what = "" if bool(torch.isfinite(found).all()) else " with NaN or infinity"
             return (
-                f"expected {last + 1} outputs, finite but for the class without support items, "
-                f"found {form_of(found)}{with_what}. Keep classes apart; use the way that is given."
+                f"expected {last + 1} outputs, finite except for the class without support items; "
+                f"found {form_of(found)}{with_what}. Keep classes separate; use the way that is given."
             )
     return ""
 
 
 def queries_alone(case: Case) -> str:
-    """Inductive answers are the same for a query alone, in a chunk, in another order."""
+    """Inductive answers to a query are the same alone, in a chunk, and in another order."""
     learner = case.fresh()
     adapted, query = adapt_to(learner, case.batch), features_of(learner, case.batch.query_x)
     Q = case.batch.query_y.shape[1]

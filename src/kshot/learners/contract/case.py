@@ -1,4 +1,4 @@
-"""What the rules of the contract work with: a learner and tasks, ways to ask it, and ways to see what is different.
+"""The tools of the contract rules: a learner with its tasks, ways to ask it, and ways to find differences.
 
 Next: `kshot.learners.contract.answering_rules` and `kshot.learners.contract.training_rules`.
 """
@@ -24,37 +24,37 @@ class Case:
     """A learner under test and the tasks to try it on.
 
     Attributes:
-        original: The learner; never used itself, only copied.
-        batch: B tasks that it can read.
+        original: The learner. It is only copied, never used directly.
+        batch: B tasks that the learner can read.
     """
 
     original: Learner
     batch: EpisodeBatch
 
     def fresh(self, *, training: bool = False) -> Learner:
-        """A copy in evaluation mode, or in training mode."""
+        """Return a copy of the learner in evaluation mode, or in training mode."""
         return copy.deepcopy(self.original).train(training)
 
     def items(self) -> Inputs:
-        """All query items of all tasks, (B·Q, …)."""
+        """Return all query items of all tasks, (B·Q, …)."""
         return map_inputs(lambda value: value.flatten(0, 1), self.batch.query_x)
 
     def encoded(self) -> Inputs:
-        """Features of `items`."""
+        """Return the features of `items`."""
         return self.fresh().encode(self.items())
 
     def training_batch(self) -> Batch:
-        """What a learner of this source is trained on: the tasks, or their queries as items whose classes are those of all tasks."""
+        """Return training data for a learner of this source: the tasks, or their queries as items with the classes of all tasks."""
         if self.original.training_source != "items":
             return self.batch
         B, Q = self.batch.query_y.shape[:2]
         way = self.batch.way or 1
         y = self.batch.query_y if self.batch.way else torch.zeros(B, Q, dtype=torch.int64, device=self.batch.query_y.device)
-        own = y + way * torch.arange(B, device=y.device).unsqueeze(1)  # a class of one task is none of another's
+        own = y + way * torch.arange(B, device=y.device).unsqueeze(1)  # the tasks share no class
         return ItemBatch(self.items(), own.flatten(), way * B, np.arange(B * Q))
 
     def trained(self) -> Trainable:
-        """What training updates, made from a copy in training mode; a head's start is a function of a constant seed."""
+        """Return what training updates, made from a copy in training mode. A head is initialised from a constant seed."""
         learner = self.fresh(training=True)
         with seeded(0, "check_learner/head"):
             return learner.for_training(self.training_batch()).train()
@@ -64,54 +64,54 @@ Rule = Callable[[Case], str]
 
 
 def features_of(learner: Learner, x: Inputs) -> Inputs:
-    """Features (B, n, …) of items (B, n, …), the same as evaluation computes them: support and query apart."""
+    """Return features (B, n, …) of items (B, n, …). As in evaluation, support and query are encoded separately."""
     return encode_tasks(learner, x)[0]
 
 
 def adapt_to(learner: Learner, batch: EpisodeBatch) -> Any:
-    """What `adapt` returns for the support sets of a batch."""
+    """Return the result of `adapt` for the support sets of a batch."""
     return learner.adapt(features_of(learner, batch.support_x), batch.support_y, way=batch.way)
 
 
 def ask(learner: Learner, adapted: Any, query: Inputs, mode: Mode) -> Tensor:
-    """`predict` or `predict_together`."""
+    """Call `predict` or `predict_together`, depending on the mode."""
     return learner.predict(adapted, query) if mode == "inductive" else learner.predict_together(adapted, query)
 
 
 def answer(learner: Learner, batch: EpisodeBatch, mode: Mode | None = None) -> Tensor:
-    """From raw tasks to answers, in the first mode that the learner offers unless one is named."""
+    """Turn raw tasks into answers, in the given mode or else in the first one that the learner offers."""
     return ask(learner, adapt_to(learner, batch), features_of(learner, batch.query_x), mode or learner.modes[0])
 
 
 def train_once(trained: Trainable, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Losses and gradients of one `meta_backward` from a constant seed."""
+    """Return the losses and gradients of one `meta_backward` with a constant seed."""
     with seeded(0, "check_learner/meta_backward"):
         losses = trained.meta_backward(batch, 0.0)
     return losses, {name: value.grad for name, value in trained.named_parameters() if value.grad is not None}
 
 
 def step_of(mode: Mode) -> str:
-    """The name of the step that answers in a mode."""
+    """Return the name of the step that answers in a mode."""
     return "predict" if mode == "inductive" else "predict_together"
 
 
 def flip(value: Tensor) -> Tensor:
-    """The first dimension in reverse order."""
+    """Reverse the first dimension."""
     return value.flip(0)
 
 
 def first_item(value: Tensor) -> Tensor:
-    """The first item of each task."""
+    """Return the first item of each task."""
     return value[:, :1]
 
 
 def part(start: int, stop: int, dim: int = 0) -> Callable[[Tensor], Tensor]:
-    """A function that cuts items `start` … `stop - 1` out along a dimension."""
+    """Return a function that selects items `start` … `stop - 1` along a dimension."""
     return lambda value: value[start:stop] if dim == 0 else value[:, start:stop]
 
 
 def some_tasks(batch: EpisodeBatch, chosen: slice) -> EpisodeBatch:
-    """Some of the tasks."""
+    """Return the chosen tasks."""
     return EpisodeBatch(
         map_inputs(lambda value: value[chosen], batch.support_x),
         batch.support_y[chosen],
@@ -123,7 +123,7 @@ def some_tasks(batch: EpisodeBatch, chosen: slice) -> EpisodeBatch:
 
 
 def other_tasks(batch: EpisodeBatch) -> EpisodeBatch:
-    """Other tasks of the same shape: the same items in reverse order of tasks, with targets moved on by one item."""
+    """Return other tasks of the same shape: the tasks in reverse order, with support targets moved on by one item."""
     return EpisodeBatch(
         map_inputs(flip, batch.support_x), batch.support_y.flip(0).roll(1, 1), map_inputs(flip, batch.query_x),
         batch.query_y.flip(0), batch.way, batch.numbers[::-1],
@@ -131,7 +131,7 @@ def other_tasks(batch: EpisodeBatch) -> EpisodeBatch:
 
 
 def named_tensors(adapted: Any) -> Iterator[tuple[str, Any]]:
-    """(name, tensor) of a named tuple of tensors or dictionaries of tensors."""
+    """Yield (name, tensor) for a named tuple of tensors or dictionaries of tensors."""
     for name, value in zip(adapted._fields, adapted, strict=True):
         if isinstance(value, Mapping):
             yield from ((f"{name}[{key!r}]", inner) for key, inner in value.items())
@@ -140,11 +140,11 @@ def named_tensors(adapted: Any) -> Iterator[tuple[str, Any]]:
 
 
 def gap_between(expected: Inputs, found: Inputs, *, exactly: bool = False) -> str:
-    """How two answers differ; nothing when they do not. Rounding is 1/1,000 of the largest value (1/20 in 16 bits)."""
+    """Describe how two answers differ; empty if they do not. Rounding may be 1/1,000 of the largest value (1/20 in 16 bits)."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         return next((gap for name in expected if (gap := gap_between(expected[name], found[name], exactly=exactly))), "")
     if not isinstance(expected, Tensor) or not isinstance(found, Tensor) or expected.shape != found.shape:
-        return f"{form_of(found)} in place of {form_of(expected)}"
+        return f"{form_of(found)} instead of {form_of(expected)}"
     a, b = expected.detach().double(), found.detach().double()
     if not torch.equal(a.isfinite(), b.isfinite()):
         return "finite numbers in one and NaN or infinity in the other"
@@ -159,12 +159,12 @@ def gap_between(expected: Inputs, found: Inputs, *, exactly: bool = False) -> st
 
 
 def form_of(value: object) -> str:
-    """A tensor's type and shape, or what it is instead."""
+    """Describe a tensor by its type and shape, or another object by its class."""
     return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def shift(value: Tensor, factor: float, offset: float) -> None:
-    """Change floating numbers in place."""
+    """Change floating-point numbers in place; leave others unchanged."""
     if value.is_floating_point():
         value.detach().mul_(factor).add_(offset)
 
@@ -173,9 +173,9 @@ Snapshot = dict[str, tuple[object, Tensor | None, Tensor | None]]
 
 
 def snapshot(learner: nn.Module, *, training: bool = False) -> Snapshot:
-    """Everything that `vars` of each submodule holds: the object itself and, of a tensor, its values and its gradient.
+    """Record everything that `vars` of each submodule holds: each object and, for a tensor, also its values and its gradient.
 
-    In training, buffers and gradients may change and are left out.
+    With `training`, buffers and gradients may change and are left out.
     """
     seen: Snapshot = {}
     for path, module in learner.named_modules():
@@ -192,7 +192,7 @@ def snapshot(learner: nn.Module, *, training: bool = False) -> Snapshot:
 
 
 def _leaves(place: str, value: object) -> Iterator[tuple[str, object]]:
-    """(place, value) of everything inside containers; the containers' sizes count, too."""
+    """Yield (place, value) for everything inside containers. A set is represented by its size."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(f"{place}[{key!r}]", inner)
@@ -206,7 +206,7 @@ def _leaves(place: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def changes_between(before: Snapshot, after: Snapshot) -> str:
-    """The places that came, went or changed; nothing when all is the same."""
+    """Name the places that were added, removed or changed; empty if nothing changed."""
     changed = sorted(before.keys() ^ after.keys())
     for place in before.keys() & after.keys():
         (old, old_value, old_gradient), (new, new_value, new_gradient) = before[place], after[place]
@@ -225,5 +225,5 @@ def _equal(a: Tensor | None, b: Tensor | None) -> bool:
 
 
 def first_few(names: list[str], most: int = 3) -> str:
-    """The first names, and how many more there are."""
+    """List the first names and say how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

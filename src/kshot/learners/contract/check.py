@@ -1,8 +1,7 @@
 """The public contract suite: does a learner keep the contract of `kshot.learners.learner`?
 
 In: a learner and a batch of tasks that it can read. Out: the names of the rules that held, or one error that lists every broken
-rule. The rules themselves, one function each, are in `kshot.learners.contract.answering_rules`
-and `kshot.learners.contract.training_rules`.
+rule. The rules, one function each, are in `kshot.learners.contract.answering_rules` and `kshot.learners.contract.training_rules`.
 """
 
 from collections.abc import Mapping
@@ -20,18 +19,18 @@ from kshot.learners.contract.case import Case, Rule
 from kshot.learners.learner import Learner
 from kshot.seeding import seeded
 
-# Where one of these is broken, the rules after them would only say the same again.
+# If one of these is broken, the later rules would only report the same fault again.
 FIRST: dict[str, Rule] = {
     "family, modes and training_source are declared": rules.declared,
-    "encode gives one row of features an item": rules.encode_keeps_items,
+    "encode gives one row of features per item": rules.encode_keeps_items,
     "adapt gives a named tuple with B first": rules.adapted_form,
     "answers are finite numbers of the right shape": rules.answer_form,
 }
 ALWAYS: dict[str, Rule] = {
-    "encode looks at each item alone": rules.encode_is_per_item,
+    "encode looks at each item independently": rules.encode_is_per_item,
     "adapt gives detached tensors in evaluation mode": rules.adapted_is_detached,
     "the same question gives the same answer": rules.same_answer_twice,
-    "the global random generator is left alone": rules.generator_untouched,
+    "the global random generator stays unchanged": rules.generator_untouched,
     "two interleaved tasks do not touch": rules.interleaved_tasks,
     "a batch of tasks equals single tasks": rules.batch_equals_singles,
     "support sets may be unbalanced": rules.unbalanced_support,
@@ -41,7 +40,7 @@ ALWAYS: dict[str, Rule] = {
     "saved and loaded parameters give the same answer": rules.save_and_load,
 }
 CLASSIFICATION: dict[str, Rule] = {
-    "adapt reads the way off the labels": rules.way_from_labels,
+    "adapt reads the way from the labels": rules.way_from_labels,
     "a class without support items leaves the others usable": rules.missing_class,
 }
 INDUCTIVE: dict[str, Rule] = {
@@ -54,7 +53,7 @@ EPISODIC: dict[str, Rule] = {
     "meta_backward changes nothing but gradients and buffers": training.training_changes,
 }
 ITEMS: dict[str, Rule] = {
-    "for_training leaves the learner as it was": training.for_training_changes_nothing,
+    "for_training leaves the learner unchanged": training.for_training_changes_nothing,
     "training by items reaches the learner's own parameters": training.own_parameters_are_trained,
     "training by items gives M detached finite losses": training.losses_form,
     "training by items leaves a gradient": training.leaves_gradient,
@@ -67,20 +66,21 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
     """Try every rule of the contract on a learner.
 
     Args:
-        learner: Any; it stays exactly as it is, for copies of it are tried.
-        batch: Tasks that it can read, with every label 0 … N-1 among each task's support, or with `way=None` and real targets;
-            moved to the learner's device. None makes three 5-way 2-shot tasks of images (1, 28, 28) float32 in [0, 1].
+        learner: The learner. It stays unchanged because the rules work on copies.
+        batch: Tasks that the learner can read. Each support set must have every label 0 … N-1, or `way` must be None and the targets
+            real. The tasks are moved to the learner's device. None makes three 5-way 2-shot tasks of images (1, 28, 28) float32 in
+            [0, 1].
 
     Returns:
-        The names of the rules that held: all that apply to the learner.
+        The names of the rules that held, which are all rules that apply to the learner.
 
     Raises:
-        ContractError: Rules are broken; each is listed with what was expected, what was found and what to do.
+        ContractError: Rules are broken. Each is listed with what was expected, what was found and what to do.
 
     Example:
         >>> from kshot.backbones.conv4 import Conv4
         >>> from kshot.learners.metric.protonet import ProtoNet
-        >>> "encode looks at each item alone" in check_learner(ProtoNet(Conv4()))
+        >>> "encode looks at each item independently" in check_learner(ProtoNet(Conv4()))
         True
     """
     made = batch is None
@@ -90,12 +90,12 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
         case = Case(learner, _moved(tasks, learner))
         try:
             case.fresh()
-        except Exception as error:  # as below
+        except Exception as error:  # a user's code may raise anything
             cure = "Keep no tensor with a graph and no open file on the learner."
-            raise ContractError(f"{name} cannot be copied, which the check needs: {_brief(error)}. {cure}") from error
+            raise ContractError(f"{name} cannot be copied, but the check needs copies: {_brief(error)}. {cure}") from error
         try:
             case.encoded()
-        except Exception as error:  # whatever a user's code raises is the answer to the question
+        except Exception as error:  # a user's code may raise anything
             what = "the tasks made for the check, images (M, 1, 28, 28) float32" if made else "the batch that was given"
             cure = "Give tasks that it reads: check_learner(learner, batch=...)." if made else "Give a batch that it reads."
             raise ContractError(f"{name} cannot encode {what}: {_brief(error)}. {cure}") from error
@@ -110,7 +110,7 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
             tried |= later
     broken = {rule: complaint for rule, complaint in complaints.items() if complaint}
     if broken:
-        rest = "" if len(tried) > len(FIRST) else "\nThe other rules were not tried: they build on these."
+        rest = "" if len(tried) > len(FIRST) else "\nThe other rules were not tried because they build on these."
         raise ContractError(
             f"{name} breaks {len(broken)} of the {len(tried)} rules of the contract (kshot.learners.learner) that were tried:"
             + "".join(f"\n- {rule}: {complaint}" for rule, complaint in broken.items())
@@ -120,7 +120,7 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
 
 
 def made_batch() -> EpisodeBatch:
-    """Three 5-way 2-shot tasks, 3 queries a class: noisy copies of one random image a class, shuffled."""
+    """Make three 5-way 2-shot tasks with 3 queries per class: noisy copies of one random image per class, shuffled."""
     B, N, K, queries = 3, 5, 2, 3
     generator = torch.Generator().manual_seed(0)
     classes = torch.rand(B, N, 1, 28, 28, generator=generator)
@@ -136,23 +136,23 @@ def made_batch() -> EpisodeBatch:
 
 
 def _complaints(table: Mapping[str, Rule], case: Case) -> dict[str, str]:
-    """What each rule has to say; nothing where it holds."""
+    """Return the complaint of each rule; empty for a rule that holds."""
     complaints = {}
     for name, rule in table.items():
         try:
             complaints[name] = rule(case)
-        except Exception as error:  # whatever a user's code raises breaks the rule that met it; the others are still tried
+        except Exception as error:  # any exception breaks the rule that met it; the others are still tried
             complaints[name] = f"expected an answer, found {_brief(error)}. Make this work."
     return complaints
 
 
 def _brief(error: Exception) -> str:
-    """Its kind and the first line of its message."""
+    """Return the type of the error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(".: ")
 
 
 def _moved(batch: EpisodeBatch, learner: Learner) -> EpisodeBatch:
-    """The batch on the learner's device."""
+    """Move the batch to the learner's device."""
     first = next(learner.parameters(), None)
     device = batch.support_y.device if first is None else first.device
     return EpisodeBatch(

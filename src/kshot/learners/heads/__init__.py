@@ -1,1 +1,1 @@
-"""What several learners share: centres, scores of items, linear heads, spaces in which items are compared, feature maps."""
+"""What several learners share: centres, item scores, linear heads, comparison spaces, feature maps."""

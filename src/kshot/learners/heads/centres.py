@@ -1,4 +1,4 @@
-"""Centres of classes, and how far queries lie from them.
+"""Class centres, and the distances of queries from them.
 
 In: features and labels. Out: class means, distances or cosines, all in at least float32. Next: the learners that compare with centres.
 """
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 class Prototypes(NamedTuple):
-    """The centres of a task's classes.
+    """The centres of the classes of a task.
 
     Attributes:
-        centres: c_k, (B, N, D). NaN for a class without a support item.
+        centres: c_k, (B, N, D). NaN for a class without support items.
         known: Whether the class has a support item, bool (B, N).
     """
 
@@ -23,7 +23,7 @@ class Prototypes(NamedTuple):
 
 
 def class_means(features: Tensor, y: Tensor, way: int) -> Tensor:
-    """The mean of each class: equation (1) of Prototypical Networks.
+    """Compute the mean of each class: equation (1) of Prototypical Networks.
 
     Args:
         features: (B, S, D).
@@ -40,24 +40,24 @@ def class_means(features: Tensor, y: Tensor, way: int) -> Tensor:
 
 
 def prototypes(features: Tensor, y: Tensor, way: int) -> Prototypes:
-    """`class_means`, and which classes have any item."""
+    """Return `class_means`, and which classes have any item."""
     return Prototypes(class_means(features, y, way), F.one_hot(y, way).any(1))
 
 
 def only_known(logits: Tensor, adapted: Prototypes) -> Tensor:
-    """Logits (B, Q, N) with -∞ for the classes that have no support item, so that they are never chosen."""
+    """Set logits (B, Q, N) to -∞ for classes without support items, so that they are never chosen."""
     return logits.masked_fill(~adapted.known.unsqueeze(1), -torch.inf)
 
 
 def squared_distances(queries: Tensor, centres: Tensor) -> Tensor:
-    """‖q - c‖² for all pairs, as ‖q‖² - 2 q·c + ‖c‖² (one matrix product).
+    """Compute ‖q - c‖² for all pairs, as ‖q‖² - 2 q·c + ‖c‖² (one matrix product).
 
     Args:
         queries: (B, Q, D).
         centres: (B, N, D).
 
     Returns:
-        (B, Q, N) in at least float32, also under autocast: the three terms cancel, which bfloat16 cannot afford.
+        (B, Q, N) in at least float32, also under autocast: the three terms cancel, and bfloat16 would lose too many digits.
     """
     with torch.autocast(queries.device.type, enabled=False):
         q, c = queries.to(_wide(queries)), centres.to(_wide(centres))
@@ -65,7 +65,7 @@ def squared_distances(queries: Tensor, centres: Tensor) -> Tensor:
 
 
 def cosines(queries: Tensor, centres: Tensor) -> Tensor:
-    """Cosine of the angle of all pairs, (B, Q, D) and (B, N, D) → (B, Q, N) in at least float32."""
+    """Compute the cosine of all pairs, (B, Q, D) and (B, N, D) → (B, Q, N) in at least float32."""
     with torch.autocast(queries.device.type, enabled=False):
         q, c = F.normalize(queries.to(_wide(queries)), dim=-1), F.normalize(centres.to(_wide(centres)), dim=-1)
         return q @ c.mT

@@ -1,8 +1,8 @@
 """The space in which a learner compares items with the centres of classes.
 
-What a refinement of class centres (`kshot.learners.refinement.refined`) must know of a learner: which vectors to average, and how to turn a
-query and centres into logits. In: features. Out: vectors and logits. A learner that compares in its own way says so with a method
-`space`; of all others, whose features are vectors, the space is `kshot.learners.refinement.refined.EUCLIDEAN`.
+A refinement of class centres (`kshot.learners.refinement.refined`) must know two things about a learner: which vectors to average, and how
+to turn a query and centres into logits. In: features. Out: vectors and logits. A learner that compares in its own way has a method `space`.
+For all other learners whose features are vectors, the space is `kshot.learners.refinement.refined.EUCLIDEAN`.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Space(NamedTuple):
 
     Attributes:
         vectors: Features (…, D) → the vectors (…, D) of which class centres are means.
-        logits: Vectors of queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); the larger, the nearer.
+        logits: Vectors of queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); a larger logit means nearer.
     """
 
     vectors: Callable[[Tensor], Tensor]
@@ -34,15 +34,15 @@ class HasSpace(Protocol):
     """A learner whose comparison is not minus the squared Euclidean distance of its features."""
 
     def space(self) -> Space:
-        """Its space, made of its parameters as they are."""
+        """Return the space, made from the present parameters."""
         ...
 
 
 def as_they_are(features: Tensor) -> Tensor:
-    """The features are the vectors."""
+    """Return the features unchanged."""
     return features
 
 
 def cosine_space(scale: Tensor | float = 1.0) -> Space:
-    """Features divided by their length (0 stays 0), compared by scale · cosine."""
+    """Return a space of features divided by their length (0 stays 0), compared by scale · cosine."""
     return Space(lambda features: F.normalize(features, dim=-1), lambda queries, centres: scale * cosines(queries, centres))

@@ -1,7 +1,7 @@
-"""Linear heads of many tasks at once.
+"""Linear heads for many tasks at once.
 
-In: features. Out: features with a column of ones for the intercept, and the type in which heads are kept. Next: `softmax_regression`, and
-the learners that end in a linear head.
+In: features. Out: features with a column of ones for the intercept, and the type that holds heads. Next: `softmax_regression`, and the
+learners that end in a linear head.
 """
 
 from typing import NamedTuple
@@ -23,6 +23,6 @@ class LinearHeads(NamedTuple):
 
 
 def with_ones(features: Tensor) -> Tensor:
-    """(B, n, D) → (B, n, D + 1) in at least float32: the last column is 1, for the intercept."""
+    """Append a column of ones for the intercept: (B, n, D) → (B, n, D + 1) in at least float32."""
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     return torch.cat([features, torch.ones_like(features[..., :1])], -1)

@@ -1,4 +1,4 @@
-"""From scores of support items to logits of classes, for learners that score pairs of a query and a support item.
+"""Class logits from item scores, for learners that score pairs of a query and a support item.
 
 In: scores (B, Q, S) and one-hot labels. Out: logits (B, Q, N).
 """
@@ -13,15 +13,15 @@ OVER_ITEMS = ("log-mean-exp", "max")
 
 
 def over_items(scores: Tensor, labels: Tensor, how: str) -> Tensor:
-    """Class logits from the scores of its items.
+    """Compute the logit of each class from the scores of its items.
 
     Args:
         scores: r, (B, Q, S).
         labels: One-hot rows (B, S, N); classes need not be balanced.
-        how: `log-mean-exp`, in which a class does not gain by having many items, or `max`.
+        how: `log-mean-exp`, with which a class has no advantage from many items; or `max`.
 
     Returns:
-        (B, Q, N) in at least float32; -∞ where a class has no item.
+        (B, Q, N) in at least float32; -∞ for a class without items.
     """
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if how == "max":
@@ -30,11 +30,11 @@ def over_items(scores: Tensor, labels: Tensor, how: str) -> Tensor:
 
 
 def check_over_items(how: str, learner: str) -> str:
-    """`how`, when `over_items` knows it.
+    """Return `how` unchanged if `over_items` knows it.
 
     Raises:
-        RecipeError: It does not.
+        RecipeError: `over_items` does not know it.
     """
     if how not in OVER_ITEMS:
-        raise RecipeError(f"over_items of {learner} is one of {', '.join(OVER_ITEMS)}; found {how!r}.")
+        raise RecipeError(f"over_items of {learner} must be one of {', '.join(OVER_ITEMS)}; found {how!r}.")
     return how

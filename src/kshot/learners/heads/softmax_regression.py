@@ -2,11 +2,11 @@
 
     minimise over W, b:  1/S Σ_i -log softmax(x_iᵀ W + b)_{y_i}  +  λ/2 (‖W‖² + ‖b‖²)
 
-For λ > 0 the problem is strictly convex: it has one solution whatever the features (equal items, fewer items than features), and
-where it is found from does not matter. Method: accelerated gradient descent (Nesterov 1983) with restarts (O'Donoghue, Candès,
-"Adaptive restart for accelerated gradient schemes", 2015), in coordinates where the upper bound of the curvature (Böhning, "Multinomial
-logistic regression algorithm", 1992: ½ XᵀX/S + λ I) is the identity, so that a step of length 1 is right. The coordinates come
-from the singular vectors of X: W has no part outside the span of the items. In: features and labels. Out: `LinearHeads`.
+For λ > 0 the problem is strictly convex. It has one solution for any features (equal items, fewer items than features), and the starting
+point does not matter. The method is accelerated gradient descent (Nesterov 1983) with restarts (O'Donoghue, Candès, "Adaptive restart for
+accelerated gradient schemes", 2015), in coordinates where the upper bound of the curvature (Böhning, "Multinomial logistic regression
+algorithm", 1992: ½ XᵀX/S + λ I) is the identity, so that a step of length 1 is right. The coordinates come from the singular vectors of X,
+because W has no component outside the span of the items. In: features and labels. Out: `LinearHeads`.
 """
 
 import math
@@ -21,16 +21,16 @@ STEPS = 300
 
 
 def fit_softmax_regression(features: Tensor, y: Tensor, way: int, regularisation: float) -> LinearHeads:
-    """The solution of each task, after `STEPS` steps from W = 0, b = 0.
+    """Solve each task in `STEPS` steps from W = 0, b = 0.
 
     Args:
         features: Finite numbers (B, S, D).
         y: Labels 0 … way - 1, int64 (B, S); classes need not be balanced.
-        way: N. A class without an item takes no part, as if it were not there.
+        way: N. A class without items is left out of the problem.
         regularisation: λ > 0.
 
     Returns:
-        Weights (B, D + 1, N), the last row b, in at least float32; detached.
+        Weights (B, D + 1, N) in at least float32, detached. The last row is b.
     """
     narrow = torch.promote_types(features.dtype, torch.float32)
     wide = torch.float32 if features.device.type == "mps" else torch.float64
@@ -44,13 +44,13 @@ def fit_softmax_regression(features: Tensor, y: Tensor, way: int, regularisation
 
 
 def answers_of(adapted: LinearHeads, features: Tensor) -> Tensor:
-    """X W + b: (B, Q, D) → logits (B, Q, N); -∞ for a class without a support item."""
+    """Compute X W + b: (B, Q, D) → logits (B, Q, N); -∞ for a class without support items."""
     with torch.autocast(features.device.type, enabled=False):
         return (with_ones(features) @ adapted.weights).masked_fill(~adapted.known.unsqueeze(1), -math.inf)
 
 
 def _minimise(Z: Tensor, labels: Tensor, known: Tensor, s: Tensor, regularisation: float) -> Tensor:
-    """C (B, r, N) that minimises the mean loss of Z C plus λ/2 ‖C‖², where ZᵀZ = diag(s²)."""
+    """Return the C (B, r, N) that minimises the mean loss of Z C plus λ/2 ‖C‖², where ZᵀZ = diag(s²)."""
     S = Z.shape[1]
     absent = ~known.unsqueeze(1)  # (B, 1, N)
     length = 1 / (s.square() / (2 * S) + regularisation).unsqueeze(2)  # (B, r, 1)

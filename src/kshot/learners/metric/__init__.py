@@ -1,1 +1,1 @@
-"""Learners that compare a query with the support set."""
+"""Metric learners: they compare a query with the support set."""

@@ -1,15 +1,15 @@
 """The modified Hausdorff distance between drawings: the baseline of Lake's challenge that needs no training.
 
-M.-P. Dubuisson, A. K. Jain, "A modified Hausdorff distance for object matching", ICPR 1994, doi 10.1109/ICPR.1994.576361. For the
-ink pixels A and B of two drawings, each moved so that its mean is the origin,
+M.-P. Dubuisson, A. K. Jain, "A modified Hausdorff distance for object matching", ICPR 1994, doi 10.1109/ICPR.1994.576361. A and B are the
+ink pixels of two drawings, each moved so that its mean is the origin:
 
     h(A, B) = mean over a ∈ A of min over b ∈ B of ‖a - b‖
     d(A, B) = max(h(A, B), h(B, A))
 
-and a drawing belongs to the class of the support drawing with the smallest d. Lake et al. publish this baseline with their runs:
-38.8 % of 400 trials wrong. Departures: none.
+A drawing belongs to the class of the support drawing with the smallest d. Lake et al. publish this baseline with their runs: 38.8 % of 400
+trials are wrong. Departures: none.
 
-There is nothing to train. A drawing without ink is at distance infinity from all others. Measured: docs/learners/hausdorff.md.
+There is nothing to train. A drawing without ink has an infinite distance from all others. Measured: docs/learners/hausdorff.md.
 """
 
 import math
@@ -28,10 +28,10 @@ from kshot.learners.learner import Learner, require_family, way_of
 
 
 class ModifiedHausdorff(Learner):
-    """The nearest support drawing by modified Hausdorff distance.
+    """A learner that chooses the nearest support drawing by modified Hausdorff distance.
 
     Args:
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -50,10 +50,10 @@ class ModifiedHausdorff(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Inputs:
-        """Drawings (M, 1, H, W) as they are: pixels above 0.5 are ink.
+        """Return drawings (M, 1, H, W) unchanged. Pixels above 0.5 are ink.
 
         Raises:
-            DataError: They are no pictures of one channel.
+            DataError: The items are not pictures with one channel.
         """
         if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != 1:
             found = tuple(x.shape) if isinstance(x, Tensor) else f"a mapping of {', '.join(x)}"
@@ -61,13 +61,13 @@ class ModifiedHausdorff(Learner):
         return x
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """Drawings (B, S, 1, H, W) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: drawings (B, S, 1, H, W) and (B, S) → drawings and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """Minus the distance to the nearest drawing of each class: (B, Q, 1, H, W) → (B, Q, N)."""
+        """Return minus the distance to the nearest drawing of each class: (B, Q, 1, H, W) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         tasks = []
         for queries, support in zip(map(_inks, query_features), map(_inks, adapted.features), strict=True):
@@ -76,22 +76,22 @@ class ModifiedHausdorff(Learner):
         return class_maxima(-torch.stack(tasks), adapted.labels)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Refuses.
+        """Always raises: nothing is trained.
 
         Raises:
-            RecipeError: Always: there is nothing to train.
+            RecipeError: Always.
         """
-        raise RecipeError("the Hausdorff distance learns nothing in training. Evaluate it without.")
+        raise RecipeError("the Hausdorff distance learns nothing in training. Evaluate it without training.")
 
 
 class _Ink(NamedTuple):
     """The ink of a drawing of H rows and W columns.
 
     Attributes:
-        points: Row and column of each pixel of ink, float64 (n, 2).
-        mean: Of the points, (2,).
-        left: In each row, the nearest column of ink at or before each column, -inf where there is none, (H, W).
-        right: The same at or after, inf where there is none, (H, W).
+        points: Row and column of each ink pixel, float64 (n, 2).
+        mean: Mean of the points, (2,).
+        left: For each row and column, the nearest ink column at or before it, or -inf if there is none, (H, W).
+        right: For each row and column, the nearest ink column at or after it, or inf if there is none, (H, W).
     """
 
     points: np.ndarray
@@ -112,13 +112,13 @@ def _inks(drawings: Tensor) -> list[_Ink]:
 
 
 def _mean_distance(one: _Ink, other: _Ink) -> float:
-    """h(A, B), exactly: for each point of A the nearest pixel of each row of B, then the nearest row.
+    """Compute h(A, B) exactly: for each point of A, find the nearest pixel in each row of B, then the nearest row.
 
-    Two drawings hold a thousand pixels each; a row has two candidates, so this is ten times quicker than all pairs of pixels.
+    Each drawing has about a thousand ink pixels. A row has two candidates, so this is ten times as fast as comparing all pairs of pixels.
     """
     if not len(one.points) or not len(other.points):
         return math.inf
-    row, column = (one.points - one.mean + other.mean).T  # where the points of A lie on B's paper
+    row, column = (one.points - one.mean + other.mean).T  # the points of A in the coordinates of B
     last = other.left.shape[1] - 1
     before, after = np.floor(column).astype(np.int64), np.ceil(column).astype(np.int64)
     left = np.where(before >= 0, other.left[:, before.clip(0, last)], -np.inf)  # (H, n)

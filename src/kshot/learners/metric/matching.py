@@ -7,14 +7,14 @@ NIPS 2016, arXiv 1606.04080.
     a(x̂, x_i) = exp(c(f(x̂), g(x_i))) / Σ_j exp(c(f(x̂), g(x_j)))                  (section 2.1.1)
     loss = -log P(ŷ = y | x̂, S), averaged over the queries                       (section 2.2)
 
-with c the cosine similarity and f = g = the backbone. The logits are log P, so their softmax is P itself. Departures from the paper:
-none for `MatchingNet`; full context embeddings (section 2.1.2) are a learner of their own, `kshot.learners.metric.matching_fce`.
-`ScaledMatchingNet` takes s · c with a learnt scale s > 0: because -1 ≤ c ≤ 1, the paper's attention gives one item of S at most
-e² / (e² + S - 1), which is 0.28 of 20 items, and the loss cannot come near 0 however good the features are.
+Here c is the cosine similarity, and f = g = the backbone. The logits are log P, so their softmax is P. Departures from the paper: none for
+`MatchingNet`; full context embeddings (section 2.1.2) are a separate learner, `kshot.learners.metric.matching_fce`. `ScaledMatchingNet`
+uses s · c with a learnt scale s > 0: because -1 ≤ c ≤ 1, the paper's attention gives one of S items at most e² / (e² + S - 1), which is
+0.28 for 20 items, so the loss cannot come near 0 however good the features are.
 
-Limits: a class's probability is a sum over its items, so in an unbalanced support set large classes are favoured. A class without a
-support item has probability 0: logit -∞. Features of norm 0 have cosine 0 with everything; where all items have the same features,
-the answer is each class's share of the support set. Measured: docs/learners/matching.md.
+Limits: the probability of a class is a sum over its items, so an unbalanced support set favours large classes. A class without support
+items has probability 0, logit -∞. Features of norm 0 have cosine 0 with everything. If all items have the same features, the answer is each
+class's share of the support set. Measured: docs/learners/matching.md.
 """
 
 import math
@@ -33,11 +33,11 @@ from kshot.learners.learner import Learner, backward_of_query_loss, require_fami
 
 
 class MatchingNet(Learner):
-    """Equation (1) with the plain cosine.
+    """A Matching Network: equation (1) with the plain cosine.
 
     Args:
         backbone: f = g: inputs (M, …) → features (M, D).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -53,37 +53,37 @@ class MatchingNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """The embedding, f = g: (M, …) → (M, D)."""
+        """Compute the embedding, f = g: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """Log P: (B, Q, D) → (B, Q, N)."""
+        """Return log P: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return log_attention(cosines(query_features, adapted.features), adapted.labels)
 
     def space(self) -> Space:
-        """The directions of the features, compared by the cosine."""
+        """Return the directions of the features, compared by the cosine."""
         return cosine_space()
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
 
 
 class ScaledMatchingNet(Learner):
-    """Equation (1) with s · c in place of c.
+    """A Matching Network with a learnt scale: equation (1) with s · c instead of c.
 
     Args:
         backbone: f = g: inputs (M, …) → features (M, D).
-        scale: s at the start, > 0; it is learnt as its logarithm.
-        family: The kind of task; classification.
+        scale: Initial s, > 0. Its logarithm is learnt.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: The scale is not a positive number.
@@ -99,38 +99,38 @@ class ScaledMatchingNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """The embedding, f = g: (M, …) → (M, D)."""
+        """Compute the embedding, f = g: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """Log P: (B, Q, D) → (B, Q, N)."""
+        """Return log P: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return log_attention(self.log_scale.exp() * cosines(query_features, adapted.features), adapted.labels)
 
     def space(self) -> Space:
-        """The directions of the features, compared by the cosine times s."""
+        """Return the directions of the features, compared by the cosine times s."""
         return cosine_space(self.log_scale.exp())
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
 
 
 def log_attention(scores: Tensor, labels: Tensor) -> Tensor:
-    """Log P of equation (1): the logarithm of the softmax over the support set, summed by class.
+    """Compute log P of equation (1): the logarithm of the softmax over the support set, summed per class.
 
     Args:
         scores: c(f(x̂), g(x_i)), (B, Q, S).
         labels: One-hot rows (B, S, N); classes need not be balanced.
 
     Returns:
-        (B, Q, N), rows of which are normalised: their exponentials sum to 1. -∞ where a class has no item.
+        (B, Q, N) in normalised rows: their exponentials sum to 1. A class without items has -∞.
     """
     return class_log_sums(scores, labels) - scores.logsumexp(-1, keepdim=True)

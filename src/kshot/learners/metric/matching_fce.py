@@ -12,13 +12,13 @@ NIPS 2016, arXiv 1606.04080, section 2.1.2 and appendices A.1 and A.2. With f' =
     a(h_{k-1}, g(x_i)) = softmax over i of h_{k-1}ᵀ g(x_i)                       (6)
     f(x̂, S) = attLSTM(f'(x̂), g(S), K) = h_K
 
-and P(ŷ | x̂, S) as in `kshot.learners.metric.matching`, with the cosine of f(x̂, S) and g(x_i, S). Choices where the paper is silent:
-h_0 = c_0 = 0, so that r_0 is the mean of g(S); K = 5; the LSTMs are those of PyTorch, two biases each. `LSTM(x, [h, r], c)` is computed
-as a cell with input [x, r] and state h: its gates are sums W_x x + W_h h + W_r r + b either way. Departures: none.
+P(ŷ | x̂, S) is as in `kshot.learners.metric.matching`, with the cosine of f(x̂, S) and g(x_i, S). Choices where the paper is silent:
+h_0 = c_0 = 0, so r_0 is the mean of g(S); K = 5; the LSTMs are PyTorch's, with two biases each. `LSTM(x, [h, r], c)` is computed as a cell
+with input [x, r] and state h: the gates are sums W_x x + W_h h + W_r r + b either way. Departures: none.
 
-Limits: what is learned depends on the order of the support items, which is the order in which they are given (episodes and folders
-give them class by class); renumbering the classes with the items in the same order permutes the logits. The support set is read
-item after item, so time grows with S where attention alone would be one product. Measured: docs/learners/matching.md.
+Limits: what is learned depends on the order in which the support items are given (episodes and folders give them class by class). If the
+classes are renumbered and the items keep their order, the logits are permuted. The support set is read item by item, so the time grows with
+S, where attention alone would be one product. Measured: docs/learners/matching.md.
 """
 
 from typing import NamedTuple
@@ -38,7 +38,7 @@ from kshot.learners.metric.matching import log_attention
 
 
 class ExamplesInContext(NamedTuple):
-    """What is learned of a task.
+    """What is learned from a task: its support set in context.
 
     Attributes:
         features: g(x_i, S), (B, S, D).
@@ -50,13 +50,13 @@ class ExamplesInContext(NamedTuple):
 
 
 class MatchingNetFCE(Learner):
-    """Each support item is embedded in the light of the whole support set, and so is each query.
+    """A Matching Network with full context embeddings: the embedding of each support item and query depends on the whole support set.
 
     Args:
         backbone: f' = g': inputs (M, …) → features (M, D).
-        features: D, which is also the size of the LSTMs: their output is added to the features.
+        features: D, which is also the size of the LSTMs because their output is added to the features.
         processing_steps: K, at least 1.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A count is below 1.
@@ -81,47 +81,47 @@ class MatchingNetFCE(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """The embedding without context, f' = g': (M, …) → (M, D).
+        """Compute the embedding without context, f' = g': (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone gives another D than the LSTMs were built for.
+            RecipeError: The backbone does not give the D for which the LSTMs were built.
         """
         features: Tensor = self.backbone(x)
         D = self.support_lstm.input_size
         if features.shape[1:] != (D,):
             raise RecipeError(
-                f"MatchingNetFCE was built with features={D}; its backbone gives an item {tuple(features.shape[1:])}. "
-                "Give features the number that the backbone gives (learner.features in a recipe)."
+                f"MatchingNetFCE was built with features={D}; its backbone gives {tuple(features.shape[1:])} per item. "
+                "Set features to the number that the backbone gives (learner.features in a recipe)."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExamplesInContext:
-        """(B, S, D) and (B, S) → g(x_i, S) (B, S, D) and labels (B, S, N)."""
+        """Embed the support set in context: (B, S, D) and (B, S) → g(x_i, S) (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = embed_support(self.support_lstm, support_features)
         features = features if self.training else features.detach()
         return ExamplesInContext(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: ExamplesInContext, query_features: Inputs) -> Tensor:
-        """Log P: (B, Q, D) → (B, Q, N)."""
+        """Return log P: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         in_context = embed_queries(self.query_lstm, query_features, adapted.features, self.processing_steps)
         return log_attention(cosines(in_context, adapted.features), adapted.labels)
 
     def space(self) -> Space:
-        """The directions of the embedding without context, compared by the cosine: centres have no place in an order of items."""
+        """Return the directions of the embedding without context, compared by the cosine: centres have no place in an order of items."""
         return cosine_space()
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch)
 
 
 def embed_support(lstm: nn.LSTM, features: Tensor) -> Tensor:
-    """g(x_i, S) of appendix A.2.
+    """Compute g(x_i, S) of appendix A.2.
 
     Args:
-        lstm: Bidirectional, batch first, of size D.
+        lstm: A bidirectional LSTM of size D, batch first.
         features: g'(x_i) in the order of the support set, (B, S, D).
 
     Returns:
@@ -133,10 +133,10 @@ def embed_support(lstm: nn.LSTM, features: Tensor) -> Tensor:
 
 
 def embed_queries(cell: nn.LSTMCell, queries: Tensor, support: Tensor, steps: int) -> Tensor:
-    """f(x̂, S) = attLSTM(f'(x̂), g(S), K) of appendix A.1; each query is on its own.
+    """Compute f(x̂, S) = attLSTM(f'(x̂), g(S), K) of appendix A.1, for each query independently.
 
     Args:
-        cell: With input [x, r] (2·D) and state of size D.
+        cell: An LSTM cell with input [x, r] (2·D) and a state of size D.
         queries: f'(x̂), (B, Q, D).
         support: g(x_i, S), (B, S, D).
         steps: K.

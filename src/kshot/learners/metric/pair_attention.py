@@ -1,22 +1,22 @@
-"""Pair attention: a query and a support item compared place by place by transformer blocks.
+"""Pair attention: transformer blocks compare a query and a support item position by position.
 
-Arturs Polis, Alexander Ilin, "A Relational Model for One-Shot Classification", ESANN 2021, arXiv 2111.04313. What is known to us of the
-paper is its abstract and introduction: self-attention and cross-attention blocks of the Transformer compare a pair of images, by local
-and by pairwise attention. Everything else here is our own design; docs/learners/pair-attention.md lists it.
+Arturs Polis, Alexander Ilin, "A Relational Model for One-Shot Classification", ESANN 2021, arXiv 2111.04313. We know only the abstract and
+the introduction of the paper: self-attention and cross-attention blocks of the Transformer compare a pair of images, by local and by
+pairwise attention. Everything else here is our own design; docs/learners/pair-attention.md lists it.
 
-    x_i = W φ(x)_i + P waves(i)                        a token for each place i of the backbone's map φ(x)
-    x ← x + block(x looks at x)                        blocks within: `encode`, once an item
-    x ← x + block(x looks at y), with differences e    blocks between: once a pair and direction; y's tokens are those of `encode`
+    x_i = W φ(x)_i + P waves(i)                        one token for each position i ("place") of the backbone's map φ(x)
+    x ← x + block(x looks at x)                        blocks within: `encode`, once per item
+    x ← x + block(x looks at y), with differences e    blocks between: once per pair and direction; y's tokens are those of `encode`
     r(x → y) = g(mean_i norm x_i) - Σ_l Σ_c w_lc mean_i e²_lic
     r(x, y) = (r(x → y) + r(y → x)) / 2                symmetric
     logit of class k = log mean exp, or max, of r(query, s) over its support items s
 
-with l the blocks between, c the channels, w_lc > 0 learnt, and `kshot.learners.metric.pair_blocks` for the blocks and e. The sum of squares
-is the distance of CrossTransformers (Doersch, Gupta & Zisserman 2020, arXiv 2007.11498). At the start g is 0 and like attends to like, so
-that training begins with a distance between images that are matched place by place, and need not discover matching.
+Here l numbers the blocks between, c the channels, and w_lc > 0 is learnt; `kshot.learners.metric.pair_blocks` has the blocks and e. The sum
+of squares is the distance of CrossTransformers (Doersch, Gupta & Zisserman 2020, arXiv 2007.11498). At the start g is 0 and like attends to
+like: training begins with a distance between images that are matched place by place, and need not discover matching.
 
-Cost: per item once, keys and values for every block; per pair, the attention and two small layers a place. A class without a support
-item has logit -∞. Measured: docs/learners/pair-attention.md.
+Cost: keys and values for every block, once per item; the attention and two small layers per place, once per pair. A class without support
+items has logit -∞. Measured: docs/learners/pair-attention.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,11 +38,11 @@ from kshot.learners.metric.pair_blocks import HEAD, AttentionBlock, waves_of
 
 LOSSES = ("cross-entropy", "pairs")
 _TOKENS_AT_ONCE = 1 << 15
-"""Tokens of pairs in evaluation; of 64 numbers each, 8 MB a tensor, of which about ten are alive."""
+"""Tokens of pairs computed at once in evaluation: 8 MB per tensor at 64 numbers per token; about ten tensors are alive at a time."""
 
 
 class ExampleTokens(NamedTuple):
-    """What is learned of a task: its support set, as it is.
+    """What is learned from a task: its support set, unchanged.
 
     Attributes:
         tokens: (B, S, H, W, C).
@@ -54,20 +54,20 @@ class ExampleTokens(NamedTuple):
 
 
 class PairAttention(Learner):
-    """The equations above.
+    """A learner that compares images by pair attention, as in the equations of this module.
 
     Args:
         backbone: φ: inputs (M, …) → maps (M, features, H, W), or vectors (M, features), which are maps of 1×1.
         features: Channels of the backbone's maps.
-        width: C, numbers of a token: a multiple of 16, for each head has 16.
-        blocks: How many blocks within an image (0 or more) and between two (1 or more).
-        loss: `cross-entropy` of the classes' logits, or `pairs`: same or different, binary cross-entropy of each r, in which a
-            query's same pairs weigh as much as its different ones.
+        width: C, numbers per token: a multiple of 16, because each head has 16.
+        blocks: Number of blocks within an image (0 or more) and between two images (1 or more).
+        loss: `cross-entropy` of the classes' logits; or `pairs`, the binary cross-entropy of each r for same or different, in which
+            the same pairs of a query weigh as much as its different pairs.
         over_items: `log-mean-exp` or `max`.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
-        RecipeError: A number or a name is not one of these.
+        RecipeError: A number is out of its range, or a name is unknown.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class PairAttention(Learner):
         super().__init__()
         _refuse_impossible(features, width, blocks)
         if loss not in LOSSES:
-            raise RecipeError(f"loss of pair attention is one of {', '.join(LOSSES)}; found {loss!r}.")
+            raise RecipeError(f"loss of pair attention must be one of {', '.join(LOSSES)}; found {loss!r}.")
         check_over_items(over_items, "pair attention")
         self.backbone = backbone
         self.arguments = {"features": features, "width": width, "blocks": list(blocks), "loss": loss, "over_items": over_items}
@@ -94,15 +94,15 @@ class PairAttention(Learner):
         self.between = nn.ModuleList(AttentionBlock(width) for _ in range(blocks[1]))
         self.norm = nn.LayerNorm(width)
         self.judge = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))  # g
-        self.log_weights = nn.Parameter(torch.zeros(blocks[1], width))  # of w
+        self.log_weights = nn.Parameter(torch.zeros(blocks[1], width))  # log w
         self.family = require_family(family, "classification", type(self).__name__)
         self._start_as_a_distance()
 
     def encode(self, x: Inputs) -> Tensor:
-        """Tokens of each image, after the blocks within: (M, …) → (M, H, W, C).
+        """Return the tokens of each image after the blocks within: (M, …) → (M, H, W, C).
 
         Raises:
-            RecipeError: The backbone gives something else than maps or vectors of `features` channels.
+            RecipeError: The backbone does not give maps or vectors of `features` channels.
         """
         maps = maps_of(self.backbone(x), self.features, type(self).__name__)
         H, W = maps.shape[2:]
@@ -114,18 +114,18 @@ class PairAttention(Learner):
         return tokens.view(-1, H, W, tokens.shape[-1])
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExampleTokens:
-        """(B, S, H, W, C) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, H, W, C) and (B, S) → tokens (B, S, H, W, C) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         tokens = support_features if self.training else support_features.detach()
         return ExampleTokens(tokens, one_hot(support_y, way_of(support_y, way), tokens))
 
     def predict(self, adapted: ExampleTokens, query_features: Inputs) -> Tensor:
-        """Logits of the classes: (B, Q, H, W, C) → (B, Q, N); -∞ for a class without a support item."""
+        """Return the logits of the classes: (B, Q, H, W, C) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return over_items(self.pair_scores(adapted.tokens, query_features), adapted.labels, self.over_items)
 
     def pair_scores(self, support: Tensor, query: Tensor) -> Tensor:
-        """Score every pair with r: (B, S, H, W, C) and (B, Q, H, W, C) → (B, Q, S) in at least float32; in evaluation, in blocks."""
+        """Score every pair with r: (B, S, H, W, C) and (B, Q, H, W, C) → (B, Q, S) in at least float32. Evaluation runs in blocks."""
         H, W = support.shape[2:4]
         places = places_of(H, W, support)
         support, query = support.flatten(2, 3), query.flatten(2, 3)
@@ -141,7 +141,7 @@ class PairAttention(Learner):
         return torch.cat(scores)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss for B episodes."""
+        """Add the gradient of the loss for B episodes."""
         support, query = encode_tasks(self, batch.support_x, batch.query_x)
         assert isinstance(query, Tensor)
         adapted = self.adapt(support, batch.support_y, way=batch.way)
@@ -154,13 +154,13 @@ class PairAttention(Learner):
         return losses.detach()
 
     def _both_ways(self, support: Tensor, offered: list[tuple[Tensor, Tensor]], query: Tensor, places: Tensor) -> Tensor:
-        """r(x, y) of (B, S, T, C) with what it offers to each block, and (B, q, T, C): (B, q, S)."""
-        forth = self._one_way(query, offered, places)  # (B, S, q): each query before each support item
+        """Compute r(x, y) for support (B, S, T, C), with what it offers to each block, and queries (B, q, T, C) → (B, q, S)."""
+        forth = self._one_way(query, offered, places)  # (B, S, q): each query looks at each support item
         back = self._one_way(support, [block.offer(query, places) for block in _blocks(self.between)], places)  # (B, q, S)
         return (forth.mT + back) / 2
 
     def _one_way(self, tokens: Tensor, offered: list[tuple[Tensor, Tensor]], places: Tensor) -> Tensor:
-        """r(x → y) of images (B, n, T, C) and each of the m images a task that made the offers: (B, m, n)."""
+        """Compute r(x → y) for images (B, n, T, C) and each of the m images per task that made the offers → (B, m, n)."""
         n, T = tokens.shape[1:3]
         x = tokens.flatten(1, 2).unsqueeze(1)  # (B, 1, n·T, C)
         rows = places.repeat(n, 1)
@@ -175,13 +175,13 @@ class PairAttention(Learner):
 
     @torch.no_grad()
     def _start_as_a_distance(self) -> None:
-        """Start with g = 0, and in each block between with one map for queries and keys, so that a place finds what is like it."""
+        """Start with g = 0 and with equal maps for queries and keys in each block between, so that a place finds similar places."""
         last = self.judge[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         for block in _blocks(self.between):
-            block.query.weight.mul_(2.0)  # as drawn, the logits are so small that a place hardly tells others apart
+            block.query.weight.mul_(2.0)  # the drawn weights give logits so small that a place hardly tells others apart
             block.key.weight.copy_(block.query.weight)
             block.key.bias.copy_(block.query.bias)
 
@@ -193,7 +193,7 @@ def _blocks(blocks: nn.ModuleList) -> Iterator[AttentionBlock]:
 
 
 def loss_of_pairs(scores: Tensor, support_y: Tensor, query_y: Tensor) -> Tensor:
-    """Binary cross-entropy of same and different; a query's same pairs weigh as much, together, as its different ones.
+    """Compute the binary cross-entropy of same and different. Together, the same pairs of a query weigh as much as its different pairs.
 
     Args:
         scores: r, (B, Q, S).
@@ -213,6 +213,6 @@ def _refuse_impossible(features: int, width: int, blocks: Sequence[int]) -> None
     if features < 1:
         raise RecipeError(f"features must be at least 1; found {features}.")
     if width < HEAD or width % HEAD:
-        raise RecipeError(f"width must be a multiple of {HEAD}, for each head has {HEAD} numbers; found {width}.")
+        raise RecipeError(f"width must be a multiple of {HEAD} because each head has {HEAD} numbers; found {width}.")
     if len(blocks) != 2 or blocks[0] < 0 or blocks[1] < 1:
         raise RecipeError(f"blocks must be two counts, 0 or more within an image and 1 or more between two; found {list(blocks)}.")

@@ -1,18 +1,18 @@
-"""Transformer blocks over the places of maps: within one image, or from one image to others.
+"""Transformer blocks over the positions ("places") of maps: within one image, or from one image to others.
 
-In: tokens, a row of C numbers for each place of a map. Out: tokens of the same shape. Next: `kshot.learners.metric.pair_attention`.
+In: tokens, one row of C numbers for each place of a map. Out: tokens of the same shape. Next: `kshot.learners.metric.pair_attention`.
 
-A block is that of Vaswani et al. 2017 (arXiv 1706.03762), each layer with its normalisation first, with two changes. It adds the
-*difference* between what a place sees and its own value, not what it sees:
+A block is that of Vaswani et al. 2017 (arXiv 1706.03762), with the normalisation of each layer placed first, and with two changes. First,
+it adds the *difference* between what a place sees and its own value, not what it sees:
 
     e_i = Σ_j α_ij v(y_j) - v(x_i),    x_i ← x_i + O e_i,    x_i ← x_i + F(x_i)
 
-which is the same family of functions, for x is still there, and is 0 where the image looked at has the same. And attention is local in a
-soft way: a place p that looks at a place r loses a_h ‖p - r‖² of its logit in head h, with a_h > 0 learnt. Because
+This is the same family of functions, because x is still there, and the difference is 0 where the other image has the same content. Second,
+attention is softly local: in head h, the logit of a place p that looks at a place r is reduced by a_h ‖p - r‖², with a_h > 0 learnt. In
 
     -a ‖p - r‖² = 2a p·r - a ‖r‖² - a ‖p‖²
 
-and the last term is the same for all r, which softmax does not see, locality is three more numbers of each query and key.
+the last term is the same for all r, so softmax ignores it. Locality therefore takes three more numbers in each query and key.
 """
 
 import math
@@ -22,17 +22,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HEAD = 16
-"""Numbers of a head's query and key."""
+"""Size of the query and key of a head."""
 _PLACE = 3
-"""How many of them say where: two coordinates and the square of their length."""
+"""How many of these numbers encode the place: two coordinates and the square of their length."""
 _WAVES = 4
 
 
 class AttentionBlock(nn.Module):
-    """The two layers above: x looks at y, which is x itself or another image.
+    """A block of two layers, as above: x looks at y, which is x or another image.
 
     Args:
-        width: C, a multiple of 16; each head has 16 of them. The layer F has 2·C rectified units.
+        width: C, a multiple of 16, because each head has 16 numbers. The layer F has 2·C rectified units.
     """
 
     def __init__(self, width: int) -> None:
@@ -42,15 +42,15 @@ class AttentionBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.query, self.key = nn.Linear(width, content), nn.Linear(width, content)
         self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
-        self.log_locality = nn.Parameter(torch.linspace(2.0, -0.5, self.heads))  # deviations of 1/8 to 1/2 of a side
+        self.log_locality = nn.Parameter(torch.linspace(2.0, -0.5, self.heads))  # standard deviations of 1/8 to 1/2 of a side
         self.layer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
 
     def offer(self, y: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """What images show to whoever looks at them; computed once an image.
+        """Compute what images show to images that look at them. It is computed once per image.
 
         Args:
             y: Tokens (B, m, T, C).
-            places: Of the T tokens, (T, 2).
+            places: Coordinates of the T tokens, (T, 2).
 
         Returns:
             Keys and values, each (B·m, heads, T, 16).
@@ -65,12 +65,12 @@ class AttentionBlock(nn.Module):
         """Let tokens look at images.
 
         Args:
-            x: R tokens for each of the m images that they look at (B, m, R, C), or the same for all m, (B, 1, R, C).
-            offered: Of the B·m images, from `offer`.
-            places: Of the R tokens, (R, 2).
+            x: R tokens for each of the m images that they look at, (B, m, R, C), or the same tokens for all m, (B, 1, R, C).
+            offered: Keys and values of the B·m images, from `offer`.
+            places: Coordinates of the R tokens, (R, 2).
 
         Returns:
-            The tokens afterwards, and e; both (B, m, R, C).
+            The new tokens, and e; both (B, m, R, C).
         """
         keys, values = offered
         normed = self.norm(x)
@@ -84,7 +84,7 @@ class AttentionBlock(nn.Module):
         return x + self.layer(x), e
 
     def _queries(self, normed: Tensor, places: Tensor) -> Tensor:
-        """(B, n, R, C) → (B·n, heads, R, 16), of which the last three times those of a key are the loss by distance."""
+        """(B, n, R, C) → (B·n, heads, R, 16). The last three numbers, multiplied with those of a key, give the reduction by distance."""
         content = self._by_head(self.query(normed)) / math.sqrt(HEAD - _PLACE)
         a = self.log_locality.exp()[:, None, None]  # (heads, 1, 1)
         place = torch.cat([2 * a * places, -a.expand(-1, len(places), 1)], -1).to(content.dtype)  # (heads, R, 3)
@@ -97,7 +97,7 @@ class AttentionBlock(nn.Module):
 
 
 def waves_of(places: Tensor) -> Tensor:
-    """Sine and cosine of each coordinate at ½, 1, 2 and 4 waves over the map: (T, 2) → (T, 16)."""
+    """Return the sine and cosine of each coordinate at ½, 1, 2 and 4 waves over the map: (T, 2) → (T, 16)."""
     frequencies = torch.pi / 2 * 2 ** torch.arange(_WAVES, dtype=places.dtype, device=places.device)
     angles = places.unsqueeze(-1) * frequencies  # (T, 2, 4)
     return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)

@@ -6,8 +6,8 @@ Jake Snell, Kevin Swersky, Richard Zemel, "Prototypical Networks for Few-shot Le
     p_φ(y = k | x) = exp(-d(f_φ(x), c_k)) / Σ_k' exp(-d(f_φ(x), c_k'))           (2)
     J = -log p_φ(y = k | x), averaged over the queries                           (Algorithm 1)
 
-with d the squared Euclidean distance. Departures from the paper: none for `ProtoNet`. `CosineProtoNet` takes
--d = s · cosine(f_φ(x), c_k) with a learnt scale s > 0: bounded logits cannot fit a one-hot target without one.
+Here d is the squared Euclidean distance. Departures from the paper: none for `ProtoNet`. `CosineProtoNet` uses
+-d = s · cosine(f_φ(x), c_k) with a learnt scale s > 0, because bounded logits cannot fit a one-hot target without a scale.
 Measured: docs/learners/protonet.md.
 """
 
@@ -26,11 +26,11 @@ from kshot.learners.learner import Learner, backward_of_query_loss, require_fami
 
 
 class ProtoNet(Learner):
-    """Equations (1) and (2) with the squared Euclidean distance.
+    """A Prototypical Network: equations (1) and (2) with the squared Euclidean distance.
 
     Args:
         backbone: f_φ: inputs (M, …) → features (M, D).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -49,32 +49,32 @@ class ProtoNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f_φ: (M, …) → (M, D)."""
+        """Compute f_φ: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → prototypes (B, N, D)."""
+        """Compute the prototypes: (B, S, D) and (B, S) → (B, N, D)."""
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """-d: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        """Return -d: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(query_features, adapted.centres), adapted)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of J for B episodes."""
+        """Add the gradient of J for B episodes."""
         return backward_of_query_loss(self, batch)
 
 
 class CosineProtoNet(Learner):
-    """Prototypes compared by cosine similarity times a learnt scale.
+    """A Prototypical Network that compares by cosine similarity times a learnt scale.
 
     Args:
         backbone: f_φ: inputs (M, …) → features (M, D).
-        scale: s at the start, > 0; it is learnt as its logarithm.
-        family: The kind of task; classification.
+        scale: Initial s, > 0. Its logarithm is learnt.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: The scale is not a positive number.
@@ -90,24 +90,24 @@ class CosineProtoNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f_φ: (M, …) → (M, D)."""
+        """Compute f_φ: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → prototypes (B, N, D)."""
+        """Compute the prototypes: (B, S, D) and (B, S) → (B, N, D)."""
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """The cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        """Return the cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return only_known(self.log_scale.exp() * cosines(query_features, adapted.centres), adapted)
 
     def space(self) -> Space:
-        """The features, compared by the cosine times s."""
+        """Return the features, compared by the cosine times s."""
         return Space(as_they_are, lambda queries, centres: self.log_scale.exp() * cosines(queries, centres))
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of J for B episodes."""
+        """Add the gradient of J for B episodes."""
         return backward_of_query_loss(self, batch)

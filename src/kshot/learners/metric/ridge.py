@@ -7,19 +7,19 @@ ICLR 2019, arXiv 1805.08136.
                                         = Xᵀ (X Xᵀ + λ I)⁻¹ Y                    Woodbury form
     Ŷ = α X' Λ(Z) + β
 
-X holds the features of the support items, a row each, Y their one-hot labels; X' those of the queries. λ, α and β are learnt with
-the network. X has a column of ones, so that the head has an intercept (regularised like the rest), as in the authors' code. The
-smaller of the two systems is solved. Departures from the paper: any backbone, in place of the authors' own; α, like λ, is learnt as
-its logarithm and so stays positive. The authors' code divides X and Y by √S, which is λ·S in place of λ; we solve the equation as
-it is printed. Real targets (`Regression`) take the place of one-hot rows unchanged.
+X holds the features of the support items, one row per item; Y holds their one-hot labels; X' holds the features of the queries. λ, α and β
+are learnt with the network. X has a column of ones, as in the authors' code, so the head has an intercept, which is regularised like the
+rest. The smaller of the two systems is solved. Departures from the paper: any backbone can be used instead of the authors' own; the
+logarithm of α is learnt, like that of λ, so α stays positive. The authors' code divides X and Y by √S, which amounts to λ·S instead of λ;
+we solve the equation as printed. Real targets (`Regression`) replace the one-hot rows unchanged.
 
-The system is solved in float64 (float32 where the device has none) and the weights are returned in the features' precision.
-Degenerate support sets: with constant features, or features of 0, the system is regular, and the answer is the same for all
-queries. A system that is singular in float64, which needs a λ of about 10⁻¹⁵ of the largest eigenvalue of X Xᵀ, or features that are
-no finite numbers, is a `DataError` in evaluation; in training the task's loss is NaN, which `meta_train` reports with the episode.
+The system is solved in float64 (float32 if the device has no float64), and the weights are returned in the precision of the features.
+Degenerate support sets: with constant features, or features of 0, the system is regular, and the answer is the same for all queries. A
+system that is singular in float64, which needs a λ of about 10⁻¹⁵ of the largest eigenvalue of X Xᵀ, or features that are not finite, are a
+`DataError` in evaluation. In training, the loss of the task is NaN, which `meta_train` reports with the episode.
 
-Limits: α and β are one number each, so β moves all logits alike and a softmax does not see it. A class without a support item has
-logit -∞: regression would answer 0 for it, as if it had been seen and excluded. Measured: docs/learners/ridge.md.
+Limits: α and β are one number each, so β moves all logits equally and a softmax ignores it. A class without support items has logit -∞;
+regression would answer 0 for it, as if it had been seen and excluded. Measured: docs/learners/ridge.md.
 """
 
 import math
@@ -37,14 +37,14 @@ from kshot.learners.learner import Learner, backward_of_query_loss, way_of
 
 
 class RidgeNet(Learner):
-    """The three equations above.
+    """A network with a ridge regression head, as in the equations of this module.
 
     Args:
         backbone: φ: inputs (M, …) → features (M, D).
-        regularisation: λ at the start, > 0.
-        scale: α at the start, > 0. Real targets want 1; classification learns faster with more, for a regression on 0 and 1 gives
-            logits about 1 apart.
-        family: The kind of task; classification, or regression for real targets.
+        regularisation: Initial λ, > 0.
+        scale: Initial α, > 0. Use 1 for real targets. Classification learns faster with more, because a regression on 0 and 1 gives
+            logits that are about 1 apart.
+        family: The task family: classification, or regression for real targets.
 
     Raises:
         RecipeError: λ or α is not a positive number.
@@ -77,15 +77,15 @@ class RidgeNet(Learner):
         self.family = family
 
     def encode(self, x: Inputs) -> Tensor:
-        """φ: (M, …) → (M, D)."""
+        """Compute φ: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> LinearHeads:
-        """(B, S, D) and labels (B, S), or targets (B, S, T) → weights (B, D + 1, T).
+        """Solve for Λ(Z): (B, S, D) and labels (B, S), or targets (B, S, T) → weights (B, D + 1, T).
 
         Raises:
-            DataError: Outside training: a task's system is singular.
+            DataError: The system of a task is singular. Raised only outside training.
         """
         assert isinstance(support_features, Tensor)
         if support_y.is_floating_point():
@@ -103,7 +103,7 @@ class RidgeNet(Learner):
         return LinearHeads(weights.detach(), known)
 
     def predict(self, adapted: LinearHeads, query_features: Inputs) -> Tensor:
-        """α X' Λ(Z) + β: (B, Q, D) → (B, Q, T)."""
+        """Return α X' Λ(Z) + β: (B, Q, D) → (B, Q, T)."""
         assert isinstance(query_features, Tensor)
         with torch.autocast(query_features.device.type, enabled=False):
             X = with_ones(query_features)  # (B, Q, D + 1)
@@ -111,12 +111,12 @@ class RidgeNet(Learner):
             return answers.masked_fill(~adapted.known.unsqueeze(1), -math.inf)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the queries' loss for B tasks."""
+        """Add the gradient of the queries' loss for B tasks."""
         return backward_of_query_loss(self, batch)
 
     def _unsolved(self, features: Tensor, task: int) -> DataError:
         if not bool(features[task].isfinite().all()):
-            return DataError(f"the support features of task {task} of the batch are not all finite numbers. Look at its items.")
+            return DataError(f"the support features of task {task} of the batch are not all finite. Look at its items.")
         S, D = features.shape[1:]
         regularisation, largest = float(self.log_regularisation.detach().exp()), float(features[task].detach().abs().max())
         return DataError(
@@ -127,12 +127,12 @@ class RidgeNet(Learner):
 
 
 def ridge_weights(X: Tensor, Y: Tensor, regularisation: Tensor) -> Tensor:
-    """Λ(Z) by the smaller system: the Woodbury form when S < D, else the primal form.
+    """Compute Λ(Z) from the smaller system: the Woodbury form if S < D, else the primal form.
 
     Args:
         X: (B, S, D).
         Y: Targets (B, S, T).
-        regularisation: λ > 0, a number.
+        regularisation: λ > 0, a scalar.
 
     Returns:
         (B, D, T) in at least float32, also under autocast; NaN for a task whose system is singular.
@@ -145,17 +145,17 @@ def ridge_weights(X: Tensor, Y: Tensor, regularisation: Tensor) -> Tensor:
 
 
 def primal_form(X: Tensor, Y: Tensor, regularisation: Tensor) -> Tensor:
-    """(XᵀX + λ I)⁻¹ XᵀY; shapes as in `ridge_weights`, all of one type."""
+    """Compute (XᵀX + λ I)⁻¹ XᵀY. Shapes are as in `ridge_weights`; all tensors have one type."""
     return _solve(X.mT @ X, X.mT @ Y, regularisation)
 
 
 def woodbury_form(X: Tensor, Y: Tensor, regularisation: Tensor) -> Tensor:
-    """Xᵀ (X Xᵀ + λ I)⁻¹ Y; shapes as in `ridge_weights`, all of one type."""
+    """Compute Xᵀ (X Xᵀ + λ I)⁻¹ Y. Shapes are as in `ridge_weights`; all tensors have one type."""
     return X.mT @ _solve(X @ X.mT, Y, regularisation)
 
 
 def _solve(gram: Tensor, right: Tensor, regularisation: Tensor) -> Tensor:
-    """(gram + λ I)⁻¹ right by Cholesky; NaN for a task where there is no factor. Waits for no device."""
+    """Compute (gram + λ I)⁻¹ right by Cholesky; NaN for a task without a factor. It does not wait for the device."""
     system = gram + regularisation * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     factor, info = torch.linalg.cholesky_ex(system)
     return torch.cholesky_solve(right, factor).masked_fill((info != 0)[:, None, None], math.nan)

@@ -3,26 +3,26 @@
 Gregory Koch, Richard Zemel, Ruslan Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition", ICML deep learning
 workshop 2015.
 
-    z = Σ_d α_d |h_{1,d} - h_{2,d}| + b,    p = σ(z)       h: the twins' features; α and b are learnt            (section 3.1)
+    z = Σ_d α_d |h_{1,d} - h_{2,d}| + b,    p = σ(z)       h: features of the twins; α and b are learnt          (section 3.1)
     loss = -y log p - (1 - y) log(1 - p)                   y = 1 for a pair of one class                         (section 3.2)
     ŷ = argmax over the support items of p                                                                       (section 4.3)
 
-Of several support items of a class the best-scoring one speaks for it, so its logit is the largest z; its sigmoid is the
-probability that the query and that item are of one class.
+If a class has several support items, the one with the best score counts: the logit of the class is the largest z. Its sigmoid is the
+probability that the query and that item belong to one class.
 
-Training pairs are all pairs of different items of an episode, support and query alike. The paper draws pairs; here each kind, same
-and different, is averaged over all its pairs, which is the expectation of drawing them and wastes nothing of an episode.
+The training pairs are all pairs of different items of an episode, from support and query alike. The paper draws pairs. Here each kind, same
+and different, is averaged over all its pairs, which is the expectation of drawing them and uses all of an episode.
 
 Departures from the paper:
-- `odds`. Drawn half and half (odds = 1, the paper), most pairs of two classes soon teach nothing. With odds = o, all different
-  pairs together weigh o times as much as all same pairs together, and the loss sees z - log o, the log odds among pairs drawn like
-  that; so z itself stays what the equation says, the log odds of a pair drawn half and half.
-- h is the backbone's output as it is. The paper has a last layer of 4,096 sigmoid units; smaller ones did not measure better.
-- α starts at one negative number and b at the distance of a typical pair, where the paper draws α around 0: z starts as a distance.
-- No affine distortions, no L2 penalty (`training.weight_decay` has one), Adam in place of layer-wise rates and momentum.
+- `odds`. If both kinds are drawn equally often (odds = 1, as in the paper), most pairs of two classes soon teach nothing. With odds = o,
+  all different pairs together weigh o times as much as all same pairs together, and the loss uses z - log o, the log odds among pairs drawn
+  in this proportion. So z stays what the equation says: the log odds of a pair when both kinds are equally likely.
+- h is the unchanged output of the backbone. The paper has a last layer of 4,096 sigmoid units; smaller ones did not measure better.
+- α starts at one negative number and b at the distance of a typical pair, so z starts as a distance. The paper draws α around 0.
+- There are no affine distortions and no L2 penalty (`training.weight_decay` adds one), and Adam replaces layer-wise rates and momentum.
 
-Limits: z looks at one pair at a time, so nothing averages over a class's items, and a class with more items has more chances. A class
-without a support item has logit -∞. An α_d that is exactly 0 gets no gradient. Measured: docs/learners/siamese.md.
+Limits: z looks at one pair at a time, so nothing averages over the items of a class, and a class with more items has more chances. A class
+without support items has logit -∞. An α_d of exactly 0 gets no gradient. Measured: docs/learners/siamese.md.
 """
 
 import math
@@ -40,23 +40,26 @@ from kshot.learners.heads.item_scores import Examples, class_maxima, one_hot
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
 
 _SPREAD, _TYPICAL = 2.8, 0.6
-"""How α and b start. After batch normalisation and ReLU, two random items are 0.6 apart in each feature; with α_d = -2.8 / √D their
-weighted distances then spread over a few units, which a sigmoid can tell apart, around b. Measured on Omniglot, see the docs page:
-with b = 0, or with a third of this α, training takes many times as long."""
+"""Initial values of α and b.
+
+After batch normalisation and ReLU, two random items differ by 0.6 in each feature. With α_d = -2.8 / √D, their weighted distances spread
+over a few units around b, which a sigmoid can tell apart. Measured on Omniglot (see the docs page): with b = 0, or with a third of this α,
+training takes many times as long.
+"""
 
 
 class SiameseNet(Learner):
-    """The equations above.
+    """A Siamese network, as in the equations of this module.
 
     Args:
         backbone: The twin: inputs (M, …) → features (M, D).
         features: D.
-        odds: How much all pairs of different classes weigh in training against all pairs of one class, > 0. 1 is the paper;
-            higher ones turn training to the pairs that are hard to tell apart.
-        family: The kind of task; classification.
+        odds: Weight of all pairs of different classes relative to all pairs of one class in training, > 0. The paper has 1. Higher
+            odds make training look at the pairs that are hard to tell apart.
+        family: The task family; it must be classification.
 
     Raises:
-        RecipeError: D is below 1, or the odds are no positive number.
+        RecipeError: D is below 1, or the odds are not a positive number.
 
     Example:
         >>> import torch
@@ -88,40 +91,40 @@ class SiameseNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """The twin: (M, …) → (M, D).
+        """Apply the twin: (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone gives another D than α has.
+            RecipeError: The backbone does not give the D of α.
         """
         features: Tensor = self.backbone(x)
         if features.shape[1:] != self.alpha.shape:
             raise RecipeError(
-                f"SiameseNet was built with features={len(self.alpha)}; its backbone gives an item {tuple(features.shape[1:])}. "
-                "Give features the number that the backbone gives (learner.features in a recipe)."
+                f"SiameseNet was built with features={len(self.alpha)}; its backbone gives {tuple(features.shape[1:])} per item. "
+                "Set features to the number that the backbone gives (learner.features in a recipe)."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → the same, with labels (B, S, N)."""
+        """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """The largest z of each class: (B, Q, D) → (B, Q, N); -∞ for a class without a support item."""
+        """Return the largest z of each class: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
         assert isinstance(query_features, Tensor)
         return class_maxima(self.pair_logits(query_features, adapted.features), adapted.labels)
 
     def pair_logits(self, first: Tensor, second: Tensor) -> Tensor:
-        """The z of all pairs, (B, P, D) and (B, R, D) → (B, P, R)."""
+        """Compute z for all pairs, (B, P, D) and (B, R, D) → (B, P, R)."""
         return weighted_distances(first, second, self.alpha) + self.b
 
     def space(self) -> Space:
-        """The features, compared by z."""
+        """Return the features, compared by z."""
         return Space(as_they_are, self.pair_logits)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Gradient of the loss of all pairs of different items, for B episodes."""
+        """Add the gradient of the loss of all pairs of different items, for B episodes."""
         support, query = encode_tasks(self, batch.support_x, batch.query_x)
         assert isinstance(support, Tensor)
         assert isinstance(query, Tensor)
@@ -132,10 +135,10 @@ class SiameseNet(Learner):
 
 
 def weighted_distances(first: Tensor, second: Tensor, alpha: Tensor) -> Tensor:
-    """Σ_d α_d |first_d - second_d| of all pairs, without ever holding (B, P, R, D).
+    """Compute Σ_d α_d |first_d - second_d| for all pairs, without holding a tensor of shape (B, P, R, D).
 
-    α_d |u - v| is |α_d u - α_d v| with the sign of α_d, so features are multiplied by α, and those of positive and of negative α
-    make one L1 distance each. This is several times as fast as writing the differences out, and as exact.
+    α_d |u - v| is |α_d u - α_d v| with the sign of α_d. So features are multiplied by α, and those with positive and with negative α give
+    one L1 distance each. This is several times as fast as writing the differences out, and as exact.
 
     Args:
         first: (B, P, D).
@@ -153,15 +156,15 @@ def weighted_distances(first: Tensor, second: Tensor, alpha: Tensor) -> Tensor:
 
 
 def pair_losses(z: Tensor, y: Tensor, odds: float) -> Tensor:
-    """Cross-entropy of `same` and `different` over all pairs of different items of a task.
+    """Compute the cross-entropy of `same` and `different` over all pairs of different items of a task.
 
     Args:
-        z: Log odds of being of one class, for pairs drawn half and half, (B, P, P).
+        z: Log odds that the two items have one class, when both kinds of pair are equally likely, (B, P, P).
         y: Labels int64 (B, P).
-        odds: Weight of all different pairs to that of all same pairs.
+        odds: Weight of all different pairs divided by that of all same pairs.
 
     Returns:
-        (B,): the expected loss of a pair that is of one class with probability 1 / (1 + odds); a kind without a pair gives 0.
+        (B,): the expected loss of a pair that has one class with probability 1 / (1 + odds). A kind without pairs gives 0.
     """
     same = y.unsqueeze(2) == y.unsqueeze(1)  # (B, P, P)
     different = ~same
@@ -173,5 +176,5 @@ def pair_losses(z: Tensor, y: Tensor, odds: float) -> Tensor:
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
-    """The mean of the chosen values of each task, (B, P, P) → (B,); 0 where none is."""
+    """Return the mean of the chosen values of each task, (B, P, P) → (B,); 0 if none is chosen."""
     return (values * chosen).sum((1, 2)) / chosen.sum((1, 2)).clamp(min=1)

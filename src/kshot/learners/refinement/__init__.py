@@ -1,1 +1,1 @@
-"""Transductive extras: the queries of a task help each other."""
+"""Transductive refinements: all queries of a task are answered together and help each other."""

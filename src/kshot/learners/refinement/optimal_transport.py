@@ -7,20 +7,21 @@ arXiv 2006.03806: the MAP part of PT+MAP. With h(x_i) the support items and thei
     μ_c = (Σ_i h(x_i) z_{i,c} + Σ_j h(x̃_j) M_jc) / (Σ_i z_{i,c} + Σ_j M_jc)
     c ← c + α (μ - c)
 
-repeated, with ℓ = -λ ‖h(x̃) - c‖², from the class means on. The columns' sums are what is loud above: M gives every class exactly its
-share of the queries. That is so in drawn episodes and hardly ever elsewhere; where it is not so, queries are forced into classes that
-they do not belong to, and the answer is far worse than without refinement (measured in docs/learners/refinement.md).
-`balanced=False` leaves the condition on the columns out and assumes nothing: M is the softmax of ℓ, and the steps are those of soft
-k-means, shortened by α.
+These steps are repeated, with ℓ = -λ ‖h(x̃) - c‖², starting from the class means. The sums of the columns are the assumption in capitals
+above: M gives every class exactly its share of the queries. This holds in drawn episodes and hardly ever elsewhere. Where it does not hold,
+queries are forced into classes that they do not belong to, and the answer is far worse than without refinement (measured in
+docs/learners/refinement.md). `balanced=False` drops the condition on the columns and assumes nothing: M is the softmax of ℓ, and the steps
+are those of soft k-means, shortened by α.
 
 Departures from the paper:
-- No power transform and no unit length before: ℓ is the learner's own logit for a centre, times `scale` (λ).
-- Each step takes `ROUNDS` rounds of Sinkhorn's iteration from where the last step ended, in place of rounds until columns fit:
-  the centres move little from step to step, and a task's answer is the same in any batch. All in logarithms, so that nothing
-  is divided by 0.
-- The answer is ℓ / λ with the last step's column potentials added, which a softmax makes M again.
+- There is no power transform and no scaling to unit length before: ℓ is the learner's own logit for a centre, times `scale` (λ).
+- Each step runs `ROUNDS` rounds of Sinkhorn's iteration from where the last step ended, instead of rounds until the columns fit. The
+  centres move little from step to step, and the answer to a task is the same in any batch. All numbers are logarithms, so nothing is
+  divided by 0.
+- The answer is ℓ / λ with the column potentials of the last step added; a softmax turns it into M.
 
-Limits: as of soft k-means. Fewer queries than classes cannot be balanced, which is an error. Measured: docs/learners/refinement.md.
+Limits: the same as those of soft k-means. Fewer queries than classes cannot be balanced, which is an error. Measured:
+docs/learners/refinement.md.
 """
 
 import math
@@ -40,13 +41,13 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class OptimalTransport:
-    """The equations above.
+    """A refinement of class centres by optimal transport, as in the equations of this module.
 
     Attributes:
-        steps: How often the centres are moved, ≥ 0; 0 leaves the nearest centre of the support items.
+        steps: How often the centres are moved, ≥ 0. With 0, the nearest centre of the support items is the answer.
         rate: α, in (0, 1].
-        scale: λ > 0, times the learner's logits.
-        balanced: Whether every class has the same number of queries; False assumes nothing.
+        scale: λ > 0, the factor of the learner's logits.
+        balanced: Whether to assume that every class has the same number of queries. False assumes nothing.
 
     Raises:
         RecipeError: A number is out of its range.
@@ -68,24 +69,24 @@ class OptimalTransport:
 
     @property
     def assumption(self) -> str:
-        """Of equal shares, when balanced."""
+        """Says, if balanced, that equal shares are assumed."""
         if not self.balanced:
             return ""
         return (
-            "optimal_transport assumes equally many queries of each class, which drawn episodes have and real tasks hardly ever do; "
-            "where it is not so, it does great harm. optimal_transport:balanced=false assumes nothing."
+            "optimal_transport assumes equally many queries of each class, which drawn episodes have and real tasks hardly ever have; "
+            "otherwise it does great harm. optimal_transport:balanced=false assumes nothing."
         )
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
-        """Logits of the queries; see `kshot.learners.refinement.refined.Refinement`.
+        """Return the logits of the queries; see `kshot.learners.refinement.refined.Refinement`.
 
         Raises:
-            RecipeError: A balanced assignment of fewer queries than classes.
+            RecipeError: The assignment is balanced and there are fewer queries than classes.
         """
         Q, N = queries.shape[1], support.labels.shape[-1]
         if self.balanced and Q < N:
             raise RecipeError(
-                f"a balanced assignment gives each of the {N} classes as many queries, and there are {Q}. "
+                f"a balanced assignment gives each of the {N} classes the same number of queries, so it needs at least {N}; found {Q}. "
                 "Ask more queries together, or refine with balanced=false, which assumes nothing."
             )
         centres = centres_of(support)
@@ -99,15 +100,15 @@ class OptimalTransport:
 
 
 def column_potentials(logits: Tensor, start: Tensor, rounds: int = ROUNDS) -> Tensor:
-    """Sinkhorn's iteration: v such that the softmax of ℓ + v over the classes gives each class the same share of the queries.
+    """Run Sinkhorn's iteration: find v such that the softmax of ℓ + v over the classes gives each class the same share of the queries.
 
     Args:
-        logits: ℓ, (B, Q, N); -∞ throughout for a class that takes no part.
-        start: v to begin with, (B, N).
-        rounds: How many.
+        logits: ℓ, (B, Q, N). A class that is left out has -∞ throughout.
+        start: Starting value of v, (B, N).
+        rounds: Number of rounds.
 
     Returns:
-        v, (B, N); 0 for a class that takes no part.
+        v, (B, N); 0 for a class that is left out.
     """
     part = logits[:, 0].isfinite()  # (B, N)
     share = math.log(logits.shape[1]) - part.sum(1, keepdim=True).to(logits.dtype).log()  # (B, 1), the logarithm of Q / N

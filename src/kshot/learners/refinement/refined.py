@@ -1,14 +1,15 @@
-"""A learner whose answers are refined by looking at all queries together. Transductive; nothing of it is trained.
+"""A learner whose answers are refined by looking at all queries together. It is transductive, and nothing in it is trained.
 
 In: any learner whose features are vectors, and a `Refinement`. Out: a `Learner` with one mode, `transductive`:
 
-    encode            the learner's own
-    adapt             the support set's vectors and labels, in the space in which the learner compares
-    (`kshot.learners.heads.comparison_space`) predict_together  the refinement: class centres that the queries have moved
+    encode            as in the learner inside
+    adapt             vectors and labels of the support set, in the space in which the learner compares
+                      (`kshot.learners.heads.comparison_space`)
+    predict_together  the refinement: the queries move the class centres
 
-The learner inside is never changed; it is what to ask for inductive answers. Of learners that are no nearest-centre classifiers (a
-ridge head, a linear head, matching with several items a class), the features and the comparison are used, and not the head: without
-any iteration the answer is that of the nearest centre. Refinements by name are in `REFINEMENTS`. Measured: docs/learners/refinement.md.
+The learner inside never changes; ask it for inductive answers. If it is not a nearest-centre classifier (a ridge head, a linear head,
+matching with several items per class), its features and its comparison are used, but not its head: without any iteration, the answer is
+the nearest centre. `REFINEMENTS` lists the refinements by name. Measured: docs/learners/refinement.md.
 """
 
 import json
@@ -32,19 +33,19 @@ from kshot.learners.refinement.soft_k_means import SoftKMeans
 
 
 class Refinement(Protocol):
-    """What moves class centres by the queries: a frozen data class of plain settings."""
+    """A rule that moves class centres by the queries: a frozen data class of plain settings."""
 
     @property
     def assumption(self) -> str:
-        """What it takes for granted about the queries, as a sentence for people; empty for nothing."""
+        """What it assumes about the queries, as a sentence for people; empty if it assumes nothing."""
         ...
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
-        """Answer all queries of B tasks, each task on its own.
+        """Answer all queries of B tasks, each task independently.
 
         Args:
-            compare: Queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); -∞ for a class without a support item.
-            support: Vectors (B, S, D) and one-hot labels (B, S, N), of the queries' type.
+            compare: Queries (B, Q, D) and centres (B, N, D) → logits (B, Q, N); -∞ for a class without support items.
+            support: Vectors (B, S, D) and one-hot labels (B, S, N), in the type of the queries.
             queries: Vectors (B, Q, D), at least float32.
 
         Returns:
@@ -59,18 +60,18 @@ REFINEMENTS: dict[str, Callable[..., Refinement]] = {
 }
 
 EUCLIDEAN = Space(as_they_are, lambda queries, centres: -squared_distances(queries, centres))
-"""The space of a learner that names no other: its features, and minus their squared distance."""
+"""The space of a learner without a method `space`: its features, compared by minus their squared distance."""
 
 
 class Refined(Learner):
     """A learner with a refinement.
 
     Args:
-        learner: Any whose features are vectors; used as it is.
-        refinement: How.
+        learner: Any learner whose features are vectors. It is used unchanged.
+        refinement: The refinement of its answers.
 
     Raises:
-        RecipeError: The learner's tasks are no classification.
+        RecipeError: The learner does not learn classification tasks.
 
     Example:
         >>> from kshot.learners.metric.protonet import ProtoNet
@@ -89,46 +90,46 @@ class Refined(Learner):
         self.family = require_family(learner.family, "classification", "a refinement")
 
     def extra_repr(self) -> str:
-        """The refinement, for `repr`."""
+        """Return the refinement, for `repr`."""
         return f"refinement={self.refinement!r}"
 
     def encode(self, x: Inputs) -> Tensor:
-        """The learner's own: (M, …) → (M, D).
+        """Encode with the learner inside: (M, …) → (M, D).
 
         Raises:
-            RecipeError: It gives something else than a vector of real numbers an item.
+            RecipeError: The learner does not give one vector of real numbers per item.
         """
         features = self.learner.encode(x)
         if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
             form = f"{features.dtype} {tuple(features.shape[1:])}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
             raise RecipeError(
-                f"a refinement moves class centres, which needs features that are one vector of real numbers an item; "
-                f"{type(self.learner).__name__} gives {form} an item. Ask it without a refinement."
+                f"a refinement moves class centres and needs features that are one vector of real numbers per item; "
+                f"{type(self.learner).__name__} gives {form} per item. Ask it without a refinement."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
-        """(B, S, D) and (B, S) → vectors (B, S, D) in at least float32, and labels (B, S, N).
+        """Keep the support set: (B, S, D) and (B, S) → vectors (B, S, D) in at least float32, and one-hot labels (B, S, N).
 
         Raises:
-            DataError: Features are not all finite.
+            DataError: A feature is not finite.
         """
         vectors = self._vectors(support_features, "support").detach()
         return Examples(vectors, one_hot(support_y, way_of(support_y, way), vectors))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """Refuses.
+        """Always raises: a refinement has no inductive mode.
 
         Raises:
-            RecipeError: Always: a refinement looks at all queries.
+            RecipeError: Always, because a refinement looks at all queries.
         """
-        raise RecipeError("a refinement answers all queries together; it has no inductive mode. Ask the learner inside, without it.")
+        raise RecipeError("a refinement answers all queries together; it has no inductive mode. Ask the learner without a refinement.")
 
     def predict_together(self, adapted: Examples, query_features: Inputs) -> Tensor:
-        """All queries of each task, (B, Q, D) → logits (B, Q, N); -∞ for a class without a support item.
+        """Answer all queries of each task together, (B, Q, D) → logits (B, Q, N); -∞ for a class without support items.
 
         Raises:
-            DataError: Features are not all finite; one such query would spoil the answer to all.
+            DataError: A feature is not finite. One such query would spoil the answers to all queries.
         """
         queries = self._vectors(query_features, "query")
         absent = ~adapted.labels.any(1).unsqueeze(1)  # (B, 1, N)
@@ -141,44 +142,44 @@ class Refined(Learner):
             return self.refinement(compare, adapted, queries)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
-        """Refuses.
+        """Always raises: a refinement is not trained.
 
         Raises:
-            RecipeError: Always: a refinement is added to a trained learner.
+            RecipeError: Always, because a refinement is added to a trained learner.
         """
         raise RecipeError("a refinement learns nothing in training. Train the learner inside, then refine its answers.")
 
     def _vectors(self, features: Inputs, kind: str) -> Tensor:
-        """Features (B, n, D) in the learner's space, in at least float32."""
+        """Return features (B, n, D) as vectors in the learner's space, in at least float32."""
         assert isinstance(features, Tensor)
         finite = features.isfinite().all(-1)  # (B, n)
         if not bool(finite.all()):
             task, item = (~finite).nonzero()[0].tolist()
-            raise DataError(f"the features of {kind} item {item} of task {task} of the batch are not all finite numbers. Look at it.")
+            raise DataError(f"the features of {kind} item {item} of task {task} of the batch are not all finite. Look at this item.")
         with torch.autocast(features.device.type, enabled=False):
             return space_of(self.learner).vectors(features.to(torch.promote_types(features.dtype, torch.float32)))
 
 
 def space_of(learner: Learner) -> Space:
-    """The space that a learner names, or else `EUCLIDEAN`."""
+    """Return the space of a learner, which is `EUCLIDEAN` if it has no method `space`."""
     return learner.space() if isinstance(learner, HasSpace) else EUCLIDEAN
 
 
 def refinement_named(text: str) -> Refinement:
-    """The refinement that a text names, as `kshot evaluate --refine` takes it.
+    """Return the refinement that a text describes, as given to `kshot evaluate --refine`.
 
     Args:
-        text: `NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`, such as `soft_k_means:iterations=1`.
+        text: `NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`, for example `soft_k_means:iterations=1`.
 
     Raises:
-        RecipeError: The name or a setting is unknown, or a value makes no sense.
+        RecipeError: The name or a setting is unknown, or a value is invalid.
     """
     name, _, rest = text.partition(":")
     settings: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
         setting, equals, value = part.partition("=")
         if not equals:
-            raise RecipeError(f"a refinement is NAME or NAME:SETTING=VALUE,SETTING=VALUE; found {part!r} in {text!r}.")
+            raise RecipeError(f"a refinement must be NAME or NAME:SETTING=VALUE,SETTING=VALUE; found {part!r} in {text!r}.")
         try:
             settings[setting] = json.loads(value)
         except ValueError:
@@ -187,7 +188,7 @@ def refinement_named(text: str) -> Refinement:
 
 
 def words_of(refinement: Refinement) -> str:
-    """The text that names a refinement of kshot's own with all its settings, for records; `refinement_named` reads it back."""
+    """Return the text that describes one of kshot's refinements with all settings, for records. `refinement_named` reads it back."""
     name = next((name for name, made in REFINEMENTS.items() if type(refinement) is made), type(refinement).__name__)
     settings = asdict(refinement)  # type: ignore[call-overload]  # of a data class, as Refinement says
     return f"{name}:{','.join(f'{setting}={json.dumps(value)}' for setting, value in settings.items())}"

@@ -1,4 +1,4 @@
-"""Soft k-means refinement of class centres. Transductive.
+"""Soft k-means refinement of class centres. It is transductive.
 
 Mengye Ren, Eleni Triantafillou, Sachin Ravi, Jake Snell, Kevin Swersky, Joshua B. Tenenbaum, Hugo Larochelle, Richard S. Zemel,
 "Meta-Learning for Semi-Supervised Few-Shot Classification", ICLR 2018, arXiv 1803.00676, section 3.1.1.
@@ -7,14 +7,14 @@ Mengye Ren, Eleni Triantafillou, Sachin Ravi, Jake Snell, Kevin Swersky, Joshua 
     z̃_{j,c} = exp(-‖h(x̃_j) - p_c‖²) / Σ_c' exp(-‖h(x̃_j) - p_c'‖²)
     p̃_c = (Σ_i h(x_i) z_{i,c} + Σ_j h(x̃_j) z̃_{j,c}) / (Σ_i z_{i,c} + Σ_j z̃_{j,c})
 
-and a query is compared with p̃ in place of p. Departures from the paper:
-- x̃_j are the queries themselves, so the answer to one depends on the others; in the paper they are other unlabelled items.
-- The last two lines may be repeated (`iterations`); the paper takes them once, in training and in testing. Here the learner is
-  trained as it always was, and refined only when it predicts.
+A query is compared with p̃ instead of p. Departures from the paper:
+- x̃_j are the queries, so the answer to one query depends on the others. In the paper, they are other unlabelled items.
+- The last two lines may be repeated (`iterations`). The paper runs them once, in training and in testing. Here the learner is trained
+  without refinement and refined only when it predicts.
 - -‖h - p‖² is the learner's own logit for a centre, times `scale`: a cosine for learners that compare by cosines.
 
-Limits: classes that the first assignment mixes up stay mixed up. Logits that are flat, such as cosines without a scale, give every
-query to all classes alike and draw the centres together: give a larger `scale`. Measured: docs/learners/refinement.md.
+Limits: classes that the first assignment confuses stay confused. Flat logits, for example cosines without a scale, assign every query to
+all classes equally and pull the centres together: use a larger `scale`. Measured: docs/learners/refinement.md.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ from kshot.learners.settings import require_count, require_positive
 
 @dataclass(frozen=True)
 class SoftKMeans:
-    """The equations above.
+    """A refinement of class centres by soft k-means, as in the equations of this module.
 
     Attributes:
-        iterations: How often the centres are moved, ≥ 0; 1 is the paper, 0 leaves the nearest centre of the support items.
-        scale: Times the learner's logits, in the assignments, > 0.
+        iterations: How often the centres are moved, ≥ 0. The paper uses 1. With 0, the nearest centre of the support items is the answer.
+        scale: Factor of the learner's logits in the assignments, > 0.
 
     Raises:
         RecipeError: A number is out of its range.
@@ -48,7 +48,7 @@ class SoftKMeans:
         require_positive("scale of a refinement", self.scale)
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:
-        """Logits of the queries; see `kshot.learners.refinement.refined.Refinement`."""
+        """Return the logits of the queries; see `kshot.learners.refinement.refined.Refinement`."""
         centres = centres_of(support)
         for _ in range(self.iterations):
             assignment = (self.scale * compare(queries, centres)).softmax(-1)  # z̃, (B, Q, N)
@@ -57,7 +57,7 @@ class SoftKMeans:
 
 
 def centres_of(support: Examples, queries: Tensor | None = None, assignment: Tensor | None = None) -> Tensor:
-    """p, or with queries p̃: the mean of each class's support items and of the queries, weighted by how much they belong to it.
+    """Return p, or p̃ if queries are given: the mean of each class's support items and the queries, weighted by their assignment to it.
 
     Args:
         support: Vectors (B, S, D) and one-hot labels (B, S, N); classes need not be balanced.
@@ -65,7 +65,7 @@ def centres_of(support: Examples, queries: Tensor | None = None, assignment: Ten
         assignment: z̃ ≥ 0, (B, Q, N).
 
     Returns:
-        (B, N, D); 0 for a class that nothing belongs to.
+        (B, N, D); 0 for a class to which nothing belongs.
     """
     sums, weights = support.labels.mT @ support.features, support.labels.sum(1)  # (B, N, D) and (B, N)
     if queries is not None and assignment is not None:

@@ -1,1 +1,1 @@
-"""Learners that are trained on plain labelled items: the baselines of transfer learning."""
+"""Learners trained on plain labelled items: the baselines of transfer learning."""

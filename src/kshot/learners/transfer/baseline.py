@@ -7,13 +7,13 @@ arXiv 1904.04232.
     adaptation:  W = argmin  1/S Σ_i -log softmax(Wᵀ f_θ(x_i))_{y_i} + λ/2 ‖W‖²      f_θ frozen, over the support set
 
 Departures from the paper, all in adaptation:
-- The authors take 100 passes of stochastic gradient descent over the support set in batches of 4 (rate 0.01, momentum and dampening
-  0.9, weight decay λ = 0.001) from a random start, and stop there. We solve the problem that these steps are on the way to: the
-  same task has one answer (`kshot.learners.heads.softmax_regression`).
-- λ is 0.01, because the solution is reached, and not stopped short of, which regularises too.
+- The authors run 100 passes of stochastic gradient descent over the support set in batches of 4 (rate 0.01, momentum and dampening 0.9,
+  weight decay λ = 0.001) from a random start, and stop there. We solve the problem towards which these steps go, so a task has one answer
+  (`kshot.learners.heads.softmax_regression`).
+- λ is 0.01 because the solution is reached. Stopping short of it, as the authors do, also regularises.
 
-W has a row for an intercept, regularised like the rest, as the authors' weight decay does. Limits: a class without a support item
-has logit -∞. Equal items, constant features and features of 0 are regular: λ > 0. Measured: docs/learners/baseline.md.
+W has a row for an intercept, which is regularised like the rest, as by the authors' weight decay. Limits: a class without support items has
+logit -∞. Equal items, constant features and features of 0 are regular because λ > 0. Measured: docs/learners/baseline.md.
 """
 
 import math
@@ -31,12 +31,12 @@ from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, lin
 
 
 class Baseline(ItemLearner):
-    """The two equations above.
+    """The baseline: a trained network with a linear head per task, as in the equations of this module.
 
     Args:
         backbone: f: inputs (M, …) → features (M, D).
         regularisation: λ > 0.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: λ is not a positive number.
@@ -59,39 +59,37 @@ class Baseline(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f: (M, …) → (M, D)."""
+        """Compute f: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> LinearHeads:
-        """(B, S, D) and (B, S) → W, (B, D + 1, N).
+        """Fit W: (B, S, D) and (B, S) → (B, D + 1, N).
 
         Raises:
-            DataError: Features are not all finite.
+            DataError: A feature is not finite.
         """
         features = require_finite(support_features)
         return fit_softmax_regression(features, support_y, way_of(support_y, way), self.regularisation)
 
     def predict(self, adapted: LinearHeads, query_features: Inputs) -> Tensor:
-        """Wᵀ f: (B, Q, D) → (B, Q, N)."""
+        """Return Wᵀ f: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return answers_of(adapted, query_features)
 
     def for_training(self, example: Batch) -> Trainable:
-        """With W_b, a linear layer; see `Learner`."""
+        """Return the learner with W_b, a linear layer; see `Learner`."""
         return ItemTraining(self, linear_head(self, example))
 
 
 def require_finite(features: Inputs) -> Tensor:
-    """Support features (B, S, …), detached, when all are finite numbers.
+    """Return support features (B, S, …), detached, if all are finite.
 
     Raises:
-        DataError: They are not; the message names the task.
+        DataError: A feature is not finite; the message names the task.
     """
     assert isinstance(features, Tensor)
     finite = torch.isfinite(features).flatten(1).all(1)  # (B,)
     if not bool(finite.all()):
-        raise DataError(
-            f"the support features of task {int(finite.int().argmin())} of the batch are not all finite numbers. Look at its items."
-        )
+        raise DataError(f"the support features of task {int(finite.int().argmin())} of the batch are not all finite. Look at its items.")
     return features.detach()

@@ -3,27 +3,27 @@
     training:    θ, W_b = argmin  E -log softmax(W_bᵀ f_θ(x))_y               over all training classes, in plain batches
     adaptation:  (θ', W) ← Adam step of rate α on  1/S Σ_i -log softmax(Wᵀ f_θ'(x_i))_{y_i}      n times, from θ' = θ
 
-The older answer to few examples, and what any meta-learner must beat. Training is that of the baseline of Chen et al. 2019
-(`kshot.learners.transfer.baseline`), which keeps θ' = θ; so an encoder trained there serves here. Steps are Adam's (Kingma, Ba, 2015; β =
-0.9 and 0.999, moments from 0 for each task), because they are of size α whatever the length of the features: plain gradient steps stood
-still at one rate and blew up at five times that. Two things decide how well it works:
+This is the older answer to few examples, and every meta-learner should beat it. Training is that of the baseline of Chen et al. 2019
+(`kshot.learners.transfer.baseline`), which keeps θ' = θ, so an encoder trained there can be used here. Steps are those of Adam (Kingma, Ba,
+2015; β = 0.9 and 0.999, moments start at 0 for each task), because their size is about α for any length of the features: plain gradient
+steps stood still at one rate and diverged at five times that rate. Two choices decide how well it works.
 
-Where the head starts. From the class means c_k of f_θ: w_k = 2 c_k / v, b_k = -‖c_k‖² / v, whose logits are -‖f - c_k‖² / v up to a
-number that all classes share, so that no steps at all are the nearest class mean (Triantafillou et al., "Meta-Dataset", ICLR 2020,
-arXiv 1903.03096, section 3, with v = 1). v is the mean squared distance of the support features from their mean: with v = 1 and
-features 10 long every support item is classified with certainty, and there is no slope to follow. Or from 0, where the first step
-moves the head alone.
+The start of the head. By default it starts from the class means c_k of f_θ: w_k = 2 c_k / v, b_k = -‖c_k‖² / v. Its logits are then
+-‖f - c_k‖² / v up to a number that all classes share, so zero steps give the nearest class mean (Triantafillou et al., "Meta-Dataset", ICLR
+2020, arXiv 1903.03096, section 3, with v = 1). v is the mean squared distance of the support features from their mean. With v = 1 and
+features of length 10, every support item would be classified with certainty, and there would be no slope to follow. Alternatively, the head
+starts from 0; the first step then moves only the head.
 
-How many steps. From two support items a class on, by leaving items out: in fold j of at most 5, the j-th, (j+5)-th … item of each
-class that has others is held out; all folds go step by step, and the number of steps with the least loss on what was held out is
-taken; the search ends at `most_steps`, or 3 steps after the least. So it costs at most 5 fine-tunings more, however large the
-support set. With one item a class there is nothing to leave out: `steps` are taken, which `choose_steps` finds on validation
-episodes; `kshot train` does so after the last update.
+The number of steps. With two or more support items per class, it is chosen by leaving items out. In fold j of at most 5, the j-th,
+(j+5)-th … item of each class with more than one item is held out. All folds go step by step, and the number of steps with the lowest loss
+on held-out items is used. The search ends at `most_steps`, or 3 steps after the lowest loss. So it costs at most 5 more fine-tunings,
+however large the support set is. With one item per class, nothing can be left out: `steps` steps are taken. `choose_steps` finds that
+number on validation episodes; `kshot train` does so after the last update.
 
-Batch normalisation keeps its running statistics, which do not move: adaptation happens in evaluation mode, and a query is answered
-as if it were alone. Adaptation works on copies: the learner never changes, not even while it happens, so any number of threads may
-adapt at once. Limits: `adapt` keeps a network a task; nothing can be encoded once an item, so evaluation is slow. A class without a
-support item has logit -∞. Measured: docs/learners/finetune.md.
+Batch normalisation uses its running statistics, which do not move: adaptation happens in evaluation mode, and each query is answered
+independently. Adaptation works on copies. The learner never changes, not even during adaptation, so any number of threads may adapt at
+once. Limits: `adapt` keeps one network per task; nothing can be encoded once per item, so evaluation is slow. A class without support items
+has logit -∞. Measured: docs/learners/finetune.md.
 """
 
 import copy
@@ -53,12 +53,12 @@ CANDIDATES = (0, 1, 2, 3, 5, 10, 20, 50)
 
 
 class FineTuned(NamedTuple):
-    """What fine-tuning learns of a task.
+    """What fine-tuning learns from a task.
 
     Attributes:
         network: θ', the backbone's parameters by name, each (B, …).
         weights: W, (B, D, N).
-        bias: (B, N); -∞ for a class without a support item.
+        bias: (B, N); -∞ for a class without support items.
     """
 
     network: dict[str, Tensor]
@@ -67,15 +67,15 @@ class FineTuned(NamedTuple):
 
 
 class FineTune(ItemLearner):
-    """The equations above.
+    """Fine-tuning of the whole network on each support set, as in the equations of this module.
 
     Args:
         backbone: f: inputs (M, …) → features (M, D).
-        steps: n where no class has two support items, ≥ 0; training chooses another.
-        most_steps: The largest n where support items are held out to choose it.
-        lr: α > 0, of Adam.
-        start: `means` or `zero`: where the head starts.
-        family: The kind of task; classification.
+        steps: n ≥ 0 for tasks in which no class has two support items. Training replaces it by a better value.
+        most_steps: Largest n when support items are held out to choose it.
+        lr: α > 0, the rate of Adam.
+        start: Where the head starts: `means` or `zero`.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: A number is out of its range, or the start is unknown.
@@ -105,7 +105,7 @@ class FineTune(ItemLearner):
             require_count(name, count, 0)
         require_positive("the lr of fine-tuning", lr)
         if start not in ("means", "zero"):
-            raise RecipeError(f"a head starts from 'means' or from 'zero'; found {start!r}.")
+            raise RecipeError(f"the start of a head must be 'means' or 'zero'; found {start!r}.")
         self.backbone = backbone
         self.arguments = {"steps": steps, "most_steps": most_steps, "lr": lr, "start": start}
         self.most_steps, self.lr, self.start = most_steps, lr, start
@@ -113,14 +113,14 @@ class FineTune(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Inputs:
-        """Returns x unchanged: what a network makes of an item depends on the task."""
+        """Return x unchanged: what a network makes of an item depends on the task."""
         return x
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FineTuned:
-        """Items (B, S, …) and labels (B, S) → a network and a head for each task.
+        """Fine-tune a network and a head for each task: items (B, S, …) and labels (B, S) → `FineTuned`.
 
         Raises:
-            DataError: A task's loss is not a number: α is too large for it, or its items are no finite numbers.
+            DataError: The loss of a task is not a number: α is too large for it, or its items are not finite.
         """
         way = way_of(support_y, way)
         tasks = []
@@ -142,8 +142,8 @@ class FineTune(ItemLearner):
         return FineTuned(network, torch.stack([task.weights for task in tasks]), bias)
 
     def predict(self, adapted: FineTuned, query_features: Inputs) -> Tensor:
-        """Wᵀ f_θ': items (B, Q, …) → (B, Q, N)."""
-        network = copy.deepcopy(self.backbone)  # functional_call puts parameters into the module for as long as it runs
+        """Return Wᵀ f_θ': items (B, Q, …) → (B, Q, N)."""
+        network = copy.deepcopy(self.backbone)  # functional_call puts parameters into the module while it runs
         logits = []
         for number in range(len(adapted.bias)):
             x = map_inputs(lambda value, number=number: value[number], query_features)  # type: ignore[misc]
@@ -152,16 +152,16 @@ class FineTune(ItemLearner):
         return torch.stack(logits)
 
     def for_training(self, example: Batch) -> Trainable:
-        """With W_b, a linear layer; see `Learner`."""
+        """Return the learner with W_b, a linear layer; see `Learner`."""
         return ItemTraining(self, linear_head(self, example))
 
     def after_training(self, items: Iterable[Inputs], score: Callable[[], float]) -> None:
-        """Takes the number of steps that scores best."""
+        """Set the number of steps to the one that scores best."""
         choose_steps(self, score)
 
 
 class Tuned(NamedTuple):
-    """What a fine-tuning has come to, detached.
+    """The result of a fine-tuning, detached.
 
     Attributes:
         network: θ' by name.
@@ -175,11 +175,11 @@ class Tuned(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where a fine-tuning is.
+    """The present state of a fine-tuning.
 
     Attributes:
         tuned: θ' by name, with W and b as `head/weights` and `head/bias`.
-        state: What Adam remembers of them.
+        state: Adam's state for them.
         steps: Steps taken so far.
     """
 
@@ -189,10 +189,10 @@ class Progress(NamedTuple):
 
 
 class Tuning:
-    """Fine-tuning on one task, on a copy of the network that nobody else has.
+    """Fine-tuning on one task, with a copy of the network that nobody else uses.
 
     Args:
-        network: The copy.
+        network: The copy of the network.
         x: Support items (S, …).
         y: Labels (S,).
         way: N.
@@ -209,7 +209,7 @@ class Tuning:
             self.features = functional_call(network, self.parameters, (x,))  # (S, D), before any step
 
     def after(self, steps: int) -> Tuned:
-        """What `steps` steps on all items lead to."""
+        """Return the result of `steps` steps on all items."""
         everything = torch.ones_like(self.y, dtype=torch.bool)
         progress = self._begin(everything)
         for _ in range(steps):
@@ -218,7 +218,7 @@ class Tuning:
         return Tuned(network, progress.tuned[WEIGHTS], progress.tuned[BIAS])
 
     def held_out_losses(self, held_out: Tensor) -> Iterator[Tensor]:
-        """The summed loss on held-out items (S,) bool, after 0, 1, 2 … steps on the others."""
+        """Yield the summed loss on held-out items, bool (S,), after 0, 1, 2 … steps on the others."""
         progress = self._begin(~held_out)
         while True:
             progress, logits = self._step(progress, ~held_out)
@@ -231,13 +231,13 @@ class Tuning:
             means = class_means(self.features[kept].unsqueeze(0), self.y[kept].unsqueeze(0), self.way)[0]  # (N, D)
             means = means.masked_fill(self.absent.unsqueeze(1), 0.0)
             spread = (self.features[kept] - self.features[kept].mean(0)).square().sum(1).mean()
-            spread = torch.where(spread > 0, spread, 1.0)  # of equal items, which no head tells apart
+            spread = torch.where(spread > 0, spread, 1.0)  # 0 if all items are equal, and no head tells them apart
             weights, bias = 2 * means.T / spread, -means.square().sum(1) / spread
         tuned = {**self.parameters, WEIGHTS: weights, BIAS: bias}
         return Progress(tuned, self.rule.init(tuned), 0)
 
     def _step(self, progress: Progress, kept: Tensor) -> tuple[Progress, Tensor]:
-        """One step on the items that are kept, and the logits (S, N) of all items before it, detached."""
+        """Take one step on the items that are kept. Return also the logits (S, N) of all items before the step, detached."""
         leaves = {name: value.detach().requires_grad_() for name, value in progress.tuned.items()}
         features = functional_call(self.network, {name: leaves[name] for name in self.parameters}, (self.x,))
         logits = (features @ leaves[WEIGHTS] + leaves[BIAS]).masked_fill(self.absent, -math.inf)
@@ -250,14 +250,14 @@ class Tuning:
 
 
 def folds_of(y: Tensor, way: int) -> list[Tensor]:
-    """Which items are held out together, bool (S,) each; no fold holds all items of a class. Empty where no class has two items.
+    """Return which items are held out together, bool (S,) per fold. No fold holds all items of a class. Empty if no class has two items.
 
     Args:
         y: Labels (S,).
         way: N.
     """
     labels = F.one_hot(y, way)  # (S, N)
-    rank = (labels.cumsum(0) * labels).sum(1) - 1  # (S,): which item of its class
+    rank = (labels.cumsum(0) * labels).sum(1) - 1  # (S,): position of each item within its class
     sizes = labels.sum(0)
     folds = min(FOLDS, int(sizes.max()))
     others = sizes[y] > 1
@@ -265,7 +265,7 @@ def folds_of(y: Tensor, way: int) -> list[Tensor]:
 
 
 def best_steps(tuning: Tuning, held_out: list[Tensor], most: int) -> int:
-    """The number of steps, 0 … `most`, with the least loss on held-out items; the smaller of two that are equal."""
+    """Return the number of steps, 0 … `most`, with the lowest loss on held-out items; at equal losses, the smaller number."""
     losses: list[float] = []
     folds = [tuning.held_out_losses(fold) for fold in held_out]
     while len(losses) <= most:
@@ -278,11 +278,12 @@ def best_steps(tuning: Tuning, held_out: list[Tensor], most: int) -> int:
 
 
 def choose_steps(learner: FineTune, score: Callable[[], float], candidates: Iterable[int] = CANDIDATES) -> Mapping[int, float]:
-    """Set `learner.steps` to the candidate that scores best; the smaller of two that are equal.
+    """Set `learner.steps` to the candidate that scores best; at equal scores, to the smaller one.
 
     Args:
-        learner: Whose `steps`; where all candidates score the same they stay as they are, for then nothing was learned of them.
-        score: Scores the learner as it is on validation episodes with one support item a class; more is better.
+        learner: The learner whose `steps` is set. If all candidates score the same, nothing was learned about them and `steps` stays
+            unchanged.
+        score: Scores the learner in its present state on validation episodes with one support item per class; higher is better.
         candidates: Numbers of steps to try.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Training as an ordinary classifier: plain labelled batches, one output a training class, cross-entropy.
+"""Training as an ordinary classifier: plain labelled batches, one output per training class, cross-entropy.
 
-The classifier exists only while the network is trained: it is part of a run's state and of no saved learner. In: a learner with a
-backbone, a head. Out: what `kshot.meta_train` updates. Used by the transfer baselines: `kshot.learners.transfer.baseline`,
+The classifier exists only during training: it is part of the state of a run, but not of a saved learner. In: a learner with a backbone,
+and a head. Out: what `kshot.meta_train` updates. The transfer baselines use it: `kshot.learners.transfer.baseline`,
 `kshot.learners.transfer.baseline_plus_plus`, `kshot.learners.transfer.finetune`, `kshot.learners.transfer.simple_shot`.
 """
 
@@ -17,7 +17,7 @@ from kshot.learners.learner import Batch, Learner, Trainable
 
 
 class ItemLearner(Learner):
-    """A learner whose backbone is trained as a classifier of all training classes; abstract.
+    """Abstract base of learners whose backbone is trained as a classifier of all training classes.
 
     Attributes:
         backbone: f: inputs (M, …) → features (M, D).
@@ -27,22 +27,22 @@ class ItemLearner(Learner):
     backbone: nn.Module
 
     def meta_backward(self, batch: Any, progress: float) -> Tensor:
-        """Refuses: what is trained is the learner with its head (`for_training`).
+        """Always raises: the learner is trained with a head (`for_training`).
 
         Raises:
             RecipeError: Always.
         """
         raise RecipeError(
-            f"{type(self).__name__} is trained as a classifier of all training classes, and has no output for them itself. "
+            f"{type(self).__name__} is trained as a classifier of all training classes, but has no output for them without its head. "
             "kshot.start(learner, plan, stream) makes one from the stream; or train learner.for_training(batch)."
         )
 
 
 class ItemTraining(Trainable):
-    """A learner and a head over its features.
+    """A learner with a head over its features.
 
     Args:
-        learner: Whose backbone is trained.
+        learner: The learner whose backbone is trained.
         head: Features (M, D) → logits (M, classes).
     """
 
@@ -51,22 +51,22 @@ class ItemTraining(Trainable):
         self.learner, self.head = learner, head
 
     def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
-        """Gradient of the items' mean loss; the loss of each item, detached, (M,)."""
+        """Add the gradient of the items' mean loss. Return one detached loss per item, (M,)."""
         losses = item_losses(self.learner, self.head(self.learner.backbone(batch.x)), batch)
         losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         return losses.detach()
 
 
 def item_losses(learner: Learner, logits: Tensor, batch: ItemBatch) -> Tensor:
-    """The family's loss of each item, (M,), from logits (M, classes)."""
+    """Return the family's loss of each item, (M,), from logits (M, classes)."""
     return learner.family.loss(logits.unsqueeze(1), batch.y.unsqueeze(1))
 
 
 def linear_head(learner: ItemLearner, example: Batch) -> nn.Module:
-    """An affine map from the learner's features to one logit a class, on the device of `example`; its intercept starts from 0.
+    """Make an affine map from the learner's features to one logit per class, on the device of `example`. Its intercept starts at 0.
 
     Raises:
-        RecipeError: As of `form_of_training`.
+        RecipeError: For the reasons given in `form_of_training`.
     """
     features, classes = form_of_training(learner, example)
     head = nn.Linear(features, classes)
@@ -75,10 +75,10 @@ def linear_head(learner: ItemLearner, example: Batch) -> nn.Module:
 
 
 def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
-    """D, found by encoding one item, and the number of classes; what the head of a training is shaped by.
+    """Return D, found by encoding one item, and the number of classes. They give the shape of the head.
 
     Raises:
-        RecipeError: The batch holds no labelled items, or the backbone gives anything but one vector an item.
+        RecipeError: The batch does not hold labelled items, or the backbone does not give one vector per item.
     """
     name = type(learner).__name__
     if not isinstance(example, ItemBatch):
@@ -98,6 +98,6 @@ def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
     if not isinstance(features, Tensor) or features.ndim != 2:
         found = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else "a mapping"
         raise RecipeError(
-            f"{name} needs a backbone that gives one vector an item, (M, D); for one item this one gives {found}. Flatten it."
+            f"{name} needs a backbone that gives one vector per item, (M, D); for one item this one gives {found}. Flatten its output."
         )
     return features.shape[1], example.way

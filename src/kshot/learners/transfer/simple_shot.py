@@ -7,19 +7,19 @@ Few-Shot Learning", 2019, arXiv 1911.04623.
     L2N:   z = f(x) / ‖f(x)‖
     c_k = mean of z over the support items of class k,      ŷ = argmin_k ‖z - c_k‖
 
-`SimpleShot` is CL2N, the paper's best; `SimpleShotL2N` is L2N; the third, UN (z = f(x)), is the answer of a `ProtoNet` with the same
-backbone. The paper answers with a class only; our logits are -‖z - c_k‖², which rank the same.
+`SimpleShot` is CL2N, the best in the paper. `SimpleShotL2N` is L2N. The third, UN (z = f(x)), is a `ProtoNet` with the same backbone. The
+paper gives only a class as the answer; our logits are -‖z - c_k‖², which rank the same.
 
-f is trained by softmax classification over all base classes, in plain batches and on untransformed features; features are transformed
-only afterwards. x̄ is the mean over all base images, taken from the finished network when training is over. Until then, for the
-validations on the way, x̄ follows training: the mean over the first 100 batches, then a running mean to which each batch adds 1 part
-in 100. To take the mean of a network that was trained elsewhere: `learner.after_training([base_images], score=...)`, or
+f is trained by softmax classification over all base classes, in plain batches and on untransformed features. Features are transformed only
+afterwards. x̄ is the mean over all base images, computed with the finished network after training. Until then, for validations during
+training, x̄ follows training: it is the mean over the first 100 batches, then a running mean in which each batch has weight 1/100. To
+compute the mean for a network that was trained elsewhere, call `learner.after_training([base_images], score=...)` or
 `learner.centre.copy_(learner.encode(base_images).mean(0))`. Departures from the paper: none in the equations; optimiser, rate and
-augmentation are the recipe's.
+augmentation are those of the recipe.
 
-Limits: 0 ≤ ‖z - c_k‖² ≤ 4, so probabilities are flat, and only their order means something. An item at x̄ (or constant features) has
-z = 0 and is as far from all classes as their centroids are long. A class without a support item has logit -∞. Before any training
-x̄ = 0, which is L2N. Measured: docs/learners/simple-shot.md.
+Limits: 0 ≤ ‖z - c_k‖² ≤ 4, so probabilities are flat and only their order means something. An item at x̄ (or constant features) has z = 0;
+its distance from each class is the length of the class's centroid. A class without support items has logit -∞. Before any training x̄ = 0,
+which is L2N. Measured: docs/learners/simple-shot.md.
 """
 
 from collections.abc import Callable, Iterable
@@ -41,12 +41,12 @@ _LEAST_PART = 0.01
 
 
 class SimpleShot(ItemLearner):
-    """CL2N.
+    """SimpleShot with CL2N: nearest centroid of centred features of length 1.
 
     Args:
         backbone: f: inputs (M, …) → features (M, D).
         features: D, the size of x̄.
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Raises:
         RecipeError: D is below 1.
@@ -66,43 +66,43 @@ class SimpleShot(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f, untransformed: (M, …) → (M, D).
+        """Compute f, untransformed: (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone gives another D than x̄ has.
+            RecipeError: The backbone does not give the D of x̄.
         """
         features: Tensor = self.backbone(x)
         if features.shape[1:] != self.centre.shape:
             raise RecipeError(
-                f"SimpleShot was built with features={len(self.centre)}; its backbone gives an item {tuple(features.shape[1:])}. "
-                "Give features the number that the backbone gives (learner.features in a recipe)."
+                f"SimpleShot was built with features={len(self.centre)}; its backbone gives {tuple(features.shape[1:])} per item. "
+                "Set features to the number that the backbone gives (learner.features in a recipe)."
             )
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
+        """Compute the centroids of transformed features: (B, S, D) and (B, S) → (B, N, D)."""
         assert isinstance(support_features, Tensor)
         z = centred_directions(support_features, self.centre)
         return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """-‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
+        """Return -‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(centred_directions(query_features, self.centre), adapted.centres), adapted)
 
     def space(self) -> Space:
-        """CL2N, compared by minus the squared distance."""
+        """Return CL2N features, compared by minus the squared distance."""
         return Space(
             lambda features: centred_directions(features, self.centre), lambda queries, centres: -squared_distances(queries, centres)
         )
 
     def for_training(self, example: Batch) -> Trainable:
-        """With a linear layer over the base classes; x̄ takes in the features of every batch. See `Learner`."""
+        """Return the learner with a linear layer over the base classes. Every batch updates x̄. See `Learner`."""
         return CentredTraining(self, linear_head(self, example))
 
     @torch.no_grad()
     def after_training(self, items: Iterable[Inputs], score: Callable[[], float]) -> None:
-        """x̄ becomes the mean feature of all items."""
+        """Set x̄ to the mean feature of all items."""
         total, count = torch.zeros_like(self.centre, dtype=torch.float64), 0
         for x in items:
             features = self.encode(x)
@@ -112,10 +112,10 @@ class SimpleShot(ItemLearner):
 
 
 class CentredTraining(Trainable):
-    """A SimpleShot and a linear layer over the base classes.
+    """A SimpleShot learner with a linear layer over the base classes.
 
     Args:
-        learner: Whose backbone is trained, and whose x̄ takes in the features.
+        learner: The learner whose backbone is trained and whose x̄ is updated.
         head: Features (M, D) → logits (M, classes).
     """
 
@@ -124,7 +124,7 @@ class CentredTraining(Trainable):
         self.learner, self.head = learner, head
 
     def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
-        """Gradient of the items' mean loss; the loss of each item, detached, (M,)."""
+        """Add the gradient of the items' mean loss. Return one detached loss per item, (M,)."""
         learner = self.learner
         features = learner.encode(batch.x)  # (M, D)
         losses = item_losses(learner, self.head(features), batch)
@@ -137,11 +137,11 @@ class CentredTraining(Trainable):
 
 
 class SimpleShotL2N(ItemLearner):
-    """L2N: no centring.
+    """SimpleShot with L2N: features of length 1, without centring.
 
     Args:
         backbone: f: inputs (M, …) → features (M, D).
-        family: The kind of task; classification.
+        family: The task family; it must be classification.
 
     Example:
         >>> import torch
@@ -157,35 +157,35 @@ class SimpleShotL2N(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """f, untransformed: (M, …) → (M, D)."""
+        """Compute f, untransformed: (M, …) → (M, D)."""
         features: Tensor = self.backbone(x)
         return features
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
-        """(B, S, D) and (B, S) → centroids (B, N, D) of transformed features."""
+        """Compute the centroids of transformed features: (B, S, D) and (B, S) → (B, N, D)."""
         assert isinstance(support_features, Tensor)
         z = directions(support_features)
         return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
-        """-‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
+        """Return -‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(directions(query_features), adapted.centres), adapted)
 
     def space(self) -> Space:
-        """L2N, compared by minus the squared distance."""
+        """Return L2N features, compared by minus the squared distance."""
         return Space(directions, lambda queries, centres: -squared_distances(queries, centres))
 
     def for_training(self, example: Batch) -> Trainable:
-        """With a linear layer over the base classes; see `Learner`."""
+        """Return the learner with a linear layer over the base classes; see `Learner`."""
         return ItemTraining(self, linear_head(self, example))
 
 
 def directions(features: Tensor) -> Tensor:
-    """L2N: (…, D) → vectors of length 1 (…, D) in at least float32; 0 stays 0."""
+    """Apply L2N: (…, D) → vectors of length 1 (…, D) in at least float32; 0 stays 0."""
     return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
 
 
 def centred_directions(features: Tensor, centre: Tensor) -> Tensor:
-    """CL2N: (…, D) and x̄ (D,) → vectors of length 1 (…, D) in at least float32; 0 where a feature is x̄."""
+    """Apply CL2N: (…, D) and x̄ (D,) → vectors of length 1 (…, D) in at least float32; 0 if a feature equals x̄."""
     return directions(features - centre)

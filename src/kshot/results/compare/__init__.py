@@ -1,1 +1,1 @@
-"""Several learners on the same episodes: paired differences, cost, a sentence."""
+"""Comparing several learners on the same episodes: paired differences, costs and a sentence."""

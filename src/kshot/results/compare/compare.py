@@ -1,7 +1,7 @@
-"""Compare learners: the same episodes for all of them, scores and costs side by side.
+"""Compare learners on the same episodes, with scores and costs side by side.
 
-In: learners by name, one set of episodes a number of shots. Out: a `Comparison`. Episodes are drawn before and shared; the items are
-encoded once a learner, whatever the number of shots.
+In: learners by name, and one set of episodes per number of shots. Out: a `Comparison`. Episodes are drawn in advance and shared. Items are
+encoded once per learner, for all numbers of shots. Next: `kshot.workflows.same_test`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,20 +29,20 @@ def compare(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Score learners on the same episodes, and measure what a task costs each.
+    """Score learners on the same episodes, and measure the cost of a task for each.
 
     Args:
-        learners: At least two, by the names that the comparison shall call them.
-        sets: One for each number of shots; all else is the same.
-        datasets: For learners that read the items in another way than `sets` do, the same items read in theirs.
+        learners: At least two learners, by the names that the comparison will use.
+        sets: One set for each number of shots; all else is the same.
+        datasets: For learners that read the items in another way than `sets` do: the same items, read in their way.
         mode: How to predict; all learners must offer it.
-        device: Where to compute; the learners are moved there.
-        progress: Called with how many more episodes a learner was scored on: in all the learners times the episodes of all sets.
+        device: Device for the computation. The learners are moved there.
+        progress: Called with the number of episodes scored since the last call. The total is learners times episodes of all sets.
 
     Raises:
-        RecipeError: There are fewer than two learners, they solve tasks of different kinds, one does not offer the mode or cannot
+        RecipeError: There are fewer than two learners, they learn tasks of different kinds, one does not offer the mode or cannot
             answer the episodes, or the sets differ in more than their shots.
-        DataError: A data set of `datasets` is not the same items.
+        DataError: A data set in `datasets` does not hold the same items.
     """
     check_contest(learners, mode)
     sets = _in_order(sets)
@@ -60,10 +60,10 @@ def compare(
 
 
 def check_contest(learners: Mapping[str, Learner], mode: Mode) -> None:
-    """Refuse learners that cannot be compared, before anything is computed.
+    """Raise an error if the learners cannot be compared. Nothing is computed.
 
     Raises:
-        RecipeError: There are fewer than two, they solve tasks of different kinds, or one does not offer the mode.
+        RecipeError: There are fewer than two learners, they learn tasks of different kinds, or one does not offer the mode.
     """
     if len(learners) < 2:
         found = ", ".join(learners) or "none"
@@ -72,35 +72,35 @@ def check_contest(learners: Mapping[str, Learner], mode: Mode) -> None:
     for name, learner in others:
         if learner.family.name != one.family.name:
             raise RecipeError(
-                f"{first} solves tasks of {one.family.name} and {name} of {learner.family.name}; one score cannot compare them. "
+                f"{first} learns {one.family.name} tasks, but {name} learns {learner.family.name} tasks; no score compares them. "
                 "Compare learners of one kind."
             )
     for name, learner in learners.items():
         if mode not in learner.modes:
             offered = " and ".join(learner.modes)
-            raise RecipeError(f"{name} offers {offered} prediction; {mode} was asked for. Ask for what all offer, or leave it out.")
+            raise RecipeError(f"{name} offers {offered} prediction; {mode} was asked for. Ask for a mode that all offer, or leave it out.")
 
 
 def _in_order(sets: Sequence[EpisodeSet]) -> list[EpisodeSet]:
-    """By shots, ascending."""
+    """Return the sets by shots, ascending."""
     if not sets:
-        raise RecipeError("a comparison needs episodes; found no set of them. Give at least one.")
+        raise RecipeError("a comparison needs at least one set of episodes; found none. Give one.")
     first = sets[0]
     for one in sets[1:]:
         same = (one.dataset is first.dataset, one.index.names == first.index.names, len(one) == len(first), one.seed == first.seed)
         if not all(same) or replace(one.shape, shot=first.shape.shot) != first.shape:
-            raise RecipeError("sets of one comparison differ in their shots and in nothing else. Draw them from the same data and classes.")
+            raise RecipeError("the sets of a comparison may differ only in their shots. Draw them from the same data and classes.")
     if len({one.shape.shot for one in sets}) != len(sets):
-        raise RecipeError("each number of shots is compared once; found one twice. Drop it.")
+        raise RecipeError("each number of shots may occur once in a comparison; found one twice. Drop it.")
     return sorted(sets, key=lambda one: one.shape.shot_range)
 
 
 def _as_read(episodes: EpisodeSet, name: str, dataset: Dataset | None) -> EpisodeSet:
-    """The same episodes as another data set reads their items."""
+    """Return the same episodes with the items of another data set, which reads them in its own way."""
     if dataset is None:
         return episodes
     if dataset.fingerprint != episodes.dataset.fingerprint or len(dataset) != len(episodes.dataset):
-        raise DataError(f"the episodes are of {episodes.dataset.name}; {name} is given other data, {dataset.name}. Give it the same items.")
+        raise DataError(f"the episodes are from {episodes.dataset.name}, the data for {name} is {dataset.name}. Give it the same items.")
     return replace(episodes, dataset=dataset)
 
 

@@ -1,4 +1,4 @@
-"""What a comparison of learners says: as a table, a sentence, plain JSON, and what to keep in mind while reading it.
+"""The outcome of a comparison of learners: a table, a sentence, plain JSON, and notes on how to read them.
 
 In: results and costs of several learners on the same episodes. Out: a `Comparison`. Next: `kshot.terminal`.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FEW = 30
-"""With fewer episodes than this, 1.96 standard errors are clearly less than 95 %."""
+"""With fewer episodes than this, 1.96 standard errors cover clearly less than 95 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class Round:
     """Several learners on one set of episodes.
 
     Attributes:
-        results: Of each learner by name; all have the same hash of episodes.
-        costs: Of answering a task of this form, by the same names.
-        higher_is_better: Which of two scores wins.
+        results: Results of each learner by name. All have the same hash of episodes.
+        costs: Costs of answering a task of this form, by the same names.
+        higher_is_better: Whether the higher of two scores is the better one.
 
     Raises:
-        RecipeError: The results are not of the same episodes, or not the same kind of score.
+        RecipeError: The results are not from the same episodes, or are not the same kind of score.
     """
 
     results: Mapping[str, Results]
@@ -49,8 +49,8 @@ class Round:
             for what in ("episodes_hash", "score_name", "mode"):
                 if getattr(one, what) != getattr(first, what):
                     raise RecipeError(
-                        f"learners are compared on the same episodes by the same score; {what} of {name} is {getattr(first, what)}, of "
-                        f"{other} it is {getattr(one, what)}. Evaluate both on one EpisodeSet."
+                        f"learners must be compared on the same episodes by the same score; {what} is {getattr(first, what)} for {name} "
+                        f"and {getattr(one, what)} for {other}. Evaluate both on one EpisodeSet."
                     )
 
     def __repr__(self) -> str:
@@ -58,22 +58,22 @@ class Round:
 
     @property
     def first(self) -> Results:
-        """One of the results, for what they all share: shape, data, hash."""
+        """One of the results. It gives what all of them share: shape, data, hash."""
         return next(iter(self.results.values()))
 
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
-        """The learners, best first."""
+        """Standings of the learners, best first."""
         return rank({name: one.scores for name, one in self.results.items()}, higher_is_better=self.higher_is_better)
 
     @property
     def shots(self) -> str:
-        """Its shots in words: `1`, or `1–5`."""
+        """Number of shots as text: `1`, or `1–5`."""
         return span(self.first.shot)
 
     @property
     def heading(self) -> str:
-        """What the round is a test of, in one line; `episodes` is the hash that names the test."""
+        """The test of this round in one line; `episodes` is the hash that identifies the test."""
         one = self.first
         return (
             f"{one.task}, {len(one.scores):,} episodes of {one.data} {one.split}, seed {one.seed}, {one.mode}, episodes {one.episodes_hash}"
@@ -86,8 +86,8 @@ class Comparison:
 
     Attributes:
         rounds: One for each number of shots, ascending.
-        machine: Where times and memory were measured, in words.
-        remarks: Further sentences for the reader, such as in what the learners read the data differently.
+        machine: Machine on which times and memory were measured, in words.
+        remarks: Further sentences for the reader, for example how the learners read the data differently.
     """
 
     rounds: tuple[Round, ...]
@@ -95,7 +95,7 @@ class Comparison:
     remarks: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """What the comparison shows, in plain words."""
+        """Say in plain words what the comparison shows."""
         return sentence(self._standings, self.rounds[0].first.score_name)
 
     @property
@@ -103,33 +103,33 @@ class Comparison:
         return {one.shots: one.standings for one in self.rounds}
 
     def table(self) -> str:
-        """A heading and a table for each number of shots, best learner first. It is Markdown, and aligned, to be read as it is."""
+        """Return a heading and a table for each number of shots, best learner first, in aligned Markdown that is readable as text."""
         return "\n\n".join(f"{one.heading}\n\n{_aligned(_rows(one))}" for one in self.rounds)
 
     def notes(self) -> tuple[str, ...]:
-        """How to read the table, and what it does not say; one sentence or two each."""
+        """Return notes of one or two sentences each: how to read the table, and what it does not say."""
         learners = len(self.rounds[0].results)
         told = [
-            "Intervals are 95 % and over episodes of these classes, for these learners as they are; they say nothing of other classes, or "
-            "of the same learners trained with other seeds.",
-            "Differences are to the best learner, paired episode by episode. ≈: the interval holds 0, so they do not differ here.",
+            "Intervals are 95 % intervals over episodes of these classes, for these trained learners; they say nothing about other "
+            "classes, or about the same learners trained with other seeds.",
+            "Differences are to the best learner, paired episode by episode. ≈ means: the interval contains 0, so they do not differ here.",
         ]
         if learners > 2:
             told.append(
-                f"The best of the {learners} was picked on these same episodes, which flatters it, and with {learners - 1} differences at "
-                "95 % one may leave 0 out by chance: trust wide margins, and test narrow ones again with another --seed."
+                f"The best of the {learners} was picked on these same episodes, which flatters it. With {learners - 1} differences at "
+                "95 %, one interval may exclude 0 by chance. Trust wide margins, and test narrow ones again with another --seed."
             )
         if len(self.rounds[0].first.scores) < _FEW:
-            told.append(f"Fewer than {_FEW} episodes: such intervals are too narrow. Ask for more.")
+            told.append(f"With fewer than {_FEW} episodes, the intervals are too narrow. Ask for more.")
         told.append(
-            "adapt, predict: median time of one fresh task, from inputs to what was learned of the support set, and from there to the "
-            f"answers for all its queries, encoding included; {self.machine}. kept: what one adapted task holds in memory. peak: "
-            "parameters and buffers, and the most memory in use beside them while a task is answered."
+            "adapt, predict: median time for one new task, from the inputs to what was learned from the support set, and from there to the "
+            f"answers for all its queries, with encoding, {self.machine}. kept: memory that one adapted task holds. peak: parameters and "
+            "buffers, and the largest further memory in use while a task is answered."
         )
         return (*told, *self.remarks)
 
     def as_dict(self) -> dict[str, Any]:
-        """One JSON object: accuracies, intervals and differences are fractions, times seconds, memory bytes."""
+        """Return one JSON object: accuracies, intervals and differences are fractions, times are in seconds, memory is in bytes."""
         return {
             "sentence": self.sentence(),
             "rounds": [_round_as_dict(one) for one in self.rounds],
@@ -138,13 +138,13 @@ class Comparison:
         }
 
     def plot(self, *, path: str | Path | None = None) -> "Figure":
-        """Means with their intervals, and beside them the paired differences to the best: one row per learner, or lines over the shots.
+        """Draw means with their intervals, and beside them the paired differences to the best: rows, or lines over the shots.
 
         Args:
-            path: A PNG file to write as well.
+            path: A PNG file to write in addition.
 
         Returns:
-            The figure, which a notebook shows.
+            The figure, which notebooks show.
 
         Raises:
             SetupError: matplotlib is not installed.
@@ -152,7 +152,7 @@ class Comparison:
         """
         first = self.rounds[0]
         title = first.heading.partition(", episodes ")[0]
-        if len(self.rounds) > 1:  # the axis says it
+        if len(self.rounds) > 1:  # the axis shows the shots
             title = title.replace(f" {first.shots}-shot", "")
         places = [sum(one.first.shot) / 2 if isinstance(one.first.shot, tuple) else one.first.shot for one in self.rounds]
         figure = plot_standings(self._standings, places, score_name=first.first.score_name, title=title)
@@ -161,7 +161,7 @@ class Comparison:
         return figure
 
     def __repr__(self) -> str:
-        """What was compared, and the sentence; `print` shows the tables and the notes as well."""
+        """Return what was compared, and the sentence. `print` also shows the tables and the notes."""
         one = self.rounds[0].first
         shots = ", ".join(each.shots for each in self.rounds)
         test = f"{len(one.scores):,} episodes of {one.data} {one.split}"
@@ -174,7 +174,7 @@ class Comparison:
         return f"<div>{''.join(tables)}{told}</div>"
 
     def __str__(self) -> str:
-        """The table, the sentence and the notes."""
+        """Return the table, the sentence and the notes."""
         return "\n\n".join([self.table(), self.sentence(), *self.notes()])
 
 
@@ -232,7 +232,7 @@ def _rows(one: Round) -> list[list[str]]:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """A Markdown table: the first column to the left, the others to the right."""
+    """Return a Markdown table with the first column aligned left and the others aligned right."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -250,5 +250,5 @@ def _number(mean: float, interval: float, percent: bool, sign: str = "") -> str:
 
 
 def _three(value: float) -> str:
-    """A size with three digits that say something: 0.0123, 1.23, 12.3, 1,234."""
+    """Return a size with three significant digits: 0.0123, 1.23, 12.3, 1,234."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,9 +1,9 @@
-"""What it costs to answer one fresh task: time to adapt, time to predict, memory.
+"""The cost of answering one new task: time to adapt, time to predict, memory.
 
-In: learners and episodes. Out: a `Cost` a learner. Next: `kshot.results.compare.compare`.
+In: learners and episodes. Out: one `Cost` per learner. Next: `kshot.results.compare.compare`.
 
-A fresh task is an episode of whose items nothing has been computed: inputs lie ready on the device, as the network reads them, and
-encoding is part of the cost. Scoring many episodes shares encodings among them; a user with one task cannot.
+A new task is an episode for whose items nothing has been computed. The inputs are ready on the device, in the form that the network reads;
+encoding is part of the cost. Scoring many episodes shares encodings among them, but a user with one task cannot do that.
 """
 
 import statistics
@@ -27,22 +27,22 @@ from kshot.results.score.evaluate import evaluating
 from kshot.short_repr import repr_of_fields
 
 TASKS, LEAST_TASKS, SECONDS = 20, 3, 2.0
-"""A learner is timed on up to 20 tasks, fewer where they take more than 2 seconds together, never fewer than 3."""
+"""A learner is timed on up to 20 tasks: fewer if they take more than 2 seconds together, but at least 3."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of answering one fresh task.
+    """The cost of answering one new task.
 
     Attributes:
-        adapt_seconds: Encoding the support items and `adapt`: the median over `tasks` tasks.
-        predict_seconds: Encoding the queries and `predict` (or `predict_together`), of all queries of a task: the median.
-        tasks: How many tasks were timed.
-        queries: Queries of a task; the median where tasks differ.
-        meta_parameters: Numbers that training sets: elements of the learner's parameters.
-        learner_bytes: Parameters and buffers: in memory once, however many tasks are in use.
-        task_bytes: What `adapt` returns for a task: in memory for each task that is in use.
-        working_bytes: The most that memory in use rises above that while a task is answered; None where the system does not say.
+        adapt_seconds: Median time over `tasks` tasks of encoding the support items and of `adapt`.
+        predict_seconds: Median time of encoding all queries of a task and of `predict` (or `predict_together`).
+        tasks: Number of tasks that were timed.
+        queries: Queries per task; the median if tasks differ.
+        meta_parameters: Number of elements of the learner's parameters, which training sets.
+        learner_bytes: Size of parameters and buffers. They are in memory once, however many tasks are in use.
+        task_bytes: Size of what `adapt` returns for a task. It is in memory for each task in use.
+        working_bytes: Largest rise of memory in use above the learner while a task is answered; None if the system does not report it.
     """
 
     adapt_seconds: float
@@ -58,7 +58,7 @@ class Cost:
 
     @property
     def peak_bytes(self) -> int | None:
-        """The learner and the work of one task together, at its highest."""
+        """Peak memory of the learner and the work on one task together."""
         return None if self.working_bytes is None else self.learner_bytes + self.working_bytes
 
 
@@ -66,17 +66,17 @@ class Cost:
 def measure_costs(
     learners: Mapping[str, Learner], episodes: Mapping[str, EpisodeSet], *, mode: Mode = "inductive", device: torch.device | str = "cpu"
 ) -> dict[str, Cost]:
-    """The cost of each learner, on the same tasks, taking turns so that a busy machine is a burden to all of them alike.
+    """Measure the cost of each learner on the same tasks. The learners take turns, so that a busy machine slows all of them equally.
 
     Args:
-        learners: By name; each is put in evaluation mode, and back afterwards.
-        episodes: By the same names: the same episodes, as each learner reads them. The first ones are the tasks.
+        learners: Learners by name. Each is put in evaluation mode and restored afterwards.
+        episodes: The same episodes for each name, as that learner reads them. The first ones are the tasks.
         mode: How to predict.
-        device: Where to compute; the learners are moved there.
+        device: Device for the computation. The learners are moved there.
 
     Raises:
         RecipeError: A learner cannot answer such an episode at all; the message has its name.
-        KshotError: As a learner raises it, with its name put before.
+        KshotError: A learner raised it; the name of the learner is put in front of the message.
     """
     device = torch.device(device)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in learners}
@@ -90,7 +90,7 @@ def measure_costs(
                 if turn >= LEAST_TASKS and sum(map(sum, times[name])) > SECONDS:
                     continue
                 batch = _task(episodes[name], max(turn, 0), device)
-                if turn < 0:  # to warm up, and to see whether it can be done at all
+                if turn < 0:  # warms up, and shows whether the learner can answer at all
                     _try(name, learner, batch, mode)
                     bytes_of[name] = _memory(learner, batch, mode)
                 else:
@@ -112,7 +112,7 @@ def measure_costs(
 
 
 def adapted_bytes(adapted: Any) -> int:
-    """Bytes of all tensors in what `adapt` returned: a tuple of tensors, mappings of tensors and plain values, nested as it may be."""
+    """Return the bytes of all tensors in what `adapt` returned: a tuple of tensors, mappings of tensors and plain values, nested or not."""
     if isinstance(adapted, Tensor):
         return _size(adapted)
     if isinstance(adapted, Mapping):
@@ -121,7 +121,7 @@ def adapted_bytes(adapted: Any) -> int:
 
 
 def _task(episodes: EpisodeSet, number: int, device: torch.device) -> EpisodeBatch:
-    """One episode with its inputs, of the rectangle that comes first."""
+    """Return one episode with its inputs. Episodes are numbered through the rectangles in their order."""
     for rectangle in episodes.drawn:
         if number < len(rectangle):
             return gather_batch(episodes.dataset, rectangle.rows(slice(number, number + 1)), episodes.shape.augment, device)
@@ -130,7 +130,7 @@ def _task(episodes: EpisodeSet, number: int, device: torch.device) -> EpisodeBat
 
 
 def _encoded(learner: Learner, x: Inputs) -> Inputs:
-    """(1, n, …) → features (1, n, …)."""
+    """Encode items (1, n, …) → features (1, n, …)."""
     features = learner.encode(map_inputs(lambda value: value[0], x))
     return map_inputs(lambda value: value.unsqueeze(0), features)
 
@@ -156,20 +156,20 @@ def _timed(learner: Learner, batch: EpisodeBatch, mode: Mode) -> tuple[float, fl
 
 
 def _wait(device: torch.device) -> None:
-    """Until a GPU has done what it was asked for."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _memory(learner: Learner, batch: EpisodeBatch, mode: Mode) -> tuple[int, int | None]:
-    """Bytes kept a task, and the highest rise while a task is answered."""
+    """Return the bytes kept per task, and the largest rise of memory in use while a task is answered."""
     kept = adapted_bytes(_adapt(learner, batch))
     work: Callable[[], object] = lambda: _predict(learner, _adapt(learner, batch), batch, mode)  # noqa: E731
     return kept, least_peak(work, batch.device)
 
 
 def _try(name: str, learner: Learner, batch: EpisodeBatch, mode: Mode) -> None:
-    """Answer one task, so that a learner that cannot is named before the long work."""
+    """Answer one task, so that a learner that cannot is named before the long work begins."""
     form = f"a {batch.way}-way task with {batch.support_y.shape[1]} support items and {batch.query_y.shape[1]} queries"
     try:
         outputs = _predict(learner, _adapt(learner, batch), batch, mode)
@@ -181,7 +181,7 @@ def _try(name: str, learner: Learner, batch: EpisodeBatch, mode: Mode) -> None:
     if learner.family.name == "classification" and tuple(outputs.shape) != wanted:
         raise RecipeError(
             f"{name} cannot answer {form}: it gives logits of shape {tuple(outputs.shape)}, not {wanted}. "
-            "Ask for the way that it was made for, or leave it out."
+            "Ask for the way for which it was made, or leave this learner out."
         )
 
 

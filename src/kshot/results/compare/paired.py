@@ -1,10 +1,10 @@
-"""Which of several learners is the best on one set of episodes, and how far each of the others is from it.
+"""The best of several learners on one set of episodes, and the difference of each other learner from it.
 
-In: scores of the same episodes, one array a learner. Out: `Standing`s, best first. Next: `kshot.results.compare.sentence`,
-`kshot.results.compare.compare`.
+In: scores on the same episodes, one array per learner. Out: `Standing`s, best first. Next: `kshot.results.compare.sentence`,
+`kshot.results.compare.comparison`.
 
-Differences are paired: episode by episode, then averaged. An episode that is hard for one learner is hard for the others too, so their
-difference varies less than the scores do, and its interval is the narrower for it.
+Differences are paired: taken episode by episode, then averaged. An episode that is hard for one learner is hard for the others too, so the
+difference varies less than the scores, and its interval is narrower.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ class Difference:
     """A paired difference of two learners' scores.
 
     Attributes:
-        mean: Of the first learner's scores minus the second's.
-        interval: Half the width of its 95 % interval over the episodes.
-        episodes: How many.
+        mean: Mean of the first learner's scores minus the second learner's.
+        interval: Half the width of the 95 % interval of the mean over the episodes.
+        episodes: Number of episodes.
     """
 
     mean: float
@@ -35,7 +35,7 @@ class Difference:
 
     @property
     def differs(self) -> bool:
-        """Whether the interval leaves 0 out; never with a single episode, which has no interval."""
+        """Whether the interval excludes 0. It never does with a single episode, which has no interval."""
         return self.episodes > 1 and abs(self.mean) > self.interval
 
 
@@ -44,10 +44,10 @@ class Standing:
     """A learner among others.
 
     Attributes:
-        name: Of the learner.
-        mean: Of its scores.
-        interval: Half the width of the mean's 95 % interval.
-        difference: Its scores minus those of the best learner; of the best itself 0 ± 0.
+        name: Name of the learner.
+        mean: Mean of its scores.
+        interval: Half the width of the 95 % interval of the mean.
+        difference: Its scores minus those of the best learner; 0 ± 0 for the best learner.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Standing:
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """How far apart two learners are.
+    """Return the paired difference of two learners.
 
     Args:
         first: Scores of one learner, (E,).
-        second: Scores of another on the same episodes, in the same order, (E,).
+        second: Scores of another learner on the same episodes, in the same order, (E,).
 
     Raises:
         RecipeError: The numbers of episodes differ, or there are none.
@@ -80,15 +80,15 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
 
 
 def rank(scores: Mapping[str, np.ndarray], *, higher_is_better: bool) -> tuple[Standing, ...]:
-    """Learners in the order of their means, each with its difference to the best.
+    """Order learners by their means, each with its difference from the best.
 
     Args:
-        scores: Of the same episodes in the same order, (E,) each, by the learner's name.
-        higher_is_better: Which of two means wins. Equal means stand in the order of the names, so that the order in which the
-            learners are given makes no difference.
+        scores: Scores on the same episodes in the same order, (E,) each, by the name of the learner.
+        higher_is_better: Whether the higher of two means is the better one. Learners with equal means are ordered by name, so the order
+            in which they are given does not matter.
 
     Raises:
-        RecipeError: As of `paired_difference`, or there is no learner.
+        RecipeError: The numbers of episodes differ, there are no episodes, or there is no learner.
     """
     if not scores:
         raise RecipeError("there are no learners to rank. Give at least one.")

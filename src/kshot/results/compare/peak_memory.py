@@ -1,7 +1,7 @@
-"""How much memory a piece of work takes while it runs, measured from outside of it.
+"""Peak memory of a piece of work, measured from outside while it runs.
 
-On a GPU torch counts it. On the CPU it is the growth of the process's resident size, which the kernel counts: whatever the work
-touches is in it, tensors, scratch space of kernels, everything.
+On a GPU, torch counts it. On the CPU, it is the growth of the resident size of the process, which the kernel counts. It includes everything
+that the work touches: tensors, scratch space of operators, everything.
 """
 
 import ctypes
@@ -14,16 +14,17 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes by which memory in use rises, at its highest, while `work` runs.
+    """Return the largest rise of memory in use, in bytes, while `work` runs.
 
     Args:
-        work: What to run, once. Run it before, so that what a first run sets up for good is not counted.
-        device: Where it computes. For the CPU: Linux only, and no other thread of the process should allocate meanwhile. Freed
-            memory that the C library keeps is given back to the system first, so that using it again is counted.
+        work: The work; it is run once. Run it once before, so that permanent memory of a first run is not counted.
+        device: Device on which it computes. The CPU needs Linux, and no other thread of the process should allocate meanwhile. Freed memory
+            that the C library keeps is first given back to the system, so that its reuse is counted.
 
     Returns:
-        The bytes; None where the system does not say, in which case `work` has not run. On the CPU what the C library holds but cannot
-        use again counts, too, such as a freed tensor with something small behind it: `least_peak` runs the work several times.
+        The bytes; None if the system does not report them, in which case `work` has not run. On the CPU, memory that the C library holds
+            but cannot reuse counts too, for example a freed tensor with a small allocation behind it. `least_peak` therefore runs the
+            work several times.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -45,12 +46,12 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
 
 
 def least_peak(work: Callable[[], object], device: torch.device, *, runs: int = 3) -> int | None:
-    """The least `peak_memory` of several runs: the work's own, with as little as may be of what happened to lie in its way.
+    """Return the minimum of `peak_memory` over several runs, to exclude unrelated allocations.
 
     Args:
-        work: As of `peak_memory`.
-        device: Likewise.
-        runs: How many.
+        work: As in `peak_memory`.
+        device: As in `peak_memory`.
+        runs: Number of runs.
     """
     found = [peak_memory(work, device) for _ in range(runs)]
     return None if None in found else min(size for size in found if size is not None)

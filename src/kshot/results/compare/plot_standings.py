@@ -1,7 +1,7 @@
-"""A comparison as a picture: means with their intervals, and the paired differences to the best beside them.
+"""A comparison as a picture: means with their intervals, and beside them the paired differences to the best learner.
 
-In: the standings of each number of shots. Out: a figure. With one number of shots a learner is a row; with several, a line over the shots
-with a band. Next: `kshot.results.compare.comparison`, whose `plot` it is.
+In: the standings at each number of shots. Out: a figure. With one number of shots, each learner is a row. With several, each is a line over
+the shots with a band. Next: `kshot.results.compare.comparison`, whose `plot` calls it.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LINE_MARKS = 6
-"""Points across of a mark on a line."""
+"""Size of a mark on a line, in points."""
 _FAR = 10.0
-"""Points behind the best from which on a learner may be left out of the picture of the differences."""
+"""A learner this many points behind the best, or more, may be left out of the picture of the differences."""
 
 
 def plot_standings(standings: Standings, places: Sequence[float], *, score_name: str, title: str) -> "Figure":
     """Draw the standings of several learners.
 
     Args:
-        standings: Of the same learners at one number of shots or several.
-        places: Where each number of shots lies on the axis of shots.
-        score_name: `accuracy` is drawn in per cent, differences in percentage points.
-        title: What the learners were tested on.
+        standings: Standings of the same learners at one number of shots or several.
+        places: Position of each number of shots on the axis of shots.
+        score_name: Name of the score. `accuracy` is drawn in per cent, its differences in percentage points.
+        title: The test of the learners, in words.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -58,7 +58,7 @@ def plot_standings(standings: Standings, places: Sequence[float], *, score_name:
 
 
 def _rows(axes: "Axes", standings: Sequence[Standing], scale: float, *, of_difference: bool) -> None:
-    """One row per learner, the best on top; each keeps its colour in both pictures."""
+    """Draw one row per learner, the best on top. Each learner has the same colour in both pictures."""
     names = [standing.name for standing in standings]
     for row, standing in enumerate(standings):
         mean, half = _value(standing, of_difference)
@@ -71,7 +71,7 @@ def _rows(axes: "Axes", standings: Sequence[Standing], scale: float, *, of_diffe
 
 
 def _curves(axes: "Axes", standings: Standings, places: Sequence[float], scale: float, *, of_difference: bool) -> None:
-    """One line per learner over the shots, with a band; in the order of the names, so that colours do not depend on who is best."""
+    """Draw one line per learner over the shots, with a band, in the order of the names: colours do not depend on which is best."""
     names = sorted(one.name for one in next(iter(standings.values())))
     for number, name in enumerate(names):
         values = [_value(next(one for one in row if one.name == name), of_difference) for row in standings.values()]
@@ -88,7 +88,7 @@ def _curves(axes: "Axes", standings: Standings, places: Sequence[float], scale: 
 
 
 def _look_closer(axes: "Axes", standings: Standings) -> None:
-    """Leave out of the differences who is far off at every number of shots, where others would be seen apart no more; they are named."""
+    """Limit the axis so that learners far behind at every number of shots do not squeeze the others together. Name those left out."""
     best: dict[str, float] = {}  # a learner's smallest difference, in points
     lowest: dict[str, float] = {}
     for row in standings.values():

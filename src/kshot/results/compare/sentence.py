@@ -1,9 +1,9 @@
 """A comparison in plain words, from its paired differences.
 
-In: the standings of each number of shots. Out: a sentence, such as `protonet beats finetune by 3.1 ± 0.4 points at 1 shot; at 20 shots
-they do not differ.` Two learners are spoken of as a pair over all shots; more of them, shot by shot, each against the best.
+In: the standings at each number of shots. Out: a sentence, for example `protonet beats finetune by 3.1 ± 0.4 points at 1 shot; at 20 shots
+they do not differ.` Two learners are described as a pair over all shots. More learners are described shot by shot, each against the best.
 
-`A beats B` means that the 95 % interval of their paired difference leaves 0 out; `do not differ`, that it holds 0.
+`A beats B` means that the 95 % interval of their paired difference excludes 0; `do not differ` means that it contains 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ Standings = Mapping[str, Sequence[Standing]]
 
 
 def sentence(standings: Standings, score_name: str = "accuracy") -> str:
-    """What the comparison shows.
+    """Say what the comparison shows.
 
     Args:
-        standings: Of the same two or more learners at each number of shots.
-        score_name: `accuracy` is spoken of in percentage points, anything else by its name.
+        standings: Standings of the same two or more learners at each number of shots.
+        score_name: Name of the score. Differences of `accuracy` are given in percentage points; others are given with this name.
 
     Example:
         >>> from kshot.results.compare.paired import Difference, Standing
@@ -38,9 +38,9 @@ def sentence(standings: Standings, score_name: str = "accuracy") -> str:
 
 
 def amount(difference: Difference, score_name: str = "accuracy") -> str:
-    """The size of a difference with its interval, without its sign, without a unit.
+    """Return the size of a difference with its interval, without sign and unit.
 
-    Accuracies are in percentage points, with one digit after the point, or two where the interval is less than a tenth of a point.
+    Accuracies are in percentage points, with one digit after the point, or two if the interval is less than a tenth of a point.
 
     Example:
         >>> amount(Difference(-0.031, 0.004, 600)), amount(Difference(0.0012, 0.0005, 600)), amount(Difference(0.5, 0.02, 9), "mean")
@@ -54,7 +54,7 @@ def amount(difference: Difference, score_name: str = "accuracy") -> str:
 
 
 def joined(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Join words as `a`, `a and b`, or `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

@@ -1,1 +1,1 @@
-"""What tasks look like: confusion, difficulty, distance from training."""
+"""Inspecting tasks: confusion, difficulty, distance from the training classes."""

@@ -1,12 +1,13 @@
-"""Which classes are answered wrongly, and which are taken for each other.
+"""Confusion: which classes are answered wrongly, and which are mistaken for each other.
 
-In: a learner's `Answers`. Out: a `Confusion`: queries asked and answered rightly of each class, and mistakes of each two classes that met
-in an episode, as parts of the queries that could have been such a mistake. Next: `kshot.results.inspect.task_report`.
+In: a learner's `Answers`. Out: a `Confusion`. It counts, for each class, the queries asked and answered correctly; and for each two classes
+that met in an episode, the mistakes between them, as shares of the queries that could have been such a mistake. Next:
+`kshot.results.inspect.task_report`.
 
 Intervals are those of Wilson ("Probable inference, the law of succession, and statistical inference", Journal of the American
-Statistical Association 22, 1927), which stay inside 0 … 1 and mean something at 0 and 1. Queries of a class in one episode are answered
-from one support set, so they succeed and fail together, and n of them say less than n independent ones: their number is divided by the
-design effect (Kish, "Survey Sampling", 1965, section 8.2), estimated over all classes.
+Statistical Association 22, 1927), which stay inside 0 … 1 and are meaningful at 0 and 1. Queries of a class in one episode are answered
+from one support set, so they succeed and fail together, and n of them say less than n independent ones. Their number is therefore divided
+by the design effect (Kish, "Survey Sampling", 1965, section 8.2), estimated over all classes.
 """
 
 from collections.abc import Sequence
@@ -22,15 +23,15 @@ _Z = 1.96
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Two classes and how often one was taken for the other.
+    """Two classes, and how often one was mistaken for the other.
 
     Attributes:
-        classes: Their positions in the class index, the smaller first.
-        names: Their names.
-        rate: Mistakes between the two, as a part of the queries of either in episodes that had both.
-        interval: Of the rate, 95 %.
-        queries: How many queries of either there were in such episodes.
-        taken: Queries of the first taken for the second, and of the second for the first.
+        classes: Positions of the classes in the class index, the smaller first.
+        names: Names of the classes.
+        rate: Mistakes between the two, as a share of the queries of both in episodes that had both.
+        interval: 95 % interval of the rate.
+        queries: Number of queries of both classes in such episodes.
+        taken: Queries of the first class taken for the second, and of the second taken for the first.
     """
 
     classes: tuple[int, int]
@@ -46,14 +47,14 @@ class Confusion:
     """Counts over all episodes, for C classes and the P pairs of them that met.
 
     Attributes:
-        names: Of the classes.
-        asked: Queries of each class, int64 (C,).
-        right: Of these, answered rightly, int64 (C,).
-        episodes: In how many episodes each class was, int64 (C,).
+        names: Names of the classes.
+        asked: Number of queries of each class, int64 (C,).
+        right: Number of these queries answered correctly, int64 (C,).
+        episodes: Number of episodes with each class, int64 (C,).
         pairs: Positions of two classes that were in one episode, the smaller first, int64 (P, 2).
-        met: Queries of either class of a pair in episodes that had both, int64 (P,).
-        taken: Of these, of the first taken for the second, and the other way round, int64 (P, 2).
-        design_effect: By how much the variance of an accuracy exceeds that of independent queries; at least 1.
+        met: Number of queries of both classes of a pair in episodes that had both, int64 (P,).
+        taken: Number of these queries of the first class taken for the second, and the other way round, int64 (P, 2).
+        design_effect: Factor by which the variance of an accuracy exceeds that of independent queries; at least 1.
     """
 
     names: tuple[str, ...]
@@ -67,26 +68,26 @@ class Confusion:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Of each class, float64 (C,); NaN for a class that was never asked."""
+        """Accuracy of each class, float64 (C,); NaN for a class that was never asked."""
         with np.errstate(invalid="ignore"):
             accuracy: np.ndarray = self.right / self.asked
         return accuracy
 
     @property
     def interval(self) -> np.ndarray:
-        """The 95 % interval of each class's accuracy, float64 (C, 2); 0 … 1 for a class that was never asked."""
+        """95 % interval of the accuracy of each class, float64 (C, 2); 0 … 1 for a class that was never asked."""
         return wilson(self.right, self.asked, self.design_effect)
 
     def by_accuracy(self) -> np.ndarray:
-        """Positions of the classes that were asked, the worst first; of equals, the one asked more often first."""
+        """Return the positions of the classes that were asked, the worst first; at equal accuracy, the one asked more often first."""
         asked = np.flatnonzero(self.asked)
         order: np.ndarray = asked[np.lexsort((asked, -self.asked[asked], self.accuracy[asked]))]
         return order
 
     def most_confused(self, most: int = 10) -> list[ConfusedPair]:
-        """The pairs with mistakes between them whose rate is surely high: in the order of the lower ends of their intervals.
+        """Return the pairs whose rate of mistakes is surely high, in the order of the lower ends of their intervals.
 
-        By the rate itself, pairs that met once and failed once would come first.
+        If the rate decided the order, pairs that met once and failed once would come first.
         """
         wrong = self.taken.sum(1)
         intervals = wilson(wrong, self.met, self.design_effect)
@@ -105,11 +106,11 @@ def count_confusion(index: ClassIndex, answers: Sequence[Answers]) -> Confusion:
     """Count over all episodes.
 
     Args:
-        index: The classes that the episodes were drawn from.
+        index: The classes from which the episodes were drawn.
         answers: From `answer_episodes`.
     """
     C = len(index)
-    cells = [_cells(block) for block in answers]  # of each class of each episode: class, queries, right ones
+    cells = [_cells(block) for block in answers]  # for each class of each episode: class, queries, correct answers
     owner, asked, right = (np.concatenate(column) for column in zip(*cells, strict=True))
     codes, met, taken = _pairs(C, answers)
     return Confusion(
@@ -125,12 +126,12 @@ def count_confusion(index: ClassIndex, answers: Sequence[Answers]) -> Confusion:
 
 
 def wilson(right: np.ndarray, asked: np.ndarray, effect: float = 1.0) -> np.ndarray:
-    """95 % intervals of the rates right / asked.
+    """Return the 95 % intervals of the rates right / asked.
 
     Args:
         right: Counts (M,).
         asked: Counts (M,); 0 gives the interval 0 … 1.
-        effect: The design effect: as if asked / effect independent queries had been asked.
+        effect: The design effect. The intervals are those of asked / effect independent queries.
 
     Returns:
         float64 (M, 2).
@@ -145,17 +146,19 @@ def wilson(right: np.ndarray, asked: np.ndarray, effect: float = 1.0) -> np.ndar
 
 
 def design_effect(owner: np.ndarray, asked: np.ndarray, right: np.ndarray) -> float:
-    """How much more the accuracies of a class differ between its episodes than those of independent queries would.
+    """Return how much more the accuracies of a class vary between its episodes than they would with independent queries.
+
+    A cell is one class of one episode.
 
     Args:
-        owner: The class of each cell, that is of each class of each episode, int64 (M,).
-        asked: Queries of each cell, ≥ 1, int64 (M,).
-        right: Of these, answered rightly, int64 (M,).
+        owner: Class of each cell, int64 (M,).
+        asked: Number of queries of each cell, ≥ 1, int64 (M,).
+        right: Number of these queries answered correctly, int64 (M,).
 
     Returns:
-        Σ m (p - p̄)² over all cells / Σ (k - 1) p̄ (1 - p̄) n / (n - 1) over all classes, with m queries and accuracy p of a cell, k
-        cells, n queries and accuracy p̄ of its class: 1 on average for independent queries, m for cells that are all right or all
-        wrong. At least 1, and 1 where no class with both right and wrong answers is in two episodes.
+        Σ m (p - p̄)² over all cells / Σ (k - 1) p̄ (1 - p̄) n / (n - 1) over all classes. A cell has m queries and accuracy p; its class
+        has k cells, n queries and accuracy p̄. The value is 1 on average for independent queries, and m for cells that are all right or
+        all wrong. It is at least 1, and it is 1 if no class with both right and wrong answers is in two episodes.
     """
     k, n, hits = (np.bincount(owner, weights) for weights in (None, asked, right))
     mean = hits / np.maximum(n, 1)
@@ -165,7 +168,7 @@ def design_effect(owner: np.ndarray, asked: np.ndarray, right: np.ndarray) -> fl
 
 
 def _tables(block: Answers) -> np.ndarray:
-    """Queries of each label given each label, int64 (B, N, N): rows are what they are."""
+    """Count the queries of each label that were given each label, int64 (B, N, N). Rows are the true labels."""
     (B, N), y = block.drawn.classes.shape, block.drawn.query_y
     codes = (np.arange(B)[:, None] * N + y) * N + block.chosen
     return np.bincount(codes[block.chosen >= 0], minlength=B * N * N).reshape(B, N, N)
@@ -179,13 +182,13 @@ def _cells(block: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _asked(block: Answers) -> np.ndarray:
-    """Queries of each label, int64 (B, N)."""
+    """Count the queries of each label, int64 (B, N)."""
     B, N = block.drawn.classes.shape
     return np.bincount((np.arange(B)[:, None] * N + block.drawn.query_y).reshape(-1), minlength=B * N).reshape(B, N)
 
 
 def _pairs(C: int, answers: Sequence[Answers]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes first · C + second of all pairs that met, int64 (P,), ascending; `met` (P,) and `taken` (P, 2)."""
+    """Return the codes first · C + second of all pairs that met, int64 (P,), ascending; and their `met` (P,) and `taken` (P, 2)."""
     parts = []
     for block in answers:
         classes, table, asked = block.drawn.classes, _tables(block), _asked(block)
@@ -199,7 +202,7 @@ def _pairs(C: int, answers: Sequence[Answers]) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _summed(codes: np.ndarray, met: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each code once, with its sums."""
+    """Return each code once, with its sums."""
     unique, place = np.unique(codes, return_inverse=True)
     sums = [np.bincount(place.reshape(-1), column).astype(np.int64) for column in (met, taken[:, 0], taken[:, 1])]
     return unique, sums[0], np.stack(sums[1:], axis=1)

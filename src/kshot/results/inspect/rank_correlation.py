@@ -1,4 +1,4 @@
-"""Do two things rise and fall together? Spearman's rank correlation with its interval."""
+"""Spearman's rank correlation with its interval: whether two quantities rise and fall together."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman's ρ.
+    """Spearman's ρ with its interval.
 
     Attributes:
-        rho: -1 … 1.
-        interval: Its 95 % interval.
-        n: How many pairs of values.
+        rho: ρ, -1 … 1.
+        interval: 95 % interval of ρ.
+        n: Number of pairs of values.
     """
 
     rho: float
@@ -20,15 +20,15 @@ class RankCorrelation:
     n: int
 
     def __str__(self) -> str:
-        """One phrase."""
+        """Return one phrase."""
         return f"Spearman's ρ {self.rho:.2f}, 95 % interval {self.interval[0]:.2f} to {self.interval[1]:.2f}, {self.n:,} classes"
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> RankCorrelation | None:
-    """Spearman's rank correlation: Pearson's correlation of the ranks, equal values sharing their mean rank.
+    """Compute Spearman's rank correlation: Pearson's correlation of the ranks. Equal values share their mean rank.
 
     The interval is Fisher's, tanh(artanh ρ ± 1.96 √((1 + ρ²/2) / (n - 3))), with the variance of D. G. Bonett and T. A. Wright, "Sample
-    size requirements for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65, 2000. It takes the pairs as
+    size requirements for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65, 2000. It assumes that the pairs are
     independent of each other.
 
     Args:
@@ -36,7 +36,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> RankCorrelation | None:
         b: Numbers (n,).
 
     Returns:
-        The correlation; None for fewer than four pairs, or where all numbers of one side are equal.
+        The correlation; None for fewer than four pairs, or if all numbers of one side are equal.
 
     Example:
         >>> import numpy as np

@@ -1,22 +1,22 @@
-"""How far classes lie from those a learner was trained on, in a space of vectors: its own features, or the pixels.
+"""Shift: how far classes lie from the training classes of a learner, in a space of vectors: its features, or the pixels.
 
-In: centres of training classes and of other classes. Out: a `Shift`: of each class, the distance from its centre to the nearest centre of
-a training class, and for each part of the classes one number that compares it with the training classes as a whole. Next:
+In: centres of training classes and of other classes. Out: a `Shift`. It has, for each class, the distance from its centre to the nearest
+centre of a training class; and for each part of the classes, one number that compares it with the training classes as a whole. Next:
 `kshot.results.inspect.task_report`.
 
-The distances of the training classes among themselves (each to the nearest *other* one) are the measure: all distances are given in
-units of their median. Turned copies of one character are kin, not strangers: a class is compared with no kin of its own, or training
-classes, which have kin among each other, would look closer together than they are.
+The unit of all distances is the median distance among the training classes (from each to the nearest *other* one). Turned copies of one
+character are kin. A class is never compared with its own kin: otherwise the training classes, which have kin among each other, would look
+closer together than they are.
 
 The one number is the maximum mean discrepancy of the centres, with a permutation test (A. Gretton, K. M. Borgwardt, M. J. Rasch, B.
-Schölkopf, A. Smola, "A Kernel Two-Sample Test", Journal of Machine Learning Research 13, 2012, equation 5; the Gaussian kernel has the
-median distance as its width, as there in section 8):
+Schölkopf, A. Smola, "A Kernel Two-Sample Test", Journal of Machine Learning Research 13, 2012, equation 5; the width of the Gaussian kernel
+is the median distance, as in section 8 there):
 
     MMD² = mean k(x, x') + mean k(y, y') - 2 mean k(x, y),    k(x, y) = exp(-‖x - y‖² / 2σ²),  0 ≤ MMD² ≤ 2
 
-It says whether the classes look drawn from one distribution, and p how often a random division of the same classes is as far apart. It
-does not say that the learner does worse on them, nor on which; it grows more certain, not larger, with more classes; and it has no unit,
-so that values of different spaces or data sets are not to be compared.
+It says whether the classes look as if drawn from one distribution; p says how often a random division of the same classes is as far apart.
+It does not say that the learner does worse on them, or on which of them. With more classes it becomes more certain, not larger. It has no
+unit, so values of different spaces or data sets cannot be compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from kshot.errors import DataError
 
 _PERMUTATIONS = 199
 _MOST = 1000
-"""The discrepancy looks at most at this many classes of a part, evenly spread."""
+"""The discrepancy uses at most this many classes of a part, evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Discrepancy:
 
     Attributes:
         mmd2: MMD², 0 … 2.
-        by_chance: Its mean over random divisions of the same classes.
-        p: The part of the divisions, this one included, with at least as much; at least 1/200.
+        by_chance: Mean of MMD² over random divisions of the same classes.
+        p: Share of the divisions, with this one among them, that have at least this MMD²; at least 1/200.
     """
 
     mmd2: float
@@ -51,9 +51,9 @@ class Centres:
     """Classes of one part in one space.
 
     Attributes:
-        names: Of the classes.
-        kin: Of each class, what it shares with its turned copies: different for strangers. As many as names.
-        rows: float64 (C, D).
+        names: Names of the classes.
+        kin: For each class, a name that it shares with its turned copies and with no other class. As many as `names`.
+        rows: Centres, float64 (C, D).
     """
 
     names: tuple[str, ...]
@@ -63,14 +63,14 @@ class Centres:
 
 @dataclass(frozen=True, eq=False)
 class Shift:
-    """How far parts of the classes lie from the training classes.
+    """The distances of parts of the classes from the training classes.
 
     Attributes:
         space: `features` or `pixels`.
-        unit: The median distance from a training class to the nearest other one, in the space's own measure.
-        names: Of the classes of each part; `train` comes first.
-        nearest: From each class to the nearest training class, in units of `unit`, float64 (C,), by part.
-        discrepancy: Of each part but `train`.
+        unit: Median distance from a training class to the nearest other one, as measured in this space.
+        names: Names of the classes of each part; `train` comes first.
+        nearest: Distance from each class to the nearest training class, in units of `unit`, float64 (C,), by part.
+        discrepancy: Discrepancy of each part except `train`.
     """
 
     space: str
@@ -80,16 +80,16 @@ class Shift:
     discrepancy: Mapping[str, Discrepancy]
 
     def median(self, part: str) -> float:
-        """The median of a part's distances; that of `train` is 1."""
+        """Return the median of the distances of a part. It is 1 for `train`."""
         return float(np.median(self.nearest[part]))
 
     def beyond(self, part: str) -> float:
-        """Which part of its classes lies farther out than 95 in 100 training classes."""
+        """Return the share of a part's classes that lie farther out than 95 % of the training classes."""
         return float((self.nearest[part] > np.quantile(self.nearest["train"], 0.95)).mean())
 
 
 def kin_of(names: Sequence[str], groups: Sequence[str] | None) -> tuple[str, ...]:
-    """What classes share with their turned copies: the name without its last part, where this is more than the group.
+    """Return the name that each class shares with its turned copies: its name without the last part, if this is more than the group.
 
     Example:
         >>> kin_of(["Greek/character01/rot000", "Greek/character01/rot090", "Greek/character02"], ["Greek", "Greek", "Greek"])
@@ -104,19 +104,20 @@ def kin_of(names: Sequence[str], groups: Sequence[str] | None) -> tuple[str, ...
 
 
 def measure_shift(space: str, train: Centres, others: Mapping[str, Centres]) -> Shift:
-    """Distances and discrepancies from the training classes.
+    """Measure distances and discrepancies from the training classes.
 
     Args:
-        space: What the centres are of.
-        train: The training classes; at least two that are no kin.
+        space: The space of the centres, `features` or `pixels`.
+        train: The training classes. At least two must not be kin.
         others: Other parts, by name.
 
     Raises:
-        DataError: The training classes are too few, or all in one place.
+        DataError: There are too few training classes, or most of them share their centre with another one.
     """
     if len(set(train.kin)) < 2:
         raise DataError(
-            f"how far classes lie from training classes needs two of these; found {len(set(train.kin))}: {', '.join(train.names[:4])}."
+            f"distances from training classes need at least two of these that are not copies of each other; found "
+            f"{len(set(train.kin))}: {', '.join(train.names[:4])}."
         )
     kin, code = np.unique(np.array(train.kin), return_inverse=True)
     codes = {name: position for position, name in enumerate(kin.tolist())}
@@ -124,7 +125,7 @@ def measure_shift(space: str, train: Centres, others: Mapping[str, Centres]) -> 
     unit = float(np.median(distances["train"]))
     if unit == 0:
         raise DataError(
-            f"more than half of the {len(train.names)} training classes share their centre with another, so that distances have no measure."
+            f"more than half of the {len(train.names)} training classes share their centre with another one, so distances have no unit."
         )
     return Shift(
         space,
@@ -136,7 +137,7 @@ def measure_shift(space: str, train: Centres, others: Mapping[str, Centres]) -> 
 
 
 def discrepancy(a: Centres, b: Centres, *, permutations: int = _PERMUTATIONS, seed: int = 0) -> Discrepancy:
-    """MMD² of two sets of centres, with its permutation test; kin stay together in every division."""
+    """Compute MMD² of two sets of centres, with its permutation test. Kin stay together in every division."""
     places = [_spread(len(one.names)) for one in (a, b)]
     rows = np.concatenate([one.rows[place] for one, place in zip((a, b), places, strict=True)])
     kin = [np.array(one.kin)[place] for one, place in zip((a, b), places, strict=True)]
@@ -162,13 +163,13 @@ def discrepancy(a: Centres, b: Centres, *, permutations: int = _PERMUTATIONS, se
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of rows (m, D) and (n, D), float64 (m, n)."""
+    """Return the squared distances between rows (m, D) and (n, D), float64 (m, n)."""
     squares: np.ndarray = np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * (a @ b.T), 0)
     return squares
 
 
 def _nearest(one: Centres, train: np.ndarray, train_kin: np.ndarray, codes: Mapping[str, int]) -> np.ndarray:
-    """From each class to the nearest training class that is no kin of it, (C,)."""
+    """Return the distance from each class to the nearest training class that is not its kin, (C,)."""
     own = np.array([codes.get(name, -1) for name in one.kin])
     found = np.empty(len(own))
     for start in range(0, len(own), 512):

@@ -1,6 +1,7 @@
-"""What a learner's tasks look like: its classes, the pairs it confuses, how hard its episodes are, how far its classes lie from training.
+"""A report on the tasks of a learner: accuracy by class, confused pairs, difficulty of episodes, distance of classes from training.
 
-In: `Results`, `Confusion`, `Difficulty` and `Shift`s. Out: a `TaskReport`, as one JSON object or in sentences. Next: `plot_tasks`.
+In: `Results`, `Confusion`, `Difficulty` and `Shift`s. Out: a `TaskReport`, as one JSON object or in sentences. Next:
+`kshot.results.show.plot_tasks`.
 """
 
 from collections.abc import Iterator
@@ -21,15 +22,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class TaskReport:
-    """All that was found out.
+    """All findings about the tasks of a learner.
 
     Attributes:
-        results: The score of the same episodes.
-        confusion: Of their classes.
-        difficulty: Of the episodes.
+        results: Score on the same episodes.
+        confusion: Confusion of the classes of the episodes.
+        difficulty: Difficulty of the episodes.
         classes_of_episode: Names of the classes of the hardest and easiest episodes, by place in `difficulty`.
-        shifts: In the learner's features and in the pixels, where they could be measured.
-        part: What the asked classes are called in the shifts, such as `test`.
+        shifts: Shifts in the learner's features and in the pixels, as far as they could be measured.
+        part: Name of the asked classes in the shifts, for example `test`.
         notes: Sentences that say what could not be measured, and why.
     """
 
@@ -42,13 +43,13 @@ class TaskReport:
     notes: tuple[str, ...] = ()
 
     def correlation(self, shift: Shift) -> RankCorrelation | None:
-        """Of the asked classes: their distance to training with their accuracy."""
+        """Return the correlation between the distance of the asked classes from training and their accuracy."""
         distance = dict(zip(shift.names[self.part], shift.nearest[self.part], strict=True))
         asked = self.confusion.by_accuracy()
         return rank_correlation(np.array([distance[self.confusion.names[place]] for place in asked]), self.confusion.accuracy[asked])
 
     def as_dict(self) -> dict[str, Any]:
-        """One JSON object; rates are fractions."""
+        """Return one JSON object. Rates are fractions."""
         found, hard = self.confusion, self.difficulty
         ends = found.interval
         return {
@@ -92,7 +93,7 @@ class TaskReport:
         }
 
     def sections(self) -> Iterator[tuple[str, list[str]]]:
-        """Headings, each with its lines."""
+        """Yield headings, each with its lines."""
         yield "Classes", self._class_lines()
         yield "Most confused pairs", self._pair_lines()
         yield "Difficulty of the episodes", self._difficulty_lines()
@@ -129,7 +130,7 @@ class TaskReport:
         worst = [place for place in order[:_SHOWN] if found.accuracy[place] < 1]
         lines = [
             f"{len(order):,} of {len(found.names):,} classes were asked, each with {np.median(found.asked[order]):.0f} queries in "
-            f"{np.median(found.episodes[order]):.0f} episodes (medians); {perfect:,} made no mistake.{' The worst:' if worst else ''}"
+            f"{np.median(found.episodes[order]):.0f} episodes (medians); {perfect:,} had no mistake.{' The worst:' if worst else ''}"
         ]
         lines += [
             f"  {100 * found.accuracy[place]:5.1f} %  {found.names[place]}  "
@@ -154,15 +155,15 @@ class TaskReport:
         for name, values in (("accuracy", hard.accuracy), ("uncertainty", hard.uncertainty)):
             least, low, middle, high, most = (100 * np.quantile(values, (0, 0.05, 0.5, 0.95, 1))).tolist()
             lines.append(
-                f"The {name} of an episode is {middle:.1f} % in the median; nine episodes in ten have {low:.1f} to {high:.1f} %, all have "
+                f"The median {name} of an episode is {middle:.1f} %; nine in ten episodes have {low:.1f} to {high:.1f} %, all have "
                 f"{least:.1f} to {most:.1f} %."
             )
         together = rank_correlation(hard.uncertainty, 1 - hard.accuracy)
         if together is not None:
             lines.append(
-                f"Where the learner is less sure, it errs more: rank correlation {together.rho:.2f}."
+                f"The less sure the learner is, the more it errs: rank correlation {together.rho:.2f}."
                 if together.rho > 0
-                else f"How sure the learner is says nothing of its errors: rank correlation {together.rho:.2f}."
+                else f"The learner's uncertainty says nothing about its errors: rank correlation {together.rho:.2f}."
             )
         for name, places in (("Hardest", hard.hardest(_SHOWN)), ("Easiest", hard.easiest(_SHOWN))):
             listed = ", ".join(f"{hard.numbers[place]} ({100 * hard.accuracy[place]:.1f} %)" for place in places)
@@ -177,7 +178,7 @@ class TaskReport:
             lines.append(
                 f"{where}, half of the {len(shift.names[part]):,} {part} classes lie more than {shift.median(part):.2f} times as far from "
                 f"the nearest training class as training classes do from each other; {100 * shift.beyond(part):.1f} % lie farther out than "
-                f"95 % of these. Discrepancy MMD² {one.mmd2:.4f}, by chance {one.by_chance:.4f} "
+                f"95 % of the training classes. Discrepancy MMD² {one.mmd2:.4f}, by chance {one.by_chance:.4f} "
                 f"(p {'≤' if one.p <= 0.005 else '='} {one.p:.3g})."
             )
         correlation = self.correlation(shift)
@@ -189,6 +190,6 @@ class TaskReport:
 def _in_words(found: RankCorrelation) -> str:
     low, high = found.interval
     if low <= 0 <= high:
-        return "the accuracy of a class shows no rise or fall with its distance from training"
+        return "the accuracy of a class neither rises nor falls with its distance from training"
     strength = "slightly" if abs(found.rho) < 0.3 else "clearly"
     return f"the accuracy of a class {'falls' if found.rho < 0 else 'rises'} {strength} with its distance from training"

@@ -1,1 +1,1 @@
-"""Scores: one per episode, their interval, the episodes and their hash."""
+"""Scores: one score per episode, the interval, the episodes and their hash."""

@@ -1,6 +1,6 @@
-"""What a learner answers to each query: one pass over an episode set, from which everything about its tasks is counted.
+"""The answers of a learner to each query, from one pass over an episode set. All counts about its tasks come from these answers.
 
-In: a learner, an episode set. Out: `Answers` and the `Results` that `evaluate` gives. Next: `confusion`, `difficulty`.
+In: a learner, an episode set. Out: `Answers`, and the `Results` that `evaluate` gives. Next: `kshot.results.inspect`.
 """
 
 import time
@@ -25,8 +25,8 @@ class Answers:
 
     Attributes:
         drawn: The episodes.
-        logits: float32 (B, Q, N); -∞ for a class that cannot be, no NaN.
-        chosen: The label that each query was given, the first of the best, int64 (B, Q); -1 where the learner gave no number at all.
+        logits: float32 (B, Q, N), without NaN; -∞ for a class that is impossible.
+        chosen: Label given to each query, the first of the best, int64 (B, Q); -1 if the learner gave no number at all.
     """
 
     drawn: DrawnEpisodes
@@ -52,23 +52,23 @@ def answer_episodes(
 ) -> tuple[list[Answers], Results]:
     """Answer every query of an episode set.
 
-    The logits are kept: 4 bytes for each class of each query, 30 MB for a thousand 20-way episodes of 15 queries a class.
+    The logits are kept: 4 bytes per class and query, 30 MB for a thousand 20-way episodes with 15 queries per class.
 
     Args:
-        learner: Of a classification; it is put in evaluation mode, and back afterwards.
+        learner: A learner of classification tasks. It is put in evaluation mode and restored afterwards.
         episodes: The fixed test.
         mode: `inductive` or `transductive`; the learner must offer it.
-        device: Where to compute; the learner is moved there.
-        progress: Called with how many more episodes were answered.
+        device: Device for the computation. The learner is moved there.
+        progress: Called with the number of episodes answered since the last call.
 
     Returns:
-        The answers, block by block, and the same `Results` as `evaluate`.
+        The answers, block by block, and the same `Results` as from `evaluate`.
 
     Raises:
         RecipeError: The learner does not classify, or does not offer the mode.
     """
     if learner.family.name != "classification":
-        raise RecipeError(f"confusion and difficulty are those of classes; {type(learner).__name__} learns tasks of {learner.family.name}.")
+        raise RecipeError(f"confusion and difficulty need classes; {type(learner).__name__} learns {learner.family.name} tasks.")
     require_mode(learner, mode)
     began, device = time.perf_counter(), torch.device(device)
     answers, numbers, scores = [], [], []

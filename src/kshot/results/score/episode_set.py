@@ -1,6 +1,6 @@
-"""A fixed test: which episodes, drawn once or listed, and the hash that names them.
+"""A fixed test: a set of episodes, drawn once or listed, and the hash that identifies them.
 
-In: a data set, classes, a shape, a seed. Out: `EpisodeSet`. Next: `features` and `evaluate`.
+In: a data set, classes, a shape, a seed. Out: `EpisodeSet`. Next: `kshot.results.score.features` and `kshot.results.score.evaluate`.
 """
 
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from kshot.short_repr import short_repr
 
 @dataclass(frozen=True, eq=False)
 class EpisodeSet:
-    """A fixed test: E episodes of a seed, drawn once, from these classes.
+    """A fixed test: E episodes, drawn once from these classes with one seed.
 
     Attributes:
         dataset: Where the items are.
-        index: The classes that were drawn from; `drawn.classes` are positions in it.
-        split: What records call the classes, such as `vinyals/test`.
+        index: The classes from which episodes were drawn. `drawn.classes` are positions in it.
+        split: Name of the classes in records, for example `vinyals/test`.
         shape: Way, shot, query and rules.
-        seed: Which stream.
+        seed: Seed of the episode stream.
         drawn: All episodes, as rectangles.
-        hash: Names the set.
+        hash: Hash that identifies the set.
     """
 
     dataset: Dataset
@@ -54,13 +54,13 @@ class EpisodeSet:
         seed: int = 0,
         distances: ClassDistances | None = None,
     ) -> "EpisodeSet":
-        """Episodes 0 … episodes - 1 of a seed.
+        """Draw episodes 0 … episodes - 1 of a seed.
 
-        A shape with near or far classes takes the distances given, or else measures them on the pixels.
+        A shape with near or far classes uses the given distances, or else measures them on the pixels.
 
         Raises:
             EpisodeError: The classes cannot give the shape.
-            RecipeError: There are no episodes to draw.
+            RecipeError: The number of episodes is below 1.
         """
         if episodes < 1:
             raise RecipeError(f"episodes must be at least 1; found {episodes}.")
@@ -73,7 +73,7 @@ class EpisodeSet:
 
     @classmethod
     def given(cls, dataset: Dataset, index: ClassIndex, name: str, drawn: DrawnEpisodes) -> "EpisodeSet":
-        """Episodes that were listed, not drawn (`kshot.episodes.listed`): a published test, by its name."""
+        """Make a set of episodes that are listed, not drawn (`kshot.episodes.listed`): a published test with its name."""
         way, (S, Q) = drawn.way, (drawn.support_y.shape[1], drawn.query_y.shape[1])
         shape = EpisodeShape(way, max(1, S // way), max(1, Q // way))
         return cls(dataset, index, name, shape, 0, (drawn,), episodes_hash(dataset.fingerprint, [drawn]))

@@ -1,7 +1,7 @@
-"""Score a learner on a fixed set of episodes, one score an episode.
+"""Score a learner on a fixed set of episodes, one score per episode.
 
-In: a learner and an `EpisodeSet`. Out: `Results`. Every item that the episodes use is
-encoded once, however many episodes use it; the scores are those of encoding each episode on its own.
+In: a learner and an `EpisodeSet`. Out: `Results`. Every item is encoded once, however many episodes use it. The scores are the same as if
+each episode were encoded separately.
 """
 
 import time
@@ -36,16 +36,16 @@ def evaluate(
     """Score a learner on an episode set.
 
     Args:
-        learner: Any; it is put in evaluation mode, and back afterwards.
+        learner: The learner. It is put in evaluation mode and restored afterwards.
         episodes: The fixed test.
         mode: `inductive` or `transductive`; the learner must offer it.
-        device: Where to compute; the learner is moved there.
-        progress: Called with how many more episodes were scored.
-        features: Of all items that the episodes use, where they are there already (`encode_used`): several sets can share them. The
-            seconds then leave out the encoding.
+        device: Device for the computation. The learner is moved there.
+        progress: Called with the number of episodes scored since the last call.
+        features: Features of all items that the episodes use, if they are computed already (`encode_used`). Several sets can share them.
+            The seconds then exclude the encoding.
 
     Returns:
-        One score an episode, in the order of their numbers.
+        One score per episode, in the order of the episode numbers.
 
     Raises:
         RecipeError: The learner does not offer the mode, or solves tasks of another kind.
@@ -66,18 +66,18 @@ def evaluate(
 
 
 def require_mode(learner: Learner, mode: Mode) -> None:
-    """Refuse a mode that the learner does not offer.
+    """Raise an error unless the learner offers the mode.
 
     Raises:
-        RecipeError: It does not.
+        RecipeError: The learner does not offer it.
     """
     if mode not in learner.modes:
         offered = " and ".join(learner.modes)
-        raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for what it offers.")
+        raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for a mode that it offers.")
 
 
 def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode: Mode, seconds: float) -> Results:
-    """Scores (E,), in the order of the episodes' numbers, with everything that they are scores of."""
+    """Join scores (E,), in the order of the episode numbers, with everything that describes the test."""
     return Results(
         scores=scores,
         score_name=learner.family.score_name,
@@ -99,7 +99,7 @@ def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode:
 
 @contextmanager
 def evaluating(learner: Learner) -> Iterator[None]:
-    """Within the block the learner is in evaluation mode; after it, each of its modules is in the mode that it was in."""
+    """Put the learner in evaluation mode within the block, and restore the mode of each of its modules afterwards."""
     training = {module: module.training for module in learner.modules()}
     learner.eval()
     try:
@@ -112,7 +112,7 @@ def evaluating(learner: Learner) -> Iterator[None]:
 def score_rectangle(
     learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
 ) -> Tensor:
-    """The score of each episode of a rectangle, float64 (B,)."""
+    """Return the score of each episode of a rectangle, float64 (B,)."""
     outputs = predict_rectangle(learner, episodes, drawn, features, mode, device)
     _, query_y, _ = gather_targets(episodes.dataset, drawn, device)
     return learner.family.score(outputs, query_y)
@@ -121,7 +121,7 @@ def score_rectangle(
 def predict_rectangle(
     learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
 ) -> Tensor:
-    """Logits (B, Q, N) of a rectangle's queries, or values (B, Q, T)."""
+    """Return logits (B, Q, N) or values (B, Q, T) for the queries of a rectangle."""
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
     support_y, _, way = gather_targets(episodes.dataset, drawn, device)
@@ -135,15 +135,15 @@ def predict_rectangle(
 
 
 def device_of(learner: Learner) -> torch.device:
-    """Where the learner is; the CPU for one without parameters and buffers."""
+    """Return the device of the learner; the CPU if it has no parameters and no buffers."""
     return next((tensor.device for tensor in (*learner.parameters(), *learner.buffers())), torch.device("cpu"))
 
 
 def batch_norm_statistics(learner: Learner, mode: Mode = "inductive") -> str:
-    """Whose batch-norm statistics an evaluation of this learner uses.
+    """Name the batch-norm statistics that an evaluation of this learner uses.
 
     Returns:
-        `none` when it has no batch norm; what the learner says of the mode; or else `running`, or `batch`.
+        `none` if it has no batch norm; what the learner says about the mode; or else `running` or `batch`.
     """
     norms = [module for module in learner.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms:

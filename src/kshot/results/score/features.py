@@ -1,6 +1,7 @@
 """Items encoded once, however many episodes use them.
 
-In: a learner and the episodes of a set. Out: `Features`, found by item. Next: `evaluate` and whatever else looks at answers.
+In: a learner and the episodes of a set. Out: `Features`, found by item. Next: `kshot.results.score.evaluate` and other modules that score
+or inspect answers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from kshot.results.score.episode_set import EpisodeSet
 _ITEMS_AT_ONCE = 512
 _ROWS_AT_ONCE = 1 << 12
 _FEATURE_BYTES = 1 << 30
-"""Features of all items are kept while they take at most this much; beyond it, episodes are scored block by block."""
+"""Features of all items are kept up to this size. Above it, episodes are scored block by block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Features:
     """Encoded items, found by item number and augmentation parameter.
 
     Attributes:
-        codes: item · 2¹⁶ + parameter of each row, ascending, int64 (U,).
+        codes: item · 2¹⁶ + parameter for each row, ascending, int64 (U,).
         rows: Features (U, …).
     """
 
@@ -36,7 +37,7 @@ class Features:
     rows: Inputs
 
     def of(self, items: np.ndarray, changes: np.ndarray | None) -> Inputs:
-        """Features of items (B, n), as (B, n, …)."""
+        """Return the features of items (B, n), as (B, n, …)."""
         place = torch.from_numpy(np.searchsorted(self.codes, item_codes(items, changes)))
         return map_inputs(lambda rows: rows[place.to(rows.device)], self.rows)
 
@@ -63,27 +64,27 @@ def _encoded(learner: Learner, x: Inputs) -> Inputs:
             f"{name} {str(value.dtype).removeprefix('torch.')} {tuple(value.shape[1:])}".strip() for name, value in named.items()
         )
         raise DataError(
-            f"the learner's network cannot read these items, {items}: {error}. Give items of the shape and type that it takes "
+            f"the learner's network cannot read these items, {items}: {error}. Give items of the shape and type that it expects "
             "(float32 for most networks)."
         ) from error
 
 
 def item_codes(items: np.ndarray, changes: np.ndarray | None) -> np.ndarray:
-    """Each item with its parameter as one number, item · 2¹⁶ + parameter, int64; parameters may be negative."""
+    """Encode each item and its parameter as one number, item · 2¹⁶ + parameter, int64. Parameters may be negative."""
     return (items << 16) | (0 if changes is None else changes.astype(np.int64) & 0xFFFF)
 
 
 def used_codes(drawn: DrawnEpisodes) -> np.ndarray:
-    """The codes of all items of a rectangle, each once."""
+    """Return the codes of all items of a rectangle, each once."""
     codes = [item_codes(drawn.support_items, drawn.support_changes), item_codes(drawn.query_items, drawn.query_changes)]
     return np.unique(np.concatenate([part.reshape(-1) for part in codes]))
 
 
 def encode_used(learner: Learner, sets: Sequence[EpisodeSet], device: torch.device) -> Features | None:
-    """Features of all items that some sets of one data set and one augmentation use, each encoded once.
+    """Encode all items that these sets use, each once. The sets must share one data set and one augmentation.
 
     Returns:
-        None where the features would take more memory than is kept at once.
+        The features; None if they would take more memory than is kept at once.
     """
     codes = np.unique(np.concatenate([used_codes(rectangle) for episodes in sets for rectangle in episodes.drawn]))
     sample = encode_items(learner, sets[0], codes[:1], device)
@@ -93,7 +94,7 @@ def encode_used(learner: Learner, sets: Sequence[EpisodeSet], device: torch.devi
 def with_features(
     learner: Learner, episodes: EpisodeSet, device: torch.device, features: Features | None = None
 ) -> Iterator[tuple[DrawnEpisodes, Features]]:
-    """Blocks of episodes, each with features that hold its items: those given, or else encoded here."""
+    """Yield blocks of episodes, each with features that cover its items: the given ones, or ones encoded here."""
     features = encode_used(learner, [episodes], device) if features is None else features
     for rectangle in episodes.drawn:
         per_episode = rectangle.support_y.shape[1] + rectangle.query_y.shape[1]

@@ -1,6 +1,6 @@
-"""Results as a table that a notebook shows: a piece of HTML that needs nothing else.
+"""Results as a table for notebooks: a piece of HTML that needs nothing else.
 
-In: words. Out: HTML. Text and background are the page's own, so the table reads well on light and on dark; nothing of it is a script.
+In: words. Out: HTML without scripts. It uses the page's own text and background colours, so it is readable on light and dark pages.
 Next: `kshot.results.score.result`, `kshot.results.compare.comparison`.
 """
 
@@ -11,12 +11,12 @@ _LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.4); padding: 0.25em 0.75
 
 
 def html_table(caption: str, rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
-    """A table whose rows are named by their first cell.
+    """Return a table whose rows are named by their first cell.
 
     Args:
-        caption: What stands above it.
-        rows: Cells in words, as many in each row.
-        head: Names of the columns; without them, rows are pairs of a name and a value.
+        caption: Text above the table.
+        rows: Cells as text; all rows have the same number of cells.
+        head: Names of the columns. Without them, rows are pairs of a name and a value.
     """
     side = "right" if head else "left"
     columns = "".join(
@@ -37,5 +37,5 @@ def html_table(caption: str, rows: Sequence[Sequence[str]], head: Sequence[str] 
 
 
 def escaped(text: str) -> str:
-    """Text for HTML, without the lone surrogates that stand for undecodable bytes in names of files."""
+    """Escape text for HTML, and replace the lone surrogates that stand for undecodable bytes in file names."""
     return escape(text.encode("utf-8", "replace").decode("utf-8"))

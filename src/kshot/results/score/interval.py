@@ -1,4 +1,4 @@
-"""Mean and 95 % interval of scores, one an episode."""
+"""Mean and 95 % interval of scores, one score per episode."""
 
 import math
 
@@ -6,16 +6,16 @@ import numpy as np
 
 
 def mean_and_interval(scores: np.ndarray) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval.
+    """Return the mean, and half the width of its 95 % interval.
 
-    The field's convention: 1.96 s / √E with s the standard deviation over E episodes (E - 1 in its denominator). The interval is
-    over the draw of episodes from these classes for this one set of parameters; it says nothing of other classes or seeds.
+    The interval follows the convention of the field: 1.96 s / √E with s the standard deviation over E episodes (E - 1 in its denominator).
+    It is over the draw of episodes from these classes for this one set of parameters. It says nothing about other classes or seeds.
 
     Args:
-        scores: One an episode, (E,).
+        scores: One score per episode, (E,).
 
     Returns:
-        Mean, half width; the half width is 0 for a single episode, for which there is none.
+        Mean and half width. The half width of a single episode, which has no interval, is 0.
 
     Example:
         >>> import numpy as np

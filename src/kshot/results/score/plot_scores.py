@@ -1,6 +1,6 @@
 """Scores as a picture: how they spread over the episodes, and how their mean settles.
 
-In: one score per episode. Out: a figure. Next: `kshot.results.score.result`, whose `plot` it is.
+In: one score per episode. Out: a figure. Next: `kshot.results.score.result`, whose `plot` calls it.
 """
 
 from typing import TYPE_CHECKING
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_BARS = 40
-"""Scores with at most this many different values get a bar each."""
+"""If scores have at most this many different values, each value gets its own bar."""
 _SETTLED = 10
-"""The running mean of fewer episodes than this jumps about too much to set the limits of its axis."""
+"""The running mean of fewer episodes than this varies too much to set the limits of its axis."""
 
 
 def plot_scores(scores: np.ndarray, score_name: str) -> "Figure":
-    """How the scores spread over the episodes, and how their mean settles with its 95 % band.
+    """Draw how the scores spread over the episodes, and how their mean settles with its 95 % band.
 
     Args:
-        scores: One per episode, (E,), in the order of the episodes' numbers.
-        score_name: `accuracy` is drawn in per cent.
+        scores: One score per episode, (E,), in the order of the episode numbers.
+        score_name: Name of the score. `accuracy` is drawn in per cent.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -31,7 +31,7 @@ def plot_scores(scores: np.ndarray, score_name: str) -> "Figure":
     figure = new_figure(9.6, 3.6)
     percent = score_name == "accuracy"
     scores = scores * (100 if percent else 1)
-    name = score_name + (" of an episode, %" if percent else " of an episode")
+    name = score_name + (" per episode, %" if percent else " per episode")
     left, right = figure.subplots(1, 2)
 
     values, counts = np.unique(scores.round(9), return_counts=True)
@@ -58,12 +58,12 @@ def plot_scores(scores: np.ndarray, score_name: str) -> "Figure":
 
 
 def running_mean(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the first n scores and half the width of its 95 % interval, for every n: (E,) twice.
+    """Return the mean of the first n scores and half the width of its 95 % interval, for every n: (E,) twice.
 
-    The last entries are those of `mean_and_interval`; the first half width is 0, as there.
+    The last entries are those of `mean_and_interval`. The first half width is 0, as in that function.
     """
     n = np.arange(1, len(scores) + 1)
-    centre = scores - scores.mean()  # of the centred scores, whose squares do not cancel
+    centre = scores - scores.mean()  # the squares of centred scores do not cancel
     mean, square = np.cumsum(centre) / n, np.cumsum(centre**2) / n
     variance = np.maximum(square - mean**2, 0) * n / np.maximum(n - 1, 1)
     return mean + scores.mean(), 1.96 * np.sqrt(variance / n)

@@ -1,7 +1,7 @@
-"""What an evaluation says: scores, and everything needed to say it again.
+"""The result of an evaluation: the scores, and everything needed to reproduce them.
 
-In: one score per episode. Out: `Results`: a record, a line, a table, a picture or plain JSON. Next: `kshot.results.compare` puts it beside
-others, and `kshot.results.show.report` makes a page of it.
+In: one score per episode. Out: `Results`, which gives a record, a line, a table, a picture or plain JSON. Next: `kshot.results.compare`
+compares several of them, and `kshot.results.show.report` makes a page of one.
 """
 
 from dataclasses import dataclass
@@ -27,22 +27,22 @@ class Results:
     """Scores of one learner on one set of episodes.
 
     Attributes:
-        scores: One an episode, float64 (E,), in the order of the episodes' numbers.
+        scores: One score per episode, float64 (E,), in the order of the episode numbers.
         score_name: `accuracy` (a fraction) or `mean squared error`.
         data: Name of the data set.
-        split: Which classes, such as `vinyals/test`.
-        way: As asked: a number, or (smallest, largest); 1 for tasks of real targets.
-        shot: Likewise.
-        query: Query items a class, likewise.
-        seed: Of the episodes.
-        episodes_hash: SHA-256 of the data's fingerprint and the drawn indices; equal hash, equal test.
+        split: Name of the classes, for example `vinyals/test`.
+        way: The way as asked for: a number, or (smallest, largest); 1 for tasks with real targets.
+        shot: The shot, in the same form.
+        query: Query items per class, in the same form.
+        seed: Seed of the episode stream.
+        episodes_hash: SHA-256 of the data's fingerprint and the drawn indices. An equal hash means an equal test.
         mode: `inductive` or `transductive`.
-        statistics: Whose batch-norm statistics were used: `running`, `support`, `none` (no batch norm) …
-        seconds: Of wall time, embedding included.
-        nearness: Of the classes of an episode: `any`, `near` or `far`.
-        augment: What was done to the classes: `none`, or an augmentation such as `quarter_turns`.
-        steps: Gradient steps from a support set to an answer; None for learners that take no such.
-        refinement: What refined the answers, with its settings (`kshot.learners.refinement.refined.words_of`); None for the learner's own.
+        statistics: The source of the batch-norm statistics: `running`, `support`, `none` (no batch norm) …
+        seconds: Wall time, with embedding.
+        nearness: Nearness of the classes of an episode: `any`, `near` or `far`.
+        augment: What was done to the classes: `none`, or an augmentation, for example `quarter_turns`.
+        steps: Gradient steps from a support set to an answer; None for learners without a number of steps.
+        refinement: The refinement of the answers with its settings (`kshot.learners.refinement.refined.words_of`); None without one.
     """
 
     scores: np.ndarray
@@ -69,11 +69,11 @@ class Results:
 
     @property
     def interval(self) -> float:
-        """Half width of the mean's 95 % interval."""
+        """Half width of the 95 % interval of the mean."""
         return mean_and_interval(self.scores)[1]
 
     def as_dict(self) -> dict[str, Any]:
-        """One JSON object; accuracies and intervals are fractions."""
+        """Return one JSON object. Accuracies and intervals are fractions."""
         return {
             self.score_name.replace(" ", "_"): self.mean,
             "interval": self.interval,
@@ -96,17 +96,17 @@ class Results:
 
     @property
     def shown(self) -> str:
-        """The mean with its interval, in per cent where it is an accuracy."""
+        """The mean with its interval; accuracies are in per cent."""
         if self.score_name == "accuracy":
             return f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
         return f"{self.mean:.4g} ± {self.interval:.2g}"
 
     @property
     def task(self) -> str:
-        """What an episode looks like, in words."""
-        if self.way == 1:  # of real targets
-            return f"{span(self.shot)}-shot, {queries(self.query)} a task"
-        return f"{span(self.way)}-way {span(self.shot)}-shot, {queries(self.query)} a class{self._related}"
+        """The shape of an episode, in words."""
+        if self.way == 1:  # tasks with real targets
+            return f"{span(self.shot)}-shot, {queries(self.query)} per task"
+        return f"{span(self.way)}-way {span(self.shot)}-shot, {queries(self.query)} per class{self._related}"
 
     @property
     def _related(self) -> str:
@@ -118,7 +118,7 @@ class Results:
         return self.mode if self.refinement is None else f"{self.mode}, refined by {self.refinement}"
 
     def rows(self) -> list[tuple[str, str]]:
-        """Everything that identifies the result as names and values in words, for a table."""
+        """Return everything that identifies the result, as names and values in words, for a table."""
         return [
             (self.score_name, f"{self.shown} (mean and 95 % interval)"),
             ("data", self.data),
@@ -134,13 +134,13 @@ class Results:
         ]
 
     def plot(self, *, path: str | Path | None = None) -> "Figure":
-        """How the scores spread over the episodes, and how their mean settles with its 95 % band.
+        """Draw how the scores spread over the episodes, and how their mean settles with its 95 % band.
 
         Args:
-            path: A PNG file to write as well.
+            path: A PNG file to write in addition.
 
         Returns:
-            The figure, which a notebook shows.
+            The figure, which notebooks show.
 
         Raises:
             SetupError: matplotlib is not installed.
@@ -158,13 +158,13 @@ class Results:
         return html_table("Results", self.rows())
 
     def __str__(self) -> str:
-        """One line: the score with its interval and what it is a score of."""
+        """Return one line: the score with its interval, and the test that it belongs to."""
         score, *test = self._told
         return f"{score}  {', '.join(test)}"
 
     @property
     def _told(self) -> list[str]:
-        """The score, and what it is a score of."""
+        """The score, and the test that it belongs to."""
         return [
             f"{self.score_name} {self.shown}",
             self.task,
@@ -181,10 +181,10 @@ def _plain(value: int | tuple[int, int]) -> int | list[int]:
 
 
 def span(value: int | tuple[int, int]) -> str:
-    """A count, or a range of counts, in words: `5`, `1–5`."""
+    """Return a count, or a range of counts, as text: `5`, `1–5`."""
     return f"{value[0]}–{value[1]}" if isinstance(value, tuple) else str(value)
 
 
 def queries(count: int | tuple[int, int]) -> str:
-    """A number of queries, or a range of it, in words."""
+    """Return a number of queries, or a range of numbers, in words."""
     return "1 query" if count == 1 else f"{span(count)} queries"

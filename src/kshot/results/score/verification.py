@@ -1,11 +1,12 @@
-"""Are two items of the same class? How well a learner answers that, over the pairs of an episode set.
+"""Verification: how well a learner tells whether two items have the same class, over the pairs of an episode set.
 
-Every query with every support item of its episode is a pair. Its score is the learner's logit for that support item as a class of
-its own, learned from it alone: for a Siamese network the logit of the pair, for others any number that says how well they match.
+Each query forms a pair with each support item of its episode. The score of a pair is the learner's logit for that support item when it is
+a class by itself, learned only from this item. For a Siamese network, this is the logit of the pair; for other learners, it is some number
+that says how well the two match.
 
-In: a learner and an `EpisodeSet`. Out: a `Verification`. Everything is weighted as if the pairs were drawn: an episode counts like
-any other, and within one the pairs of the same class count half and those of different classes half. Nothing is drawn, though, so
-nothing is left to chance but the episodes.
+In: a learner and an `EpisodeSet`. Out: a `Verification`. All pairs are used, weighted as if they were drawn: all episodes weigh the same,
+and within an episode the pairs of one class weigh half and those of different classes weigh half. Since no pair is drawn, only the choice
+of episodes is random.
 """
 
 from dataclasses import dataclass
@@ -24,20 +25,19 @@ from kshot.short_repr import repr_of_fields
 
 @dataclass(frozen=True)
 class Verification:
-    """How well pairs are told apart; all but the threshold and the counts are fractions.
+    """How well a learner tells pairs apart. All values but the threshold and the counts are fractions.
 
     Attributes:
-        accuracy: Of answering `same` where the score is at least 0, which is a probability of ½: the mean over episodes. It means
-            something for learners whose score is the logit of a probability.
-        interval: Half the width of its 95 % interval over episodes.
-        best_accuracy: Of answering `same` where the score is at least `best_threshold`.
-        best_threshold: The threshold that does best *on these pairs*, one number fitted to many of them; ∞ where nothing
-            beats a constant answer.
-        equal_error_rate: The rate of errors at the threshold where as many of the same as of the different pairs are wrong,
-            interpolated between the two thresholds nearest to that.
-        same: Pairs of one class.
-        different: Pairs of two classes.
-        episodes_hash: Which episodes; equal hash, equal pairs.
+        accuracy: Mean accuracy over episodes of answering `same` if the score is at least 0, which is a probability of ½. It is
+            meaningful for learners whose score is the logit of a probability.
+        interval: Half the width of the 95 % interval of the accuracy over episodes.
+        best_accuracy: Accuracy of answering `same` if the score is at least `best_threshold`.
+        best_threshold: The best threshold *on these pairs*, one number fitted to many pairs; ∞ if no threshold beats a constant answer.
+        equal_error_rate: Error rate at the threshold where the same and the different pairs have the same error rate, interpolated
+            between the two nearest thresholds.
+        same: Number of pairs of one class.
+        different: Number of pairs of two classes.
+        episodes_hash: Hash of the episodes. An equal hash means equal pairs.
     """
 
     accuracy: float
@@ -52,7 +52,7 @@ class Verification:
     __repr__ = repr_of_fields
 
     def __str__(self) -> str:
-        """One line."""
+        """Return one line."""
         return (
             f"verification accuracy {100 * self.accuracy:.2f} ± {100 * self.interval:.2f} % at probability 1/2, "
             f"{100 * self.best_accuracy:.2f} % at the best threshold ({self.best_threshold:.3g}), "
@@ -65,14 +65,14 @@ class Verification:
 def verify(learner: Learner, episodes: EpisodeSet, *, device: torch.device | str = "cpu") -> Verification:
     """Score all pairs of a query and a support item.
 
-    A pair takes 17 bytes of memory: a thousand 20-way 5-shot episodes of 15 queries a class are 30 million pairs.
+    A pair takes 17 bytes of memory. A thousand 20-way 5-shot episodes with 15 queries per class have 30 million pairs.
 
     Args:
-        learner: One that predicts inductively and whose logit of a class depends on that class and the query alone, as with
-            siamese, relation and prototypical networks. Where the logits are normalised over the classes, or solved for
-            together, a pair's score depends on the other items, and so does the result.
-        episodes: Where the pairs are from.
-        device: Where to compute; the learner is moved there.
+        learner: A learner that predicts inductively and whose logit of a class depends only on that class and the query, for example a
+            Siamese, Relation or Prototypical Network. If the logits are normalised over the classes, or solved for together, the score
+            of a pair depends on the other items, and so does the result.
+        episodes: The episodes that give the pairs.
+        device: Device for the computation. The learner is moved there.
 
     Returns:
         The accuracies.
@@ -82,8 +82,8 @@ def verify(learner: Learner, episodes: EpisodeSet, *, device: torch.device | str
     """
     if learner.family.name != "classification" or "inductive" not in learner.modes:
         raise RecipeError(
-            f"verification asks whether two items are of the same class; {type(learner).__name__} predicts {learner.family.name} tasks, "
-            f"{' and '.join(learner.modes)}. Give a learner of classification that predicts inductively."
+            f"verification asks whether two items have the same class; {type(learner).__name__} learns {learner.family.name} tasks and "
+            f"offers {' and '.join(learner.modes)} prediction. Give a classification learner that predicts inductively."
         )
     device = torch.device(device)
     numbers, accuracies, scores, same, weights = [], [], [], [], []
@@ -111,42 +111,42 @@ def verify(learner: Learner, episodes: EpisodeSet, *, device: torch.device | str
 
 
 def acceptance(scores: np.ndarray, same: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which part of either kind of pairs is accepted at each threshold.
+    """Compute the share of each kind of pairs that is accepted at each threshold.
 
     Args:
-        scores: (P,), no NaN.
-        same: Whether a pair is of one class, bool (P,); both kinds are there.
-        weights: Of each pair, > 0, (P,).
+        scores: Scores without NaN, (P,).
+        same: Whether a pair has one class, bool (P,). Both kinds must occur.
+        weights: Weight of each pair, > 0, (P,).
 
     Returns:
-        Thresholds, falling, from ∞ through all distinct scores; the part of the same pairs whose score is at least that, and the
-        part of the different pairs; each float64, from 0 to 1.
+        Falling thresholds, from ∞ through all distinct scores; the share of same pairs whose score is at least the threshold; and the
+        share of different pairs. Each is float64; the shares are from 0 to 1.
     """
     order = np.argsort(-scores, kind="stable")
     values, of_same = scores[order], same[order]
     accepted = [np.cumsum(np.where(kind, weights[order], 0.0)) for kind in (of_same, ~of_same)]
-    last = np.append(values[1:] != values[:-1], True)  # of equal scores, all are accepted or none
+    last = np.append(values[1:] != values[:-1], True)  # equal scores are accepted together
     rates = [np.append(0.0, part[last] / part[-1]) for part in accepted]
     return np.append(np.inf, values[last].astype(np.float64)), rates[0], rates[1]
 
 
 def best_accuracy(thresholds: np.ndarray, accepted_same: np.ndarray, accepted_different: np.ndarray) -> tuple[float, float]:
-    """The best accuracy, same and different pairs counting half each, and the largest threshold that has it; from `acceptance`."""
+    """Return the best accuracy, with half the weight on each kind of pairs, and the largest threshold with it; from `acceptance`."""
     accuracy = (accepted_same + 1 - accepted_different) / 2
     place = int(np.argmax(accuracy))
     return float(accuracy[place]), float(thresholds[place])
 
 
 def equal_error_rate(accepted_same: np.ndarray, accepted_different: np.ndarray) -> float:
-    """Where the part of same pairs refused equals the part of different pairs accepted; from `acceptance`."""
-    gap = 1 - accepted_same - accepted_different  # 1 at first, -1 in the end, never rising
+    """Return the share at which the refused same pairs equal the accepted different pairs; from `acceptance`."""
+    gap = 1 - accepted_same - accepted_different  # starts at 1, ends at -1, never rises
     after = int(np.argmax(gap <= 0))
     step = gap[after - 1] / (gap[after - 1] - gap[after])
     return float(accepted_different[after - 1] + step * (accepted_different[after] - accepted_different[after - 1]))
 
 
 def _shares(truth: np.ndarray) -> np.ndarray:
-    """The weight of each pair of B episodes, (B, Q, S): same and different sum to ½ each in every episode."""
+    """Return the weight of each pair of B episodes, (B, Q, S): in every episode, each kind sums to ½."""
     same = truth.sum((1, 2), keepdims=True)
     shares: np.ndarray = np.where(truth, 0.5 / same, 0.5 / (truth[0].size - same))
     return shares

@@ -1,1 +1,1 @@
-"""Pictures and the report page."""
+"""Pictures of results, and the report page."""

@@ -1,4 +1,4 @@
-"""A map of what the learner sees: features of new classes, laid out in two dimensions.
+"""A map of the embedding: features of new classes in two dimensions.
 
 In: a learner with a fixed embedding, an episode set. Out: a PNG file. Next: `kshot.results.show.report`.
 """
@@ -27,9 +27,9 @@ class Embedding:
     Attributes:
         features: float64 (M, D), D ≥ 2.
         y: The class of each item as a position in `names`, int64 (M,).
-        names: Of the classes.
+        names: Names of the classes.
         items: Item numbers, int64 (M,).
-        changes: Their augmentation parameters, int16 (M,), or None.
+        changes: Augmentation parameters of the items, int16 (M,), or None.
     """
 
     features: Tensor
@@ -44,13 +44,13 @@ def embed_classes(learner: Learner, episodes: EpisodeSet, *, classes: int = _CLA
     """Encode the items of the first few classes that the episodes use.
 
     Args:
-        learner: Any.
-        episodes: Support and query items of a class are taken from the first episode that has it.
-        classes: How many classes at most.
+        learner: The learner.
+        episodes: The episode set. Support and query items of a class are taken from the first episode with this class.
+        classes: Largest number of classes.
 
     Returns:
-        Features of a fixed embedding; None when the learner has none, because it encodes an item as anything but one finite vector of
-        two or more numbers.
+        Features of a fixed embedding; None if the learner has no such embedding, that is, if it does not encode an item as one finite
+        vector of two or more numbers.
     """
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for place in range(len(episodes)):
@@ -79,13 +79,13 @@ def embed_classes(learner: Learner, episodes: EpisodeSet, *, classes: int = _CLA
 
 
 def principal_plane(features: Tensor) -> tuple[Tensor, float]:
-    """Features on the two directions in which they spread most (principal components).
+    """Project features on the two directions in which they spread most (principal components).
 
     Args:
         features: float64 (M, D), D ≥ 2.
 
     Returns:
-        Places (M, 2), and the share of the whole variance that they show. A direction points to where its largest entry is positive.
+        Places (M, 2), and the share of the total variance that they show. The largest entry of each direction is positive.
     """
     centred = features - features.mean(0)
     _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)  # directions (min(M, D), D)
@@ -98,11 +98,11 @@ def principal_plane(features: Tensor) -> tuple[Tensor, float]:
 
 
 def plot_embedding(embedding: Embedding, episodes: EpisodeSet, path: Path) -> Path:
-    """The map, a colour and a mark a class, each class with one of its pictures beside its name.
+    """Draw the map with one colour and one mark per class. The key shows one picture of each class beside its name.
 
     Args:
         embedding: From `embed_classes`.
-        episodes: What it is from.
+        episodes: The episode set of the embedding.
         path: The PNG file to write.
 
     Returns:

@@ -1,6 +1,6 @@
 """Pictures of episodes: the support pictures of each class, and queries with right and wrong answers.
 
-In: an episode set, a learner, the episodes' scores. Out: PNG files. Next: `kshot.results.show.report`.
+In: an episode set, a learner, the scores of the episodes. Out: PNG files. Next: `kshot.results.show.report`.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES, _MOST_SHOTS, _MOST_QUERIES = 10, 5, 8
 _MARGIN, _GAP, _ROW = 3.8, 0.6, 1.42
-"""Of the drawing, in widths of a picture: for the class's name, between support and queries, from row to row."""
+"""Distances in the drawing, in widths of a picture: the space for the class name, the gap between support and queries, the row height."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +35,9 @@ class Sample:
 
     Attributes:
         kind: `worst`, `median` or `best` of the episodes.
-        drawn: A rectangle of this one episode.
-        answers: The class that each query was given, int64 (Q,).
-        names: Of its classes, in the order of the labels.
+        drawn: A rectangle with only this episode.
+        answers: Label given to each query, int64 (Q,).
+        names: Names of its classes, in the order of the labels.
     """
 
     kind: str
@@ -47,19 +47,19 @@ class Sample:
 
     @property
     def right(self) -> int:
-        """How many queries were answered rightly."""
+        """Number of queries answered correctly."""
         return int((self.answers == self.drawn.query_y[0]).sum())
 
 
 @torch.no_grad()
 def sample_episodes(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, *, mode: Mode = "inductive") -> list[Sample]:
-    """The best, the median and the worst of scored episodes, answered again.
+    """Return the best, the median and the worst of scored episodes, answered again.
 
     Args:
-        learner: Of a classification.
-        episodes: What was scored.
-        scores: One an episode, in the order of their numbers; more is better. Of equal ones the first counts.
-        mode: As it was scored.
+        learner: A learner of classification tasks.
+        episodes: The episodes that were scored.
+        scores: One score per episode, in the order of the episode numbers; higher is better. Of equal scores, the first one counts.
+        mode: The mode in which they were scored.
 
     Returns:
         At most three different episodes, the median first.
@@ -80,19 +80,19 @@ def sample_episodes(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, 
 
 
 def episode_at(episodes: EpisodeSet, place: int) -> DrawnEpisodes:
-    """The episode at one place in the order of their numbers, as a rectangle of its own."""
+    """Return the episode at one place in the order of the episode numbers, as a separate rectangle."""
     number = np.sort(np.concatenate([rectangle.numbers for rectangle in episodes.drawn]))[place]
     rectangle = next(rectangle for rectangle in episodes.drawn if number in rectangle.numbers)
     return rectangle.rows(np.flatnonzero(rectangle.numbers == number))
 
 
 def shown_pictures(episodes: EpisodeSet, items: np.ndarray, changes: np.ndarray | None) -> np.ndarray | None:
-    """Items for the eye: uint8 (M, H, W, 3), ink dark on white; None when the items are not pictures.
+    """Return items for display: uint8 (M, H, W, 3), with dark ink on white; None if the items are not pictures.
 
     Args:
-        episodes: Of which data, augmented how.
+        episodes: Gives the data and the augmentation.
         items: Item numbers, int64 (M,).
-        changes: Their augmentation parameters, int16 (M,), or None.
+        changes: Augmentation parameters of the items, int16 (M,), or None.
     """
     kept = episodes.dataset.gather(items)
     if not isinstance(kept, Tensor) or kept.dtype != torch.uint8 or kept.ndim != 4 or kept.shape[1] not in (1, 3):
@@ -106,29 +106,29 @@ def shown_pictures(episodes: EpisodeSet, items: np.ndarray, changes: np.ndarray 
 
 
 def letter(label: int) -> str:
-    """What a class is called in a picture: A to Z, then AA, AB and so on."""
+    """Return the letter of a class in a picture: A to Z, then AA, AB and so on."""
     return (letter(label // 26 - 1) if label >= 26 else "") + ascii_uppercase[label % 26]
 
 
 def shown_classes(sample: Sample) -> list[int]:
-    """The labels of the classes that a picture has room for: all of them, or those with most mistakes."""
+    """Return the labels of the classes that fit in a picture: all of them, or those with most mistakes."""
     wrong = sample.drawn.query_y[0][sample.answers != sample.drawn.query_y[0]]
     mistakes = np.bincount(wrong, minlength=sample.drawn.way)
     return sorted(np.argsort(-mistakes, kind="stable")[:_MOST_CLASSES].tolist())
 
 
 def plot_episode(sample: Sample, episodes: EpisodeSet, path: Path) -> Path | None:
-    """One episode: a row a class with its support pictures, then queries framed green when right and red when wrong.
+    """Draw one episode: one row per class with its support pictures, then queries, framed green if right and red if wrong.
 
-    Wrong queries come first and say as which class they were taken; right ones fill the row up.
+    Wrong queries come first and show the class for which they were taken. Right ones fill the rest of the row.
 
     Args:
         sample: From `sample_episodes`.
-        episodes: What it is from.
+        episodes: The episode set of the sample.
         path: The PNG file to write.
 
     Returns:
-        `path`, or None when the items are not pictures.
+        `path`, or None if the items are not pictures.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -149,7 +149,7 @@ def plot_episode(sample: Sample, episodes: EpisodeSet, path: Path) -> Path | Non
     shots, queries = max(map(len, support)), max(map(len, query))
     right_end = _MARGIN + shots * 1.12 + _GAP + queries * 1.12
     figure = new_figure(0.62 * right_end, 0.62 * (_ROW * len(labels) + 0.7))
-    figure.set_layout_engine("none")  # everything has its place already
+    figure.set_layout_engine("none")  # everything is placed by hand below
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, right_end), ylim=(_ROW * len(labels) + 0.1, -0.6))
     axes.set_axis_off()

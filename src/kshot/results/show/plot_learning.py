@@ -1,4 +1,4 @@
-"""The course of training as a picture: validations with their intervals, and the loss. A PNG file.
+"""The course of training as a PNG picture: validations with their intervals, and the loss.
 
 In: a history of validations. Out: a file. Next: `kshot.results.show.report`.
 """
@@ -14,13 +14,13 @@ from kshot.figure import BLUE, GREY, ORANGE, frame, new_figure, write_png
 def plot_learning(
     history: Sequence[Mapping[str, float]], path: Path, *, score_name: str = "accuracy", higher_is_better: bool = True
 ) -> Path:
-    """The validation score with its interval over training, the training loss below it, the best validation marked.
+    """Draw the validation score with its interval over training, with the best validation marked and the training loss below.
 
     Args:
-        history: One entry a validation: update, mean, interval, loss. At least one.
+        history: One entry per validation: update, mean, interval, loss. There must be at least one.
         path: The PNG file to write.
-        score_name: What `mean` is.
-        higher_is_better: Which validation is the best.
+        score_name: Name of the score in `mean`.
+        higher_is_better: Whether the highest validation is the best.
 
     Returns:
         `path`.
@@ -33,7 +33,7 @@ def plot_learning(
     percent = score_name == "accuracy"
     update, mean, half, loss = (np.array([entry[key] for entry in history]) for key in ("update", "mean", "interval", "loss"))
     mean, half = (mean * 100, half * 100) if percent else (mean, half)
-    best = int(mean.argmax() if higher_is_better else mean.argmin())  # the first of equals, as training keeps it
+    best = int(mean.argmax() if higher_is_better else mean.argmin())  # the first of equal ones, which training keeps
     upper, lower = figure.subplots(2, 1, sharex=True)
 
     upper.fill_between(update, mean - half, mean + half, color=BLUE, alpha=0.2, linewidth=0, label="95 % interval")

@@ -1,7 +1,7 @@
-"""Tasks of real targets as a picture: what learners predict, against the truth. A PNG file.
+"""Tasks with real targets as a PNG picture: the predictions of learners against the truth.
 
-In: learners by name, and episodes whose inputs are one number an item. Out: a file, one panel a task. The same learner after different
-numbers of steps is several learners: so a picture shows predictions before and after adaptation.
+In: learners by name, and episodes with one number per item as input. Out: a file with one panel per task. The same learner with different
+numbers of steps counts as several learners, so a picture can show predictions before and after adaptation.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from kshot.results.score.evaluate import device_of, evaluating
 from kshot.results.show.plot_episodes import episode_at
 
 _POINTS = 200
-"""Of a curve."""
+"""Number of points of a curve."""
 _ACROSS = 2
-"""Panels beside each other."""
+"""Number of panels side by side."""
 TRUTH = "#202020"
 
 
@@ -32,24 +32,23 @@ def plot_regression(learners: Mapping[str, Learner], episodes: EpisodeSet, path:
     """Draw the first tasks of an episode set: support items, query items (the truth), and each learner's curve with its squared error.
 
     Args:
-        learners: By the name in the legend, such as `before` and `after 5 steps`; each is used as it is, in evaluation mode, and back
-            afterwards. At most ten have a colour of their own.
-        episodes: Of real targets, with one number an item.
+        learners: Learners by their names in the legend, for example `before` and `after 5 steps`. Each is put in evaluation mode and
+            restored afterwards. There are ten different colours.
+        episodes: Episodes with real targets and one number per item.
         path: The PNG file to write.
-        tasks: How many, ≥ 1; at most those that there are.
-        target: Which of the targets, where an item has several.
+        tasks: Number of tasks, ≥ 1; at most all of them are drawn.
+        target: Which target to draw, if items have several.
 
     Returns:
         `path`.
 
     Raises:
-        RecipeError: There is no learner or no task, a learner classifies, the items are more than one number each, or there is no such
-            target.
+        RecipeError: There is no learner or no task, a learner classifies, items have more than one number, or there is no such target.
         SetupError: matplotlib is not installed.
         SavedError: The file cannot be written.
     """
     if not learners or tasks < 1:
-        raise RecipeError(f"a picture of predictions needs a learner and a task; found {len(learners)} learners, tasks={tasks}.")
+        raise RecipeError(f"a picture of predictions needs a learner and at least one task; found {len(learners)} learners, tasks={tasks}.")
     for learner in learners.values():
         require_kind(learner, real_targets=has_targets(episodes.dataset))
     places = range(min(tasks, len(episodes)))
@@ -79,25 +78,25 @@ def plot_regression(learners: Mapping[str, Learner], episodes: EpisodeSet, path:
 
 
 def has_curves(episodes: EpisodeSet) -> bool:
-    """Whether items have real targets and are one number each, so that predictions are a curve."""
+    """Whether items have real targets and one number each, so that predictions form a curve."""
     data = episodes.dataset
     x = data.preprocess.to_input(data.gather(episodes.index.items[:1]))
     return has_targets(data) and isinstance(x, Tensor) and x.numel() == 1
 
 
 def _task(episodes: EpisodeSet, place: int, target: int) -> EpisodeBatch:
-    """One task, on the CPU; one number an item, and the target is there."""
+    """Gather one task on the CPU, and check that it has one number per item and this target."""
     batch = gather_batch(episodes.dataset, episode_at(episodes, place), episodes.shape.augment, torch.device("cpu"))
     if not isinstance(batch.support_x, Tensor) or batch.support_x[0, 0].numel() != 1:
         found = tuple(batch.support_x.shape[2:]) if isinstance(batch.support_x, Tensor) else "a mapping"
-        raise RecipeError(f"a curve needs items of one number each; found items of shape {found}. Look at the scores instead.")
+        raise RecipeError(f"a curve needs one number per item; found items of shape {found}. Look at the scores instead.")
     if not 0 <= target < batch.query_y.shape[2]:
         raise RecipeError(f"items have {batch.query_y.shape[2]} targets, counted from 0; target {target} was asked for.")
     return batch
 
 
 def _parts(batch: EpisodeBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Support and query items (1, n, 1) with their targets (1, n, T)."""
+    """Return support and query items (1, n, 1) with their targets (1, n, T)."""
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     x, q = (value.reshape(1, value.shape[1], 1) for value in (batch.support_x, batch.query_x))
@@ -106,7 +105,7 @@ def _parts(batch: EpisodeBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def _answers(learner: Learner, batch: EpisodeBatch, grid: Tensor) -> tuple[Tensor, float]:
-    """Values on the grid (1, P, T), and the squared error on the queries, on the CPU."""
+    """Return the values on the grid (1, P, T) on the CPU, and the squared error on the queries."""
     device = device_of(learner)
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)

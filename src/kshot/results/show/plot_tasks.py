@@ -1,6 +1,6 @@
 """A picture of a learner's tasks: accuracy by class, confused pairs, difficulty of episodes, distances from the training classes.
 
-In: a `TaskReport` and the episodes it is of. Out: one PNG file with four panels.
+In: a `TaskReport` and its episodes. Out: one PNG file with four panels. Next: `kshot.cli`.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ _PART_COLOURS = (GREY, GREEN, BLUE)
 
 
 def plot_tasks(report: TaskReport, episodes: EpisodeSet, path: Path) -> Path:
-    """Four panels.
+    """Draw the four panels.
 
     Args:
-        report: What was found out.
-        episodes: Of which episodes; pictures of the confused classes are taken from their data where it has pictures.
+        report: The findings.
+        episodes: The episodes of the report. If their data has pictures, the confused classes are shown with them.
         path: The PNG file to write.
 
     Returns:
@@ -87,13 +87,13 @@ def _pairs(axes: "Axes", pairs: Sequence[ConfusedPair], episodes: EpisodeSet) ->
         length = 1.6 * pair.rate / max(one.rate for one in pairs)
         axes.barh(row + 0.5, length, left=bar, height=0.34, color=RED)
         axes.text(bar + length + 0.1, row + 0.5, f"{100 * pair.rate:.0f} % of {pair.queries}", fontsize=7.5, va="center")
-    axes.text(0, _PAIRS + 0.35, "mistakes between the two, of their queries in episodes that had both", fontsize=8, color=GREY, va="center")
+    axes.text(0, _PAIRS + 0.35, "mistakes between the two, of their queries in episodes with both", fontsize=8, color=GREY, va="center")
     axes.set(xlim=(0, 11.6), ylim=(_PAIRS + 0.6, 0))
-    axes.set_aspect("equal", anchor="W")  # a picture is a square
+    axes.set_aspect("equal", anchor="W")  # pictures are square
 
 
 def _short(name: str, most: int = 40) -> str:
-    """The end of a name, where classes of one group differ."""
+    """Return the end of a name, in which classes of one group differ."""
     return drawable(name if len(name) <= most else "…" + name[1 - most :], most)
 
 
@@ -107,14 +107,14 @@ def _picture(axes: "Axes", pixels: np.ndarray, x: float, row: int) -> None:
 def _difficulty(axes: "Axes", difficulty: Difficulty, queries: int) -> None:
     wrong, unsure = 100 * (1 - difficulty.accuracy), 100 * difficulty.uncertainty
     most = max(5.0, float(max(wrong.max(), unsure.max())))
-    step = 100 / queries  # what one query more or less is: bars hold whole steps each, or some would stay empty
+    step = 100 / queries  # the share of one query: each bar spans whole steps, or some bars would stay empty
     width = step * max(1, round(most / _BARS / step))
     bins = (np.arange(int(most / width) + 3) - 0.5) * width
-    axes.hist([wrong, unsure], bins=bins.tolist(), color=[RED, BLUE], label=["queries wrong, %", "uncertainty, % of the largest"])
+    axes.hist([wrong, unsure], bins=bins.tolist(), color=[RED, BLUE], label=["wrong queries, %", "uncertainty, % of the largest possible"])
     if float(np.histogram(wrong, bins)[0].max()) > 0.5 * len(wrong):
         axes.set_yscale("symlog", linthresh=10)
         axes.set_ylim(0)
-    frame(axes, "of an episode", "episodes")
+    frame(axes, "per episode", "episodes")
     axes.set_title("How hard the episodes are")
     axes.legend(facecolor="white", edgecolor="none", framealpha=0.85, loc="upper right")
 

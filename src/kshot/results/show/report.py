@@ -1,7 +1,7 @@
-"""A report that a person reads in a browser: the number in plain words, what it is a number of, and pictures.
+"""A report for the browser: the result in plain words, what was tested, and pictures.
 
-In: results, the episodes that were scored and the learner that was. Out: a folder with `report.html`, `results.json` and PNG files.
-The page needs nothing but that folder. Next: `kshot.saved`.
+In: results, the scored episodes and the scored learner. Out: a folder with `report.html`, `results.json` and PNG files. The page needs
+nothing but that folder. Next: `kshot.cli`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,16 +34,16 @@ def write_report(
     title: str = "",
     command: str = "",
 ) -> Path:
-    """Write a report; one that is there already is replaced, other files stay.
+    """Write a report. An existing report is replaced; other files stay.
 
     Args:
-        folder: Where; made when missing.
-        results: What `evaluate` returned.
-        episodes: What it scored.
-        learner: What it was a score of; unchanged.
-        history: The validations of its training (`record["validation"]` of a saved learner), for the learning curve.
-        title: Of the page.
-        command: What gives the result again.
+        folder: Folder of the report; it is made if missing.
+        results: The results that `evaluate` returned.
+        episodes: The episodes that were scored.
+        learner: The learner that was scored; it stays unchanged.
+        history: Validations of its training (`record["validation"]` of a saved learner), for the learning curve.
+        title: Title of the page.
+        command: Command that reproduces the result.
 
     Returns:
         The page, `report.html` in the folder.
@@ -55,7 +55,7 @@ def write_report(
     """
     require_matplotlib()
     if folder.exists() and not folder.is_dir():
-        raise RecipeError(f"{folder} is a file; a report is written into a folder. Choose another name.")
+        raise RecipeError(f"{folder} is a file, but a report needs a folder. Choose another name.")
     title = title or f"{type(learner).__name__} on {results.data} {results.split}"
     parts = [_scores(folder, results), _learning(folder, results, history, learner)]
     parts += _samples(folder, results, episodes, learner)
@@ -75,8 +75,8 @@ def _scores(folder: Path, results: Results) -> Part:
     )
     return Part(
         f"{results.score_name.capitalize()} over the episodes",
-        f"Left: how the episodes' scores spread, from {low} to {high}; few low bars mean that hard episodes are rare. "
-        "Right: the mean after 1, 2, 3 … episodes; where the band has become narrow and flat, more episodes would say little more.",
+        f"Left: how the scores of the episodes spread, from {low} to {high}; few low bars mean that hard episodes are rare. "
+        "Right: the mean after 1, 2, 3 … episodes; once the band is narrow and flat, more episodes would add little.",
         "scores.png",
         f"Histogram of the scores of {len(results.scores)} episodes, and their running mean, which ends at {results.shown}.",
     )
@@ -85,7 +85,7 @@ def _scores(folder: Path, results: Results) -> Part:
 def _learning(folder: Path, results: Results, history: Sequence[Mapping[str, float]], learner: Learner) -> Part:
     heading = "Learning curve"
     if not history:
-        return Part(heading, "The learner brings no record of validations during its training, so there is no curve to show.")
+        return Part(heading, "The learner has no record of validations during its training, so there is no curve to show.")
     higher = learner.family.higher_is_better
     plot_learning(history, folder / "learning_curve.png", score_name=results.score_name, higher_is_better=higher)
     return Part(
@@ -105,7 +105,7 @@ def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Lear
     for sample in sample_episodes(learner, episodes, results.scores, mode=results.mode):
         file = f"episode_{sample.kind}.png"
         if plot_episode(sample, episodes, folder / file) is None:
-            return [Part(heading, "The items of this data set are not pictures, so there is nothing to look at.")]
+            return [Part(heading, "The items of this data set are not pictures, so there is nothing to show.")]
         labels = shown_classes(sample)
         total, number = len(sample.answers), int(sample.drawn.numbers[0])
         some = "" if len(labels) == sample.drawn.way else f" Of {sample.drawn.way} classes, the {len(labels)} with most mistakes are shown."
@@ -116,10 +116,10 @@ def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Lear
         parts.append(
             Part(
                 f"The {sample.kind} of {len(episodes):,} episodes (number {number}): {sample.right} of {total} queries right",
-                f"A row is a class: its support pictures, which the learner was shown, then some of its "
+                f"Each row is a class: its support pictures, which the learner was shown, then some of its "
                 f"queries, mistakes first; {red}.{some} Classes: {names}.",
                 file,
-                f"Support and query pictures of episode {number}; {sample.right} of {total} queries are answered rightly.",
+                f"Support and query pictures of episode {number}; {sample.right} of {total} queries are answered correctly.",
             )
         )
     return parts
@@ -128,7 +128,7 @@ def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Lear
 def _predictions(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
     heading = "Predictions against the truth"
     if not has_curves(episodes):
-        return Part(heading, "The items of these tasks are not one number each, so there is no curve to draw.")
+        return Part(heading, "These tasks do not have one number per item, so there is no curve to draw.")
     curves = {type(learner).__name__: learner}
     if steps := learner.adapt_steps:
         curves = {"before the first step": with_steps(learner, 0), f"after {steps} step{'' if steps == 1 else 's'}": learner}
@@ -137,8 +137,8 @@ def _predictions(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
     return Part(
         heading,
         f"The first {shown} of {len(episodes):,} tasks. Triangles are the support items that the learner was shown; the dotted line is "
-        "the truth, at the queries; each other line is what the learner predicts. The closer it runs to the dotted line, also where no "
-        "triangle is near, the more the learner knew of such tasks beforehand.",
+        "the truth at the queries; each other line is a prediction of the learner. The closer it is to the dotted line, also far from "
+        "any triangle, the more the learner knew about such tasks beforehand.",
         "predictions.png",
         f"Curves of {' and '.join(curves)} for {shown} tasks, with support items and the true values of the queries.",
     )
@@ -148,13 +148,14 @@ def _embedding(folder: Path, episodes: EpisodeSet, learner: Learner) -> Part:
     heading = "Map of the embedding"
     embedding = embed_classes(learner, episodes)
     if embedding is None:
-        return Part(heading, "This learner gives an item no fixed embedding (one vector, whatever the task), so there is no map to draw.")
+        return Part(heading, "This learner has no fixed embedding (one vector per item, the same in any task), so there is no map to draw.")
     plot_embedding(embedding, episodes, folder / "embedding.png")
     return Part(
         heading,
         f"Each mark is an item of one of {len(embedding.names)} classes of {episodes.split}, placed by the learner's features: "
-        f"{embedding.features.shape[1]} dimensions laid flat along the two in which these items differ most. Marks of one class lie "
-        "together and apart from others where the learner tells the classes apart; what overlaps here may be apart in other directions.",
+        f"{embedding.features.shape[1]} dimensions, projected on the two directions in which these items differ most. If the learner "
+        "tells the classes apart, marks of one class lie together and away from others. What overlaps here may be apart in other "
+        "directions.",
         "embedding.png",
         f"Scatter plot of {len(embedding.y)} items of {len(embedding.names)} classes in two dimensions.",
     )

@@ -1,4 +1,4 @@
-"""The page of a report: words and HTML, no pictures drawn and no files written.
+"""The page of a report: words and HTML. This module draws no pictures and writes no files.
 
 In: results, and parts with captions. Out: one HTML document that needs nothing but the pictures beside it. Next:
 `kshot.results.show.report`.
@@ -16,10 +16,10 @@ class Part:
     """A part of the page.
 
     Attributes:
-        title: Its heading.
+        title: Heading of the part.
         caption: What to look at, or why there is no picture.
         picture: Name of the PNG file beside the page, or None.
-        alt: The picture in words.
+        alt: Description of the picture in words.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Part:
 
 
 def headline(results: Results) -> str:
-    """The result as a sentence for someone who does not know the field.
+    """Return the result as a sentence for someone who does not know the field.
 
     Example:
         >>> import numpy as np
@@ -49,17 +49,17 @@ def headline(results: Results) -> str:
 
 
 def meaning_of_interval(results: Results) -> str:
-    """What the number after ± says, and what it does not."""
+    """Say what the number after ± means, and what it does not."""
     if len(results.scores) == 1:
-        return "One episode was scored; a mean and its interval need more."
+        return "Only one episode was scored; a mean with its interval needs more."
     return (
-        f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. The mean over endless episodes of the "
-        "same classes would lie inside it about 19 times in 20. Other classes, or another training run, may differ by more."
+        f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. About 19 times in 20, such an interval "
+        "contains the mean over endlessly many episodes of the same classes. Other classes, or another training run, may differ by more."
     )
 
 
 def page(title: str, results: Results, parts: Sequence[Part], command: str) -> str:
-    """The whole page as HTML."""
+    """Return the whole page as HTML."""
     rows = [*results.rows(), *([("command", command)] if command else [])]
     table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
     return _PAGE.format(
@@ -118,7 +118,7 @@ _PAGE = """<!DOCTYPE html>
 <p class="soft">{interval}</p>
 </section>
 {parts}
-<section><h2>What this is a result of</h2>
+<section><h2>What was tested</h2>
 <table>
 {table}
 </table>
