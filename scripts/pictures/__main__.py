@@ -4,16 +4,36 @@ import argparse
 from collections.abc import Callable
 
 from matplotlib.figure import Figure
-from pictures import clipping, episode, loops, maml_step, memory, prototypes, task
+from pictures import (
+    augmentation,
+    clipping,
+    cost,
+    diversity,
+    episode,
+    loops,
+    maml_step,
+    memory,
+    pixels,
+    prototypes,
+    shots,
+    stopping,
+    task,
+)
 from pictures.kit import FOLDER, THEMES, Theme, svg, themed
 
 PICTURES: dict[str, Callable[[Theme], Figure]] = {
+    "augmentation": augmentation.draw,
     "clipping": clipping.draw,
+    "cost": cost.draw,
+    "diversity": diversity.draw,
     "episode": episode.draw,
     "loops": loops.draw,
     "maml-step": maml_step.draw,
     "memory": memory.draw,
+    "pixels": pixels.draw,
     "prototypes": prototypes.draw,
+    "shots": shots.draw,
+    "stopping": stopping.draw,
     "task": task.draw,
 }
 
