@@ -5,7 +5,7 @@
 #
 #   PYTHON       the Python to make .venv with; must be 3.11 or newer (python3.13, 3.12 and 3.11 are tried too)
 #   TORCH_FLAGS  more flags for the one pip call that brings torch, such as an extra index that holds its CPU builds
-#   ARGS         more arguments for the command of demo, test and bench: make test ARGS="-m 'not slow'"
+#   ARGS         more arguments for the command of demo, test, bench and pictures: make test ARGS="-m 'not slow'"
 
 PYTHON ?= python3
 TORCH_FLAGS ?=
@@ -20,7 +20,7 @@ PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layout docs doctest bench clean
+.PHONY: help demo test lint types layout docs pictures doctest bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ types: $(STAMP)-test ## Types: mypy, strict
 
 docs: $(STAMP)-test ## The pages, into site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+pictures: $(STAMP)-test ## The drawings and plots of the pages, drawn anew into docs/images/concepts
+	PYTHONPATH=scripts $(PY) -m pictures $(ARGS)
 
 layout: $(STAMP)-test ## The import order of the path (part of `make test`)
 	$(PY) -m pytest tests/test_layout.py
