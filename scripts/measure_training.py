@@ -1,13 +1,16 @@
 """Measure on small runs what the pages of the concepts tell: overfitting, what holds against it, how many classes to train on.
 
-    python scripts/measure_training.py         some ten minutes on two cores; writes scripts/pictures/training.json
+    python scripts/measure_training.py         some ten minutes on two cores; writes scripts/pictures/training.json, fills the page
+    python scripts/measure_training.py --fill  fills the table of `docs/concepts/regularisation.md` from that file
 
 All runs are Prototypical Networks with a small network (Conv4, 32 filters) on Omniglot, drawings of single characters without turned
 copies, the split `characters`. They are short and small on purpose, so that anybody can run them again: the differences are what counts,
 not the heights. The shipped learner is asked, too, about harder and easier tests.
 """
 
+import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +34,9 @@ from kshot.results.score.evaluate import evaluate
 from kshot.saved.shipped import load
 from kshot.seeding import seeded
 
-NUMBERS = Path(__file__).resolve().parent / "pictures" / "training.json"
+ROOT = Path(__file__).resolve().parents[1]
+NUMBERS = ROOT / "scripts" / "pictures" / "training.json"
+PAGE = ROOT / "docs" / "concepts" / "regularisation.md"
 SEEDS, FEW, UPDATES, EVERY = (0, 1, 2), 20, 600, 30
 CLASSES = (10, 30, 100, 300, 900)
 Curve = list[tuple[int, float, float]]
@@ -111,7 +116,7 @@ def difficulty(ways: Sequence[int]) -> dict[str, list[tuple[float, float]]]:
     for nearness in ("far", "any", "near"):
         found[nearness] = []
         for way in ways:
-            shape = EpisodeShape(way, 1, 5, nearness=nearness)  # type: ignore[arg-type]  # one of the three
+            shape = EpisodeShape(way, 1, 5, nearness=nearness)
             known = None if nearness == "any" else distances
             episodes = EpisodeSet.draw(omniglot, test, "vinyals/test", shape, episodes=300, distances=known)
             results = evaluate(learner, episodes)
@@ -132,10 +137,10 @@ def shots(counts: Sequence[int]) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def main() -> None:
-    """Measure everything and write the numbers down."""
+def measure() -> dict[str, object]:
+    """All numbers of the pages."""
     omniglot, ways, counts = Omniglot(rotations="none"), (5, 10, 20, 40, 80), (1, 2, 3, 5, 10)
-    numbers = {
+    return {
         "threads": torch.get_num_threads(),
         "few_classes": FEW,
         "every": EVERY,
@@ -146,7 +151,34 @@ def main() -> None:
         "by_classes": diversity(omniglot),
         "regularisation": regularisation(omniglot),
     }
-    NUMBERS.write_text(json.dumps(numbers) + "\n")
+
+
+def table(ways: dict[str, list[Curve]]) -> str:
+    """What each way of regularising gave: means over the seeds, and the lowest and highest of the best scores."""
+    lines = [
+        "| against overfitting | best validation accuracy, % | at the end, % | training loss at the end |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, curves in ways.items():
+        best = [100 * max(score for _, _, score in curve) for curve in curves]
+        last = [100 * curve[-1][2] for curve in curves]
+        loss = np.mean([curve[-1][1] for curve in curves])
+        lines.append(f"| {name} | **{np.mean(best):.1f}** ({min(best):.1f} to {max(best):.1f}) | {np.mean(last):.1f} | {loss:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure unless told not to, and fill the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fill", action="store_true", help="fill the page from the numbers measured before")
+    if not parser.parse_args().fill:
+        NUMBERS.write_text(json.dumps(measure()) + "\n")
+    text = table(json.loads(NUMBERS.read_text())["regularisation"])
+    print(text)
+    if PAGE.exists():
+        page = PAGE.read_text()
+        marked = f"<!-- regularisation -->\n{text}\n<!-- end -->"
+        PAGE.write_text(re.sub(r"<!-- regularisation -->.*?<!-- end -->", lambda _: marked, page, flags=re.DOTALL))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pictures of the pages: every one shown has its script, every page of the concepts shows one, and drawing again gives the same bytes."""
+"""The pictures of the pages: each has its script and its page, every page of the concepts shows one, and drawing again changes no byte."""
 
 import importlib
 import re

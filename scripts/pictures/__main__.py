@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from matplotlib.figure import Figure
+
 from pictures import (
     augmentation,
     clipping,

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from pictures.characters import episode
-from pictures.kit import Sheet, Theme
 
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.augment import AUGMENTATIONS
+from pictures.characters import episode
+from pictures.kit import Sheet, Theme
 
 ROWS = (
     ("quarter_turns", "another class: all items of\na class turn alike"),

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from kshot.data.inputs import map_inputs
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.episode import DrawnEpisodes, EpisodeBatch
@@ -45,7 +46,7 @@ def answers() -> np.ndarray:
     assert isinstance(batch.support_x, torch.Tensor)
     assert isinstance(batch.query_x, torch.Tensor)
     with evaluating(learner), torch.no_grad():
-        support, query = (learner.encode(x[0]).unsqueeze(0) for x in (batch.support_x, batch.query_x))
+        support, query = (map_inputs(lambda value: value.unsqueeze(0), learner.encode(x[0])) for x in (batch.support_x, batch.query_x))
         logits = learner.predict(learner.adapt(support, batch.support_y, way=WAY), query)
     return logits[0].softmax(-1).numpy()
 

@@ -1,6 +1,7 @@
 """Where gradient clipping acts: on each inner step of each task, and on the one outer step."""
 
 from matplotlib.figure import Figure
+
 from pictures.kit import Sheet, Theme
 
 

@@ -1,6 +1,7 @@
 """What training and answering cost across the families: the measured table of the page, drawn on a logarithmic scale."""
 
 from matplotlib.figure import Figure
+
 from pictures.kit import Theme, new_plot, tidy
 from pictures.numbers import measured
 

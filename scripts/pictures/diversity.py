@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+
 from pictures.kit import Theme, curves, new_plot, tidy
 from pictures.numbers import measured, percent
 

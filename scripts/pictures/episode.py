@@ -1,6 +1,7 @@
 """An episode: a support set of labelled drawings, a query set of other drawings of the same characters, and what passes between them."""
 
 from matplotlib.figure import Figure
+
 from pictures.characters import QUERY, WAY, episode, ink
 from pictures.kit import Sheet, Theme
 

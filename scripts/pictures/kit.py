@@ -50,7 +50,7 @@ DARK = Theme("dark", "#e4e8ef", "#9aa6b5", "#474d5c", "#262b38", "#74b0f0", "#f4
 THEMES = (LIGHT, DARK)
 
 
-def settings(theme: Theme) -> dict[str, Any]:
+def settings(theme: Theme) -> Any:
     """What matplotlib must be told: letters as outlines, so that they look alike everywhere, and names that do not depend on chance."""
     return {
         "svg.hashsalt": "kshot",
@@ -113,13 +113,25 @@ class Sheet:
         axes.set(xlim=(0, 100 * WIDTH), ylim=(100 * height, 0))
         return cls(figure, axes, theme)
 
-    def text(self, x: float, y: float, words: str, *, colour: str = "", size: float = 10, bold: bool = False, align: str = "center") -> None:
+    def text(
+        self, x: float, y: float, words: str, *, colour: str = "", size: float = 10, bold: bool = False, align: str = "center"
+    ) -> None:
         """Words whose middle (or left or right end) is at a point."""
         self.axes.text(
-            x, y, words, color=colour or self.theme.ink, size=size, weight="bold" if bold else "normal", ha=align, va="center", linespacing=1.35
+            x,
+            y,
+            words,
+            color=colour or self.theme.ink,
+            size=size,
+            weight="bold" if bold else "normal",
+            ha=align,
+            va="center",
+            linespacing=1.35,
         )
 
-    def box(self, x: float, y: float, width: float, height: float, words: str = "", *, colour: str = "", size: float = 10, dashed: bool = False) -> None:
+    def box(
+        self, x: float, y: float, width: float, height: float, words: str = "", *, colour: str = "", size: float = 10, dashed: bool = False
+    ) -> None:
         """A rounded box from its left upper corner, with words in its middle."""
         edge = colour or self.theme.muted
         self.axes.add_patch(
@@ -131,7 +143,9 @@ class Sheet:
         if words:
             self.text(x + width / 2, y + height / 2, words, size=size)
 
-    def arrow(self, start: tuple[float, float], end: tuple[float, float], *, colour: str = "", bend: float = 0.0, dashed: bool = False) -> None:
+    def arrow(
+        self, start: tuple[float, float], end: tuple[float, float], *, colour: str = "", bend: float = 0.0, dashed: bool = False
+    ) -> None:
         """An arrow between two points; `bend` curves it."""
         self.axes.add_patch(
             FancyArrowPatch(
@@ -148,7 +162,9 @@ class Sheet:
                 facecolor=self.theme.panel, edgecolor=frame or self.theme.faint, linewidth=1.5 if frame else 1.0,
             )
         )  # fmt: skip
-        self.axes.imshow(tinted(ink, colour or self.theme.ink), extent=(x + 3, x + side - 3, y + side - 3, y + 3), interpolation="none", zorder=3)
+        self.axes.imshow(
+            tinted(ink, colour or self.theme.ink), extent=(x + 3, x + side - 3, y + side - 3, y + 3), interpolation="none", zorder=3
+        )
         self.axes.set(xlim=(0, 100 * WIDTH), ylim=(100 * self.figure.get_figheight(), 0), aspect="auto")
 
 

@@ -1,6 +1,7 @@
 """The two loops: adapting to a task inside, moving the meta-parameters outside."""
 
 from matplotlib.figure import Figure
+
 from pictures.kit import Sheet, Theme
 
 

@@ -10,13 +10,13 @@ from functools import cache
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from pictures.kit import Theme, new_plot, tidy
 from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.learners.gradient.first_order_maml import FirstOrderMAML
 from kshot.learners.gradient.maml import MAML
+from pictures.kit import Theme, new_plot, tidy
 
 STEPS, INNER_LR, OUTER_LR = 3, 0.18, 0.5
 START = (-1.3, -1.1)
@@ -80,9 +80,18 @@ def draw(theme: Theme) -> Figure:
     for task, colour in enumerate((theme.blue, theme.green, theme.violet)):
         axes.plot(*steps[:, task].T, color=colour, marker="o", markersize=4, linewidth=1.6, label=f"task {task + 1}: inner steps from θ")
         axes.scatter(*LINES[task], marker="*", s=150, color=colour, zorder=4)
-    for kind, name, colour, style in ((MAML, "outer move, exact", theme.orange, "-"), (FirstOrderMAML, "outer move, first order", theme.red, "--")):
-        to = np.array(START) - OUTER_LR * outer_gradient(START, kind)
-        axes.annotate("", to, START, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.4, "linestyle": style, "mutation_scale": 16}, zorder=5)
+    for kind, name, colour, style in (
+        (MAML, "outer move, exact", theme.orange, "-"),
+        (FirstOrderMAML, "outer move, first order", theme.red, "--"),
+    ):
+        w, b = np.array(START) - OUTER_LR * outer_gradient(START, kind)
+        axes.annotate(
+            "",
+            (w, b),
+            START,
+            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.4, "linestyle": style, "mutation_scale": 16},
+            zorder=5,
+        )
         axes.plot([], [], color=colour, linestyle=style, linewidth=2.4, label=name)
     axes.scatter(*START, s=70, color=theme.ink, zorder=6)
     axes.annotate("θ", START, (-9, -12), textcoords="offset points", fontsize=13)

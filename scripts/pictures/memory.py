@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+
 from pictures.characters import WAY, episode, ink
 from pictures.kit import Sheet, Theme
 
@@ -24,7 +25,13 @@ def draw(theme: Theme) -> Figure:
         sheet.text(122, y + 20, f"{slot}", colour=theme.colours[slot], bold=True)
         sheet.arrow((134, y + 20), (232, y + 20), colour=theme.blue)
         for cell, value in enumerate(shade):
-            sheet.axes.fill([246 + 12 * cell, 256 + 12 * cell, 256 + 12 * cell, 246 + 12 * cell], [y + 10, y + 10, y + 30, y + 30], color=theme.blue, alpha=value, linewidth=0)
+            sheet.axes.fill(
+                [246 + 12 * cell, 256 + 12 * cell, 256 + 12 * cell, 246 + 12 * cell],
+                [y + 10, y + 10, y + 30, y + 30],
+                color=theme.blue,
+                alpha=value,
+                linewidth=0,
+            )
         sheet.text(366, y + 20, f"{slot}", colour=theme.colours[slot], bold=True)
         sheet.axes.plot([410, 486], [y + 20, 194], color=theme.orange, linewidth=0.6 + 6 * weights[slot], alpha=0.35 + 0.65 * weights[slot])
     sheet.drawing(query, 489, 164, 60)

@@ -1,6 +1,7 @@
 """How much more examples help: class means of plain pixels beside the shipped learner, measured."""
 
 from matplotlib.figure import Figure
+
 from pictures.kit import Theme, curves, new_plot, tidy
 from pictures.numbers import measured, percent
 

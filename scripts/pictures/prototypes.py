@@ -4,12 +4,12 @@ The plane holds the three prototypes, and what an item's features have outside o
 the plane are the learner's own, and every query falls into the one that the learner, with all its features, answers; this is checked.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from pictures.characters import ink, omniglot
-from pictures.kit import Theme, new_plot, tinted
 from torch import Tensor, nn
 
 from kshot.episodes.batch import gather_batch
@@ -18,6 +18,8 @@ from kshot.learners.metric.protonet import ProtoNet
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluating
 from kshot.saved.shipped import load
+from pictures.characters import ink, omniglot
+from pictures.kit import Theme, new_plot, tinted
 
 WAY, SHOT, QUERY, NUMBER = 3, 5, 8, 1
 
@@ -33,9 +35,10 @@ def draw(theme: Theme) -> Figure:
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     with evaluating(learner), torch.no_grad():
-        support, query = (learner.encode(x[0]).unsqueeze(0) for x in (batch.support_x, batch.query_x))
-        whole = learner.predict(learner.adapt(support, batch.support_y, way=WAY), query)[0].argmax(-1)
-        support, query = _in_the_plane(support[0], batch.support_y[0], query[0])
+        features = [learner.encode(x[0]) for x in (batch.support_x, batch.query_x)]
+        support, query = (x for x in features if isinstance(x, Tensor))
+        whole = learner.predict(learner.adapt(support[None], batch.support_y, way=WAY), query[None])[0].argmax(-1)
+        support, query = _in_the_plane(support, batch.support_y[0], query)
         adapted = flat.adapt(support[None], batch.support_y, way=WAY)
         answers = flat.predict(adapted, query[None])[0].argmax(-1)
         assert torch.equal(answers, whole)
@@ -50,14 +53,14 @@ def draw(theme: Theme) -> Figure:
     axes.contour(x, y, regions, levels=[0.5, 1.5], colors=theme.muted, linewidths=0.8)
     for label in range(WAY):
         colour, own, asked = theme.colours[label], batch.support_y[0] == label, batch.query_y[0] == label
-        axes.scatter(*support[own].T, s=34, marker="o", color=colour, zorder=3)
+        axes.scatter(*_places(support[own]), s=34, marker="o", color=colour, zorder=3)
         centre = support[own].mean(0)
         for item in support[own]:
             axes.plot(*torch.stack([centre, item]).T, color=colour, linewidth=0.8, alpha=0.6)
         right = answers == batch.query_y[0]
-        axes.scatter(*query[asked & right].T, s=34, marker="^", facecolor="none", edgecolor=colour, linewidth=1.3, zorder=3)
-        axes.scatter(*query[asked & ~right].T, s=60, marker="x", color=colour, linewidth=2, zorder=3)
-        axes.scatter(*centre, s=260, marker="*", color=colour, edgecolor=theme.ink, linewidth=0.9, zorder=4)
+        axes.scatter(*_places(query[asked & right]), s=34, marker="^", facecolor="none", edgecolor=colour, linewidth=1.3, zorder=3)
+        axes.scatter(*_places(query[asked & ~right]), s=60, marker="x", color=colour, linewidth=2, zorder=3)
+        axes.scatter(*_places(centre[None]), s=260, marker="*", color=colour, edgecolor=theme.ink, linewidth=0.9, zorder=4)
         (first, *_) = ink(drawn.support_items[0][drawn.support_y[0] == label])
         inset = axes.inset_axes((0.79, 0.70 - 0.27 * label, 0.18, 0.24))
         inset.imshow(tinted(first, theme.ink), interpolation="none")
@@ -66,11 +69,22 @@ def draw(theme: Theme) -> Figure:
     width = float(high[0] - low[0])
     axes.set(xlim=(low[0], float(high[0]) + 0.28 * width), ylim=(low[1], high[1]), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    key = dict(color=theme.ink, linestyle="none")
-    for marker, name, extra in (("o", "support", {}), ("*", "prototype", {"markersize": 12}), ("^", "query, right", {"fillstyle": "none"}), ("x", "query, wrong", {})):
+    key: dict[str, Any] = {"color": theme.ink, "linestyle": "none"}
+    kinds: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("o", "support", {}),
+        ("*", "prototype", {"markersize": 12}),
+        ("^", "query, right", {"fillstyle": "none"}),
+        ("x", "query, wrong", {}),
+    )
+    for marker, name, extra in kinds:
         axes.plot([], [], marker=marker, label=name, **key, **extra)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, fontsize=9, handletextpad=0.2)
     return figure
+
+
+def _places(points: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, 2) as x (n,) and y (n,)."""
+    return points[:, 0].numpy(), points[:, 1].numpy()
 
 
 def _in_the_plane(support: Tensor, labels: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Transfer or meta-learning over the number of shots: the comparison tables of the page, drawn."""
 
 from matplotlib.figure import Figure
+
 from pictures.kit import Theme, new_plot, tidy
 from pictures.numbers import compared
 

@@ -1,6 +1,7 @@
 """Overfitting to the training classes, and the state that validation keeps: a measured run on a few classes."""
 
 from matplotlib.figure import Figure
+
 from pictures.kit import Theme, new_plot, tidy
 from pictures.numbers import measured
 
@@ -14,9 +15,8 @@ def draw(theme: Theme) -> Figure:
     best = max(range(len(accuracy)), key=accuracy.__getitem__)
     axes.scatter(updates[best], accuracy[best], s=150, facecolor="none", edgecolor=theme.green, linewidth=2, zorder=4)
     axes.axvspan(updates[best], updates[-1], color=theme.faint, alpha=0.35, linewidth=0)
-    axes.annotate(
-        f"kept: update {updates[best]}", (updates[best], accuracy[best]), (10, 12), textcoords="offset points", color=theme.green, fontsize=9,
-    )  # fmt: skip
+    place, words = (updates[best], accuracy[best]), f"kept: update {updates[best]}"
+    axes.annotate(words, place, (10, 12), textcoords="offset points", color=theme.green, fontsize=9)
     low, high = min(accuracy), max(accuracy)
     axes.set_ylim(low - 0.15 * (high - low), high + 0.3 * (high - low))
     tidy(axes, theme, "updates", "accuracy, %")

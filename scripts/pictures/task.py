@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+
 from pictures.characters import WAY, answers, episode, ink
 from pictures.kit import Sheet, Theme
 

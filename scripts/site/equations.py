@@ -1,9 +1,9 @@
-"""Equations as MathML, made while the pages are built: a hook of MkDocs. No script runs in the reader's browser and nothing is fetched.
+r"""Equations as MathML, made while the pages are built: a hook of MkDocs. No script runs in the reader's browser and nothing is fetched.
 
-A page writes `$$ … $$` for an equation that stands alone and `$…$` for one inside a sentence. `pymdownx.arithmatex` (its option `generic`)
-marks both; this hook puts MathML in their place. Several lines stand in `\\begin{aligned} … \\end{aligned}`, with `\\\\` between lines and `&`
-between columns, which are aligned right and left in turn; rows and columns are divided here, because latex2mathml does not know `aligned`,
-and because browsers align cells by the style sheet (`docs/stylesheets/site.css`) alone.
+A page writes `$$ … $$` for an equation that stands alone and `$…$` for one inside a sentence. `pymdownx.arithmatex` (with its option
+`generic`) marks both; this hook puts MathML in their place. Several lines stand in `\begin{aligned} … \end{aligned}`, with `\\`
+between lines and `&` between columns, which are aligned right and left in turn. Rows and columns are divided here, because
+latex2mathml does not know `aligned`, and browsers align cells by the style sheet (`docs/stylesheets/site.css`) alone.
 """
 
 import html
