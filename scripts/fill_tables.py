@@ -43,13 +43,13 @@ def overview(entries: list[dict[str, str]], split: str) -> str:
 def modes(entries: list[dict[str, str]]) -> str:
     """One row a recipe of `characters`, one column a mode and number of queries."""
     entries = [entry for entry in entries if entry["split"] == "characters/test"]
-    columns = ("transductive", "inductive", "transductive, 15 queries a class", "inductive, 15 queries a class")
+    columns = ("transductive", "inductive", "transductive, 15 queries per class", "inductive, 15 queries per class")
     rows = ["| recipe | tasks | " + " | ".join(columns) + " |", "| --- | --- |" + " --- |" * len(columns)]
     for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
         own = {entry["setting"]: measured(entry) for entry in entries if entry["recipe"] == recipe}
         task = next(iter(own)).partition(",")[0]
         cells = {setting.removeprefix(f"{task}, "): cell for setting, cell in own.items()}
-        as_papers = {setting.partition(",")[0]: cell for setting, cell in cells.items() if not setting.endswith("15 queries a class")}
+        as_papers = {setting.partition(",")[0]: cell for setting, cell in cells.items() if not setting.endswith("15 queries per class")}
         rows.append(f"| `{recipe}` | {task} | " + " | ".join({**cells, **as_papers}[column] for column in columns) + " |")
     return "\n".join(rows)
 

@@ -97,7 +97,7 @@ def characters_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
             question = Question(shape=shape, episodes=CHARACTERS_TASKS, mode=mode)
             flags = f" --query {query}" * (query != 15) + f" --episodes {CHARACTERS_TASKS} --augment quarter_turns"
             command = f"kshot evaluate {place} --way {way} --shot {shot}{flags}" + " --transductive" * (mode == "transductive")
-            setting = f"{way}-way {shot}-shot, {mode}, {query} {'query' if query == 1 else 'queries'} a class"
+            setting = f"{way}-way {shot}-shot, {mode}, {query} {'query' if query == 1 else 'queries'} per class"
             published = papers.get(mode, "none") if query == shot else "none"
             entries.append(_entry(recipe, setting, published, command, saved, answer(saved, ask(saved, question), mode)))
     return entries
