@@ -1,11 +1,11 @@
 # kshot: `make demo` does the main job, `make test` passes the tests. `make help` lists the rest.
 #
-# Each target makes .venv and installs what it needs by itself. A stamp file in .venv remembers what was installed, so a second run
-# starts at once; a change of pyproject.toml or constraints.txt installs again.
+# Each target creates .venv and installs what it needs. Stamp files in .venv record what is installed, so a second run starts at once;
+# a change of pyproject.toml or constraints.txt installs again.
 #
-#   PYTHON       the Python to make .venv with; must be 3.11 or newer (python3.13, 3.12 and 3.11 are tried too)
-#   TORCH_FLAGS  more flags for the one pip call that brings torch, such as an extra index that holds its CPU builds
-#   ARGS         more arguments for the command of demo, test and bench: make test ARGS="-m 'not slow'"
+#   PYTHON       the Python that creates .venv; must be 3.11 or newer (python3.13, 3.12 and 3.11 are tried too)
+#   TORCH_FLAGS  additional flags for the pip call that installs torch, such as an extra index with its CPU builds
+#   ARGS         additional arguments for the command of demo, test, bench and pictures: make test ARGS="-m 'not slow'"
 
 PYTHON ?= python3
 TORCH_FLAGS ?=
@@ -20,7 +20,7 @@ PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layout docs doctest bench clean
+.PHONY: help demo test lint types layout docs pictures doctest bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -28,33 +28,36 @@ help: ## List the targets
 demo: $(STAMP)-demo ## Train, evaluate, save and use a learner on Omniglot (about five minutes on two cores)
 	$(VENV)/bin/kshot demo $(ARGS)
 
-test: $(STAMP)-test ## All tests
+test: $(STAMP)-test ## Run all tests
 	$(PY) -m pytest $(ARGS)
 
-lint: $(STAMP)-test ## Style: ruff's rules and its format
+lint: $(STAMP)-test ## Check the style: ruff's rules and its format
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
-types: $(STAMP)-test ## Types: mypy, strict
+types: $(STAMP)-test ## Check the types: mypy, strict
 	$(PY) -m mypy
 
-docs: $(STAMP)-test ## The pages, into site/; a broken link is an error
+docs: $(STAMP)-test ## Build the pages into site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-layout: $(STAMP)-test ## The import order of the path (part of `make test`)
+pictures: $(STAMP)-test ## Draw the pictures of the pages again, into docs/images/concepts
+	PYTHONPATH=scripts $(PY) -m pictures $(ARGS)
+
+layout: $(STAMP)-test ## Check the import order of the path (part of `make test`)
 	$(PY) -m pytest tests/test_layout.py
 
-doctest: $(STAMP)-test ## Examples in docstrings (those in the pages and the README are part of `make test`)
+doctest: $(STAMP)-test ## Run the examples in docstrings (those in the pages and the README are part of `make test`)
 	$(PY) -m pytest --doctest-modules src/kshot
 
-bench: $(STAMP)-bench ## Speed: a table with ratios
+bench: $(STAMP)-bench ## Measure the speed, as tables with ratios
 	$(PY) -m benchmarks $(ARGS)
 
-clean: ## Remove .venv and what the tools left; runs/ and demo/ are yours and stay
+clean: ## Remove .venv and what the tools left; runs/ and demo/ are yours and are kept
 	rm -rf $(VENV) build dist site src/kshot.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A .venv that works is kept, whoever made it. One that does not (an interrupted install, a Python that is gone) is made anew.
+# A working .venv is kept, whoever created it. A broken one (an interrupted install, a Python that is gone) is created again.
 $(STAMP)-venv:
 	@found=""; if ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	  for python in "$(PYTHON)" python3.13 python3.12 python3.11; do \
@@ -62,17 +65,17 @@ $(STAMP)-venv:
 	  done; \
 	  if [ -z "$$found" ]; then \
 	    echo "kshot needs Python 3.11 or newer with its venv module." >&2; \
-	    echo "Found $$($(PYTHON) --version 2>/dev/null || echo nothing that runs) as $(PYTHON); python3.13, python3.12 and python3.11 did not do either." >&2; \
+	    echo "Found $$($(PYTHON) --version 2>/dev/null || echo nothing that runs) as $(PYTHON); python3.13, python3.12 and python3.11 do not work either." >&2; \
 	    echo "Install one (on Debian and Ubuntu the package python3-venv too), or name yours: make demo PYTHON=/path/to/python3.12" >&2; \
 	    exit 1; \
 	  fi; \
-	  echo "Making $(VENV) with $$("$$found" --version)"; \
+	  echo "Creating $(VENV) with $$("$$found" --version)"; \
 	  "$$found" -m venv --clear $(VENV); \
 	fi
 	@touch $@
 
-# torch comes first and alone, pinned, so that no later requirement can bring another one. setuptools builds kshot without an
-# isolated environment, where pins would not reach.
+# torch is installed first and alone, pinned, so that no later requirement can bring another version. setuptools builds kshot without
+# an isolated environment, which the pins would not reach.
 $(STAMP)-torch: $(STAMP)-venv $(PINS)
 	@echo "Installing torch (the first time this takes some minutes)"
 	$(PIP) $(TORCH_FLAGS) torch==2.13.0
@@ -87,8 +90,8 @@ $(STAMP)-test: $(STAMP)-torch
 	$(PIP) --no-build-isolation -e ".[plots,track,docs,test]"
 	@touch $@
 
-# easyfsl alone: its dependencies would bring a torchvision that does not load beside a CPU torch, and the benchmark uses one class
-# of it that needs none of them.
+# easyfsl alone: its dependencies would bring a torchvision that does not load beside a CPU torch, and the benchmark uses one class of
+# easyfsl that needs none of them.
 $(STAMP)-bench: $(STAMP)-demo
 	$(PIP) --no-deps easyfsl==1.5.0
 	@touch $@

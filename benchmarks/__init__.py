@@ -1,1 +1,1 @@
-"""Benchmarks: commands that print a table of ratios, each of runs side by side in one process or taking turns."""
+"""Benchmarks: commands that print a table of ratios between runs that are side by side in one process or take turns."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every benchmark, one after another, each in a process of its own; exit code 1 when a mark is missed."""
+"""`python -m benchmarks`: run every benchmark, one after another, each in its own process; exit code 1 if a mark is missed."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_
 
 
 def main() -> int:
-    """Run them all; which ones missed a mark is said at the end."""
+    """Run all benchmarks and print at the end which ones missed a mark."""
     missed = []
     for name in NAMES:
         if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:

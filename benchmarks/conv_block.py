@@ -1,4 +1,4 @@
-"""The block's operator against the same block of stock operations, in a Conv4-64 on 28×28 images, taking turns in one run.
+"""Time the block's operator against the same block of stock operations, in a Conv4-64 on 28×28 images, taking turns in one run.
 
     python -m benchmarks.conv_block
 
@@ -6,9 +6,9 @@
 - evaluation: forward of 512 images, running statistics, no gradients;
 - second order: one inner gradient step on 5 support images with `create_graph`, then the gradient through it of the loss of 75 queries.
 
-Marks, by the median of paired turns with the default allocator: training ≤ 0.65, evaluation ≤ 0.65. Second order has none: its 75 queries
-are convolution almost alone. Both networks' gradients are compared before anything is timed. The last column is the floor: FLOPs of the
-convolutions over the rate that a convolution of the second block's size reaches here.
+Marks, by the median of paired turns with the default allocator: training ≤ 0.65, evaluation ≤ 0.65. Second order has no mark, because its
+75 queries are almost only convolution. Both networks' gradients are compared before anything is timed. The last column is the floor: FLOPs
+of the convolutions divided by the rate that a convolution of the second block's size reaches on this machine.
 """
 
 import sys
@@ -37,7 +37,7 @@ class StockBlock(nn.Module):
         self.conv, self.norm = block.conv, block.norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images to maps of half the side."""
+        """Turn images into maps of half the side."""
         return F.relu(F.max_pool2d(self.norm(self.conv(x)), 2))
 
 
@@ -97,7 +97,7 @@ CASES = {"training": training, "evaluation": evaluation, "second order": second_
 
 
 def networks(dtype: torch.dtype) -> tuple[StockConv4, Conv4]:
-    """Twice the same network."""
+    """Return the same network twice."""
     torch.manual_seed(0)
     ours, theirs = Conv4().to(dtype), Conv4().to(dtype)
     theirs.load_state_dict(ours.state_dict())
@@ -105,7 +105,7 @@ def networks(dtype: torch.dtype) -> tuple[StockConv4, Conv4]:
 
 
 def largest_difference() -> float:
-    """Of the gradients of both in float64, relative to the largest of each tensor, over all cases."""
+    """Return the largest difference between both gradients in float64, relative to each tensor's largest entry, over all cases."""
     torch.set_default_dtype(torch.float64)
     differences = []
     for prepare in CASES.values():
@@ -120,14 +120,14 @@ def largest_difference() -> float:
 
 
 def rate() -> float:
-    """FLOPs a second of a 64 → 64 convolution of 300 maps of 14×14."""
+    """Return the FLOPs per second of a 64 → 64 convolution of 300 maps of 14×14."""
     x, weight = pixels_last(torch.rand(300, 64, 14, 14)), torch.rand(64, 64, 3, 3).to(memory_format=torch.channels_last)
     timing = take_turns({"convolution": lambda: F.conv2d(x, weight, padding=1)}, turns=7)["convolution"]
     return 300 * 14 * 14 * 64 * 64 * 9 * 2 / timing.least
 
 
 def main() -> int:
-    """Print the table; 1 when a mark is missed."""
+    """Print the table; return 1 if a mark is missed."""
     difference = largest_difference()
     print(f"the block's operator against stock operations, Conv4-64, {torch.get_num_threads()} threads")
     print(f"  largest difference in float64: {difference:.1e}  (mark 1e-8)")
@@ -135,7 +135,7 @@ def main() -> int:
     print(f"  {'allocator':<10}{'case':<14}{'stock ms: min':>14}{'median':>8}{'ours ms: min':>14}{'median':>8}{'ratio':>7}{'floor ms':>10}")
     for allocator in ("default", "tuned"):
         if allocator == "tuned" and not keep_freed_memory():
-            print("  tuned     not available: no glibc here")
+            print("  tuned     not available: this machine has no glibc")
             break
         for name, prepare in CASES.items():
             stock, ours = (prepare(network) for network in networks(torch.float32))

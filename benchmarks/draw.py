@@ -1,9 +1,9 @@
-"""Drawing episodes: kshot's indices against easyfsl's `TaskSampler`, 5-way 1-shot 15 queries, one core, one process.
+"""Time drawing episodes: kshot's indices against easyfsl's `TaskSampler`, 5-way 1-shot 15 queries, one core, one process.
 
     python -m benchmarks.draw
 
-Marks: ≥ 200,000 episodes a second; ≥ 20 times easyfsl 1.5.0. The floor: an episode is 80 item numbers of 8 bytes drawn from
-43 random 64-bit words; at one word a nanosecond and 10 GB/s of memory that is about 0.11 µs, 9 million episodes a second.
+Marks: ≥ 200,000 episodes per second; ≥ 20 times easyfsl 1.5.0. The floor: an episode is 80 item numbers of 8 bytes drawn from
+43 random 64-bit words. At one word per nanosecond and 10 GB/s of memory, that is about 0.11 µs, or 9 million episodes per second.
 """
 
 import importlib.util
@@ -31,11 +31,11 @@ def kshot_draws(index: ClassIndex, shape: EpisodeShape, key: int) -> None:
 
 
 def easyfsl_sampler() -> Iterable[object] | None:
-    """Easyfsl's sampler over the same classes; None where easyfsl is not installed.
+    """Return easyfsl's sampler over the same classes, or None if easyfsl is not installed.
 
-    Two obstacles lie outside the sampler and are stepped around without touching it: importing it imports torchvision through
-    `easyfsl.datasets`, of which it uses a name in annotations only; and it hands torch's `Sampler` an argument that torch 2.13
-    no longer takes.
+    Two obstacles outside the sampler are avoided without changing it. Importing it imports torchvision through `easyfsl.datasets`,
+    although it uses a name from there only in annotations. And it passes torch's `Sampler` an argument that torch 2.13 no longer
+    accepts.
     """
     if importlib.util.find_spec("easyfsl") is None:
         return None
@@ -60,7 +60,7 @@ def easyfsl_sampler() -> Iterable[object] | None:
 
 
 def main() -> int:
-    """Print the table; 1 when a mark is missed."""
+    """Print the table; return 1 if a mark is missed."""
     torch.set_num_threads(1)
     index = ClassIndex.build({f"class {c}": np.arange(ITEMS) + ITEMS * c for c in range(CLASSES)})
     shape = EpisodeShape(way=5, shot=1, query=15)
@@ -72,14 +72,14 @@ def main() -> int:
     timings = take_turns(contenders, turns=7)
     ours = KSHOT_EPISODES / timings["kshot"].median
     print("drawing 5-way 1-shot 15-query episodes (indices), one core")
-    print(f"  kshot          {ours:>12,.0f} episodes a second   mark 200,000")
+    print(f"  kshot          {ours:>12,.0f} episodes per second   mark 200,000")
     good = ours >= 200_000
     if sampler is None:
         print("  easyfsl        not installed: pip install --no-deps easyfsl==1.5.0 to compare")
     else:
         theirs = PEER_EPISODES / timings["easyfsl 1.5.0"].median
         times = (KSHOT_EPISODES / PEER_EPISODES) / ratio(timings["kshot"], timings["easyfsl 1.5.0"])
-        print(f"  easyfsl 1.5.0  {theirs:>12,.0f} episodes a second")
+        print(f"  easyfsl 1.5.0  {theirs:>12,.0f} episodes per second")
         print(f"  ratio          {times:>12,.0f} times                mark 20")
         good &= times >= 20
     return 0 if good else 1

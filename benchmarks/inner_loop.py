@@ -1,15 +1,15 @@
-"""One second-order meta-update of kshot's inner loop beside the plain PyTorch loop and its peers, taking turns in one run.
+"""Time one second-order meta-update of kshot's inner loop, the plain PyTorch loop and its peers, taking turns in one run.
 
     python -m benchmarks.inner_loop [--tasks 16] [--turns 7]
 
-Conv4-64 with a linear head on 28×28 images, 5-way 1-shot, 15 queries a class, 5 inner steps: every contender has the same network, the
+Conv4-64 with a linear head on 28×28 images, 5-way 1-shot, 15 queries per class, 5 inner steps: every contender has the same network, the
 same tasks and the same allocator. The table is printed for the default allocator and for the tuned one (`keep_freed_memory`).
 
-- plain: the loop as one writes it, `create_graph=True` through stock operations, one backward for each task;
-- plain, channels last: the same with what kshot knows of stock operations, channels innermost in memory and ReLU after pooling;
-- kshot in each mode: the block's operator, tasks run as kshot chooses; `any module` is kshot on the plain loop's network;
-- higher, torchopt, learn2learn on the plain loop's network, where they are installed (`pip install --no-deps higher torchopt optree`;
-  of learn2learn, whose package does not build here, the folders `algorithms` and `utils` of its source do).
+- plain: the usual loop, `create_graph=True` through stock operations, one backward pass per task;
+- plain, channels last: the same loop with kshot's knowledge of stock operations: channels innermost in memory and ReLU after pooling;
+- kshot in each mode: the block's operator, with tasks run as kshot chooses; `any module` is kshot on the plain loop's network;
+- higher, torchopt, learn2learn on the plain loop's network, if they are installed (`pip install --no-deps higher torchopt optree`; the
+  package of learn2learn does not build here, but the folders `algorithms` and `utils` of its source are enough).
 
 Before anything is timed, each exact contender's meta-gradient is compared in float64 with the plain loop's. Marks, against the plain loop
 by the median of paired turns with the default allocator, on two cores: kshot ≤ 0.45 (goal 0.33), any stock module ≤ 0.7; flat: peak
@@ -51,11 +51,11 @@ from kshot.results.compare.peak_memory import least_peak, peak_memory
 WAY, QUERIES, STEPS, RATE = 5, 15, 5, 0.1
 MARKS = {"kshot unrolled": 0.45, "kshot unrolled, any module": 0.7}
 Update = Callable[[], dict[str, Tensor]]
-"""One meta-update's work: the gradient of the tasks' mean query loss, by name of parameter."""
+"""The work of one meta-update: it returns the gradient of the tasks' mean query loss, by name of parameter."""
 
 
 class PlainConv4(nn.Module):
-    """Stock modules in the order and the layout in which one writes them, with the parameters of a Conv4."""
+    """Stock modules in the usual order and layout, with the parameters of a Conv4."""
 
     def __init__(self, network: Conv4) -> None:
         super().__init__()
@@ -89,13 +89,13 @@ class Headed(nn.Module):
 
 
 def network(dtype: torch.dtype, body: Body = "plain") -> Headed:
-    """Always the same numbers."""
+    """Set the same numbers every time."""
     torch.manual_seed(0)
     return Headed(body).to(dtype)
 
 
 def some_tasks(count: int, dtype: torch.dtype) -> EpisodeBatch:
-    """Noisy copies of one random image a class."""
+    """Return noisy copies of one random image per class."""
     generator = torch.Generator().manual_seed(1)
     classes = torch.rand(count, WAY, 1, 28, 28, generator=generator)
 
@@ -109,7 +109,7 @@ def some_tasks(count: int, dtype: torch.dtype) -> EpisodeBatch:
 
 
 def parts(batch: EpisodeBatch, task: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Support and query of one task."""
+    """Return support and query of one task."""
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     return batch.support_x[task], batch.support_y[task], batch.query_x[task], batch.query_y[task]
@@ -152,7 +152,7 @@ def kshot(
 
 
 def of_grad(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What was left in `.grad`, taken away."""
+    """Return what was left in `.grad`, and remove it there."""
     found = {}
     for name, value in parameters.items():
         assert value.grad is not None
@@ -228,7 +228,7 @@ EXACT: dict[str, Callable[[EpisodeBatch, torch.dtype], Update]] = {
 
 
 def present() -> dict[str, Callable[[EpisodeBatch, torch.dtype], Update]]:
-    """The contenders that are here; why one is not is printed."""
+    """Return the available contenders, and print why any other is not available."""
     found = dict(EXACT)
     for name in ("higher", "torchopt", "learn2learn"):
         try:
@@ -240,7 +240,7 @@ def present() -> dict[str, Callable[[EpisodeBatch, torch.dtype], Update]]:
 
 
 def largest_difference(make: Callable[[EpisodeBatch, torch.dtype], Update]) -> float:
-    """From the plain loop's meta-gradient in float64 on three tasks, relative to its largest number."""
+    """Return the difference from the plain loop's meta-gradient in float64 on three tasks, relative to its largest number."""
     batch = some_tasks(3, torch.float64)
     expected, found = plain(batch, torch.float64)(), make(batch, torch.float64)()
     largest = max(float(value.abs().max()) for value in expected.values())
@@ -248,7 +248,7 @@ def largest_difference(make: Callable[[EpisodeBatch, torch.dtype], Update]) -> f
 
 
 def best_rate() -> float:
-    """FLOPs a second: the best of convolutions of 64 channels and of a product of matrices."""
+    """Return the FLOPs per second: the best of convolutions of 64 channels and of a product of matrices."""
     weight = torch.rand(64, 64, 3, 3).to(memory_format=torch.channels_last)
     rates = []
     for images in (5, 75):
@@ -260,7 +260,7 @@ def best_rate() -> float:
 
 
 def check_flat(count: int) -> bool:
-    """Print flat memory, of two tasks in turn, and time against their marks."""
+    """Print memory (of two tasks in turn) and time of the flat mode against their marks."""
     batch = some_tasks(2, torch.float32)
     works = [kshot(flat, steps=steps, tasks="in_turn")(batch, torch.float32) for steps in (1, 50)]
     for work in works:
@@ -281,7 +281,7 @@ def check_flat(count: int) -> bool:
 def table(
     allocator: str, makers: Mapping[str, Callable[[EpisodeBatch, torch.dtype], Update]], count: int, turns: int, floor: float
 ) -> bool:
-    """Print one table; whether the marks were met."""
+    """Print one table and return whether the marks were met."""
     batch = some_tasks(count, torch.float32)
     updates = {name: make(batch, torch.float32) for name, make in makers.items()}
     timings = take_turns(updates, turns=turns)
@@ -300,7 +300,7 @@ def table(
 
 
 def main() -> int:
-    """Print the tables; 1 when a mark is missed."""
+    """Print the tables; return 1 if a mark is missed."""
     parser = argparse.ArgumentParser(description="Time one second-order meta-update.")
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--turns", type=int, default=7)
@@ -330,7 +330,7 @@ def main() -> int:
     if keep_freed_memory():
         table("tuned", timed, asked.tasks, asked.turns, floor)
     else:
-        print("  tuned     not available: no glibc here")
+        print("  tuned     not available: this machine has no glibc")
     return 0 if good else 1
 
 

@@ -1,4 +1,4 @@
-"""Loading all of Omniglot at 28×28: from the package the first time, from the cache after that.
+"""Time loading all of Omniglot at 28×28: from the package the first time, from the cache after that.
 
     python -m benchmarks.load
 
@@ -14,7 +14,7 @@ from kshot.data.pictures.omniglot import Omniglot
 
 
 def main() -> int:
-    """Print the table; 1 when a mark is missed."""
+    """Print the table; return 1 if a mark is missed."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KSHOT_CACHE"] = folder
         seconds = []

@@ -1,8 +1,8 @@
-"""Memory of the process over 10,000 training episodes: it must stay flat.
+"""Measure the memory of the process over 10,000 training episodes: it must stay flat.
 
     python -m benchmarks.memory
 
-Mark: the resident size over the last half of the run grows by less than 1 % + 2 MB. A small network keeps the run short; sampling,
+Mark: the resident size over the last half of the run grows by less than 1 % + 2 MB. A small network keeps the run short. Sampling,
 gathering, stepping and tracking are those of any run.
 """
 
@@ -21,13 +21,13 @@ EPISODES = 10_000
 
 
 def resident_megabytes() -> float:
-    """Resident size of this process; Linux only."""
+    """Return the resident size of this process; Linux only."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096 / 1e6
 
 
 def main() -> int:
-    """Print the table; 1 when the mark is missed."""
+    """Print the table; return 1 if the mark is missed."""
     data = Omniglot()
     split = data.split("vinyals")
     plan = Plan(updates=EPISODES)

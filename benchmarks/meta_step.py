@@ -1,10 +1,10 @@
-"""A meta-training step against the bare network: forward + backward + optimiser on the same number of images.
+"""Time a meta-training step against the bare network: forward + backward + optimiser on the same number of images.
 
     python -m benchmarks.meta_step
 
-Mark: ≤ 1.5 times, with sampling, gathering and bookkeeping included. Printed for the default allocator and for the tuned one
-(`kshot.allocator.keep_freed_memory`), in one run: the default comes first, because the setting cannot be taken back.
-The floor: 20 MFLOP an image forward, three times that with backward.
+Mark: ≤ 1.5 times, with sampling, gathering and bookkeeping included. The table is printed for the default allocator and for the tuned one
+(`kshot.allocator.keep_freed_memory`) in one run. The default comes first, because the setting cannot be undone.
+The floor: 20 MFLOP per image forward, three times that with backward.
 """
 
 import sys
@@ -26,7 +26,7 @@ SHAPES = {"60-way 1-shot 4 queries": EpisodeShape(60, 1, 4), "5-way 1-shot 5 que
 
 
 def contend(shape: EpisodeShape, turns: int) -> tuple[dict[str, Timing], int, int]:
-    """Timings of both, images a step, FLOPs a bare step."""
+    """Return the timings of both, the images per step and the FLOPs per bare step."""
     data = Omniglot()
     split = data.split("vinyals")
     way, shot, query = shape.way_range[0], shape.shot_range[0], shape.query_range[0]
@@ -51,13 +51,13 @@ def contend(shape: EpisodeShape, turns: int) -> tuple[dict[str, Timing], int, in
 
 
 def main() -> int:
-    """Print the table; 1 when a mark is missed."""
+    """Print the table; return 1 if a mark is missed."""
     good = True
     print(f"a meta-training step against the bare network, {torch.get_num_threads()} threads")
     print(f"  {'allocator':<10}{'episode':<26}{'images':>7}{'step ms':>9}{'bare ms':>9}{'ratio':>7}  (mark 1.5){'GFLOP/s of bare':>18}")
     for allocator in ("default", "tuned"):
         if allocator == "tuned" and not keep_freed_memory():
-            print("  tuned     not available: no glibc here")
+            print("  tuned     not available: this machine has no glibc")
             break
         for name, shape in SHAPES.items():
             timings, images, flops = contend(shape, turns=12 if images_of(shape) > 100 else 60)

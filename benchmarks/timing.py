@@ -1,4 +1,4 @@
-"""Time several contenders taking turns, so that the machine's noise falls on all of them alike."""
+"""Time several contenders that take turns, so that the machine's noise affects all of them alike."""
 
 import statistics
 import time
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each counted turn."""
+    """The seconds of each counted turn."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Median seconds a turn."""
+        """The median seconds per turn."""
         return statistics.median(self.seconds)
 
     @property
     def least(self) -> float:
-        """The quickest turn."""
+        """The seconds of the fastest turn."""
         return min(self.seconds)
 
 
 def take_turns(contenders: Mapping[str, Callable[[], object]], *, turns: int, warmup: int = 1) -> dict[str, Timing]:
-    """Run every contender once a turn, in order, `turns` times after `warmup` uncounted ones."""
+    """Run every contender once per turn, in order, for `turns` turns after `warmup` uncounted turns."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(warmup + turns):
         for name, contender in contenders.items():
@@ -36,5 +36,5 @@ def take_turns(contenders: Mapping[str, Callable[[], object]], *, turns: int, wa
 
 
 def ratio(first: Timing, second: Timing) -> float:
-    """Median over turns of first / second: pairs of neighbours in time are compared, not averages of different minutes."""
+    """Return the median over turns of first / second. It compares pairs of neighbours in time, not averages of different minutes."""
     return statistics.median(a / b for a, b in zip(first.seconds, second.seconds, strict=True))

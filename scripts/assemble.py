@@ -1,9 +1,9 @@
-"""Put trained learners of one kind together as an ensemble, and save it.
+"""Combine trained learners of one kind into an ensemble, and save it.
 
     python scripts/assemble.py FOLDER RUN RUN… [--views V]
 
-FOLDER is a saved learner like any other. Its record is that of the first run, with the classes that any member has seen and the commands
-that trained all of them.
+FOLDER becomes a saved learner like any other. Its record is that of the first run, with the classes that any member has seen and the
+commands that trained all members.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from kshot.saved.shipped import open_saved
 
 
 def main() -> None:
-    """Read the members, write the ensemble."""
+    """Read the members and write the ensemble."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("members", nargs="+", help="runs, saved folders or shipped learners")
-    parser.add_argument("--views", type=int, default=1, help="of each item; 1 takes it as it is")
+    parser.add_argument("members", nargs="+", help="runs, saved learners' folders or shipped learners")
+    parser.add_argument("--views", type=int, default=1, help="number of views of each item; 1: only the item as it is")
     options = parser.parse_args()
     members = [open_saved(name) for name in options.members]
     together(options.folder, members, options.views)
@@ -33,8 +33,8 @@ def together(folder: Path, members: list[Saved], views: int) -> None:
     """Save an ensemble of saved learners.
 
     Raises:
-        RecipeError: They are not of one kind.
-        SavedError: They are not built from a recipe, read items in different ways or are for different data.
+        RecipeError: The learners are not of one kind.
+        SavedError: A learner is not built from a recipe, reads items in another way or is for other data.
     """
     first = members[0]
     for number, member in enumerate(members):

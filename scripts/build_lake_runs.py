@@ -2,7 +2,7 @@
 
     python scripts/build_lake_runs.py all_runs.zip
 
-Every picture is found among the drawings inside the package by its pixels; a picture that is none of them, or two, is an error.
+Every picture is found by its pixels among the drawings inside the package. A picture that matches none of them, or two, is an error.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, unpack
 
 
 def main() -> None:
-    """Read the zip, find its pictures, write the file."""
+    """Read the zip, find its pictures and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path, help="all_runs.zip of github.com/brendenlake/omniglot, python/one-shot-classification")
     drawings = unpack(EMBEDDED.read_bytes())

@@ -3,8 +3,8 @@
     python scripts/build_omniglot.py FOLDER
 
 FOLDER holds `images_background.zip` and `images_evaluation.zip` (or their unpacked trees), `LICENSE`, and
-`splits/vinyals/{train,val,test}.txt`. Written into `src/kshot/data/embedded`: `omniglot.xz`, `vinyals.json`, `OMNIGLOT-LICENSE`.
-The same input gives the same bytes.
+`splits/vinyals/{train,val,test}.txt`. It writes `omniglot.xz`, `vinyals.json` and `OMNIGLOT-LICENSE` into
+`src/kshot/data/embedded`. The same input gives the same bytes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ ROTATIONS = ("rot000", "rot090", "rot180", "rot270")
 
 
 def check(drawings: Drawings) -> None:
-    """Refuse anything but the complete Omniglot."""
+    """Raise an error for anything but the complete Omniglot."""
     background = sum(alphabet in drawings.background for alphabet, _ in drawings.characters)
     found = (len(drawings.characters), background, len({alphabet for alphabet, _ in drawings.characters}), drawings.ink.shape)
     wanted = (1623, 964, 50, (32460, 105, 105))
@@ -29,7 +29,7 @@ def check(drawings: Drawings) -> None:
 
 
 def vinyals(folder: Path, drawings: Drawings) -> dict[str, list[str]]:
-    """The official split as characters; each must come with its four rotations."""
+    """Return the official split as characters; each must come with its four rotations."""
     known = {"/".join(character) for character in drawings.characters}
     parts: dict[str, list[str]] = {}
     for part in ("train", "val", "test"):
@@ -45,7 +45,7 @@ def vinyals(folder: Path, drawings: Drawings) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    """Build, check, write."""
+    """Build the files, check them and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=EMBEDDED.parent)
@@ -59,7 +59,7 @@ def main() -> None:
     if not np.array_equal(again.ink, drawings.ink):
         raise SystemExit("pixels did not survive packing")
     if len(packed) > 4_000_000:
-        raise SystemExit(f"the packed file has {len(packed):,} bytes; at most 4,000,000 are wanted")
+        raise SystemExit(f"the packed file has {len(packed):,} bytes; at most 4,000,000 are allowed")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / EMBEDDED.name).write_bytes(packed)
     parts = vinyals(options.folder / "splits" / "vinyals", drawings)

@@ -2,8 +2,8 @@
 
     python scripts/fill_tables.py
 
-What stands between `<!-- measured: NAME -->` and `<!-- end -->` is replaced: NAME is a recipe, with a row for each of its settings, or
-`vinyals`, `characters` or `lake`, all recipes of that split, with a row each.
+The text between `<!-- measured: NAME -->` and `<!-- end -->` is replaced. If NAME is a recipe, the table has one row per setting. If it is
+`vinyals`, `characters` or `lake`, the table has one row per recipe of that split.
 """
 
 import json
@@ -16,21 +16,21 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def measured(entry: dict[str, str]) -> str:
-    """The number, and of how many episodes where they are fewer than usual."""
+    """Return the number, with the number of episodes if there are fewer than usual."""
     count = entry.get("episodes", 1000)
     usual = count == (600 if entry["split"].startswith("characters") else 1000) or entry["split"] == "lake" or entry["data"] != "omniglot"
     return entry["measured"] + ("" if usual else f" ({count} episodes)")
 
 
 def table(entries: list[dict[str, str]]) -> str:
-    """One row a setting: published, measured, the command."""
+    """Return a table with one row per setting: published, measured, the command."""
     rows = [f"| {TITLES[entries[0]['data']]} | published | measured here | command |", "| --- | --- | --- | --- |"]
     rows += [f"| {e['setting']} | {e['published']} | **{measured(e)}** | `{e['command']}` |" for e in entries]
     return "\n".join(rows)
 
 
 def overview(entries: list[dict[str, str]], split: str) -> str:
-    """One row a recipe, one column a setting."""
+    """Return a table with one row per recipe and one column per setting."""
     entries = [entry for entry in entries if entry["split"] in (split, f"{split}/test")]
     settings = list(dict.fromkeys(entry["setting"] for entry in entries))
     rows = ["| recipe | " + " | ".join(settings) + " |", "| --- |" + " --- |" * len(settings)]
@@ -41,21 +41,21 @@ def overview(entries: list[dict[str, str]], split: str) -> str:
 
 
 def modes(entries: list[dict[str, str]]) -> str:
-    """One row a recipe of `characters`, one column a mode and number of queries."""
+    """Return a table with one row per recipe of `characters` and one column per mode and number of queries."""
     entries = [entry for entry in entries if entry["split"] == "characters/test"]
-    columns = ("transductive", "inductive", "transductive, 15 queries a class", "inductive, 15 queries a class")
+    columns = ("transductive", "inductive", "transductive, 15 queries per class", "inductive, 15 queries per class")
     rows = ["| recipe | tasks | " + " | ".join(columns) + " |", "| --- | --- |" + " --- |" * len(columns)]
     for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
         own = {entry["setting"]: measured(entry) for entry in entries if entry["recipe"] == recipe}
         task = next(iter(own)).partition(",")[0]
         cells = {setting.removeprefix(f"{task}, "): cell for setting, cell in own.items()}
-        as_papers = {setting.partition(",")[0]: cell for setting, cell in cells.items() if not setting.endswith("15 queries a class")}
+        as_papers = {setting.partition(",")[0]: cell for setting, cell in cells.items() if not setting.endswith("15 queries per class")}
         rows.append(f"| `{recipe}` | {task} | " + " | ".join({**cells, **as_papers}[column] for column in columns) + " |")
     return "\n".join(rows)
 
 
 def main() -> None:
-    """Fill every page."""
+    """Fill the tables of every page."""
     numbers = json.loads((ROOT / "src" / "kshot" / "recipes" / "results.json").read_text())
     for path in PAGES:
         text = path.read_text()

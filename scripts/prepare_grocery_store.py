@@ -1,10 +1,11 @@
-"""Make a folder of class folders from the Grocery Store Dataset at 84×84 pixels, with the division of its classes that kshot reports on.
+"""Create a folder of class folders from the Grocery Store Dataset at 84×84 pixels, with the division of its classes that kshot reports on.
 
     python scripts/prepare_grocery_store.py grocery_store_84.zip FOLDER
 
-FOLDER/pictures/CLASS/….jpg pools the data set's own train, val and test, which share all classes; FOLDER/division.json divides the 81
-classes by their 43 coarse classes, so that no kind of thing is in two parts. The division itself is `scripts/grocery_store.json`;
-`--divide` makes it anew (coarse classes shuffled by seed 0, dealt out until a part is full), which should change nothing.
+FOLDER/pictures/CLASS/….jpg pools the data set's own train, val and test, which share all classes. FOLDER/division.json divides the 81
+classes by their 43 coarse classes, so that no kind of thing is in two parts. The division comes from `scripts/grocery_store.json`.
+`--divide` computes that file again (it shuffles the coarse classes by seed 0 and deals them out until a part is full), which should change
+nothing.
 
 Data: M. Klasson, C. Zhang, H. Kjellström, "A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels", WACV 2019;
 MIT licence.
@@ -24,11 +25,11 @@ from kshot.atomic import write_bytes, write_json
 
 DIVISION = Path(__file__).with_name("grocery_store.json")
 SHARES = {"train": 41, "val": 16, "test": 24}
-"""Fine classes of each part, at least; the last coarse class of a part may bring it beyond."""
+"""The least number of fine classes in each part; the last coarse class of a part may exceed it."""
 
 
 def main() -> None:
-    """Read the zip, write the pictures and the division."""
+    """Read the zip and write the pictures and the division."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
     parser.add_argument("folder", type=Path)
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def divide(coarse: dict[str, str]) -> dict[str, list[str]]:
-    """Fine classes in parts that share no coarse class."""
+    """Divide the fine classes into parts that share no coarse class."""
     kinds = sorted(set(coarse.values()))
     kinds = [kinds[place] for place in np.random.Generator(np.random.Philox(0)).permutation(len(kinds))]
     parts: dict[str, list[str]] = {}

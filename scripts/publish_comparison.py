@@ -3,8 +3,8 @@
     kshot compare … > comparison.txt
     python scripts/publish_comparison.py comparison.txt NAME
 
-What stands between `<!-- comparison: NAME -->` and `<!-- end -->` in a page is replaced by the tables and the sentence, without the notes,
-which the pages tell in their own words.
+In each page, the text between `<!-- comparison: NAME -->` and `<!-- end -->` is replaced by the tables and the sentence. The notes are left
+out, because the pages give them in their own words.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from fill_tables import PAGES
 
 
 def shown(output: str) -> str:
-    """The part of the output before the notes; the hash of the episodes in its short form."""
+    """Return the part of the output before the notes, with the hash of the episodes in its short form."""
     before = output.partition("\n- ")[0].strip()
     return re.sub(r"(episodes [0-9a-f]{12})[0-9a-f]{52}", r"\1…", before)
 
 
 def main() -> None:
-    """Fill the pages that have a place of that name."""
+    """Fill every page that has a place of that name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("name")

@@ -1,9 +1,9 @@
-"""Measure a saved learner in the settings of its table, and put the numbers into `recipes/results.json`.
+"""Measure a saved learner in the settings of its table, and write the numbers to `recipes/results.json`.
 
     python scripts/record_results.py omniglot-protonet [--saved FOLDER]
 
 The settings are the four of Omniglot's table, those of MAML's paper, or Lake's 20 runs. Each entry holds everything that identifies its
-number, and the command that gives it again.
+number, and the command that reproduces it.
 """
 
 import argparse
@@ -42,9 +42,9 @@ PUBLISHED = {
     "omniglot-finetune": (),
     "nearest": (),
 }
-"""What the paper says of `SETTINGS`, and which paper; nothing where there is no comparable number."""
+"""The paper and its numbers for `SETTINGS`; empty where no number is comparable."""
 FEWER = {("omniglot-finetune", 5, 5): 200, ("omniglot-finetune", 20, 5): 60}
-"""Episodes, where 1,000 would take hours; the entry and its command say so."""
+"""The number of episodes where 1,000 would take hours; the entry and its command say so."""
 FINN, NICHOL = "Finn et al. 2017", "Nichol et al. 2018"
 CHARACTERS = {
     "omniglot-maml": (5, 1, {"transductive": f"98.7 ± 0.4 ({FINN})"}),
@@ -57,27 +57,29 @@ CHARACTERS = {
     "omniglot-imaml": (5, 1, {"transductive": "99.16 (Rajeswaran et al. 2019)"}),
     "omniglot-reptile": (5, 1, {"inductive": f"95.39 ± 0.09 ({NICHOL})", "transductive": f"97.68 ± 0.04 ({NICHOL})"}),
 }
-"""Who is scored as MAML's authors do: way, shot, and what the paper says of 600 tasks with as many queries as shots; 15 are asked, too."""
+"""Recipes that are scored as MAML's authors do: way, shot, and the paper's number for 600 tasks with as many queries per class as shots.
+The recipe is also scored with 15 queries per class."""
 CHARACTERS_TASKS = 600
 LAKE = {"lake-local-matching": "omniglot-lake", "lake-protonet": "runs/lake-protonet", "hausdorff": "hausdorff"}
-"""Who is asked Lake's runs, and where it is. Each finished design is asked once."""
+"""Learners that are scored on Lake's runs, and where each is saved. Each finished design is scored once."""
 LAKE_PUBLISHED = {"lake-protonet": "86.3 (Lake et al. 2019)", "hausdorff": "61.2 (Lake et al. 2013)"}
 
 
 def main() -> None:
-    """Measure, replace the recipe's entries, print them."""
+    """Measure, replace the recipe's entries and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=sorted([*PUBLISHED, *CHARACTERS, *LAKE]))
-    parser.add_argument("--saved", help="Default: the shipped learner of the recipe's name.")
+    parser.add_argument("--saved", help="Default: the shipped learner with the recipe's name.")
     options = parser.parse_args()
     of_protocol = lake_results if options.recipe in LAKE else characters_results if options.recipe in CHARACTERS else omniglot_results
     measured = of_protocol(options.recipe, options.saved)
-    others = [entry for entry in json.loads(RESULTS.read_text()) if entry["recipe"] != options.recipe]  # now: others may have measured too
+    # read only now, because another process may have recorded results in the meantime
+    others = [entry for entry in json.loads(RESULTS.read_text()) if entry["recipe"] != options.recipe]
     write_json(RESULTS, others + measured)
 
 
 def lake_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
-    """The one entry of Lake's 20 runs."""
+    """Return the only entry of Lake's 20 runs."""
     place = LAKE[recipe]
     saved = open_learner(folder or place)
     published = LAKE_PUBLISHED.get(recipe, "95.5 people, 96.7 BPL (Lake et al. 2015)")
@@ -86,7 +88,7 @@ def lake_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
 
 
 def characters_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
-    """An entry for each mode and each number of queries, on random characters that are turned as in training."""
+    """Return one entry per mode and number of queries, on random characters that are turned as in training."""
     saved = open_learner(folder or recipe)
     place = recipe if recipe in shipped() else f"runs/{recipe}"
     way, shot, papers = CHARACTERS[recipe]
@@ -97,17 +99,17 @@ def characters_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
             question = Question(shape=shape, episodes=CHARACTERS_TASKS, mode=mode)
             flags = f" --query {query}" * (query != 15) + f" --episodes {CHARACTERS_TASKS} --augment quarter_turns"
             command = f"kshot evaluate {place} --way {way} --shot {shot}{flags}" + " --transductive" * (mode == "transductive")
-            setting = f"{way}-way {shot}-shot, {mode}, {query} {'query' if query == 1 else 'queries'} a class"
+            setting = f"{way}-way {shot}-shot, {mode}, {query} {'query' if query == 1 else 'queries'} per class"
             published = papers.get(mode, "none") if query == shot else "none"
             entries.append(_entry(recipe, setting, published, command, saved, answer(saved, ask(saved, question), mode)))
     return entries
 
 
 def omniglot_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
-    """An entry for each of `SETTINGS`."""
+    """Return one entry per setting in `SETTINGS`."""
     saved = open_learner(folder or recipe)
     place = recipe if recipe in (*shipped(), *UNTRAINED) else f"runs/{recipe}"
-    asked = ("omniglot", "vinyals") if recipe in UNTRAINED else (None, None)  # what needs no training knows of no data
+    asked = ("omniglot", "vinyals") if recipe in UNTRAINED else (None, None)  # a learner without training has no data of its own
     flags = f" --data {asked[0]} --split {asked[1]}" if asked[0] else ""
     entries = []
     paper, *numbers = PUBLISHED[recipe] or ("", *[""] * len(SETTINGS))

@@ -1,11 +1,11 @@
-"""Does a commit train as another one did? 20 updates of every recipe, run from both, compared tensor by tensor.
+"""Check that two commits train alike: run 20 updates of every recipe from both, and compare tensor by tensor.
 
     python scripts/same_training.py a5d7202                     # this working tree against that commit, both on this machine
     python scripts/same_training.py a5d7202 --only reptile --tolerance 1e-5
 
-The other commit is checked out into a temporary git worktree, and both run the same command with the same Python, so that a difference is
-one of the code. Bit identity is what is asked unless a tolerance is given: the largest difference of a tensor, relative to its largest
-entry. Recipes whose data are not here are skipped and named. Exit code 1 where anything differs.
+The other commit is checked out into a temporary git worktree, and both run the same command with the same Python, so that any difference
+comes from the code. Bit identity is required unless a tolerance is given: the largest difference of a tensor, relative to its largest
+entry. Recipes whose data are not present are skipped and named. The exit code is 1 if anything differs.
 """
 
 import argparse
@@ -27,9 +27,9 @@ def main() -> int:
     """Run the comparison; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("commit", help="the commit to compare with")
-    parser.add_argument("--only", default="", help="recipes whose name holds this text")
-    parser.add_argument("--tolerance", type=float, default=0.0, help="relative difference that is allowed; 0 asks for the same bits")
-    parser.add_argument("--keep", type=Path, help="a folder in which the other commit's runs are kept and found again")
+    parser.add_argument("--only", default="", help="only recipes whose name contains this text")
+    parser.add_argument("--tolerance", type=float, default=0.0, help="allowed relative difference; 0 requires the same bits")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the other commit's runs for later calls")
     options = parser.parse_args()
     recipes = sorted(path.stem for path in (ROOT / "src" / "kshot" / "recipes").glob("*.toml") if options.only in path.stem)
     differing, compared = [], 0
@@ -43,7 +43,7 @@ def main() -> int:
                     continue
                 one = trained(before, recipe, runs / options.commit)
                 if one is None:
-                    print(f"{recipe:32} skipped: its data are not here", flush=True)
+                    print(f"{recipe:32} skipped: its data are not present", flush=True)
                     continue
                 other = trained(ROOT, recipe, Path(scratch) / "now")
                 worst, where = (float("inf"), "did not train") if other is None else gap(one, other)
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def trained(tree: Path, recipe: str, runs: Path) -> Path | None:
-    """The tensors of a short run of a recipe with the code of a tree; None where it cannot be run here."""
+    """Return the file of tensors of a short run of a recipe with the code of a tree, or None if it cannot be run here."""
     out = runs / recipe
     if not (out / "learner").is_dir():
         settings = [word for setting in SHORT for word in ("--set", setting)]
@@ -72,7 +72,7 @@ def trained(tree: Path, recipe: str, runs: Path) -> Path | None:
 
 
 def gap(one: Path, other: Path) -> tuple[float, str]:
-    """The largest relative difference of the tensors of two files, and where it is; infinite where the names differ."""
+    """Return the largest relative difference between the tensors of two files, and its place; infinite if the names differ."""
     a, b = load_file(one), load_file(other)
     if {name: value.shape for name, value in a.items()} != {name: value.shape for name, value in b.items()}:
         return float("inf"), "the names or shapes of tensors"

@@ -1,9 +1,9 @@
-"""Put a trained run's learner into the package.
+"""Copy the learner of a finished run into the package.
 
     python scripts/ship_learner.py RUN NAME
 
-RUN is the folder of `kshot train`; the learner is read, checked and saved again as `src/kshot/saved/shipped/NAME`, at most 600 KB, or what
---most says.
+RUN is the folder of `kshot train`. The learner is read, checked and saved again as `src/kshot/saved/shipped/NAME`. It may take at most
+600 KB, or the size that --most gives.
 """
 
 import argparse
@@ -17,7 +17,7 @@ LARGEST = 600_000
 
 
 def main() -> None:
-    """Read, save, weigh."""
+    """Read the learner, save it and check its size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
@@ -28,7 +28,7 @@ def main() -> None:
     record = {
         **saved.record,
         "command": saved.record.get("command", "").partition(" --out")[0],
-    }  # where it was trained is nobody's business
+    }  # do not publish where it was trained
     save(folder, saved.learner, spec=saved.spec, preprocess=saved.preprocess, record=record)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"{folder}: {size:,} bytes")

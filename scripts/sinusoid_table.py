@@ -1,9 +1,10 @@
-"""Train a sinusoid recipe with several seeds, score each after 0, 1, 5 and 10 gradient steps; record that.
+"""Train a sinusoid recipe with several seeds, score each after 0, 1, 5 and 10 gradient steps, and record the scores.
 
     python scripts/sinusoid_table.py sinusoid-maml [--seeds 5] [--runs runs]
 
-600 tasks of the test waves, 5 support points, 100 query points. A few tasks can diverge and ruin a mean, so the median over tasks stands
-beside it, and so does the number of tasks that end further away than they were before any step. Runs that are there are not trained again.
+The test has 600 tasks of the test waves, 5 support points, 100 query points. A few tasks can diverge and ruin a mean. The median over tasks
+is therefore recorded beside it, and so is the number of tasks whose error is larger than before any step. Existing runs are not trained
+again.
 """
 
 import argparse
@@ -26,12 +27,12 @@ from record_results import RESULTS
 STEPS = (0, 1, 5, 10)
 QUESTION = Question(shape=EpisodeShape(1, 5, 100), episodes=600)
 PUBLISHED = {1: "0.67", 5: "0.38", 10: "0.35"}
-"""MAML after so many steps, as quoted from Finn et al. 2017; jointly trained: 4.19, 3.85, 3.69."""
+"""Errors of MAML after each number of steps, as quoted from Finn et al. 2017; jointly trained: 4.19, 3.85, 3.69."""
 JOINT = {1: "4.19", 5: "3.85", 10: "3.69"}
 
 
 def main() -> None:
-    """Train what is missing, score, record, print."""
+    """Train the missing runs, score them, record and print the scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--seeds", type=int, default=5)
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def trained(recipe: str, seed: int, folder: Path) -> Saved:
-    """The learner of one seed."""
+    """Return the learner of one seed."""
     if not (folder / "learner").exists():
         began = time.perf_counter()
         run(prepare(read_recipe(recipe, [f"seed={seed}"]), folder, device="cpu"), command=f"kshot train {recipe} --seed {seed}")
@@ -58,16 +59,16 @@ def trained(recipe: str, seed: int, folder: Path) -> Saved:
 
 
 def scored(saved: Saved) -> np.ndarray:
-    """Errors of the test tasks after each number of steps, (steps, tasks)."""
+    """Return the errors of the test tasks after each number of steps, (steps, tasks)."""
     episodes = ask(saved, QUESTION)
     return np.stack([answer(saved, episodes, "inductive", steps=steps).scores for steps in STEPS])
 
 
 def entry(recipe: str, saved: Saved, scores: np.ndarray, place: int, published: str) -> dict[str, Any]:
-    """What is recorded of one number of steps."""
+    """Return the record of one number of steps."""
     own, before = scores[:, place], scores[:, 0]  # (seeds, tasks)
     means, episodes = own.mean(1), ask(saved, QUESTION)
-    interval = float(means.std(ddof=1) / len(means) ** 0.5 * 2.776) if len(means) == 5 else float("nan")  # t of 4 degrees of freedom
+    interval = float(means.std(ddof=1) / len(means) ** 0.5 * 2.776) if len(means) == 5 else float("nan")  # t with 4 degrees of freedom
     steps = STEPS[place]
     return {
         "recipe": recipe,

@@ -1,10 +1,10 @@
-"""What refinements do where classes have unequal numbers of queries, which drawn episodes never have.
+"""Measure refinements where classes have unequal numbers of queries, which drawn episodes never have.
 
     python scripts/unbalanced_queries.py omniglot-protonet --split val --episodes 300
 
-Of the 15 queries a class of each episode, a third is kept, drawn without replacement by class shares from a Dirichlet distribution
-of parameter 2 (seed 0): of 5-way episodes, 25 queries, of which one class may have none and another 15. Prints a table: mean accuracy
-and 95 % interval of the learner alone and of each refinement, on the queries kept.
+Each episode has 15 queries per class. A third of its queries is kept, drawn without replacement by class shares from a Dirichlet
+distribution of parameter 2 (seed 0). A 5-way episode keeps 25 queries, of which one class may have none and another 15. The script prints a
+table: mean accuracy and 95 % interval of the learner alone and of each refinement, on the queries kept.
 """
 
 import argparse
@@ -23,7 +23,7 @@ REFINEMENTS = (None, "soft_k_means", "optimal_transport", "optimal_transport:bal
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("saved")
     parser.add_argument("--split", default="val")
@@ -38,13 +38,13 @@ def main() -> None:
 
 
 def thinned(episodes: EpisodeSet) -> EpisodeSet:
-    """The same episodes with a third of their queries, in unequal shares."""
+    """Return the same episodes with a third of their queries, in unequal shares."""
     random = np.random.default_rng(0)
     return replace(episodes, drawn=tuple(thin(rectangle, random) for rectangle in episodes.drawn))
 
 
 def thin(drawn: DrawnEpisodes, random: np.random.Generator) -> DrawnEpisodes:
-    """A third of each episode's queries."""
+    """Return a third of each episode's queries."""
     Q = drawn.query_y.shape[1]
     shares = random.dirichlet(np.full(drawn.way, 2.0), len(drawn))  # (B, N)
     weights = np.take_along_axis(shares, drawn.query_y, 1)  # (B, Q)
