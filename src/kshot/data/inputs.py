@@ -5,19 +5,20 @@ of dictionaries (a picture and its caption, a molecule's atoms and bonds) needs 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Union
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Inputs = Tensor | Mapping[str, Tensor]
+Inputs = Union["Tensor", Mapping[str, "Tensor"]]
 """A tensor whose first dimension counts items, or a mapping of names to such tensors of equal first dimension."""
 
 
-def map_inputs(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
+def map_inputs(function: Callable[["Tensor"], "Tensor"], inputs: Inputs) -> Inputs:
     """`function` of the tensor, or of each tensor of the mapping."""
-    if isinstance(inputs, Tensor):
-        return function(inputs)
-    return {name: function(value) for name, value in inputs.items()}
+    if isinstance(inputs, Mapping):
+        return {name: function(value) for name, value in inputs.items()}
+    return function(inputs)
 
 
 def form_of(inputs: Inputs) -> str:
@@ -29,13 +30,15 @@ def form_of(inputs: Inputs) -> str:
 
 def count_items(inputs: Inputs) -> int:
     """The size of the first dimension."""
-    first = inputs if isinstance(inputs, Tensor) else next(iter(inputs.values()))
+    first = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
     return int(first.shape[0])
 
 
 def concatenate(parts: Sequence[Inputs], dim: int = 0) -> Inputs:
     """The parts joined along `dim`; all are tensors, or all are mappings of the same names."""
+    import torch  # here, because reading a user's thing needs the other functions and no PyTorch
+
     first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat([part for part in parts if isinstance(part, Tensor)], dim)
-    return {name: torch.cat([part[name] for part in parts if not isinstance(part, Tensor)], dim) for name in first}
+    if isinstance(first, Mapping):
+        return {name: torch.cat([part[name] for part in parts if isinstance(part, Mapping)], dim) for name in first}
+    return torch.cat([part for part in parts if not isinstance(part, Mapping)], dim)

@@ -3,7 +3,6 @@
 In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.terminal` and `kshot.cli` show them.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
+from kshot.data.table import find_kind, same_name, usual_split
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
@@ -113,11 +113,12 @@ def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe
     record = saved.record
     trained_on = trained_on_data(record)
     data = parse_recipe({"data": trained_on or {}}, "of the learner's record").data
-    own = question.data is None or (bool(trained_on) and _same(question.data, data.name))
+    own = question.data is None or (bool(trained_on) and same_name(question.data, data.name))
     if question.data is None and not trained_on:
         raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
     if not own:
-        data = replace(data, name=str(question.data), split="vinyals")
+        asked = str(question.data)
+        data = replace(data, name=asked, kind="auto", arguments={}, split=usual_split(find_kind(asked)))
     dataset = opener(data, saved.preprocess)
     own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
@@ -204,13 +205,6 @@ def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], aske
     else:
         return "all", dataset.index
     return f"{split.name}/{part or 'test'}", split.part(part or "test")
-
-
-def _same(asked: str, name: str) -> bool:
-    """Whether two names of data mean the same: the same word, or the same folder."""
-    if asked == name or "omniglot" in (asked, name):
-        return asked == name
-    return os.path.realpath(asked) == os.path.realpath(name)
 
 
 def answer(

@@ -12,6 +12,7 @@ import torch
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
+from kshot.data.table import Source
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
@@ -21,7 +22,7 @@ from kshot.results.compare.compare import compare as compare_learners
 from kshot.results.compare.comparison import Comparison
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
-from kshot.workflows.build import open_dataset
+from kshot.workflows.build import data_source
 from kshot.workflows.question import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
 from kshot.workflows.recipe import DataRecipe
 
@@ -155,18 +156,16 @@ Opener = Callable[[DataRecipe, Preprocess | None], Dataset]
 
 
 def _opener() -> Opener:
-    """Opens data as `open_dataset` does, but each only once."""
-    kept: dict[tuple[DataRecipe, str], Dataset] = {}
+    """Make a function that opens data as `open_dataset` does, but each only once."""
+    kept: list[tuple[Source, Dataset]] = []
 
     def opened(data: DataRecipe, preprocess: Preprocess | None) -> Dataset:
-        plain = DataRecipe()  # what divides the classes, and into which parts, does not change what is opened
-        data = replace(data, split=plain.split, split_seed=plain.split_seed, fractions=plain.fractions, train_part=plain.train_part)
-        if preprocess is not None:  # it decides in place of these
-            data = replace(data, preprocess=plain.preprocess, size=plain.size, channels=plain.channels, fit=plain.fit)
-        key = (data, repr(preprocess))
-        if key not in kept:
-            kept[key] = open_dataset(data, preprocess)
-        return kept[key]
+        source = data_source(data, preprocess)
+        found = next((dataset for known, dataset in kept if known == source), None)
+        if found is None:
+            found = source.open()
+            kept.append((source, found))
+        return found
 
     return opened
 
