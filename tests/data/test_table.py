@@ -16,7 +16,7 @@ from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import Sinusoids
-from kshot.data.table import KINDS, Source, divide, find_kind, form_of, found_again, same_name, source_of, usual_split
+from kshot.data.table import KINDS, Source, divide, find_kind, item_form, found_again, same_name, source_of, usual_split
 from kshot.errors import DataError, RecipeError
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.question import Question, ask
@@ -115,7 +115,7 @@ def test_classes_are_divided_as_their_kind_is() -> None:
 
 def test_what_has_no_kind_has_a_form_and_is_not_found_again() -> None:
     arrays = ArrayDataset(ROWS, [number % 6 for number in range(60)])
-    assert form_of(arrays) == {"inputs": 5}
+    assert item_form(arrays) == {"inputs": 5}
     assert found_again(arrays, "mine") is None
     assert found_again(Sinusoids(2, 1, 1), "sinusoids") is None  # others than those that the word opens
     assert found_again(Sinusoids(), "sinusoids") == {"name": "sinusoids", "split": "sinusoids"}

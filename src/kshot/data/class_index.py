@@ -91,10 +91,10 @@ class ClassIndex:
     def __repr__(self) -> str:
         least, most = int(self.sizes.min()), int(self.sizes.max())
         each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        classes = "1 class" if len(self) == 1 else f"{len(self):,} classes"
+        classes = _counted(len(self), "class", "classes")
         names = ", ".join(map(repr, self.names[:3])) + (", …" if len(self) > 3 else "")
-        groups = "" if self.groups is None else f" in {len(set(self.groups)):,} groups"
-        return one_line(f"ClassIndex: {classes}{groups} with {each} items each: {names}")
+        groups = "" if self.groups is None else f" in {_counted(len(set(self.groups)), 'group', 'groups')}"
+        return one_line(f"ClassIndex: {classes}{groups}, items per class: {each}; {names}")
 
     def items_of(self, name: str) -> np.ndarray:
         """Give the item numbers of one class, by its name."""
@@ -134,6 +134,10 @@ class ClassIndex:
     def items_of_position(self, position: int) -> np.ndarray:
         """Give the item numbers of the class at one position."""
         return self.items[self.starts[position] : self.starts[position] + self.sizes[position]]
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

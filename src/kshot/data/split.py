@@ -27,8 +27,8 @@ class Split:
     Example:
         >>> divide_by_names(ClassIndex.from_labels(["fox", "owl", "elk"]), {"train": ["fox", "owl"], "test": ["elk"]})
         Split 'division'
-          train     ClassIndex: 2 classes with 1 items each: 'fox', 'owl'
-          test      ClassIndex: 1 class with 1 items each: 'elk'
+          train     ClassIndex: 2 classes, items per class: 1; 'fox', 'owl'
+          test      ClassIndex: 1 class, items per class: 1; 'elk'
     """
 
     name: str

@@ -159,7 +159,7 @@ def kind_of(dataset: Dataset) -> Kind | None:
     return next((kind for kind in KINDS.values() if type(dataset) is kind.dataset), None)
 
 
-def form_of(dataset: Dataset) -> Mapping[str, int]:
+def item_form(dataset: Dataset) -> Mapping[str, int]:
     """Describe an item of a data set, as arguments that a backbone's constructor may have."""
     kind = kind_of(dataset)
     return form_of_item(dataset) if kind is None else kind.form(dataset)

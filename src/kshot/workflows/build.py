@@ -14,7 +14,7 @@ from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import Split
-from kshot.data.table import Source, form_of, source_of
+from kshot.data.table import Source, item_form, source_of
 from kshot.data.table import divide as divide_classes
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.augment import of_classes
@@ -88,7 +88,7 @@ def divide(dataset: Dataset, data: DataRecipe) -> Split:
 
 def learner_spec(recipe: Recipe, dataset: Dataset) -> LearnerSpec:
     """Name the learner of a recipe, for the data's kind of task; its backbone is told the form of the items unless the recipe says it."""
-    told = fitting_arguments(recipe.backbone.name, form_of(dataset))
+    told = fitting_arguments(recipe.backbone.name, item_form(dataset))
     backbone = {**recipe.backbone.arguments, **{key: value for key, value in told.items() if key not in recipe.backbone.arguments}}
     family = "regression" if has_targets(dataset) else "classification"
     return LearnerSpec(recipe.learner.name, recipe.backbone.name, dict(recipe.learner.arguments), backbone, family)

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,6 +288,17 @@ def test_inputs_are_ink_one() -> None:
 def test_blank_paper_is_an_error(blank: Image.Image) -> None:
     with pytest.raises(DataError, match="found no ink on this picture"):
         Ink().read(blank)
+
+
+def test_a_path_is_read_as_the_picture_in_it_and_named_where_it_has_no_ink(tmp_path: Path) -> None:
+    drawn("G").save(tmp_path / "G.png")
+    assert np.array_equal(Ink().read(tmp_path / "G.png"), Ink().read(drawn("G")))
+    assert np.array_equal(Ink().read(str(tmp_path / "G.png")), Ink().read(drawn("G")))
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "blank.png")
+    with pytest.raises(DataError, match=r"blank\.png: found no ink on this picture"):
+        Ink().read(tmp_path / "blank.png")
+    with pytest.raises(DataError, match="a picture is a path or a Pillow image; found ndarray"):
+        Ink().read(np.zeros((9, 9)))
 
 
 @pytest.mark.parametrize("size", [(1, 40), (40, 1), (2, 2), (3, 500), (4000, 7), (17, 23)])

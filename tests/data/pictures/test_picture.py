@@ -1,6 +1,7 @@
 """Pictures as squares: sizes, aspects, modes, orientation."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from kshot.data.pictures.picture import Picture
-from kshot.errors import RecipeError
+from kshot.errors import DataError, RecipeError
 
 
 def halves(size: tuple[int, int] = (200, 100)) -> Image.Image:
@@ -104,3 +105,21 @@ def test_arguments_are_checked_and_given_back() -> None:
     ]:
         with pytest.raises(RecipeError, match=message):
             Picture(**arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_path_is_read_as_the_picture_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "halves.png"
+    halves().save(file)
+    for thing in (file, str(file)):
+        assert np.array_equal(Picture(20).read(thing), Picture(20).read(halves()))
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"cannot read .*bad\.png: it is not a picture"):
+        Picture().read(tmp_path / "bad.png")
+    with pytest.raises(DataError, match=r"there is no file .*none\.png"):
+        Picture().read(str(tmp_path / "none.png"))
+    for thing, kind in ((np.zeros((3, 4, 4)), "ndarray"), (None, "NoneType"), ([halves()], "list"), (3, "int")):
+        with pytest.raises(DataError, match=rf"a picture is a path or a Pillow image; found {kind}\. For an array: Image\.fromarray"):
+            Picture().read(thing)
