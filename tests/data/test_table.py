@@ -16,7 +16,7 @@ from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import Sinusoids
-from kshot.data.table import KINDS, Source, divide, find_kind, item_form, found_again, same_name, source_of, usual_split
+from kshot.data.table import KINDS, Source, divide, find_kind, found_again, item_form, same_name, source_of, usual_split
 from kshot.errors import DataError, RecipeError
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.question import Question, ask

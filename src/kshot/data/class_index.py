@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kshot.data.one_line import one_line
 from kshot.errors import DataError
+from kshot.short_repr import short_repr
+
+_LONGEST = 60
+"""Characters of a class name that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +93,11 @@ class ClassIndex:
 
     def __repr__(self) -> str:
         least, most = int(self.sizes.min()), int(self.sizes.max())
-        each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        classes = _counted(len(self), "class", "classes")
-        names = ", ".join(map(repr, self.names[:3])) + (", …" if len(self) > 3 else "")
-        groups = "" if self.groups is None else f" in {_counted(len(set(self.groups)), 'group', 'groups')}"
-        return one_line(f"ClassIndex: {classes}{groups}, items per class: {each}; {names}")
+        sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        groups = [] if self.groups is None else [counted(len(set(self.groups)), "group", "groups")]
+        names = [repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…") for name in self.names[:3]]
+        counts = [counted(len(self), "class", "classes"), *groups, f"items per class: {sizes}"]
+        return short_repr("ClassIndex", [*counts, *names, *(["…"] if len(self) > len(names) else [])])
 
     def items_of(self, name: str) -> np.ndarray:
         """Give the item numbers of one class, by its name."""
@@ -136,7 +139,8 @@ class ClassIndex:
         return self.items[self.starts[position] : self.starts[position] + self.sizes[position]]
 
 
-def _counted(count: int, one: str, many: str) -> str:
+def counted(count: int, one: str, many: str) -> str:
+    """Write a number of things: `1 class`, `4,112 classes`."""
     return f"{count:,} {one if count == 1 else many}"
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.data.class_index import ClassIndex
+from kshot.data.class_index import ClassIndex, counted
 from kshot.errors import DataError
+from kshot.short_repr import short_repr
 
 PARTS = ("train", "val", "test")
 
@@ -26,16 +27,16 @@ class Split:
 
     Example:
         >>> divide_by_names(ClassIndex.from_labels(["fox", "owl", "elk"]), {"train": ["fox", "owl"], "test": ["elk"]})
-        Split 'division'
-          train     ClassIndex: 2 classes, items per class: 1; 'fox', 'owl'
-          test      ClassIndex: 1 class, items per class: 1; 'elk'
+        Split('division', train: 2 classes with 2 items, test: 1 class with 1 item)
     """
 
     name: str
     parts: Mapping[str, ClassIndex]
 
     def __repr__(self) -> str:
-        return "\n".join([f"Split {self.name!r}", *(f"  {part:10}{index!r}" for part, index in self.parts.items())])
+        classes = {part: counted(len(index), "class", "classes") for part, index in self.parts.items()}
+        items = {part: counted(len(index.items), "item", "items") for part, index in self.parts.items()}
+        return short_repr("Split", [repr(self.name), *(f"{part}: {classes[part]} with {items[part]}" for part in self.parts)])
 
     def part(self, name: str) -> ClassIndex:
         """Give one part by name.

@@ -1,17 +1,14 @@
-"""A data set in five lines, for `repr`.
+"""A data set in a few lines, for `repr`.
 
-In: a data set. Out: text: how many classes and items there are, its name, what an item is, how it is read, and its fingerprint.
+In: a data set. Out: its name, how many classes and items it has, what an item is, how items become inputs, and its fingerprint.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 from kshot.data.dataset import Dataset
-from kshot.data.one_line import one_line
+from kshot.data.inputs import form_of, map_inputs
 from kshot.data.target_dataset import has_targets
+from kshot.short_repr import short_repr
 
-if TYPE_CHECKING:
-    from torch import Tensor
+_LONGEST = 80
 
 
 def summary(dataset: Dataset) -> str:
@@ -21,26 +18,17 @@ def summary(dataset: Dataset) -> str:
         >>> import numpy as np
         >>> from kshot.data.arrays import ArrayDataset
         >>> print(summary(ArrayDataset(np.eye(4, dtype=np.float32), ["fox", "owl", "owl", "fox"])))
-        ArrayDataset: 2 classes, 4 items
-          name        arrays
-          item        float32 (4,)
-          preprocess  AsIs()
-          fingerprint c60b07a2acdc…
+        ArrayDataset('arrays', 2 classes, 4 items of float32 (4,), AsIs(), fingerprint 2f8b9a581b05…)
     """
     one = dataset.index.items[:1]
-    kept = dataset.gather(one)
-    item = ", ".join(f"{name!r} {_form(part)}" for name, part in kept.items()) if isinstance(kept, Mapping) else _form(kept)
+    item = form_of(map_inputs(lambda part: part[0], dataset.gather(one)))
     if has_targets(dataset):
-        item += f" with targets {_form(dataset.targets(one))}"
-    rows = {
-        "name": dataset.name,
-        "item": item,
-        "preprocess": repr(dataset.preprocess),
-        "fingerprint": f"{dataset.fingerprint[:12]}…",
-    }
-    counts = f"{type(dataset).__name__}: {len(dataset.index):,} classes, {len(dataset):,} items"
-    return "\n".join([counts, *(f"  {row:12}{one_line(value)}" for row, value in rows.items())])
-
-
-def _form(part: "Tensor") -> str:
-    return f"{str(part.dtype).removeprefix('torch.')} {tuple(part.shape[1:])}"
+        item += f" with targets {form_of(dataset.targets(one)[0])}"
+    parts = [
+        repr(dataset.name if len(dataset.name) <= _LONGEST else f"…{dataset.name[-_LONGEST:]}"),
+        f"{len(dataset.index):,} classes",
+        f"{len(dataset):,} items of {item}",
+        repr(dataset.preprocess),
+        f"fingerprint {dataset.fingerprint[:12]}…",
+    ]
+    return short_repr(type(dataset).__name__, parts)

@@ -46,7 +46,7 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
     """Draw the episodes that a question means, with the same classes and items for every learner.
 
     Learners whose record names data decide which data are meant; they must agree. A learner that names none reads the same data, with its
-    own preprocessing or, where it has none, with that of the first of the others. Each data set is opened once, and episodes are drawn once.
+    own preprocessing or, where it has none, with that of the first of the others. Each data set is opened once; episodes are drawn once.
 
     Args:
         learners: The learners by name.
@@ -219,8 +219,8 @@ def _refuse_seen(name: str, saved: Saved, seen: tuple[str, ...], split: str, cla
     if seen:
         raise DataError(
             f"{name} was trained on {len(seen)} of the {classes} classes of {split}: {', '.join(seen[:5])}{' …' if len(seen) > 5 else ''} "
-            f"It would be tested on classes that it knows. Test on classes that no learner has seen (its own split is {saved.record.get('split')!r}), "
-            "or leave it out."
+            "It would be tested on classes that it knows. Test on classes that no learner has seen (its own split is "
+            f"{saved.record.get('split')!r}), or leave it out."
         )
 
 
