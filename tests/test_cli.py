@@ -323,6 +323,15 @@ def files(folder: Path) -> dict[str, bytes]:
         (["train", "protonot"], "there is no recipe 'protonot'. Did you mean 'protonet'? The built-in ones are"),
         (["train", "none.toml"], "cannot read the recipe none.toml"),
         (["train", "protonet", "--data", "nowhere"], "found nothing there"),
+        (["train", "protonet", "--set", "data.name=omniglott"], "Did you mean 'omniglot'? Expected one of: the word 'omniglot'"),
+        (
+            ["train", "protonet", "--set", "data.kind=omniglott"],
+            "no kind of data 'omniglott'. Did you mean 'omniglot'? Known are auto, omniglot, sinusoids, pictures",
+        ),
+        (["train", "protonet", "--data", "{pets}", "--set", "data.kind=omniglot"], "needs the word 'omniglot' as data.name"),
+        (["train", "protonet", "--set", "data.preprocess=inc"], "it takes no preprocessing 'inc'. Did you mean 'ink'?"),
+        (["train", "protonet", "--set", "data.arguments=3"], "[data.arguments] must be a table of settings"),
+        (["evaluate", "{run}", "--data", "omniglott"], "Did you mean 'omniglot'?"),
         (
             ["train", "protonet", "--data", "{pets}", "--set", "training.lrr=1"],
             "there is no setting 'training.lrr'. Did you mean 'training.lr'? The known ones are",

@@ -393,3 +393,32 @@ def test_importing_does_not_load_torch(module: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_reading_what_a_user_has_does_not_load_torch(tmp_path: Path) -> None:
+    """Tensors are made at the learner: a picture or a row is read and preprocessed without PyTorch."""
+    code = """
+import sys
+from pathlib import Path
+from PIL import Image, ImageDraw
+import kshot
+from kshot.data import cache, class_index, dataset, divided_dataset, inputs, kind, split, summary, table, target_dataset
+from kshot.data.as_is import AsIs
+from kshot.data.pictures import image_folder, lake_runs, omniglot, omniglot_archive, paper, picture_file, resample, strokes
+from kshot.data.pictures.ink import Ink
+from kshot.data.preprocess_table import preprocess_from
+
+path = Path(sys.argv[1])
+image = Image.new("RGB", (300, 200), "white")
+ImageDraw.Draw(image).line([(60, 150), (150, 40), (240, 150)], fill="navy", width=7)
+image.save(path)
+shapes = [kshot.Picture().read(path).shape, kshot.Picture(size=4, channels=1).read(image).shape, Ink().read(path).shape]
+shapes += [Ink(20, 0.5).read(str(path)).shape, AsIs().read([1.0, 2.0]).shape]
+shapes += [preprocess_from({"name": "picture", "arguments": {"size": 8}}).read(path).shape]
+print(shapes, sorted({"torch", "matplotlib"} & set(sys.modules)))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", code, str(tmp_path / "note.png")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    expected = "[(3, 84, 84), (1, 4, 4), (1, 28, 28), (1, 20, 20), (2,), (3, 8, 8)] []"
+    assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr

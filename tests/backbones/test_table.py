@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kshot.backbones.conv4 import Conv4
-from kshot.backbones.table import BACKBONES, build_backbone
+from kshot.backbones.table import BACKBONES, build_backbone, fitting_arguments
 from kshot.errors import RecipeError
 
 SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
@@ -29,6 +29,14 @@ def test_every_backbone_is_built_from_plain_values_and_embeds_items_alone(name: 
     assert len(features) == 3
     assert torch.isfinite(features).all()
     torch.testing.assert_close(features[1:2], network(x[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_backbone_is_told_what_its_constructor_takes() -> None:
+    form = {"inputs": 300, "channels": 3, "atoms": 7}
+    told = {name: fitting_arguments(name, form) for name in BACKBONES}
+    assert told.pop("mlp") == {"inputs": 300}
+    assert set(map(str, told.values())) == {"{'channels': 3}"}
+    assert fitting_arguments("conv4", {}) == fitting_arguments("conf4", form) == {}  # an unknown one is refused when it is built
 
 
 def test_arguments_reach_the_constructor() -> None:

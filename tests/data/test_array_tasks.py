@@ -72,10 +72,10 @@ def test_what_cannot_be_targets_is_refused(y: object, groups: list[str], message
     ("y", "groups", "message"),
     [
         ([[1.0], [1.0, 2.0]], ["a", "b"], "rows of different lengths"),
-        (3.0, ["a", "b"], "y must hold one entry an item; found a float"),
-        (None, ["a", "b"], "y must hold one entry an item; found a NoneType"),
-        (np.float32(2), ["a", "b"], "y must hold one entry an item; found a float32"),
-        ([1.0, 2.0], None, "groups must hold one entry an item; found a NoneType"),
+        (3.0, ["a", "b"], "y must hold one entry per item; found a float"),
+        (None, ["a", "b"], "y must hold one entry per item; found a NoneType"),
+        (np.float32(2), ["a", "b"], "y must hold one entry per item; found a float32"),
+        ([1.0, 2.0], None, "groups must hold one entry per item; found a NoneType"),
         (np.zeros((2, 0), np.float32), ["a", "b"], r"\(2,\) or \(2, T\); found \(2, 0\)"),
     ],
 )

@@ -68,7 +68,7 @@ def test_read_only_and_foreign_byte_orders_are_read() -> None:
         ({"a": torch.tensor([1.0, torch.inf])}, [0, 1], "item 1 of 'a' holds NaN or infinity"),
         (np.float64(3), [0], "NumPy array or a torch tensor; found float64"),
         (np.array(3.0), [0], "first dimension of 'x' counts items"),
-        (np.array(["a", "b"]), [0, 1], "no type of a tensor"),
+        (np.array(["a", "b"]), [0, 1], "which tensors cannot hold"),
         ([[1, 2]], [0], "NumPy array or a torch tensor; found list"),
         (np.zeros(2), [0.5, 1], r"a label is a whole number or text; item 0 has 0\.5"),
         (np.zeros(2), [0, None], "item 1 has None"),

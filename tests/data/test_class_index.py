@@ -45,8 +45,8 @@ def test_labels_of_any_one_type_become_sorted_classes() -> None:
         (lambda: ClassIndex.build({"fox": [0]}).items_of("cat"), "no class 'cat' among the 1 classes"),
         (lambda: ClassIndex.build({"fox": [0]}).subset(["fox", "cat"]), "1 of 2 wanted classes are not in the data: 'cat'"),
         (lambda: ClassIndex.build({"fox": [0]}).subset(["fox", "fox"]), "each class may be named once; 'fox'"),
-        (lambda: ClassIndex.build({"fox": [0, 1], "owl": [2, 1]}), "item 1 comes 2 times, in 'fox', 'owl'"),
-        (lambda: ClassIndex.build({"fox": [3, 3]}), "item 3 comes 2 times, in 'fox', 'fox'"),
+        (lambda: ClassIndex.build({"fox": [0, 1], "owl": [2, 1]}), "item 1 occurs 2 times, in 'fox', 'owl'"),
+        (lambda: ClassIndex.build({"fox": [3, 3]}), "item 3 occurs 2 times, in 'fox', 'fox'"),
         (lambda: ClassIndex.from_labels([1, "1"]), "two different labels have the same name"),
     ],
 )

@@ -1,7 +1,9 @@
 """Preprocessings by name, and the one that does nothing."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,7 +12,7 @@ from kshot.data.as_is import AsIs
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
-from kshot.data.preprocess_table import PREPROCESSES, describe, preprocess_from
+from kshot.data.preprocess_table import describe, preprocess_from, preprocesses
 from kshot.errors import DataError, RecipeError
 
 
@@ -20,14 +22,14 @@ def test_what_is_described_can_be_built_again(preprocess: Preprocess) -> None:
     assert preprocess_from(json.loads(json.dumps(describe(preprocess)))) == preprocess
 
 
-def test_the_table_names_each_by_its_own_name() -> None:
-    assert {name: cls.name for name, cls in PREPROCESSES.items()} == {name: name for name in PREPROCESSES}
+def test_the_table_holds_the_preprocessings_of_all_kinds_by_their_own_names() -> None:
+    assert preprocesses() == {"as_is": AsIs, "ink": Ink, "picture": Picture}
 
 
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"name": "inc"}, "no preprocessing 'inc'; known are as_is, ink, picture"),
+        ({"name": "inc"}, r"no preprocessing 'inc'; known are as_is, ink, picture\. Did you mean 'ink'\?"),
         ({"name": ["ink"]}, "no preprocessing"),
         ({"name": "ink", "arguments": {"side": 3}}, "'ink' has no argument 'side'; known are size"),
         ({"name": "as_is", "arguments": {"size": 3}}, "'as_is' has no argument 'size'; known are none"),
@@ -56,6 +58,50 @@ def test_as_is_makes_numbers_of_bytes() -> None:
     assert torch.equal(AsIs().to_input(torch.tensor([False, True])), torch.tensor([0.0, 1.0]))  # type: ignore[arg-type]  # likewise
 
 
-def test_as_is_reads_no_pictures() -> None:
-    with pytest.raises(DataError, match="expected arrays, found a picture of 3 × 2 pixels"):
-        AsIs().picture(Image.new("L", (3, 2)))
+@pytest.mark.parametrize(
+    ("thing", "dtype", "values"),
+    [
+        ([1.5, 2, 3], np.float32, [1.5, 2.0, 3.0]),
+        ((1, 2), np.int64, [1, 2]),
+        ([[1, 0.5], [0, 2]], np.float32, [[1.0, 0.5], [0.0, 2.0]]),
+        (7, np.int64, 7),
+        (0.1, np.float32, np.float32(0.1)),
+        ([True, False], np.bool_, [True, False]),
+        (np.float64(2), np.float64, 2.0),
+        (np.array([1, 2], np.int16), np.int16, [1, 2]),
+        (np.array([[0.5]], np.float64), np.float64, [[0.5]]),
+        ([np.float32(1), np.float32(2)], np.float32, [1.0, 2.0]),
+    ],
+)
+def test_as_is_reads_numbers_and_arrays(thing: object, dtype: type[np.generic], values: object) -> None:
+    read = AsIs().read(thing)
+    assert (type(read), read.dtype) == (np.ndarray, dtype)
+    assert read.tolist() == np.asarray(values).tolist()
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (Image.new("L", (3, 2)), "expected arrays, found a picture of 3 × 2 pixels"),
+        ("x.png", r"expected numbers, found 'x\.png': .* cannot read pictures, other files or text"),
+        (Path("x.png"), r"expected numbers, found 'x\.png'"),
+        ({"a": 1}, r"expected an array, a number or a list of numbers; found dict\. Convert it"),
+        (None, "found NoneType"),
+        (["a", "b"], r"expected numbers; found values of type <U1: \['a', 'b'\]"),
+        ([1, None], "expected numbers; found values of type object"),
+        ([10**30], "expected numbers; found values of type object"),
+        ([], r"expected numbers; found nothing: \[\]"),
+        ([[1, 2], [3]], "expected rows of equal lengths"),
+        ([1.0, float("nan")], "every number must be finite; found NaN or infinity"),
+        (np.array([np.inf]), "every number must be finite"),
+    ],
+)
+def test_as_is_refuses_what_is_no_number_and_says_what_it_is(thing: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        AsIs().read(thing)
+
+
+def test_preprocessings_are_printed_on_one_line() -> None:
+    for preprocess in (AsIs(), Ink(), Picture()):
+        assert len(repr(preprocess).splitlines()) == 1
+        assert eval(repr(preprocess)) == preprocess

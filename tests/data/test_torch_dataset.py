@@ -111,7 +111,7 @@ class StreamWithLength(Stream):
         ([(torch.zeros(2), 0), (torch.zeros(2), torch.zeros(2))], "item 1 has a Tensor of shape"),
         ([(torch.zeros(2), 0), (torch.full((2,), torch.nan), 1)], "item 1 of 'x' holds NaN"),
         ([("text", 0)], "item 0 has a str"),
-        ([(np.array(["a"]), 0)], "item 0 holds values that are no numbers"),
+        ([(np.array(["a"]), 0)], "item 0 holds values that are not numbers"),
         (LikeTorchvision(), "item 0 is a Pillow image.*Give a preprocessing"),
     ],
 )

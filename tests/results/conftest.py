@@ -7,7 +7,6 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from kshot.data.arrays import ArrayDataset
@@ -26,7 +25,7 @@ class Doubles:
 
     name: ClassVar[str] = "doubles"
 
-    def picture(self, image: Image.Image) -> NoReturn:
+    def read(self, thing: object) -> NoReturn:
         raise NotImplementedError
 
     def to_input(self, kept: Inputs) -> Inputs:

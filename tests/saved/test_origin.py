@@ -6,9 +6,13 @@ import pytest
 from PIL import Image
 
 import kshot
+from kshot.backbones.mlp import MLP
 from kshot.data.pictures.picture import Picture
+from kshot.data.sinusoids import Sinusoids
+from kshot.episodes.family import Regression
 from kshot.episodes.item_stream import ItemStream
 from kshot.errors import DataError
+from kshot.learners.metric.ridge import RidgeNet
 from kshot.workflows.question import Question, ask
 
 
@@ -40,3 +44,10 @@ def test_a_record_of_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir("/")
     with pytest.raises(DataError, match="2 of the 3 classes of all were seen in training: fox, hen"):
         ask(saved, Question(split="all", episodes=2))
+
+
+def test_a_record_of_the_sinusoids_names_them(tmp_path: Path) -> None:
+    waves = Sinusoids()
+    stream = kshot.EpisodeStream(waves, waves.split().part("train"), "sinusoids/train", kshot.EpisodeShape(1, 5, 5), seed=0)
+    kshot.save(tmp_path / "mine", RidgeNet(MLP(1, [4], 2), family=Regression()), trained_on=stream)
+    assert ask(kshot.open_saved(tmp_path / "mine"), Question(episodes=2)).split == "sinusoids/test"

@@ -63,7 +63,7 @@ def test_probabilities_are_those_of_the_learner_by_hand(support: Path) -> None:
 
     def embed(image: Image.Image) -> np.ndarray:
         with torch.no_grad():
-            features = saved.learner.encode(preprocess.to_input(torch.from_numpy(preprocess.picture(image))[None]))
+            features = saved.learner.encode(preprocess.to_input(torch.from_numpy(preprocess.read(image))[None]))
         assert isinstance(features, torch.Tensor)
         return features[0].double().numpy()
 

@@ -89,5 +89,5 @@ def test_a_scan_of_the_drawing_itself_is_what_training_saw(drawings: Drawings, t
     for number in (0, 777, 32_459):
         path = tmp_path / f"{number}.png"
         Image.fromarray(~drawings.ink[number]).save(path)
-        kept = plain.preprocess.picture(Image.open(path))
+        kept = plain.preprocess.read(Image.open(path))
         assert np.array_equal(kept, plain.gather(np.array([number]))[0].numpy())

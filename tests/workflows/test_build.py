@@ -64,7 +64,7 @@ def test_a_folder_is_pictures_or_ink_as_asked(tmp_path: Path) -> None:
 
 
 def test_contradictions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"omniglot is ink; data\.preprocess='picture' is for folders"):
+    with pytest.raises(RecipeError, match=r"omniglot is ink on paper; it takes no preprocessing 'picture'.* one of 'auto', 'ink'"):
         open_dataset(DataRecipe(preprocess="picture"))
     with pytest.raises(DataError, match=r"omniglot is ink on paper; this learner reads Picture\(size=84"):
         open_dataset(DataRecipe(), Picture())

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from torch import nn
 
-import kshot.workflows.same_test
+import kshot
 from kshot.data.arrays import ArrayDataset
 from kshot.data.pictures.picture import Picture
+from kshot.data.table import Source
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, RecipeError
@@ -90,19 +91,19 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was opened, in order."""
     names: list[str] = []
 
-    def opening(data: Any, preprocess: Any) -> Any:
-        names.append(f"{Path(data.name).name} {preprocess!r}")
-        return real(data, preprocess)
+    def opening(source: Source) -> Any:
+        names.append(f"{Path(source.name).name} {source.preprocess!r}")
+        return real(source)
 
-    real = kshot.workflows.same_test.open_dataset
-    monkeypatch.setattr(kshot.workflows.same_test, "open_dataset", opening)
+    real = Source.open
+    monkeypatch.setattr(Source, "open", opening)
     return names
 
 
 def test_the_test_is_that_of_each_alone_and_data_are_opened_once(learners: dict[str, Saved], opened: list[str]) -> None:
     test = same_test(learners, QUESTION, [1, 2])
-    assert [one.hash for one in test.sets] == [ask(learners["ridge"], replace(QUESTION, shape=EpisodeShape(2, k, 2))).hash for k in (1, 2)]
     assert len(opened) == 1
+    assert [one.hash for one in test.sets] == [ask(learners["ridge"], replace(QUESTION, shape=EpisodeShape(2, k, 2))).hash for k in (1, 2)]
     assert len({id(data) for data in test.datasets.values()}) == 1
     assert test.remarks == ("nearest has no preprocessing of its own; it reads the data as protonet does.",)
 
@@ -124,6 +125,7 @@ def test_another_way_of_reading_is_opened_for_who_has_it_and_told(
     learners: dict[str, Saved], train: Callable[..., Saved], opened: list[str]
 ) -> None:
     both = {"small": learners["protonet"], "large": train("protonet", size=32), "grey": train("protonet", size=32, channels=1)}
+    opened.clear()
     test = same_test(both, QUESTION)
     assert len(opened) == 3
     assert len({data.fingerprint for data in test.datasets.values()}) == 1

@@ -4,6 +4,7 @@ Each backbone keeps the plain values that its constructor was given as `argument
 """
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -27,6 +28,21 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 }
 SWITCHES = {("conv4_strided", "average")}
 """(backbone, argument) pairs whose value is true or false."""
+
+
+def fitting_arguments(name: str, form: Mapping[str, int]) -> dict[str, int]:
+    """Choose what a backbone is told of the form of the items: the arguments of its constructor that the form names.
+
+    Args:
+        name: The backbone. Nothing is chosen for an unknown one, which building refuses.
+        form: What is known of an item, under the names of arguments: `channels`, `inputs`.
+
+    Example:
+        >>> fitting_arguments("mlp", {"inputs": 300, "channels": 3}), fitting_arguments("conv4", {"inputs": 300, "channels": 3})
+        ({'inputs': 300}, {'channels': 3})
+    """
+    taken = signature(BACKBONES[name]).parameters if name in BACKBONES else ()
+    return {argument: form[argument] for argument in taken if argument in form}
 
 
 def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -1,6 +1,6 @@
 """Few-shot regression from arrays: inputs, real targets, and which task each item belongs to.
 
-One group, one task: a person, a machine, a place. In: arrays. Out: a `TargetDataset`. Next: `kshot.episodes`.
+Each group is one task: a person, a machine, a place. In: arrays. Out: a `TargetDataset`. Next: `kshot.episodes`.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from torch import Tensor
 from kshot.data.arrays import Array, ArrayDataset, check_finite, tensor_of
 from kshot.data.inputs import Inputs
 from kshot.data.preprocess import Preprocess
+from kshot.data.summary import summary
 from kshot.errors import DataError
 
 
@@ -22,9 +23,9 @@ class ArrayTasks:
     Args:
         x: Inputs `(M, …)`, or a mapping of names to such arrays of equal first dimension.
         y: Real targets `(M,)` or `(M, T)`; kept as float32, or float64 where they are.
-        groups: M labels: whose item it is, whole numbers or text. The items of one group are one task.
-        name: What records call it.
-        preprocess: How items become inputs; left out, they are inputs as they are.
+        groups: M labels, whole numbers or text: the group of each item. The items of one group are one task.
+        name: The name in records.
+        preprocess: How items become inputs. By default they are inputs already.
 
     Attributes:
         name: As given.
@@ -52,17 +53,17 @@ class ArrayTasks:
     ) -> None:
         for what, values in (("y", y), ("groups", groups)):
             if not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
-                raise DataError(f"{what} must hold one entry an item; found a {type(values).__name__}. Give a list or an array.")
+                raise DataError(f"{what} must hold one entry per item; found a {type(values).__name__}. Give a list or an array.")
         self._items = ArrayDataset(x, groups, name=name, preprocess=preprocess)
         try:
             targets = tensor_of(y if isinstance(y, Tensor | np.ndarray) else np.asarray(list(y)), "y")
         except ValueError as error:
-            raise DataError(f"y must hold as many target values for each item; found rows of different lengths ({error}).") from error
+            raise DataError(f"y must hold the same number of targets for each item; found rows of different lengths ({error}).") from error
         if targets.is_complex() or targets.dtype == torch.bool:
             raise DataError(f"targets are real numbers; found {str(targets.dtype).removeprefix('torch.')}. Convert them to floats.")
         if targets.shape[0] != len(self._items) or targets.ndim > 2 or targets.numel() == 0:
             raise DataError(
-                f"y holds one target, or one row of targets, an item: ({len(self._items)},) or ({len(self._items)}, T); "
+                f"y must hold one target, or one row of targets, per item: ({len(self._items)},) or ({len(self._items)}, T); "
                 f"found {tuple(targets.shape)}. Check that x, y and groups belong together."
             )
         targets = targets if targets.dtype == torch.float64 else targets.float()
@@ -73,13 +74,16 @@ class ArrayTasks:
         digest.update(self._targets.contiguous().numpy().tobytes())
         self.fingerprint = digest.hexdigest()
 
+    def __repr__(self) -> str:
+        return summary(self)
+
     def __len__(self) -> int:
         return len(self._items)
 
     def gather(self, items: np.ndarray) -> Inputs:
-        """The items with these numbers `(M, …)`, fresh on the CPU, in their own dtype."""
+        """Gather the items with these numbers `(M, …)`: fresh on the CPU, in their own dtype."""
         return self._items.gather(items)
 
     def targets(self, items: np.ndarray) -> Tensor:
-        """Their targets (M, T), fresh on the CPU."""
+        """Gather their targets (M, T): fresh on the CPU."""
         return self._targets.index_select(0, torch.from_numpy(np.ascontiguousarray(items, dtype=np.int64)))

@@ -1,6 +1,6 @@
-"""Arrays or tensors with one label an item.
+"""Arrays or tensors with one label per item.
 
-In: what other programs made. Out: a `Dataset` over it. Next: `kshot.episodes`.
+In: arrays of other programs. Out: a `Dataset` over it. Next: `kshot.episodes`.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.data.preprocess import Preprocess
+from kshot.data.summary import summary
 from kshot.errors import DataError
 
 Array = np.ndarray | Tensor
@@ -23,12 +24,12 @@ class ArrayDataset:
     """Items given as arrays, each with its label.
 
     Args:
-        x: An array or tensor `(M, …)`, or a mapping of names to such arrays of equal first dimension. What can be shared with the
-            caller is shared: do not change it afterwards.
+        x: An array or tensor `(M, …)`, or a mapping of names to such arrays of equal first dimension. Memory is shared with the
+            caller where possible: do not change it afterwards.
         y: M labels: whole numbers or text, as a list, array or tensor.
         groups: The group of each class, by class name (a label as text), where classes have groups.
-        name: What records call it.
-        preprocess: How items become inputs; left out, they are inputs as they are.
+        name: The name in records.
+        preprocess: How items become inputs. By default they are inputs already.
 
     Attributes:
         name: As given.
@@ -37,7 +38,8 @@ class ArrayDataset:
         preprocess: As given.
 
     Raises:
-        DataError: Lengths differ, there are no items, an item holds a number that is not finite, or a label is none.
+        DataError: Lengths differ, there are no items, an item holds a number that is not finite, or a label is neither a whole number
+            nor text.
 
     Example:
         >>> data = ArrayDataset(np.eye(4, dtype=np.float32), ["fox", "owl", "owl", "fox"])
@@ -64,7 +66,7 @@ class ArrayDataset:
         for key, part in parts.items():
             if part.shape[0] != len(labels):
                 raise DataError(
-                    f"x and y hold one entry an item; found {part.shape[0]} items in {key!r} and {len(labels)} labels. "
+                    f"x and y must hold one entry per item; found {part.shape[0]} items in {key!r} and {len(labels)} labels. "
                     "Check that they belong together."
                 )
             check_finite(part, key)
@@ -77,21 +79,24 @@ class ArrayDataset:
         self.fingerprint = _fingerprint(parts, labels)
         self._n_items = len(labels)
 
+    def __repr__(self) -> str:
+        return summary(self)
+
     def __len__(self) -> int:
         return self._n_items
 
     def gather(self, items: np.ndarray) -> Inputs:
-        """The items with these numbers `(M, …)`, fresh on the CPU, in their own dtype."""
+        """Gather the items with these numbers `(M, …)`: fresh on the CPU, in their own dtype."""
         chosen = torch.from_numpy(np.ascontiguousarray(items, dtype=np.int64))
         return map_inputs(lambda part: part.index_select(0, chosen), self._x)
 
 
 def plain_label(value: object, item: str) -> int | str:
-    """A label as a whole number or text; tensors and arrays of one number count as the number.
+    """Return a label as a whole number or text; tensors and arrays of one number count as the number.
 
     Args:
-        value: What was given.
-        item: What the message calls the item.
+        value: The label as given.
+        item: The name of the item in messages.
 
     Raises:
         DataError: It is neither.
@@ -109,11 +114,11 @@ def plain_label(value: object, item: str) -> int | str:
 
 
 def tensor_of(value: object, key: str) -> Tensor:
-    """An array as a tensor on the CPU that shares its memory where it can.
+    """Return an array as a tensor on the CPU that shares its memory where possible.
 
     Args:
         value: An array or a tensor.
-        key: What messages call it.
+        key: Its name in messages.
 
     Raises:
         DataError: It is neither, holds no numbers, or is a single number.
@@ -126,7 +131,7 @@ def tensor_of(value: object, key: str) -> Tensor:
                 value if value.flags.writeable and value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
             )
         except (TypeError, ValueError) as error:
-            raise DataError(f"{key!r} holds values of type {value.dtype}, which is no type of a tensor. Convert it to numbers.") from error
+            raise DataError(f"{key!r} holds values of type {value.dtype}, which tensors cannot hold. Convert them to numbers.") from error
     else:
         raise DataError(
             f"{key!r} must be a NumPy array or a torch tensor; found {type(value).__name__}. Convert it, such as with np.asarray."
@@ -141,10 +146,10 @@ def check_finite(part: Tensor, key: str) -> None:
 
     Args:
         part: Numbers (M, …); whole numbers pass.
-        key: What the message calls it.
+        key: Its name in the message.
 
     Raises:
-        DataError: An item holds one; the message names it.
+        DataError: An item holds NaN or infinity; the message names the item.
     """
     if not (part.is_floating_point() or part.is_complex()):
         return

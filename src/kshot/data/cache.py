@@ -1,7 +1,7 @@
-"""Arrays kept in the user's cache folder, trusted only when every byte is what was written.
+"""Arrays kept in the user's cache folder, used only when every byte is as it was written.
 
-A cached file is a SHA-256, the array in NumPy's own format, and nothing else. A damaged or foreign file counts as missing; a folder
-that cannot be written costs time, never the result.
+A cached file is a SHA-256 and the array in NumPy's own format, and nothing else. A damaged or foreign file counts as missing; a folder
+that cannot be written costs time and never changes the result.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where kshot keeps what it can make again: `KSHOT_CACHE`, or `kshot` in the system's cache folder for this user.
+    """Find the folder for what kshot can make again: `KSHOT_CACHE`, or `kshot` in the system's cache folder for this user.
 
     Raises:
         SetupError: The user has no home folder, as in some containers, and `KSHOT_CACHE` is not set.
@@ -39,13 +39,13 @@ def cache_folder() -> Path:
 
 
 def read_array(name: str) -> np.ndarray | None:
-    """The cached array of that name.
+    """Read the cached array of that name.
 
     Args:
-        name: A file name; whatever the array depends on belongs into it.
+        name: A file name, which must contain everything that the array depends on.
 
     Returns:
-        The array, or None where there is none, or it is damaged.
+        The array, or None where it is missing or damaged.
     """
     try:
         path = cache_folder() / name

@@ -1,6 +1,6 @@
-"""Which items belong to which class: all that drawing an episode needs to know of a data set.
+"""Which items belong to which class: all that drawing an episode needs to know about a data set.
 
-In: names and item numbers. Out: a `ClassIndex`, whole or cut into disjoint parts. Next: `kshot.episodes`.
+In: names and item numbers. Out: a `ClassIndex`, whole or divided into disjoint parts. Next: `kshot.episodes`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.errors import DataError
+from kshot.short_repr import short_repr
+
+_LONGEST = 60
+"""Characters of a class name that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +20,7 @@ class ClassIndex:
     """Classes in a fixed order, each with its name, its items and, where there is one, its group.
 
     Attributes:
-        names: One name a class, all different.
+        names: One name per class, all different.
         items: Item numbers of all classes, one class after another, int64.
         starts: Where the items of each class begin in `items`, int64 (N,).
         sizes: How many items each class has, int64 (N,).
@@ -36,14 +40,14 @@ class ClassIndex:
 
     @classmethod
     def build(cls, classes: Mapping[str, Sequence[int] | np.ndarray], groups: Mapping[str, str] | None = None) -> "ClassIndex":
-        """A class index from class name → item numbers.
+        """Build a class index from class name → item numbers.
 
         Args:
-            classes: The items of each class, in the order the classes shall have.
+            classes: The items of each class. The class index keeps their order.
             groups: The group of each class, by class name.
 
         Raises:
-            DataError: There is no class, a class has no item, an item comes twice, or `groups` misses a class.
+            DataError: There is no class, a class has no item, an item occurs twice, or `groups` misses a class.
         """
         if not classes:
             raise DataError("expected at least one class, found none. Check that the folder or the labels are the right ones.")
@@ -60,7 +64,7 @@ class ClassIndex:
         if len(twice := ordered[1:][ordered[1:] == ordered[:-1]]):
             owners = [name for name, part in zip(names, parts, strict=True) for _ in range(int((part == twice[0]).sum()))]
             raise DataError(
-                f"an item belongs to one class, once; item {twice[0]} comes {len(owners)} times, in {_some(owners)}. "
+                f"an item belongs to one class, once; item {twice[0]} occurs {len(owners)} times, in {_some(owners)}. "
                 "Otherwise it could be support and query of one episode."
             )
         return cls(
@@ -73,7 +77,7 @@ class ClassIndex:
 
     @classmethod
     def from_labels(cls, labels: Iterable[object]) -> "ClassIndex":
-        """A class index from one label an item; classes are named by `str(label)` and sorted by label."""
+        """Build a class index from one label per item; classes are named by `str(label)` and sorted by label."""
         values = list(labels)
         items: dict[object, list[int]] = {}
         for number, label in enumerate(values):
@@ -87,13 +91,21 @@ class ClassIndex:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        least, most = int(self.sizes.min()), int(self.sizes.max())
+        sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        groups = [] if self.groups is None else [counted(len(set(self.groups)), "group", "groups")]
+        names = [repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…") for name in self.names[:3]]
+        counts = [counted(len(self), "class", "classes"), *groups, f"items per class: {sizes}"]
+        return short_repr("ClassIndex", [*counts, *names, *(["…"] if len(self) > len(names) else [])])
+
     def items_of(self, name: str) -> np.ndarray:
-        """The item numbers of one class, by its name."""
+        """Give the item numbers of one class, by its name."""
         position = self.position(name)
         return self.items[self.starts[position] : self.starts[position] + self.sizes[position]]
 
     def position(self, name: str) -> int:
-        """Where a class stands in `names`.
+        """Find the position of a class in `names`.
 
         Raises:
             DataError: There is no class of that name.
@@ -104,10 +116,10 @@ class ClassIndex:
             raise DataError(f"there is no class {name!r} among the {len(self)} classes ({_some(self.names)}).") from None
 
     def subset(self, names: Iterable[str]) -> "ClassIndex":
-        """The classes with these names, in this order.
+        """Choose the classes with these names, in this order.
 
         Raises:
-            DataError: A name is unknown or comes twice.
+            DataError: A name is unknown or occurs twice.
         """
         wanted = list(names)
         known = {name: position for position, name in enumerate(self.names)}
@@ -118,16 +130,21 @@ class ClassIndex:
             )
         if len(set(wanted)) != len(wanted):
             twice = sorted({name for name in wanted if wanted.count(name) > 1})
-            raise DataError(f"each class may be named once; {_some(twice)} comes more often.")
+            raise DataError(f"each class may be named once; {_some(twice)} occurs more often.")
         groups = None if self.groups is None else {name: self.groups[known[name]] for name in wanted}
         return ClassIndex.build({name: self.items_of_position(known[name]) for name in wanted}, groups)
 
     def items_of_position(self, position: int) -> np.ndarray:
-        """The item numbers of the class at one position."""
+        """Give the item numbers of the class at one position."""
         return self.items[self.starts[position] : self.starts[position] + self.sizes[position]]
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Write a number of things: `1 class`, `4,112 classes`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def _some(names: Sequence[str], most: int = 5) -> str:
-    """The first few names, quoted, and how many more there are."""
+    """List the first few names, quoted, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

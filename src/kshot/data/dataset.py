@@ -1,7 +1,7 @@
 """Items and classes behind one small protocol.
 
 In: files, arrays or another library's data set. Out: a `Dataset`: numbered items that can be gathered into tensors, and a
-`ClassIndex` over them. Next: `kshot.episodes`, which touches numbers only until it gathers.
+`ClassIndex` over them. Next: `kshot.episodes`, which works with item numbers until it gathers.
 """
 
 from typing import Protocol, runtime_checkable
@@ -19,12 +19,12 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """What records call it: `omniglot`, or the path of a folder."""
+        """The name in records: `omniglot`, or the path of a folder."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """A SHA-256 in hexadecimal of what the items are; equal data, equal episodes."""
+        """A SHA-256 in hexadecimal of the items; equal data give equal episodes."""
         ...
 
     @property
@@ -38,11 +38,11 @@ class Dataset(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many items there are; they are numbered from 0."""
+        """The number of items; they are numbered from 0."""
         ...
 
     def gather(self, items: np.ndarray) -> Inputs:
-        """The kept form (uint8 for pictures) of the items with these numbers.
+        """Gather the items with these numbers in their kept form (uint8 for pictures).
 
         Args:
             items: Item numbers, int64 (M,), in any order, with repetitions.

@@ -1,7 +1,7 @@
 """Data sets that bring their own divisions into training, validation and test, by name.
 
-In: a `Dataset`. Out: whether it does, and then its splits. Next: `kshot.workflows.build`, which divides other data by fractions or by a
-file.
+In: a `Dataset`. Out: whether it divides itself, and then its splits. Next: `kshot.data.table`, which divides other data by fractions or by
+a file.
 """
 
 from typing import Protocol, TypeGuard, runtime_checkable
@@ -15,11 +15,11 @@ class DividedDataset(Dataset, Protocol):
     """A `Dataset` with splits of its own."""
 
     def split(self, name: str, *, seed: int = 0) -> Split:
-        """A split by name.
+        """Divide the classes.
 
         Args:
-            name: One that this data set knows.
-            seed: Of splits that are drawn; others pay no attention to it.
+            name: A split that this data set knows.
+            seed: Seed of splits that are drawn at random; other splits ignore it.
 
         Raises:
             DataError: There is no such split.

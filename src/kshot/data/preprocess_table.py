@@ -1,22 +1,25 @@
-"""Preprocessings by name, for recipes and saved learners."""
+"""Preprocessings by name, for recipes and saved learners: all those that kinds of data take."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
-from kshot.data.as_is import AsIs
-from kshot.data.pictures.ink import Ink
-from kshot.data.pictures.picture import Picture
+from kshot.data.kind import field_names
 from kshot.data.preprocess import Preprocess
-from kshot.errors import RecipeError
+from kshot.data.table import KINDS
+from kshot.errors import RecipeError, did_you_mean
 
-PREPROCESSES: dict[str, type[AsIs] | type[Ink] | type[Picture]] = {"as_is": AsIs, "ink": Ink, "picture": Picture}
+
+def preprocesses() -> dict[str, type[Preprocess]]:
+    """List the preprocessings by name, sorted."""
+    found = {preprocess.name: preprocess for kind in KINDS.values() for preprocess in kind.preprocesses}
+    return dict(sorted(found.items()))
 
 
 def describe(preprocess: Preprocess) -> dict[str, Any]:
-    """A preprocessing as plain JSON values: its name and its arguments.
+    """Describe a preprocessing in plain JSON values: its name and its arguments.
 
     Example:
+        >>> from kshot.data.pictures.ink import Ink
         >>> describe(Ink(size=32))
         {'name': 'ink', 'arguments': {'size': 32, 'zoom': 0.0}}
     """
@@ -24,10 +27,10 @@ def describe(preprocess: Preprocess) -> dict[str, Any]:
 
 
 def preprocess_from(description: Mapping[str, Any]) -> Preprocess:
-    """The preprocessing that `describe` described.
+    """Build the preprocessing that `describe` described.
 
     Args:
-        description: `name`, and `arguments` where they are not all left out.
+        description: `name`, and `arguments` unless all have their defaults.
 
     Raises:
         RecipeError: The name or an argument is unknown, or an argument makes no sense.
@@ -38,13 +41,13 @@ def preprocess_from(description: Mapping[str, Any]) -> Preprocess:
     """
     if not isinstance(description, Mapping) or not set(description) <= {"name", "arguments"} or "name" not in description:
         raise RecipeError(f"a preprocessing is described by a name and arguments; found {description!r}.")
-    name, arguments = description["name"], description.get("arguments", {})
-    if not isinstance(name, str) or name not in PREPROCESSES:
-        raise RecipeError(f"there is no preprocessing {name!r}; known are {', '.join(PREPROCESSES)}.")
+    name, arguments, table = description["name"], description.get("arguments", {}), preprocesses()
+    if not isinstance(name, str) or name not in table:
+        raise RecipeError(f"there is no preprocessing {name!r}; known are {', '.join(table)}.{did_you_mean(str(name), table)}")
     if not isinstance(arguments, Mapping):
         raise RecipeError(f"the arguments of preprocessing {name!r} are names with values; found {arguments!r}.")
-    known = [field.name for field in fields(PREPROCESSES[name])]
+    known = field_names(table[name])
     if unknown := [argument for argument in arguments if argument not in known]:
         raise RecipeError(f"preprocessing {name!r} has no argument {unknown[0]!r}; known are {', '.join(known) or 'none'}.")
-    build: Callable[..., Preprocess] = PREPROCESSES[name]
+    build: Callable[..., Preprocess] = table[name]
     return build(**arguments)

@@ -8,16 +8,20 @@ In: how many waves. Out: a `TargetDataset` whose classes are waves. Next: `kshot
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
+from kshot.data.kind import Kind
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, Split, divide_by_names
+from kshot.data.summary import summary
 from kshot.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST, SMALLEST, PHASES, REACH = 5.0, 0.1, np.pi, 5.0
 """Amplitudes are SMALLEST … LARGEST, phases 0 … PHASES, inputs -REACH … REACH."""
@@ -25,25 +29,25 @@ _POINTS = 256
 
 
 class Sinusoids:
-    """Sine waves in three parts, `train`, `val` and `test`, none in two of them.
+    """Sine waves in three disjoint parts, `train`, `val` and `test`.
 
-    The paper draws a new wave for every task of training; here `train` holds a fixed number of them, so that a wave has a name, parts are
+    The paper draws a new wave for every training task; here `train` holds a fixed number of them, so that a wave has a name, parts are
     disjoint, and a test is the same for everyone.
 
     Args:
-        train: Waves for training.
-        val: Waves for validation.
-        test: Waves for tests.
-        seed: Which waves.
+        train: Number of waves for training.
+        val: Number of waves for validation.
+        test: Number of waves for tests.
+        seed: Seed of the amplitudes, phases and points.
 
     Attributes:
         name: `sinusoids`.
-        fingerprint: SHA-256 of the arguments and of what they mean.
-        index: One class a wave, `train/00000` …, of 256 points each.
-        names: Of the waves.
-        amplitudes: Of the waves, float64.
-        phases: Of the waves, float64.
-        preprocess: None is needed.
+        fingerprint: SHA-256 of the arguments and of a number that changes when their meaning does.
+        index: One class per wave, `train/00000` …, with 256 points each.
+        names: Names of the waves.
+        amplitudes: Amplitudes of the waves, float64.
+        phases: Phases of the waves, float64.
+        preprocess: `AsIs`: points are inputs already.
 
     Raises:
         DataError: A part is empty, or the seed negative.
@@ -70,7 +74,7 @@ class Sinusoids:
         self.names = tuple(f"{part}/{number:05d}" for part, size in self.sizes.items() for number in range(size))
         waves = len(self.names)
         self.index = ClassIndex.build(dict(zip(self.names, np.arange(waves * _POINTS).reshape(waves, _POINTS), strict=True)))
-        # The raw words of Philox are the same in every version of NumPy; what its distributions make of them need not be.
+        # The raw words of Philox are the same in every version of NumPy; the distributions made of them need not be.
         words = np.random.Philox(seed).random_raw(waves * (_POINTS + 2))
         uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53  # [0, 1)
         self.amplitudes = SMALLEST + (LARGEST - SMALLEST) * uniform[:waves]
@@ -80,8 +84,11 @@ class Sinusoids:
     def __len__(self) -> int:
         return len(self._x)
 
+    def __repr__(self) -> str:
+        return summary(self)
+
     def split(self, name: str = "sinusoids", *, seed: int = 0) -> Split:
-        """Its parts; there is one split, `sinusoids`, and nothing of it is drawn.
+        """Give the three parts; there is one split, `sinusoids`, and the seed does not change it.
 
         Raises:
             DataError: Another split was asked for.
@@ -92,15 +99,35 @@ class Sinusoids:
             self.index, {part: [name for name in self.names if name.startswith(f"{part}/")] for part in PARTS}, "sinusoids"
         )
 
-    def gather(self, items: np.ndarray) -> Tensor:
-        """The x of points, float32 (M, 1)."""
+    def gather(self, items: np.ndarray) -> "Tensor":
+        """Gather the x of points, float32 (M, 1)."""
+        import torch  # here, because making the waves needs none of it
+
         return torch.from_numpy(self._x[items][:, None])
 
-    def targets(self, items: np.ndarray) -> Tensor:
-        """The y of points, float32 (M, 1)."""
+    def targets(self, items: np.ndarray) -> "Tensor":
+        """Compute the y of points, float32 (M, 1)."""
+        import torch
+
         return torch.from_numpy(self.wave(items // _POINTS, self._x[items]).astype(np.float32)[:, None])
 
     def wave(self, number: np.ndarray | int, x: np.ndarray) -> np.ndarray:
-        """The true y, float64: a sin(x + φ) of waves, by their position in `index`, at x."""
+        """Compute the true y, float64: a sin(x + φ) at x, of waves given by their positions in `index`."""
         y: np.ndarray = self.amplitudes[number] * np.sin(x.astype(np.float64) + self.phases[number])
         return y
+
+
+def _open(name: str, preprocess: Preprocess) -> Sinusoids:
+    return Sinusoids()
+
+
+SINUSOIDS = Kind(
+    what="the sinusoids are plain numbers",
+    expects="the word 'sinusoids'",
+    dataset=Sinusoids,
+    preprocesses=(AsIs,),
+    open=_open,
+    words=("sinusoids",),
+    splits=("sinusoids",),
+    find_again=lambda waves: {"name": "sinusoids"} if waves.fingerprint == Sinusoids().fingerprint else None,
+)

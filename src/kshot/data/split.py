@@ -1,4 +1,4 @@
-"""Classes divided into disjoint parts: what is trained on is never tested on.
+"""Classes divided into disjoint parts: no class of training is a class of the test.
 
 In: a `ClassIndex` and a rule (fractions and a seed, or lists of names). Out: a `Split`. Next: `kshot.episodes`.
 """
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.data.class_index import ClassIndex
+from kshot.data.class_index import ClassIndex, counted
 from kshot.errors import DataError
+from kshot.short_repr import short_repr
 
 PARTS = ("train", "val", "test")
 
@@ -22,14 +23,23 @@ class Split:
 
     Attributes:
         name: `vinyals`, `characters`, `alphabets`, or `division` for a user's own.
-        parts: `train`, `val` and `test`, disjoint, and `trainval`, the first two together.
+        parts: The disjoint parts `train`, `val` and `test`, and `trainval`, which is `train` and `val` together.
+
+    Example:
+        >>> divide_by_names(ClassIndex.from_labels(["fox", "owl", "elk"]), {"train": ["fox", "owl"], "test": ["elk"]})
+        Split('division', train: 2 classes with 2 items, test: 1 class with 1 item)
     """
 
     name: str
     parts: Mapping[str, ClassIndex]
 
+    def __repr__(self) -> str:
+        classes = {part: counted(len(index), "class", "classes") for part, index in self.parts.items()}
+        items = {part: counted(len(index.items), "item", "items") for part, index in self.parts.items()}
+        return short_repr("Split", [repr(self.name), *(f"{part}: {classes[part]} with {items[part]}" for part in self.parts)])
+
     def part(self, name: str) -> ClassIndex:
-        """One part by name.
+        """Give one part by name.
 
         Raises:
             DataError: There is no such part.
@@ -39,7 +49,7 @@ class Split:
         return self.parts[name]
 
     def as_names(self) -> dict[str, list[str]]:
-        """The class names of `train`, `val` and `test`, for a JSON file; `divide_by_names` reads it back."""
+        """List the class names of `train`, `val` and `test`, for a JSON file; `divide_by_names` takes them back."""
         return {part: list(self.parts[part].names) for part in PARTS if part in self.parts}
 
 
@@ -49,7 +59,7 @@ def divide_by_names(index: ClassIndex, parts: Mapping[str, Iterable[str]], name:
     Args:
         index: All classes.
         parts: Class names of `train`, `val` and `test`. `val` and `test` may be missing.
-        name: What the split is called in records.
+        name: The name of the split in records.
 
     Returns:
         The parts, and `trainval` where there is a `val`.
@@ -80,11 +90,11 @@ def divide_by_fraction(index: ClassIndex, fractions: tuple[float, float, float],
     """Divide classes at random.
 
     Args:
-        index: All classes; a shuffle by `seed` of their sorted names decides, so the order they come in does not.
-        fractions: Shares of `train`, `val` and `test`; they add up to 1. `val` and `test` get at least two classes each, which is what
-            can be told apart; of fewer than six classes at least one.
-        seed: Which division.
-        name: What the split is called in records.
+        index: All classes. Their names are sorted and then shuffled by `seed`, so that their order does not matter.
+        fractions: Shares of `train`, `val` and `test`; they add up to 1. `val` and `test` get at least two classes each, because an
+            episode tells classes apart; of fewer than six classes, they get at least one.
+        seed: Seed of the shuffle.
+        name: The name of the split in records.
 
     Raises:
         DataError: The fractions are not shares, or there are fewer than three classes.

@@ -1,6 +1,6 @@
 """Any map-style torch data set of (x, label), torchvision's included.
 
-In: an object with a length whose items are pairs. Out: a `Dataset` that holds every item in memory. Next: `kshot.episodes`.
+In: an object that has a length and whose items are pairs. Out: a `Dataset` that holds every item in memory. Next: `kshot.episodes`.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,21 @@ from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
 from kshot.data.preprocess import Preprocess
+from kshot.data.summary import summary
 from kshot.errors import DataError
 
 
 class TorchDataset:
-    """A torch data set's items, each read once, in order.
+    """The items of a torch data set, each read once, in order.
 
     Labels come from the items themselves, never from attributes such as `targets`, which a `target_transform` or a `Subset` makes
-    wrong. Read it without random augmentation: each item is kept as it came out.
+    wrong. Switch random augmentation off: each item is kept as it was read.
 
     Args:
         dataset: Has `len(dataset)` and `dataset[number]`, which gives `(x, label)`. `x` is a tensor, an array, a mapping of names
             to these, or a Pillow image; the label is a whole number, text, or a tensor of one number.
-        preprocess: How items become inputs. Pillow images need one (`Ink`, `Picture`); for all else it may be left out.
-        name: What records call it.
+        preprocess: How items become inputs. Pillow images need one (`Ink`, `Picture`); for other items it may be left out.
+        name: The name in records.
 
     Attributes:
         name: As given.
@@ -59,7 +60,7 @@ class TorchDataset:
                     f"{number} ({type(error).__name__}). Items are numbered from 0."
                 ) from error
             if not isinstance(item, tuple | list) or len(item) != 2:
-                raise DataError(f"every item is a pair (x, label); item {number} is {_said(item)}. Wrap the data set so that it is.")
+                raise DataError(f"every item must be a pair (x, label); item {number} is {_said(item)}. Wrap the data set so that it is.")
             x = _kept(item[0], preprocess, number)
             if xs:
                 _check_same(xs[0], x, number)
@@ -77,11 +78,14 @@ class TorchDataset:
         self.index: ClassIndex = self._arrays.index
         self.preprocess: Preprocess = self._arrays.preprocess
 
+    def __repr__(self) -> str:
+        return summary(self)
+
     def __len__(self) -> int:
         return len(self._arrays)
 
     def gather(self, items: np.ndarray) -> Inputs:
-        """The kept items with these numbers `(M, …)`, fresh on the CPU."""
+        """Gather the kept items with these numbers `(M, …)`: fresh on the CPU."""
         return self._arrays.gather(items)
 
 
@@ -91,7 +95,7 @@ def _length(dataset: Any) -> int:
         dataset.__getitem__  # noqa: B018  # only asked for
     except (TypeError, AttributeError, NotImplementedError) as error:
         raise DataError(
-            f"expected a map-style data set, with a length and items by number; found {type(dataset).__name__}, which is none. "
+            f"expected a map-style data set, with a length and items by number; found {type(dataset).__name__}. "
             "Turn an iterable one into a list of (x, label) pairs first."
         ) from error
     if length < 1:
@@ -107,7 +111,7 @@ def _kept(x: object, preprocess: Preprocess | None, number: int) -> Tensor | dic
                 "preprocess=Picture(size=84), or a transform that makes tensors."
             )
         try:
-            return torch.from_numpy(preprocess.picture(x))
+            return torch.from_numpy(preprocess.read(x))
         except DataError as error:
             raise DataError(f"item {number}: {error}") from error
     if isinstance(x, Mapping):
@@ -116,26 +120,26 @@ def _kept(x: object, preprocess: Preprocess | None, number: int) -> Tensor | dic
 
 
 def _copied(value: object, number: int) -> Tensor:
-    """A tensor of its own: data sets may hand out views of one buffer."""
+    """Copy a value into a tensor of its own, because data sets may hand out views of one buffer."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, np.ndarray | np.generic | int | float):
         try:
             return torch.tensor(value)
         except TypeError as error:
-            raise DataError(f"item {number} holds values that are no numbers ({error}). Convert them.") from error
-    raise DataError(f"x is a tensor, an array, a mapping of these or a Pillow image; item {number} has {_said(value)}.")
+            raise DataError(f"item {number} holds values that are not numbers ({error}). Convert them.") from error
+    raise DataError(f"x must be a tensor, an array, a mapping of these or a Pillow image; item {number} has {_said(value)}.")
 
 
 def _check_same(first: Tensor | dict[str, Tensor], x: Tensor | dict[str, Tensor], number: int) -> None:
     one = {"x": first} if isinstance(first, Tensor) else first
     other = {"x": x} if isinstance(x, Tensor) else x
     if isinstance(first, Tensor) != isinstance(x, Tensor) or one.keys() != other.keys():
-        raise DataError(f"items are alike: item 0 has {', '.join(one)}, item {number} has {', '.join(other)}. Give all the same.")
+        raise DataError(f"all items must have the same parts: item 0 has {', '.join(one)}, item {number} has {', '.join(other)}.")
     for key in one:
         if one[key].shape != other[key].shape or one[key].dtype != other[key].dtype:
             raise DataError(
-                f"items are alike in shape and type: {key!r} of item 0 is {tuple(one[key].shape)} {one[key].dtype}, of item "
+                f"all items must have one shape and type: {key!r} of item 0 is {tuple(one[key].shape)} {one[key].dtype}, of item "
                 f"{number} {tuple(other[key].shape)} {other[key].dtype}. Bring them to one size, or give a preprocessing."
             )
 

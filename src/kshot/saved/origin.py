@@ -3,13 +3,11 @@
 In: the stream on which it was trained. Out: plain JSON values. Next: `kshot.saved.folder`.
 """
 
-import os
 from typing import Any, Protocol
 
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
-from kshot.data.pictures.image_folder import ImageFolder
-from kshot.data.pictures.omniglot import Omniglot
+from kshot.data.table import found_again
 from kshot.saved.class_names import fold
 
 
@@ -23,9 +21,9 @@ class TrainingStream(Protocol):
 
 
 def origin_of(stream: TrainingStream) -> dict[str, Any]:
-    """Return the data, the split and the classes of a stream.
+    """Describe the data, the split and the classes of a stream.
 
-    Data that kshot can open by name, that is Omniglot and folders, is named so that `kshot evaluate` finds it again.
+    Data of a kind that kshot opens by name (`kshot.data.table`) are described in such a way that `kshot evaluate` finds them again.
 
     Args:
         stream: The stream. Its `split` is read as `NAME/PART`, for example `vinyals/train`.
@@ -38,8 +36,5 @@ def origin_of(stream: TrainingStream) -> dict[str, Any]:
         "classes_seen": fold(stream.index.names),
         "seed": stream.seed,
     }
-    if isinstance(stream.dataset, Omniglot):
-        record["recipe"] = {"data": {"name": "omniglot", "split": split, "rotations": stream.dataset.rotations}}
-    elif isinstance(stream.dataset, ImageFolder):
-        record["recipe"] = {"data": {"name": os.path.abspath(stream.dataset.name), "split": "fractions"}}
-    return record
+    data = found_again(stream.dataset, split)
+    return record if data is None else {**record, "recipe": {"data": data}}

@@ -16,7 +16,6 @@ from PIL import Image
 
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.data.pictures.image_folder import class_files
-from kshot.data.pictures.picture_file import read_picture
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError, SavedError
 from kshot.learners.learner import Learner
@@ -87,7 +86,7 @@ class Classifier:
             )
         for name, members in pictures.items():
             _check_list(members, f"class {name!r}")
-            if not members:
+            if len(members) == 0:
                 raise DataError(f"class {name!r} has no pictures; give it at least one.")
         self.classes = tuple(pictures)
         self._preprocess: Preprocess = opened.preprocess
@@ -117,7 +116,7 @@ class Classifier:
             DataError: A picture cannot be read (the message names it).
         """
         _check_list(pictures, "predict")
-        if not pictures:
+        if len(pictures) == 0:
             return []
         query = map_inputs(lambda value: value.unsqueeze(0), self._encode(pictures))  # (1, Q, …)
         with torch.no_grad():
@@ -135,25 +134,13 @@ class Classifier:
         """Return the features (M, …) of pictures."""
         parts = []
         for start in range(0, len(pictures), _AT_ONCE):
-            kept = np.stack([self._kept(picture) for picture in pictures[start : start + _AT_ONCE]])  # (m, C, H, W) uint8
+            kept = [self._preprocess.read(picture) for picture in pictures[start : start + _AT_ONCE]]
+            if other := next((array.shape for array in kept if array.shape != kept[0].shape), None):
+                raise DataError(f"items must have one shape; found {kept[0].shape} and {other}. Bring them to one shape first.")
             with torch.no_grad():
-                x = self._preprocess.to_input(torch.from_numpy(kept).to(self._device))
+                x = self._preprocess.to_input(torch.from_numpy(np.stack(kept)).to(self._device))  # kept: (m, C, H, W) uint8 for pictures
                 parts.append(self._learner.encode(x))
         return concatenate(parts)
-
-    def _kept(self, picture: Picture) -> np.ndarray:
-        if isinstance(picture, Image.Image):
-            return self._preprocess.picture(picture)
-        if not isinstance(picture, (str, Path)):
-            raise DataError(
-                f"a picture must be a path or a Pillow image; found {type(picture).__name__}. For an array: Image.fromarray(array)."
-            )
-        try:
-            return self._preprocess.picture(read_picture(Path(picture)))
-        except DataError as error:
-            if str(picture) in str(error):
-                raise
-            raise DataError(f"{picture}: {error}") from error
 
 
 def _ready(learner: Learner, device: torch.device) -> Learner:

@@ -97,10 +97,17 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
         validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
     steps = recipe.training
     optimization = Optimization(
-        steps.optimizer, steps.lr, steps.weight_decay, steps.momentum, steps.schedule, steps.halve_every, steps.warmup,
-        steps.clip_norm, steps.precision,
-    )  # fmt: skip
-    plan = Plan(steps.updates, optimization, look.every, look.patience, recipe.seed)
+        optimizer=steps.optimizer,
+        lr=steps.lr,
+        weight_decay=steps.weight_decay,
+        momentum=steps.momentum,
+        schedule=steps.schedule,
+        halve_every=steps.halve_every,
+        warmup=steps.warmup,
+        clip_norm=steps.clip_norm,
+        precision=steps.precision,
+    )
+    plan = Plan(steps.updates, optimization, validate_every=look.every, patience=look.patience, seed=recipe.seed)
     spec = with_features(learner_spec(recipe, dataset), dataset)
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":

@@ -3,7 +3,6 @@
 In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.terminal` and `kshot.cli` show them.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
+from kshot.data.table import find_kind, same_name, usual_split
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
@@ -29,7 +29,7 @@ from kshot.workflows.lake_challenge import ask_lake
 from kshot.workflows.recipe import DataRecipe, parse_recipe
 
 FEW = 30
-"""Below so many episodes the normal interval of a mean is not to be trusted."""
+"""Below this number of episodes, the normal interval of a mean is not reliable."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,16 @@ class Question:
     """What to evaluate a saved learner on.
 
     Attributes:
-        data: `omniglot`, a folder, or None for what the learner was trained on.
+        data: A word or a path, as `data.name` of a recipe, or None for what the learner was trained on.
         split: `NAME`, `NAME/PART`, a part (`train`, `val`, `test`), `all`, or None for the test part of the learner's own split.
-        shape: Way, shot, query.
-        episodes: How many.
-        seed: Of the episodes.
+        shape: Way, shot, query and the rules of drawing.
+        episodes: Number of episodes.
+        seed: Seed of the episode stream.
         mode: Inductive or transductive.
-        protocol: `episodes`, drawn as the other fields say, or `lake`: Lake's 20 fixed runs, which the other fields but `mode` and
-            `refine` leave alone.
-        refine: What refines the answers, such as `soft_k_means` (`kshot.learners.refinement.refined.refinement_named`): the mode is then
-            `transductive`, whatever the field says. None leaves the answers as they are.
-        steps: Gradient steps to answer, in place of the learner's own number.
+        protocol: `episodes`, drawn as the other fields say, or `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count.
+        refine: Name of a refinement of the answers, such as `soft_k_means` (`kshot.learners.refinement.refined.refinement_named`): the
+            mode is then `transductive`, whatever the field says. None refines nothing.
+        steps: Number of gradient steps to answer, in place of the learner's own.
     """
 
     data: str | None = None
@@ -62,7 +61,7 @@ class Question:
 
 
 def ask(saved: Saved, question: Question) -> EpisodeSet:
-    """The episodes a question asks for.
+    """Draw the episodes that a question asks for.
 
     Raises:
         DataError: The data or the split cannot be found, or the learner has seen some of the classes in training and the
@@ -86,10 +85,10 @@ class Asked:
 
     Attributes:
         data: The data by name and settings.
-        dataset: The data, opened.
-        split: What records call the classes.
+        dataset: The open data.
+        split: The name of the classes in records.
         index: The classes.
-        seen: The names of those that the learner saw in training.
+        seen: The names of the classes that the learner saw in training.
     """
 
     data: DataRecipe
@@ -105,7 +104,7 @@ def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe
     Args:
         saved: The learner.
         question: Its `data` and `split`.
-        opener: Opens data; another than the usual one may keep what is open already.
+        opener: Opens data; another one than `open_dataset` may return data that are open already.
 
     Raises:
         DataError: The data or the split cannot be found.
@@ -113,11 +112,12 @@ def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe
     record = saved.record
     trained_on = trained_on_data(record)
     data = parse_recipe({"data": trained_on or {}}, "of the learner's record").data
-    own = question.data is None or (bool(trained_on) and _same(question.data, data.name))
+    own = question.data is None or (bool(trained_on) and same_name(question.data, data.name))
     if question.data is None and not trained_on:
         raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
     if not own:
-        data = replace(data, name=str(question.data), split="vinyals")
+        asked = str(question.data)
+        data = replace(data, name=asked, kind="auto", arguments={}, split=usual_split(find_kind(asked)))
     dataset = opener(data, saved.preprocess)
     own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
@@ -125,22 +125,22 @@ def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe
 
 
 def trained_on_data(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What a record says a learner was trained on: the `[data]` of its recipe; None where it says nothing."""
+    """Find what a learner was trained on in its record: the `[data]` of its recipe; None where the record does not say."""
     recipe = record.get("recipe")
     data = recipe.get("data") if isinstance(recipe, Mapping) else None
     return data or None
 
 
 def seen_classes(record: Mapping[str, Any], index: ClassIndex) -> tuple[str, ...]:
-    """The classes of an index that a record of the same data calls seen in training."""
+    """List the classes of an index that were seen in training, according to a record of the same data."""
     seen = set(unfold(record.get("classes_seen", {})))
     return tuple(name for name in index.names if name in seen)
 
 
 def fitting(shape: EpisodeShape, learners: Iterable[Saved]) -> EpisodeShape:
-    """The shape, with no more classes and queries than the learners' own test classes have, by their records.
+    """Return the shape with no more classes and queries than the learners' own test classes have, according to their records.
 
-    Its shots stay, and so does what cannot be had at all, which drawing then refuses in words.
+    The shots stay as they are. So does what no test class can give; drawing then refuses it in words.
     """
     for saved in learners:
         if (least := saved.record.get("test_sizes")) is not None:
@@ -151,38 +151,38 @@ def fitting(shape: EpisodeShape, learners: Iterable[Saved]) -> EpisodeShape:
 
 
 def cautions(saved: Saved, episodes: EpisodeSet) -> list[str]:
-    """What a reader of a score must know that its number does not say."""
+    """List what a reader of a score must know and the number does not say."""
     notes = []
     if episodes.split.rpartition("/")[2] in ("train", "trainval"):
-        notes.append("these are classes of training: the score says how well they were learnt, and nothing about new classes.")
+        notes.append("these are training classes: the score says how well they were learnt, and nothing about new classes.")
     elif saved.learner.training_source != "none" and "classes_seen" not in saved.record:
-        notes.append("this learner has no record of the classes it was trained on; whether it knows these, nobody can tell.")
+        notes.append("this learner has no record of the classes it was trained on; it may have been trained on these classes.")
     elif alike := namesakes(saved, episodes):
         shown = ", ".join(alike[:3]) + (" …" if len(alike) > 3 else "")
         notes.append(
-            f"{len(alike)} of the {len(episodes.index)} classes have names of classes that this learner was trained on ({shown}). The "
-            "data are others than those, so nobody can tell whether it knows the items; if it does, the score says nothing."
+            f"{len(alike)} of the {len(episodes.index)} classes have the names of classes that this learner was trained on ({shown}). "
+            "The data differ from its training data, so it may or may not have seen the items; if it has, the score says nothing."
         )
     return [*notes, *few_episodes(len(episodes))]
 
 
 def few_episodes(count: int) -> list[str]:
-    """What a reader of a score of few episodes must know."""
+    """List what a reader of a score of few episodes must know."""
     if count == 1:
-        return ["one episode has no interval: ± 0 stands for none."]
+        return ["one episode gives no interval: ± 0 means that there is none."]
     return [f"{count} episodes are few: the interval itself is uncertain. Take {FEW} or more."] if count < FEW else []
 
 
 def namesakes(saved: Saved, episodes: EpisodeSet) -> tuple[str, ...]:
-    """The tested classes that are called as classes seen in training, where the data are others than those of training."""
+    """List the tested classes that have names of classes seen in training, where the data differ from those of training."""
     if saved.record.get("fingerprint") == episodes.dataset.fingerprint:
-        return ()  # of the same data, what was seen is refused
+        return ()  # in the same data, classes seen in training are refused
     seen = set(unfold(saved.record.get("classes_seen", {})))
     return tuple(name for name in episodes.index.names if name in seen)
 
 
 def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], asked: str | None, own: bool) -> tuple[str, ClassIndex]:
-    """The classes that `asked` names, and what a record calls them."""
+    """Find the classes that `asked` names, and their name in records."""
     file, dot, rest = (asked or "").partition(".json")
     if dot and rest.strip("/") in ("", *PARTS, "trainval") and not divides_itself(dataset):
         split = divide_by_file(dataset.index, Path(file + dot))
@@ -204,13 +204,6 @@ def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], aske
     else:
         return "all", dataset.index
     return f"{split.name}/{part or 'test'}", split.part(part or "test")
-
-
-def _same(asked: str, name: str) -> bool:
-    """Whether two names of data mean the same: the same word, or the same folder."""
-    if asked == name or "omniglot" in (asked, name):
-        return asked == name
-    return os.path.realpath(asked) == os.path.realpath(name)
 
 
 def answer(
@@ -236,7 +229,7 @@ def answer(
 
 
 def asked_learner(saved: Saved, refine: str | None, steps: int | None = None) -> Learner:
-    """The learner that answers: the saved one, or that with a refinement, or with another number of gradient steps.
+    """Return the learner that answers: the saved one, possibly with a refinement or another number of gradient steps.
 
     Raises:
         RecipeError: There is no such refinement, the learner cannot be refined, or it takes no number of steps.

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from kshot.data.table import KINDS
 from kshot.errors import RecipeError, did_you_mean
 
 Count = int | tuple[int, int]
@@ -20,9 +21,10 @@ Count = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """The data to learn from."""
+    """The data to learn from; further keys are settings of the kind of data (`kshot.data.table`)."""
 
     name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders
+    kind: str = "auto"  # a name in `kshot.data.table.KINDS`; auto: the kind whose word it is, or that holds such a path
     split: str = (
         "vinyals"  # omniglot: vinyals, characters or alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
     )
@@ -30,11 +32,12 @@ class DataRecipe:
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # shares of a folder's classes: train, val, test
     train_part: Literal["train", "trainval"] = "train"  # `trainval` also learns from the validation classes
     rotations: Literal["classes", "none"] = "classes"  # omniglot: every quarter turn of a character is a separate class
-    preprocess: Literal["auto", "ink", "picture"] = "auto"  # auto: ink for omniglot, picture for a folder
+    preprocess: str = "auto"  # one that the kind of data takes; auto: ink for omniglot, picture for a folder
     size: int = 0  # pixels per side; 0: 28 for ink, 84 for pictures
     zoom: float = 0.0  # for ink, 0 to 1: how far drawings are scaled towards one common size
     channels: Literal[1, 3] = 3  # for pictures: 3 is colour, 1 is grey
     fit: Literal["crop", "pad"] = "crop"  # for pictures that are not square
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,13 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, which the state of a run and the record of a learner keep."""
         plain: dict[str, Any] = _plain(asdict(self))
+        data = plain["data"]
+        plain["data"] = {key: value for key, value in data.items() if key not in _LATER or value != _LATER[key]}
         return plain
 
+
+_LATER: dict[str, Any] = {"kind": "auto", "arguments": {}}
+"""Settings of `[data]` that came later, with the values that change nothing: records and states of earlier runs do not have them."""
 
 _LEAST = {
     "data.size": 0, "data.split_seed": 0, "seed": 0,
@@ -190,13 +198,15 @@ def parse_recipe(table: Mapping[str, Any], name: str) -> Recipe:
 def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
     table = dict(table)
     known = {part.name: part for part in fields(kind)}
-    if kind in (LearnerRecipe, BackboneRecipe):
-        # The other keys are arguments of a constructor, which checks them (`kshot.learners.table`).
+    arguments: dict[str, Any] = {}
+    if "arguments" in known:
+        # The other keys belong to a constructor, which knows its own arguments (`kshot.learners.table`), or to a kind of data, which knows
+        # its own settings (`kshot.data.table`).
         given = table.pop("arguments", {})
         if not isinstance(given, Mapping):
             raise RecipeError(f"recipe {recipe}: [{where}.arguments] must be a table of settings; found {given!r}.")
-        arguments = {**given, **{key: table.pop(key) for key in list(table) if key != "name"}}
-        return replace(kind(**{key: _value(str, value, f"{where}.name", recipe) for key, value in table.items()}), arguments=arguments)
+        foreign = _settings_of_kinds() if kind is DataRecipe else table
+        arguments = {**given, **{key: table.pop(key) for key in list(table) if key not in known and key in foreign}}
     hints = get_type_hints(kind)
     values = {}
     for key, value in table.items():
@@ -212,7 +222,7 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
             values[key] = _build(hints[key], value, place, recipe)
         else:
             values[key] = _value(hints[key], value, place, recipe)
-    return kind(**values)
+    return replace(kind(**values), arguments=arguments) if arguments else kind(**values)
 
 
 def _value(hint: Any, value: Any, place: str, recipe: str) -> Any:
@@ -256,7 +266,14 @@ def _in_words(hint: Any) -> str:
 
 
 def _keys(kind: Any, where: str) -> list[str]:
-    return [f"{where}.{part.name}" if where else part.name for part in fields(kind)]
+    names = [part.name for part in fields(kind) if part.name != "arguments"]
+    if kind is DataRecipe:
+        names += [name for name in _settings_of_kinds() if name not in names]
+    return [f"{where}.{name}" if where else name for name in names]
+
+
+def _settings_of_kinds() -> dict[str, None]:
+    return {name: None for kind in KINDS.values() for name in kind.settings()}
 
 
 def _put(table: dict[str, Any], setting: str) -> None:

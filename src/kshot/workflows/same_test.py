@@ -1,7 +1,7 @@
-"""Several learners on the same test: which episodes are the same for all of them, whether all may take it, and how they compare.
+"""Several learners on the same test: which episodes all of them get, whether all may take the test, and how they compare.
 
 In: `Saved` learners by name and a `Question`. Out: a `Comparison`. `compare` does the same for learners and episodes that a program
-holds. Next: `kshot.terminal` and `kshot.cli` show it.
+holds already. Next: `kshot.terminal` and `kshot.cli` show it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ import torch
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
+from kshot.data.table import Source
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
@@ -21,19 +22,19 @@ from kshot.results.compare.compare import compare as compare_learners
 from kshot.results.compare.comparison import Comparison
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
-from kshot.workflows.build import open_dataset
+from kshot.workflows.build import data_source
 from kshot.workflows.question import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
 from kshot.workflows.recipe import DataRecipe
 
 
 @dataclass(frozen=True, eq=False)
 class SameTest:
-    """Episodes that are the same for all.
+    """Episodes that are the same for all learners.
 
     Attributes:
-        sets: One for each number of shots.
-        datasets: The same items, as each learner reads them, by its name.
-        remarks: What a reader of the comparison should know of how the learners meet the data.
+        sets: One set of episodes for each number of shots.
+        datasets: The same items as each learner reads them, by the learner's name.
+        remarks: What a reader of the comparison should know about how the learners read the data.
     """
 
     sets: tuple[EpisodeSet, ...]
@@ -42,15 +43,15 @@ class SameTest:
 
 
 def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence[int | Range] | None = None) -> SameTest:
-    """The episodes that a question means, the same classes and items for every learner.
+    """Draw the episodes that a question means, with the same classes and items for every learner.
 
-    Learners whose record names data decide which; they must agree. A learner that names none reads the same data, in its own way or,
-    where it has none, as the first of the others does. Each data set is opened once, and episodes are drawn once.
+    Learners whose record names data decide which data are meant; they must agree. A learner that names none reads the same data, with its
+    own preprocessing or, where it has none, with that of the first of the others. Each data set is opened once; episodes are drawn once.
 
     Args:
-        learners: By name.
-        question: What to test on; its shape's shots are those of the one set where `shots` is None.
-        shots: The numbers of shots, a set for each.
+        learners: The learners by name.
+        question: What to test on; where `shots` is None, its shape gives the shots of the only set.
+        shots: The numbers of shots, one set for each.
 
     Raises:
         DataError: The learners do not mean the same classes of the same data, or one has seen some of them in training.
@@ -62,7 +63,7 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
     at_home = [name for name, saved in learners.items() if trained_on_data(saved.record) is not None]
     if not at_home and question.data is None:
         raise DataError(f"none of {', '.join(learners)} names the data it is for. Give --data omniglot, or a folder of class folders.")
-    # Where all are guests, one with a preprocessing of its own says how the others read.
+    # Where no learner names data, one with a preprocessing of its own decides how the others read.
     deciding = at_home or [next((name for name, saved in learners.items() if saved.preprocess is not None), next(iter(learners)))]
     asked = {name: _asked(name, learners[name], question, opener) for name in deciding}
     first = asked[deciding[0]]
@@ -77,7 +78,7 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
                 remarks.append(f"{name} has no preprocessing of its own; it reads the data as {deciding[0]} does.")
         _check_unseen(name, saved, asked[name].seen if name in asked else None, first, datasets[name].fingerprint)
         if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
-            remarks.append(f"The record of {name} does not say which classes it was trained on, so nobody can tell whether it knows these.")
+            remarks.append(f"The record of {name} does not say which classes it was trained on, so it may have been trained on these.")
     remarks += _different_readings(learners, datasets)
     remarks += [f"{text[0].upper()}{text[1:]}" for text in few_episodes(question.episodes)]
     shape = replace(question.shape, way=1) if has_targets(first.dataset) else question.shape
@@ -96,7 +97,7 @@ def compare_entrants(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Score learners on the test that `same_test` made for them; see `kshot.results.compare.compare`."""
+    """Score learners on the test that `same_test` drew for them; see `kshot.results.compare.compare`."""
     plain = {name: saved.learner for name, saved in learners.items()}
     comparison = compare_learners(plain, test.sets, datasets=test.datasets, mode=mode, device=device, progress=progress)
     return replace(comparison, remarks=test.remarks)
@@ -113,11 +114,11 @@ def compare(
     """Compare learners on the same episodes: scores with intervals, paired differences to the best, time, memory.
 
     Args:
-        learners: At least two by name: learners, or what `kshot.open_saved` gives, whose record is then checked.
-        episodes: A fixed test, or several that differ in their shots only.
-        mode: How to predict; all must offer it.
+        learners: At least two learners by name, or results of `kshot.open_saved`, whose records are then checked.
+        episodes: A fixed test, or several that differ only in their shots.
+        mode: How to predict; all learners must offer it.
         device: Where to compute; the learners are moved there.
-        progress: Called with how many more episodes a learner was scored on.
+        progress: Called with the number of further episodes that a learner was scored on.
 
     Returns:
         A `Comparison`: `table()`, `sentence()`, `notes()` and `as_dict()`; `print` shows all.
@@ -125,7 +126,7 @@ def compare(
     Raises:
         RecipeError: There are fewer than two learners, they solve tasks of different kinds, one does not offer the mode or cannot
             answer such episodes, or the sets differ in more than their shots.
-        DataError: A saved learner has seen classes of the test in training, or reads items in another way than the data are open.
+        DataError: A saved learner has seen classes of the test in training, or has another preprocessing than the open data.
 
     Example:
         >>> import kshot, numpy as np, torch
@@ -145,7 +146,7 @@ def compare(
                 _refuse_seen(name, given, seen_classes(given.record, one.index) if own else (), one.split, len(one.index))
                 if given.preprocess is not None and given.preprocess != one.dataset.preprocess:
                     raise DataError(
-                        f"{name} reads items as {given.preprocess!r}; the episodes' data are open as {one.dataset.preprocess!r}. "
+                        f"{name} reads items as {given.preprocess!r}; the data of the episodes are open as {one.dataset.preprocess!r}. "
                         "Open the data with its preprocessing, or use kshot compare, which opens them for each."
                     )
     return compare_learners(plain, sets, mode=mode, device=device, progress=progress)
@@ -155,18 +156,16 @@ Opener = Callable[[DataRecipe, Preprocess | None], Dataset]
 
 
 def _opener() -> Opener:
-    """Opens data as `open_dataset` does, but each only once."""
-    kept: dict[tuple[DataRecipe, str], Dataset] = {}
+    """Make a function that opens data as `open_dataset` does, but each only once."""
+    kept: list[tuple[Source, Dataset]] = []
 
     def opened(data: DataRecipe, preprocess: Preprocess | None) -> Dataset:
-        plain = DataRecipe()  # what divides the classes, and into which parts, does not change what is opened
-        data = replace(data, split=plain.split, split_seed=plain.split_seed, fractions=plain.fractions, train_part=plain.train_part)
-        if preprocess is not None:  # it decides in place of these
-            data = replace(data, preprocess=plain.preprocess, size=plain.size, channels=plain.channels, fit=plain.fit)
-        key = (data, repr(preprocess))
-        if key not in kept:
-            kept[key] = open_dataset(data, preprocess)
-        return kept[key]
+        source = data_source(data, preprocess)
+        found = next((dataset for known, dataset in kept if known == source), None)
+        if found is None:
+            found = source.open()
+            kept.append((source, found))
+        return found
 
     return opened
 
@@ -203,15 +202,15 @@ def _check_same_classes(first: str, one: Asked, second: str, other: Asked) -> No
         )
     if one.split != other.split:
         raise DataError(
-            f"{first} and {second} call the same classes {one.split} and {other.split}, and the name is a part of what episodes are drawn "
-            f"from. Say with --split {one.split} which is meant."
+            f"{first} and {second} call the same classes {one.split} and {other.split}, and episodes depend on the name. "
+            f"Say with --split {one.split} which name is meant."
         )
 
 
 def _check_unseen(name: str, saved: Saved, seen: tuple[str, ...] | None, test: Asked, fingerprint: str) -> None:
     if seen is None:
         if fingerprint != test.dataset.fingerprint:
-            raise DataError(f"{name} reads other items than the others at {test.data.name}. Compare learners of the same data.")
+            raise DataError(f"{name} reads other items at {test.data.name} than the other learners. Compare learners of the same data.")
         seen = seen_classes(saved.record, test.index) if saved.record.get("fingerprint") == fingerprint else ()
     _refuse_seen(name, saved, seen, test.split, len(test.index))
 
@@ -220,8 +219,8 @@ def _refuse_seen(name: str, saved: Saved, seen: tuple[str, ...], split: str, cla
     if seen:
         raise DataError(
             f"{name} was trained on {len(seen)} of the {classes} classes of {split}: {', '.join(seen[:5])}{' …' if len(seen) > 5 else ''} "
-            f"It would be tested on what it knows. Test on classes that none has seen (its own split is {saved.record.get('split')!r}), "
-            "or leave it out."
+            "It would be tested on classes that it knows. Test on classes that no learner has seen (its own split is "
+            f"{saved.record.get('split')!r}), or leave it out."
         )
 
 

@@ -63,7 +63,7 @@ def test_classes_in_groups(tmp_path: Path) -> None:
     assert data.index.groups == ("a", "b", "b")
 
 
-def test_hidden_and_other_files_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_hidden_and_other_files_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = fill(tmp_path, {"fox": 2, "owl": 2})
     (root / ".cache").mkdir()
     (root / "README.txt").write_text("notes")
@@ -73,7 +73,7 @@ def test_hidden_and_other_files_are_passed_over(tmp_path: Path, caplog: pytest.L
         data = ImageFolder(root, Picture(8))
     assert len(data) == 4
     assert data.ignored == (root / "README.txt", root / "fox" / "Thumbs.db")
-    assert "2 files are no pictures and were passed over" in caplog.text
+    assert "2 files are not pictures and were skipped" in caplog.text
 
 
 def test_the_fingerprint_is_of_paths_and_contents_alone(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_wrong_folders_are_told_what_is_wrong(tmp_path: Path) -> None:
         class_files(tmp_path / "file")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match="empty is empty: expected one folder a class"):
+    with pytest.raises(DataError, match="empty is empty: expected one folder per class"):
         class_files(empty)
     fill(tmp_path / "flat", {".": 3})
     with pytest.raises(DataError, match="holds 3 pictures but no class folders"):

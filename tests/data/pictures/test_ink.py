@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,8 +190,8 @@ def test_omniglot_s_own_form_is_only_resized(size: int) -> None:
     ink[3:60, 10:13] = True  # far from the middle, and a pen of 3 pixels: nothing may be normalised
     ink[100, 100] = True
     image = Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert("1")
-    trained_on = resize_ink(torch.from_numpy(ink.astype(np.uint8) * np.uint8(255))[None, None], size)[0].numpy()
-    assert np.array_equal(Ink(size).picture(image), trained_on)
+    trained_on = resize_ink(ink.astype(np.uint8)[None, None] * np.uint8(255), size)[0]
+    assert np.array_equal(Ink(size).read(image), trained_on)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB"])
@@ -200,7 +201,7 @@ def test_pictures_that_happen_to_have_omniglot_s_size_are_anyones(mode: str) -> 
     for side in (104, 105, 106):
         image = Image.new("1", (side, side), 1)
         ImageDraw.Draw(image).line([(20, 80), (35, 20), (50, 80)], fill=0, width=3)
-        found.append(Ink(105).picture(image.convert(mode))[0] > 127)
+        found.append(Ink(105).read(image.convert(mode))[0] > 127)
     for other in (found[0], found[2]):
         assert (found[1] ^ other).sum() < 0.25 * other.sum()
 
@@ -209,29 +210,29 @@ def test_light_on_dark_of_omniglot_s_size_is_not_its_form() -> None:
     ink = np.zeros((105, 105), dtype=bool)
     ink[3:60, 10:13] = True
     inverted = Image.fromarray(np.where(ink, 255, 0).astype(np.uint8))
-    rows, _ = np.nonzero(Ink(105).picture(inverted)[0])
+    rows, _ = np.nonzero(Ink(105).read(inverted)[0])
     assert (rows.min() + rows.max()) / 2 == pytest.approx(50, abs=1)
 
 
 def test_resizing_averages() -> None:
-    kept = torch.zeros(2, 1, 105, 105, dtype=torch.uint8)
+    kept = np.zeros((2, 1, 105, 105), np.uint8)
     kept[1] = 255
     resized = resize_ink(kept, 28)
-    assert (resized.shape, resized.dtype) == ((2, 1, 28, 28), torch.uint8)
+    assert (resized.shape, resized.dtype) == ((2, 1, 28, 28), np.uint8)
     assert resized[0].max() == 0
     assert resized[1].min() == 255
 
 
-def _box(images: torch.Tensor) -> list[tuple[int, int, int, int]]:
+def _box(images: np.ndarray) -> list[tuple[int, int, int, int]]:
     found = []
-    for ink in images[:, 0].numpy() > 127:
+    for ink in images[:, 0] > 127:
         rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
         found.append((rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
     return found
 
 
 def test_zoomed_in_to_the_full_ink_fills_nine_tenths_in_the_middle() -> None:
-    kept = torch.zeros(3, 1, 100, 100, dtype=torch.uint8)
+    kept = np.zeros((3, 1, 100, 100), np.uint8)
     kept[0, 0, 10:28, 70:79] = 255  # 18 high, in the upper right corner
     kept[1, 0, 5:95, 40:60] = 255  # 90 high
     kept[2, 0, :, 3:5] = 255  # all of it: nothing is cut off
@@ -244,12 +245,12 @@ def test_zoomed_in_to_the_full_ink_fills_nine_tenths_in_the_middle() -> None:
 
 @given(st.floats(0.01, 0.8), st.integers(10, 60), st.integers(10, 60), st.integers(0, 44), st.integers(0, 44))
 def test_zoom_keeps_the_order_of_sizes_and_forgets_the_place(zoom: float, high: int, wide: int, down: int, right: int) -> None:
-    kept = torch.zeros(3, 1, 105, 105, dtype=torch.uint8)
+    kept = np.zeros((3, 1, 105, 105), np.uint8)
     kept[0, 0, down : down + high, right : right + wide] = 255
     kept[1, 0, :high, :wide] = 255
     kept[2, 0, 20 : 20 + min(high + 20, 85), 20 : 20 + min(wide + 20, 85)] = 255
     zoomed = resize_ink(kept, 105, zoom)
-    assert torch.equal(zoomed[0], zoomed[1])
+    assert np.array_equal(zoomed[0], zoomed[1])
     sides = [max(bottom - top, right - left) for top, bottom, left, right in _box(zoomed)]
     assert sides[0] <= sides[2]
     assert sides[0] >= max(high, wide) - 2  # never smaller than it was
@@ -258,11 +259,11 @@ def test_zoom_keeps_the_order_of_sizes_and_forgets_the_place(zoom: float, high: 
 def test_a_drawing_is_zoomed_as_in_training_and_empty_paper_stays() -> None:
     ink = np.zeros((105, 105), dtype=bool)
     ink[3:60, 10:13] = True
-    kept = torch.from_numpy(ink.astype(np.uint8) * np.uint8(255))[None, None]
+    kept = ink.astype(np.uint8)[None, None] * np.uint8(255)
     image = Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert("1")
-    assert np.array_equal(Ink(56, 0.7).picture(image), resize_ink(kept, 56, 0.7)[0].numpy())
-    assert not np.array_equal(Ink(56, 0.7).picture(image), Ink(56).picture(image))
-    assert resize_ink(torch.zeros(2, 1, 105, 105, dtype=torch.uint8), 28, 0.5).max() == 0
+    assert np.array_equal(Ink(56, 0.7).read(image), resize_ink(kept, 56, 0.7)[0])
+    assert not np.array_equal(Ink(56, 0.7).read(image), Ink(56).read(image))
+    assert resize_ink(np.zeros((2, 1, 105, 105), np.uint8), 28, 0.5).max() == 0
 
 
 def test_inputs_are_ink_one() -> None:
@@ -286,7 +287,18 @@ def test_inputs_are_ink_one() -> None:
 )
 def test_blank_paper_is_an_error(blank: Image.Image) -> None:
     with pytest.raises(DataError, match="found no ink on this picture"):
-        Ink().picture(blank)
+        Ink().read(blank)
+
+
+def test_a_path_is_read_as_the_picture_in_it_and_named_where_it_has_no_ink(tmp_path: Path) -> None:
+    drawn("G").save(tmp_path / "G.png")
+    assert np.array_equal(Ink().read(tmp_path / "G.png"), Ink().read(drawn("G")))
+    assert np.array_equal(Ink().read(str(tmp_path / "G.png")), Ink().read(drawn("G")))
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "blank.png")
+    with pytest.raises(DataError, match=r"blank\.png: found no ink on this picture"):
+        Ink().read(tmp_path / "blank.png")
+    with pytest.raises(DataError, match="a picture is a path or a Pillow image; found ndarray"):
+        Ink().read(np.zeros((9, 9)))
 
 
 @pytest.mark.parametrize("size", [(1, 40), (40, 1), (2, 2), (3, 500), (4000, 7), (17, 23)])
@@ -295,7 +307,7 @@ def test_odd_shapes_give_a_drawing_or_a_plain_error(size: tuple[int, int]) -> No
     for density in (0.02, 0.5, 0.98):
         image = Image.fromarray(np.where(rng.random((size[1], size[0])) < density, 0, 255).astype(np.uint8))
         with contextlib.suppress(DataError):  # specks are no ink; any other error is a fault of ours
-            assert Ink().picture(image).shape == (1, 28, 28)
+            assert Ink().read(image).shape == (1, 28, 28)
 
 
 def test_arguments_are_checked_and_given_back() -> None:

@@ -1,1 +1,1 @@
-"""Pictures: Omniglot, folders of pictures, and what makes tensors of ink and photographs."""
+"""Pictures: Omniglot, folders of pictures, and how ink and photographs are read."""

@@ -1,4 +1,4 @@
-"""A user's pictures: one folder a class.
+"""A user's pictures: one folder per class.
 
     letters/fox/1.png              class "fox"
     letters/greek/alpha/1.png      class "greek/alpha" of the group "greek"
@@ -16,44 +16,47 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from kshot.data.cache import cache_folder
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
-from kshot.data.pictures.picture_file import is_picture_name, read_picture
+from kshot.data.kind import Kind
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
+from kshot.data.pictures.picture_file import is_picture_name
 from kshot.data.preprocess import Preprocess
+from kshot.data.summary import summary
 from kshot.errors import DataError
 
 _log = logging.getLogger(__name__)
 _NAMED = 10
-"""How many files a message names before it only counts them."""
+"""How many files a message names; the others are counted."""
 
 
 class ImageFolder:
     """The pictures of a folder of class folders, read once.
 
-    Hidden files are passed over; so are files that are no pictures by their suffix, which are listed in `ignored`.
+    Hidden files are skipped. So are files whose suffix is not a picture's; `ignored` lists these.
 
     Args:
         root: The folder. Its folders are the classes; where they hold only folders themselves, they are groups of classes.
         preprocess: Brings each picture to its kept form; all come out in one shape.
         n_threads: How many pictures are read at once.
-        memory_limit_bytes: Above this, the kept pictures go to a file in kshot's cache folder that is mapped into memory, and
-            that the system takes away with the process.
-        progress: Called after each picture with how many are done and how many there are.
+        memory_limit_bytes: Above this, the kept pictures go to a file in kshot's cache folder that is mapped into memory. The system
+            removes it when the process ends.
+        progress: Called after each picture with the number of pictures read and the number of all pictures.
 
     Attributes:
-        name: The path as it was given.
-        fingerprint: SHA-256 of the sorted relative paths and the contents of the files; the preprocessing has no part in it.
+        name: The path as given.
+        fingerprint: SHA-256 of the sorted relative paths and the contents of the files; it does not depend on the preprocessing.
         index: The classes, sorted by name; items are numbered in the order of `files`.
         preprocess: As given.
-        files: Each item's path.
-        ignored: Paths of files that were passed over.
+        files: The path of each item.
+        ignored: Paths of the files that were skipped.
 
     Raises:
-        DataError: There is no such folder, it holds no classes, a class holds no pictures, or pictures cannot be read (all of
-            them are counted and the first ten named).
+        DataError: There is no such folder, it holds no classes, a class holds no pictures, or pictures cannot be read (the message counts
+            all of them and names the first ten).
 
     Example:
         `ImageFolder("letters", Ink()).index.names`
@@ -75,7 +78,7 @@ class ImageFolder:
         self.files = tuple(path for paths in classes.values() for path in paths)
         self.ignored = _other_files(folder)
         if self.ignored:
-            _log.info("%s: %d files are no pictures and were passed over, %s", root, len(self.ignored), _some(self.ignored))
+            _log.info("%s: %d files are not pictures and were skipped, %s", root, len(self.ignored), _some(self.ignored))
         numbers = iter(range(len(self.files)))
         items = {name: [next(numbers) for _ in paths] for name, paths in classes.items()}
         grouped = all("/" in name for name in classes)
@@ -90,13 +93,18 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.files)
 
+    def __repr__(self) -> str:
+        return summary(self)
+
     def gather(self, items: np.ndarray) -> Inputs:
-        """The kept pictures with these numbers, uint8 (M, C, H, W), a fresh tensor on the CPU."""
+        """Gather the kept pictures with these numbers: uint8 (M, C, H, W), a fresh tensor on the CPU."""
+        import torch  # here, because opening a folder needs none of it
+
         return torch.from_numpy(np.ascontiguousarray(self._kept[items]))
 
 
 def class_files(root: Path) -> Mapping[str, Sequence[Path]]:
-    """The pictures of each class of a folder of class folders, by class name; classes and pictures are sorted.
+    """List the pictures of each class of a folder of class folders, by class name; classes and pictures are sorted.
 
     Raises:
         DataError: There is no such folder, it cannot be listed, holds no class folders, or a class folder holds no pictures.
@@ -112,11 +120,11 @@ def class_files(root: Path) -> Mapping[str, Sequence[Path]]:
                 f"{root} holds {len(pictures)} pictures but no class folders. Put the pictures of each class into a folder "
                 f"named after it, such as {root / 'fox' / pictures[0].name}."
             )
-        raise DataError(f"{root} is empty: expected one folder a class, with pictures in it.")
+        raise DataError(f"{root} is empty: expected one folder per class, with pictures in it.")
     if pictures:
         raise DataError(
             f"{root} holds {len(pictures)} pictures beside its class folders ({_some([path.name for path in pictures])}). "
-            "A picture belongs into the folder of its class; move or remove them."
+            "Move each picture into the folder of its class, or remove it."
         )
     inner = {folder: _listed(folder) for folder in folders}
     if all(below and not any(map(is_picture_name, files)) for below, files in inner.values()):
@@ -131,7 +139,7 @@ def class_files(root: Path) -> Mapping[str, Sequence[Path]]:
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the files in a folder, sorted, without hidden ones."""
+    """List the folders and the files in a folder, sorted, without hidden ones."""
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         return [path for path in entries if path.is_dir()], [path for path in entries if not path.is_dir()]
@@ -145,7 +153,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     if pictures and folders:
         raise DataError(
             f"the class folder {folder} holds both pictures and folders ({_some([path.name for path in folders])}). "
-            "Keep one folder a class, or groups of class folders with no pictures beside them."
+            "Keep one folder per class, or groups of class folders with no pictures beside them."
         )
     return pictures
 
@@ -165,11 +173,11 @@ def _read_all(
     memory_limit_bytes: int,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[np.ndarray, list[bytes]]:
-    """All pictures in their kept form, (M, C, H, W), and the SHA-256 of each file."""
+    """Read all pictures into their kept form, (M, C, H, W), and hash each file with SHA-256."""
 
     def read(path: Path) -> tuple[np.ndarray, bytes] | str:
         try:
-            return preprocess.picture(read_picture(path)), hashlib.sha256(path.read_bytes()).digest()
+            return preprocess.read(path), hashlib.sha256(path.read_bytes()).digest()
         except DataError as error:
             message = str(error)
             return message if str(path) in message else f"{path}: {message}"
@@ -188,14 +196,14 @@ def _read_all(
                 if kept is None:
                     kept = _room((len(files), *result[0].shape), result[0].dtype, memory_limit_bytes)
                 if result[0].shape != kept.shape[1:]:
-                    faults.append(f"{files[number]}: came out of the preprocessing as {result[0].shape}, others as {kept.shape[1:]}.")
+                    faults.append(f"{files[number]}: the preprocessing made {result[0].shape} of it, and {kept.shape[1:]} of others.")
                 else:
                     kept[number] = result[0]
                     digests.append(result[1])
             if progress is not None:
                 progress(number + 1, len(files))
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C, or a fault in `progress`, does not read on to the end
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, or an error in `progress`, nothing more is read
     if faults or kept is None:
         more = "" if len(faults) <= _NAMED else f"\n  and {len(faults) - _NAMED} more"
         raise DataError(
@@ -205,7 +213,7 @@ def _read_all(
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype[np.generic], memory_limit_bytes: int) -> np.ndarray:
-    """An array to fill: in memory, or mapped from a file that has no name any more and goes with the process."""
+    """Make an array to fill: in memory, or mapped from a file that has no name any more and ends with the process."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size <= memory_limit_bytes:
         return np.empty(shape, dtype)
@@ -228,3 +236,18 @@ def _room(shape: tuple[int, ...], dtype: np.dtype[np.generic], memory_limit_byte
 def _some(names: Sequence[object], most: int = 5) -> str:
     shown = ", ".join(repr(str(name)) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _open(name: str, preprocess: Preprocess) -> ImageFolder:
+    return ImageFolder(Path(name), preprocess)
+
+
+PICTURES = Kind(
+    what="a folder of class folders holds pictures",
+    expects="a folder with one folder of pictures per class",
+    dataset=ImageFolder,
+    preprocesses=(Picture, Ink),
+    open=_open,
+    holds=Path.is_dir,
+    find_again=lambda folder: {"name": os.path.abspath(folder.name)},
+)

@@ -1,10 +1,10 @@
 """Ink on paper, brought to the form of Omniglot's drawings: the preprocessing of learners trained on them.
 
-In: a photograph, scan or drawing of any size, colour and pen. Out: uint8 (1, size, size), ink 255 on 0. Next: any data set of
-pictures, and prediction.
+In: a photograph, scan or drawing of any size, colour and pen, as a path or a Pillow image. Out: uint8 (1, size, size), ink 255 on 0.
+Next: any data set of pictures, and prediction.
 
-The form was measured on 3,000 drawings of Omniglot, 105 × 105 pixels of one bit: the longer side of what the pen's middle
-passed is 64 pixels in the median (54 to 72 for half of them), its middle is near pixel (50, 50), and the pen is 5 pixels wide.
+The form was measured on 3,000 drawings of Omniglot, 105 × 105 pixels of one bit. The longer side of the path of the pen's middle is
+64 pixels in the median (54 to 72 for half of the drawings), its middle is near pixel (50, 50), and the pen is 5 pixels wide.
 """
 
 from collections.abc import Mapping
@@ -12,18 +12,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.data.pictures.paper import Contrast, find_contrast, flat_rgb
+from kshot.data.pictures.picture_file import opened_picture
+from kshot.data.pictures.resample import resize_bytes, resize_cubic, slide
 from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
 from kshot.errors import DataError, RecipeError
 
 SIDE = 105
-"""Of an Omniglot drawing, in pixels, as are the next three."""
+"""Side of an Omniglot drawing in pixels; the next three are its usual extent, middle and pen, also in pixels."""
 EXTENT = 64.0
 MIDDLE = 50.0
 PEN = 5.3
@@ -31,11 +30,11 @@ PEN = 5.3
 _FINE = 3
 """Strokes are thinned and drawn on a canvas this many times as fine as Omniglot's."""
 _HAIRLINE = 3.0
-"""Pens narrower than this, in pixels of the working size, are thresholded lower."""
+"""Pens narrower than this, in pixels of the working size, get a lower threshold."""
 _EDGE = 0.1
-"""How wide the strip along the picture's edge is, as a share of its sides, in which things are not writing."""
+"""Width of the strip along the picture's edge in which nothing is writing, as a share of the picture's sides."""
 _FILLED = 0.9
-"""Of the side of a picture that is zoomed in to the full: what is left is room to move, turn and stretch the ink in."""
+"""Share of the side that ink fills at zoom 1. The rest is room in which augmentations move, turn and stretch the ink."""
 _MOST_ENLARGED = 2.0
 """A skeleton much smaller than its ink was (a dot from a broad pen) stays small."""
 _NO_INK = (
@@ -44,13 +43,13 @@ _NO_INK = (
 )
 
 
-def resize_ink(kept: Tensor, size: int, zoom: float = 0.0) -> Tensor:
+def resize_ink(kept: np.ndarray, size: int, zoom: float = 0.0) -> np.ndarray:
     """Drawings at another size, averaged over the area that each new pixel covers.
 
     Args:
         kept: uint8 (M, 1, H, H), ink 255 on 0.
         size: The new side.
-        zoom: 0 takes the whole square. 1 takes the square around the ink whose sides its longer side fills to 9 tenths; between them
+        zoom: 0 takes the whole square. 1 takes the square around the ink whose side is 10 ninths of the ink's longer side. Between them,
             the square's side is H^(1 - zoom) times that one's to the power of zoom, so that what was drawn larger stays larger.
             Above 0 the ink is in the middle.
 
@@ -58,29 +57,25 @@ def resize_ink(kept: Tensor, size: int, zoom: float = 0.0) -> Tensor:
         uint8 (M, 1, size, size).
     """
     if zoom == 0:
-        return _resize(kept, size)
+        return resize_bytes(kept, size)
     side, middles, longest = kept.shape[2], [], []
-    for lines in (kept[:, 0].amax(2) > 0, kept[:, 0].amax(1) > 0):  # rows, then columns, that hold ink: (M, H)
-        first, beyond = lines.byte().argmax(1), side - lines.flip(1).byte().argmax(1)
+    ink = kept[:, 0] > 0
+    for axis in (2, 1):
+        lines = np.any(ink, axis)  # rows, then columns, that hold ink: (M, H)
+        first, beyond = lines.argmax(1), side - lines[:, ::-1].argmax(1)
         middles.append((first + beyond) // 2)
-        longest.append(torch.where(lines.any(1), beyond - first, side))  # empty paper is taken whole
-    full = torch.maximum(*longest).double() / _FILLED
-    windows = (side ** (1 - zoom) * full**zoom).round().clamp(1, side).long()  # (M,)
+        longest.append(np.where(lines.any(1), beyond - first, side))  # empty paper is taken whole
+    full = np.maximum(*longest) / _FILLED
+    windows = np.rint(side ** (1 - zoom) * full**zoom).clip(1, side).astype(np.int64)  # (M,)
     room = side // 2 + 1
-    padded = F.pad(kept, (room, room, room, room))
-    starts = torch.stack(middles, 1) + room - windows[:, None] // 2  # (M, 2)
-    resized = kept.new_empty(len(kept), kept.shape[1], size, size)
-    for window in windows.unique().tolist():  # drawings with a window of one size are resized together
-        chosen = (windows == window).nonzero()[:, 0]
-        cut = [
-            padded[i, :, top : top + window, left : left + window] for i, (top, left) in zip(chosen, starts[chosen].tolist(), strict=True)
-        ]
-        resized[chosen] = _resize(torch.stack(cut), size)
+    padded = np.pad(kept, ((0, 0), (0, 0), (room, room), (room, room)))
+    starts = np.stack(middles, 1) + room - windows[:, None] // 2  # (M, 2)
+    resized = np.empty((len(kept), kept.shape[1], size, size), np.uint8)
+    for window in np.unique(windows):  # drawings with a window of one size are resized together
+        chosen = np.flatnonzero(windows == window)
+        cut = [padded[i, :, top : top + window, left : left + window] for i, (top, left) in zip(chosen, starts[chosen], strict=True)]
+        resized[chosen] = resize_bytes(np.stack(cut), size)
     return resized
-
-
-def _resize(kept: Tensor, size: int) -> Tensor:
-    return F.interpolate(kept, size=(size, size), mode="bilinear", antialias=True)  # (M, 1, size, size)
 
 
 @dataclass(frozen=True)
@@ -88,15 +83,15 @@ class Ink:
     """A picture of ink on paper as an Omniglot drawing of `size` × `size` pixels.
 
     Dark on light or light on dark, any colours that differ, any pen, size and aspect; uneven light, grain, transparency and a
-    camera held sideways (EXIF) are seen to. The ink is found, cropped, scaled to Omniglot's usual extent with its aspect kept,
+    camera held sideways (EXIF) are handled. The ink is found, cropped, scaled to Omniglot's usual extent with its aspect kept,
     drawn again along its skeleton with Omniglot's pen, and centred.
 
-    A file of Omniglot itself (105 × 105 pixels of one bit, ink rarer than paper) is only resized and zoomed, to the bit as in training.
+    A file of Omniglot itself (105 × 105 pixels of one bit, ink rarer than paper) is only resized and zoomed, bit for bit as in training.
 
     Args:
-        size: The side of what comes out, in pixels.
-        zoom: How much of the way, from 0 to 1, a drawing is brought to one common size; see `resize_ink`. Drawings of Omniglot fill
-            two thirds of their side in the median, those of some alphabets a quarter.
+        size: The side of the result, in pixels.
+        zoom: How far a drawing is brought to one common size, from 0 (not at all) to 1; see `resize_ink`. Drawings of Omniglot fill
+            two thirds of their side in the median, and only a quarter in some alphabets.
 
     Raises:
         RecipeError: The size is not a positive whole number, or zoom is not a number from 0 to 1.
@@ -104,7 +99,7 @@ class Ink:
     Example:
         >>> paper = Image.new("L", (300, 200), "white")
         >>> paper.paste(0, (100, 50, 110, 150))
-        >>> Ink().picture(paper).shape
+        >>> Ink().read(paper).shape
         (1, 28, 28)
     """
 
@@ -119,29 +114,33 @@ class Ink:
         if isinstance(self.zoom, bool) or not isinstance(self.zoom, int | float) or not 0 <= self.zoom <= 1:
             raise RecipeError(f"zoom of 'ink' is a number from 0 to 1; found {self.zoom!r}.")
 
-    def picture(self, image: Image.Image) -> np.ndarray:
-        """A picture of ink as uint8 (1, size, size), ink 255 on 0.
+    def read(self, thing: object) -> np.ndarray:
+        """Return a picture of ink as uint8 (1, size, size), ink 255 on 0.
+
+        Args:
+            thing: A path or a Pillow image.
 
         Raises:
-            DataError: There is no ink on it.
+            DataError: It is neither, the file cannot be read, or there is no ink on the picture.
         """
-        drawing = _own_form(image)
-        if drawing is None:
-            drawing = as_drawing(image)
-        kept = torch.from_numpy(drawing.astype(np.uint8) * np.uint8(255))[None, None]  # (1, 1, 105, 105)
-        return resize_ink(kept, self.size, self.zoom)[0].numpy()
+        with opened_picture(thing) as image:
+            drawing = _own_form(image)
+            if drawing is None:
+                drawing = as_drawing(image)
+        kept: np.ndarray = resize_ink(drawing[None, None].astype(np.uint8) * np.uint8(255), self.size, self.zoom)[0]
+        return kept
 
     def to_input(self, kept: Inputs) -> Inputs:
-        """Kept drawings `(M, 1, size, size)` as float32 in [0, 1], ink 1."""
+        """Return kept drawings `(M, 1, size, size)` as float32 in [0, 1], ink 1."""
         return map_inputs(lambda value: value.float() / 255, kept)
 
     def arguments(self) -> Mapping[str, Any]:
-        """The fields, as plain JSON values."""
+        """Return the fields as plain JSON values."""
         return asdict(self)
 
 
 def as_drawing(image: Image.Image) -> np.ndarray:
-    """The ink of any picture as an Omniglot drawing: bool (105, 105).
+    """Draw the ink of any picture as an Omniglot drawing: bool (105, 105).
 
     Raises:
         DataError: There is no ink on it.
@@ -151,10 +150,10 @@ def as_drawing(image: Image.Image) -> np.ndarray:
 
 
 def _own_form(image: Image.Image) -> np.ndarray | None:
-    """The mask (105, 105) of a picture that is an Omniglot drawing already, or None.
+    """Return the mask (105, 105) of a picture that is an Omniglot drawing already, or None.
 
-    The files of Omniglot are of one bit a pixel. Grey ones of that size are anyone's, whatever the pen, and mixed with others they would
-    be compared with what they are not.
+    The files of Omniglot have one bit per pixel. A grey picture of that size may be anyone's, with any pen: without being drawn again, it
+    would not be comparable with other pictures of its class.
     """
     if image.size != (SIDE, SIDE) or image.mode != "1":
         return None
@@ -163,28 +162,27 @@ def _own_form(image: Image.Image) -> np.ndarray | None:
 
 
 def _strokes(contrast: Contrast) -> np.ndarray:
-    """The strokes of a picture, cut out and scaled so that the longer side is Omniglot's extent on the fine canvas: bool."""
+    """Cut out the strokes of a picture, scaled so that the longer side is Omniglot's extent on the fine canvas: bool."""
     height, threshold, noise = contrast
     mask = _without_specks(height > threshold, height, threshold)
-    if pen_width(mask, thin(mask)) < _HAIRLINE:  # no pixel is all ink: where a line runs between two, each holds half of it
+    if pen_width(mask, thin(mask)) < _HAIRLINE:  # no pixel is all ink: a line between two pixels is half in each
         threshold = max(0.6 * threshold, min(4 * noise, threshold))
         mask = _without_specks(height > threshold, height, threshold)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    # Heights between paper and ink carry where the edge runs inside a pixel; ink that was dropped stays below the threshold.
+    # Heights between paper and ink tell where the edge runs inside a pixel; ink that was dropped stays below the threshold.
     soft = np.where(grow(mask, 2), height, np.minimum(height, 0.5 * threshold))[top:bottom, left:right]
     soft = np.clip(soft, 0, 2 * threshold)
     scale = (EXTENT + PEN) * _FINE / max(soft.shape)
     size = [max(1, round(side * scale)) for side in soft.shape]
-    scaled = F.interpolate(torch.from_numpy(soft)[None, None], size=size, mode="bicubic", antialias=scale < 1)[0, 0]
-    strokes: np.ndarray = F.pad(scaled > threshold, (_FINE, _FINE, _FINE, _FINE)).numpy()
+    strokes = np.pad(resize_cubic(soft, size[0], size[1], averaged=scale < 1) > threshold, _FINE)
     if not strokes.any():
         raise DataError(_NO_INK)
     return strokes
 
 
 def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> np.ndarray:
-    """The mask without what is too small, too faint or too close to the picture's edge to have been written."""
+    """Remove what is too small, too faint or too close to the picture's edge to be writing."""
     labels, count = parts_of(mask)
     if count == 0:
         raise DataError(_NO_INK)
@@ -220,7 +218,7 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
 
 
 def _share_in_strip(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """How much of each part lies in the strip along the picture's edge, (n,)."""
+    """Measure which share of each part lies in the strip along the picture's edge, (n,)."""
     height, width = labels.shape
     strip = np.ones(labels.shape, dtype=bool)
     down, right = round(_EDGE * height), round(_EDGE * width)
@@ -230,7 +228,7 @@ def _share_in_strip(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
 
 
 def _at_the_edge(boxes: np.ndarray, share_in_strip: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Which parts are no writing by where they lie: a table beside the sheet, a shadow's rim, a ruled line across the page."""
+    """Find the parts whose place shows that they are not writing: a table beside the sheet, a shadow's rim, a ruled line."""
     height, width = shape
     top, bottom, left, right = boxes.T
     touches = (top == 0) | (bottom == height - 1) | (left == 0) | (right == width - 1)
@@ -241,7 +239,7 @@ def _at_the_edge(boxes: np.ndarray, share_in_strip: np.ndarray, shape: tuple[int
 
 
 def _drawn_again(strokes: np.ndarray) -> np.ndarray:
-    """Strokes of any pen drawn with Omniglot's, at its extent and place: bool (105, 105)."""
+    """Draw strokes of any pen again with Omniglot's pen, at its extent and place: bool (105, 105)."""
     smooth = _without_roughness(strokes)
     skeleton = thin(smooth)
     pen = pen_width(smooth, skeleton)
@@ -252,13 +250,13 @@ def _drawn_again(strokes: np.ndarray) -> np.ndarray:
     middle = (MIDDLE + 0.5) * _FINE - 0.5
     rows = (rows - (rows.min() + rows.max()) / 2) * scale + middle
     columns = (columns - (columns.min() + columns.max()) / 2) * scale + middle
-    drawn = torch.from_numpy(draw_points(rows, columns, SIDE * _FINE, PEN * _FINE))
-    drawing: np.ndarray = (F.avg_pool2d(drawn[None, None].float(), _FINE) > 0.5)[0, 0].numpy()
+    drawn = draw_points(rows, columns, SIDE * _FINE, PEN * _FINE).reshape(SIDE, _FINE, SIDE, _FINE)
+    drawing: np.ndarray = 2 * drawn.sum((1, 3)) > _FINE * _FINE
     return drawing
 
 
 def _without_roughness(strokes: np.ndarray) -> np.ndarray:
-    """Edges smoothed and pinholes closed in measure with the pen, so that the skeleton has no burrs and no rings."""
+    """Smooth edges and close pinholes in proportion to the pen, so that the skeleton has no burrs and no rings."""
     pen = pen_width(strokes, thin(strokes))
     labels, count = parts_of(~strokes, diagonal=False)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
@@ -267,6 +265,7 @@ def _without_roughness(strokes: np.ndarray) -> np.ndarray:
     reach = min(int(pen / 6), 6)
     if reach < 1:
         return filled
-    soft = F.avg_pool2d(torch.from_numpy(filled)[None, None].float(), 2 * reach + 1, 1, reach)
-    smooth: np.ndarray = (F.avg_pool2d(soft, 2 * reach + 1, 1, reach) > 0.5)[0, 0].numpy()
+    window = 2 * reach + 1
+    inked = slide(np.add, np.pad(filled.astype(np.int64), reach), window)  # how many pixels of each window are ink
+    smooth: np.ndarray = 2 * slide(np.add, np.pad(inked, reach), window) > window**4  # the mean of the windows' means, twice
     return smooth if smooth.any() else filled

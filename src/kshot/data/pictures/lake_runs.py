@@ -1,10 +1,10 @@
-"""Lake's one-shot classification challenge: 20 fixed runs within alphabets that nobody may have learnt from.
+"""Lake's one-shot classification challenge: 20 fixed runs within alphabets that no learner may have seen.
 
 Brenden Lake, Ruslan Salakhutdinov, Joshua Tenenbaum, "Human-level concept learning through probabilistic program induction",
 Science 350 (2015). A run shows one drawing of each of 20 characters of one alphabet, all by one drawer, and asks about one
-drawing of each by another drawer: 400 trials, chance 5 %. Learning may use the 30 background alphabets only.
+drawing of each by another drawer: 400 trials, with an accuracy of 5 % by chance. Learning may use the 30 background alphabets only.
 
-The 800 pictures are drawings of Omniglot; `embedded/lake_runs.json` says which (`scripts/build_lake_runs.py` found them by their
+The 800 pictures are drawings of Omniglot; `embedded/lake_runs.json` lists them (`scripts/build_lake_runs.py` found them by their
 pixels). In: a data set of Omniglot. Out: item numbers. Next: `kshot.episodes.listed`.
 """
 
@@ -25,9 +25,9 @@ class LakeRuns:
 
     Attributes:
         classes: The character of each training picture, (20 runs, 20), as names of the data set's classes.
-        support: Its drawing, int64 (20, 20).
+        support: The drawing in each training picture, int64 (20, 20).
         query: The drawings asked about, int64 (20, 20).
-        answers: Which training picture has the same character, int64 (20, 20).
+        answers: The training picture with the same character, int64 (20, 20).
     """
 
     classes: tuple[tuple[str, ...], ...]
@@ -37,10 +37,10 @@ class LakeRuns:
 
 
 def lake_runs(omniglot: Omniglot) -> LakeRuns:
-    """The 20 runs, in the order in which they are published.
+    """List the 20 runs in the order in which they were published.
 
     Args:
-        omniglot: With or without turned classes; the runs use drawings as they are.
+        omniglot: The data, with or without turned classes; the runs use unturned drawings.
 
     Example:
         >>> runs = lake_runs(Omniglot())

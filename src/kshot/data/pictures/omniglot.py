@@ -1,29 +1,34 @@
 """Omniglot: 1,623 handwritten characters from 50 alphabets, each drawn by 20 people.
 
-In: the file inside the package, or the official zips. Out: a `Dataset` of drawings at any size, with every quarter turn of a
-character as a class of its own or without turns, and the three splits that papers use. Next: `kshot.episodes`.
+In: the file inside the package, or the official zips. Out: a `Dataset` of drawings at any size, either with every quarter turn of a
+character as a class of its own or without turns; and the three splits that papers use. Next: `kshot.episodes`.
 """
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kshot.data.cache import read_array, write_array
 from kshot.data.class_index import ClassIndex
+from kshot.data.kind import Kind
 from kshot.data.pictures.ink import Ink, resize_ink
 from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, SIDE, Drawings, read_header, read_official, unpack
 from kshot.data.split import Split, divide_by_names
+from kshot.data.summary import summary
 from kshot.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLITS = ("vinyals", "characters", "alphabets")
 _TURNS = ("rot000", "rot090", "rot180", "rot270")
-_AT_ONCE = 2048
+_AT_ONCE = 512
 _RESIZED_BY = "bilinear1"
-"""Names what `resize_ink` does; another name when it changes, so that what an older kshot cached is not used."""
+"""Names the method of `resize_ink`. It changes when the method does, so that the cache of an older kshot is not used."""
 _VALIDATION_CHARACTERS, _VALIDATION_ALPHABETS = 100, 5
 
 
@@ -32,13 +37,13 @@ class Omniglot:
 
     Args:
         root: The folder of the official zips, or of their unpacked trees; None reads the copy inside the package.
-        size: Pixels of a side. 28 is what papers use, 105 the original.
-        zoom: How much of the way, from 0 to 1, drawings are brought to one common size: `kshot.data.pictures.ink.resize_ink`.
+        size: Pixels per side. Papers use 28; the original drawings have 105.
+        zoom: How far drawings are brought to one common size, from 0 (not at all) to 1: `kshot.data.pictures.ink.resize_ink`.
         rotations: `classes`: every quarter turn of a character is a class, named `Greek/character01/rot090`, and item
             4 · drawing + turn is a drawing turned counter-clockwise. `none`: characters as drawn, item = drawing.
 
     Attributes:
-        index: All 6,492 or 1,623 classes; a class's group is its alphabet, `Greek`, with its turn where it has one, `Greek/rot090`.
+        index: All 6,492 or 1,623 classes; the group of a class is its alphabet, `Greek`, with its turn where it has one, `Greek/rot090`.
         background: The 30 alphabets of the background set; the other 20 are the evaluation set.
 
     Raises:
@@ -68,7 +73,7 @@ class Omniglot:
             characters, background, self.fingerprint = read_header(packed)
             zoomed = f"-zoom{zoom}" if zoom else ""
             name = f"omniglot-{self.fingerprint[:12]}-{size}{zoomed}-{_RESIZED_BY}.bin"
-            worth = size < SIDE  # at full size a cache would take 358 MB of disk and hardly be quicker than to unpack
+            worth = size < SIDE  # at full size a cache would take 358 MB of disk and hardly be quicker than unpacking
             kept = read_array(name) if worth else None
             if kept is None or kept.dtype != np.uint8 or kept.shape != (DRAWERS * len(characters), 1, size, size):
                 kept = _resized(unpack(packed), self.preprocess)
@@ -78,7 +83,7 @@ class Omniglot:
             drawings = read_official(Path(root))
             characters, background, self.fingerprint = drawings.characters, drawings.background, drawings.fingerprint()
             kept = _resized(drawings, self.preprocess)
-        self._kept = torch.from_numpy(kept)  # (drawings, 1, size, size)
+        self._kept = kept  # (drawings, 1, size, size)
         self.background = background
         self._characters = ["/".join(character) for character in characters]
         self.index = self._classes()
@@ -86,12 +91,18 @@ class Omniglot:
     def __len__(self) -> int:
         return len(self._kept) * (4 if self.rotations == "classes" else 1)
 
-    def gather(self, items: np.ndarray) -> Tensor:
-        """Drawings, turned where turns are classes: uint8 (M, 1, size, size)."""
+    def __repr__(self) -> str:
+        return summary(self)
+
+    def gather(self, items: np.ndarray) -> "Tensor":
+        """Gather drawings, turned where turns are classes: uint8 (M, 1, size, size), a fresh tensor on the CPU."""
+        import torch  # here, because opening the data needs none of it
+
+        kept = torch.from_numpy(self._kept)  # the same memory
         if self.rotations == "none":
-            return self._kept[torch.from_numpy(items)]
+            return kept[torch.from_numpy(items)]
         drawings, turns = np.divmod(items, 4)
-        gathered = self._kept[torch.from_numpy(drawings)]
+        gathered = kept[torch.from_numpy(drawings)]
         for turn in (1, 2, 3):
             chosen = torch.from_numpy(np.flatnonzero(turns == turn))
             if len(chosen):
@@ -99,13 +110,13 @@ class Omniglot:
         return gathered
 
     def split(self, name: str, *, seed: int = 0) -> Split:
-        """One of the field's splits, with the parts `train`, `val`, `trainval` (both) and `test`.
+        """Divide the classes as papers do, into the parts `train`, `val`, `trainval` (both) and `test`.
 
         Args:
             name: `vinyals`: 1,028 / 172 / 423 characters, as published with Prototypical Networks. `characters`: the same 423
-                test characters, the other 1,200 divided 1,100 / 100 by `seed`. `alphabets`: the 20 evaluation alphabets are
-                the test, the 30 background ones `trainval`, of which 5 whole ones, by `seed`, are `val`.
-            seed: Of the division into train and val; `vinyals` has none.
+                test characters; `seed` divides the other 1,200 into 1,100 / 100. `alphabets`: the 20 evaluation alphabets are
+                `test`; the 30 background alphabets are `trainval`, and 5 of them, chosen by `seed`, are `val`.
+            seed: Seed of the division into train and val; `vinyals` uses none.
 
         Raises:
             DataError: There is no such split.
@@ -141,15 +152,33 @@ class Omniglot:
         turns = len(names) // len(self._characters)
         drawings = np.arange(len(self._kept)).reshape(-1, 1, DRAWERS)  # (characters, 1, 20)
         items = (drawings * turns + np.arange(turns)[None, :, None]).reshape(len(names), DRAWERS)
-        # A turned alphabet is an alphabet of its own: nobody mistakes a letter for another one lying on its side.
+        # A turned alphabet is an alphabet of its own: nobody mistakes a letter for another one that lies on its side.
         groups = {name: "/".join(name.split("/")[::2]) for name in names}
         return ClassIndex.build(dict(zip(names, items, strict=True)), groups)
 
 
 def _resized(drawings: Drawings, preprocess: Ink) -> np.ndarray:
-    """Every drawing at the size of the preprocessing, uint8 (M, 1, size, size)."""
-    parts = []
-    for start in range(0, len(drawings.ink), _AT_ONCE):
-        full = torch.from_numpy(drawings.ink[start : start + _AT_ONCE].view(np.uint8) * np.uint8(255)).unsqueeze(1)
-        parts.append(resize_ink(full, preprocess.size, preprocess.zoom))
-    return torch.cat(parts).numpy()
+    """Resize every drawing to the size of the preprocessing: uint8 (M, 1, size, size)."""
+
+    def resized(start: int) -> np.ndarray:
+        full = drawings.ink[start : start + _AT_ONCE, None].view(np.uint8) * np.uint8(255)
+        return resize_ink(full, preprocess.size, preprocess.zoom)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return np.concatenate(list(pool.map(resized, range(0, len(drawings.ink), _AT_ONCE))))
+
+
+def _open(name: str, preprocess: Ink, *, rotations: Literal["classes", "none"] = "classes") -> Omniglot:
+    return Omniglot(size=preprocess.size, zoom=preprocess.zoom, rotations=rotations)
+
+
+OMNIGLOT = Kind(
+    what="omniglot is ink on paper",
+    expects="the word 'omniglot'",
+    dataset=Omniglot,
+    preprocesses=(Ink,),
+    open=_open,
+    words=("omniglot",),
+    splits=SPLITS,
+    find_again=lambda omniglot: {"name": "omniglot", "rotations": omniglot.rotations},
+)

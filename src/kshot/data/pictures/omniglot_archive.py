@@ -1,7 +1,7 @@
 """The complete Omniglot (Lake, Salakhutdinov & Tenenbaum 2015; MIT licence) as one file inside the package.
 
-`omniglot.xz` is xz of: eight bytes that give the length of a JSON header, the header (names, which alphabets are background, the
-fingerprint), and one bit a pixel, drawing after drawing. Official zips and their unpacked trees are read into the same form.
+`omniglot.xz` is compressed by xz and holds: eight bytes with the length of a JSON header; the header (names, background alphabets,
+fingerprint); and one bit per pixel, drawing after drawing. Official zips and their unpacked trees are read into the same form.
 
 Out: `Drawings`. Next: `kshot.data.pictures.omniglot`.
 """
@@ -27,7 +27,7 @@ SIDE = 105
 DRAWERS = 20
 _PARTS = ("images_background", "images_evaluation")
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
-"""What `zipfile` raises on a damaged file; RuntimeError is for what looks encrypted or packed by a method it does not know."""
+"""What `zipfile` raises on a damaged file; RuntimeError where the file looks encrypted or packed by an unknown method."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Drawings:
     """All drawings, characters sorted by alphabet and name, 20 drawers of each in order.
 
     Attributes:
-        characters: (alphabet, character) of each, such as `("Greek", "character01")`.
+        characters: Alphabet and name of each character, such as `("Greek", "character01")`.
         background: The alphabets of the background set.
         ink: bool (20 · characters, 105, 105); True is ink.
     """
@@ -45,14 +45,14 @@ class Drawings:
     ink: np.ndarray
 
     def fingerprint(self) -> str:
-        """SHA-256 of names and pixels, in hexadecimal."""
+        """Compute the SHA-256 of names and pixels, in hexadecimal."""
         digest = hashlib.sha256(json.dumps(self.characters).encode())
         digest.update(np.packbits(self.ink).tobytes())
         return digest.hexdigest()
 
 
 def pack(drawings: Drawings) -> bytes:
-    """The content of `omniglot.xz`."""
+    """Make the content of `omniglot.xz`."""
     header = json.dumps(
         {
             "characters": drawings.characters,
@@ -65,7 +65,7 @@ def pack(drawings: Drawings) -> bytes:
 
 
 def unpack(packed: bytes) -> Drawings:
-    """What `pack` packed."""
+    """Read what `pack` made."""
     raw = lzma.decompress(packed)
     header, start = _header(raw)
     characters = tuple((alphabet, character) for alphabet, character in header["characters"])
@@ -75,7 +75,7 @@ def unpack(packed: bytes) -> Drawings:
 
 
 def read_header(packed: bytes) -> tuple[tuple[tuple[str, str], ...], frozenset[str], str]:
-    """Characters, background alphabets and fingerprint, without the pixels."""
+    """Read characters, background alphabets and fingerprint, without the pixels."""
     header, _ = _header(lzma.LZMADecompressor().decompress(packed, max_length=1 << 20))
     return tuple((alphabet, name) for alphabet, name in header["characters"]), frozenset(header["background"]), header["fingerprint"]
 
@@ -86,10 +86,10 @@ def _header(raw: bytes) -> tuple[dict[str, Any], int]:
 
 
 def read_official(root: Path) -> Drawings:
-    """The official zips in a folder, or their unpacked trees: `images_background/Alphabet/characterNN/xxxx_yy.png`.
+    """Read the official zips in a folder, or their unpacked trees: `images_background/Alphabet/characterNN/xxxx_yy.png`.
 
     Raises:
-        DataError: Neither is there, a file cannot be read, or a character has not 20 drawings of 105×105 pixels, one a drawer.
+        DataError: Neither is there, a file cannot be read, or a character does not have 20 drawings of 105×105 pixels, one per drawer.
     """
     found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     background = set()
@@ -140,12 +140,12 @@ def _pictures(root: Path, part: str) -> Iterator[tuple[str, str, int, np.ndarray
 
 
 def _picture(name: str, content: bytes, source: Path) -> tuple[str, str, int, np.ndarray]:
-    """`…/Alphabet/characterNN/xxxx_yy.png` → alphabet, character, drawer, ink."""
+    """Read `…/Alphabet/characterNN/xxxx_yy.png` into alphabet, character, drawer and ink."""
     try:
         alphabet, character, file = name.split("/")[-3:]
         drawer = int(file.removesuffix(".png").split("_")[1])
         grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
-    except (ValueError, IndexError, OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
+    except (ValueError, IndexError, OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise DataError(f"{name} in {source} is not a drawing of Omniglot: {error}. Copy the official files again.") from error
     if grey.shape != (SIDE, SIDE):
         raise DataError(f"{name} in {source} has {grey.shape[1]}×{grey.shape[0]} pixels; Omniglot's have {SIDE}×{SIDE}.")

@@ -1,38 +1,37 @@
-"""Ink told from paper: a photograph in, how much ink each pixel holds out.
+"""Ink told from paper: how much ink each pixel of a photograph holds.
 
-In: any Pillow image. Out: a picture of contrast, ink high, and the height that divides ink from paper. Next: `ink`.
+In: any Pillow image. Out: a picture of contrast, high where there is ink, and the height that divides ink from paper. Next: `ink`.
 
-The paper is estimated where it stands (a median over wide windows), so that uneven light and shadows go with it; what is left
-is looked at along the direction in colour space in which it varies most, so that red ink on green paper of the same grey is
-found; the rarer side is the ink, so that chalk on slate is found as well.
+The paper is estimated locally, by a median over wide windows, and subtracted; uneven light and shadows go with it. The rest is projected on
+the direction in colour space in which it varies most, so that red ink on green paper of the same grey is found. The rarer side is the ink,
+so that chalk on slate is found as well.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageOps
 
+from kshot.data.pictures.resample import enlarge_linear, slide
 from kshot.errors import DataError
 
 _LONGER_SIDE = 480
-"""Pictures are looked at in this size: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
+"""The working size: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
 _CELLS = 30
 """The paper is estimated on a grid of this many cells along the longer side."""
 _EVEN = 0.15
-"""Light is even when the picture's edge departs from a plane by less than this share of what the ink does."""
+"""Light is even when the picture's edge departs from a plane by less than this share of the ink's departure."""
 _DARKEST = 0.1
 """Added before the logarithm: below a tenth of full light, differences are noise."""
 _LEAST_CONTRAST = 0.08
-"""In logarithms of light: ink that takes less than 8 % of the paper's light is not told from paper."""
+"""In logarithms of light: ink that takes less than 8 % of the paper's light cannot be told from paper."""
 _LEAST_STEEPNESS = 0.1
-"""Somewhere, a line's edge rises by this share of its height within 5 pixels; light that falls off does not."""
+"""Somewhere, the edge of a line rises by this share of its height within 5 pixels; light that fades does not."""
 _CONTRAST_TO_NOISE = 5.0
 
 
 class Contrast(NamedTuple):
-    """What a picture holds beside its paper.
+    """What a picture holds besides its paper.
 
     Attributes:
         height: float32 (H, W): 0 on paper, high on ink, in standard steps of logarithmic light.
@@ -46,9 +45,9 @@ class Contrast(NamedTuple):
 
 
 def flat_rgb(image: Image.Image) -> Image.Image:
-    """A picture upright, in RGB, 8 bits a channel, without transparency.
+    """Return a picture upright, in RGB, with 8 bits per channel, without transparency.
 
-    Transparent parts become white, or black when what is visible is light, so that ink on nothing stays visible.
+    Transparent parts become white, or black where the visible parts are light, so that ink on a transparent ground stays visible.
     """
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I") or upright.mode == "F":
@@ -64,11 +63,10 @@ def flat_rgb(image: Image.Image) -> Image.Image:
 
 
 def find_contrast(image: Image.Image) -> Contrast:
-    """How much ink each pixel of a picture holds.
+    """Measure how much ink each pixel of a picture holds.
 
     Args:
-        image: `flat_rgb` of any size; it is brought to a working size of at most 480 pixels along the longer side, and at
-            least 240.
+        image: From `flat_rgb`, of any size. It is brought to a working size of 240 to 480 pixels along the longer side.
 
     Returns:
         The contrast at the working size.
@@ -94,7 +92,7 @@ def find_contrast(image: Image.Image) -> Contrast:
 
 
 def _in_8_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values of any range, stretched to 0 … 255: a 16-bit picture seldom uses all its range."""
+    """Stretch grey values of any range to 0 … 255: a 16-bit picture seldom uses all its range."""
     finite = np.nan_to_num(values.astype(np.float64))
     low, high = finite.min(), finite.max()
     scaled: np.ndarray = np.rint((finite - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
@@ -111,7 +109,7 @@ def _working_size(image: Image.Image) -> Image.Image:
 
 
 def _paper(light: np.ndarray) -> np.ndarray:
-    """What the paper is like at each pixel, (H, W, C): its median in each cell, then made smooth over cells."""
+    """Estimate the paper at each pixel, (H, W, C): the median of each cell, smoothed over cells."""
     height, width, channels = light.shape
     cell = max(1, -(-max(height, width) // _CELLS))
     rows, columns = -(-height // cell), -(-width // cell)
@@ -121,15 +119,11 @@ def _paper(light: np.ndarray) -> np.ndarray:
     grid = np.partition(cells, middle, axis=2)[:, :, middle].astype(np.float64)  # (rows, columns, C)
     plane, even = _plane_of_border(grid)
     smooth = plane if even else plane + _median_around(grid - plane)
-    paper = F.interpolate(
-        torch.from_numpy(smooth.astype(np.float32)).permute(2, 0, 1)[None], size=(rows * cell, columns * cell), mode="bilinear"
-    )
-    found: np.ndarray = paper[0, :, :height, :width].permute(1, 2, 0).numpy()
-    return found
+    return enlarge_linear(smooth.astype(np.float32), cell)[:height, :width]
 
 
 def _median_around(grid: np.ndarray) -> np.ndarray:
-    """The median of the cells in half a picture around each cell: follows uneven light and shadows, never a thin pen."""
+    """Take the median of the cells in half a picture around each cell: it follows uneven light and shadows, never a thin pen."""
     rows, columns, channels = grid.shape
     down, right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
     padded = np.pad(grid, ((down, down), (right, right), (0, 0)), mode="reflect")
@@ -139,7 +133,7 @@ def _median_around(grid: np.ndarray) -> np.ndarray:
 
 
 def _plane_of_border(grid: np.ndarray) -> tuple[np.ndarray, bool]:
-    """A plane through the cells along the picture's edge, (rows, columns, C), and whether it is all there is to the paper.
+    """Fit a plane to the cells along the picture's edge, (rows, columns, C), and find out whether the plane alone describes the paper.
 
     A pen as broad as a cell can fill more than half of a window, whose median is then ink. The edge of a picture is paper.
     """
@@ -153,7 +147,7 @@ def _plane_of_border(grid: np.ndarray) -> tuple[np.ndarray, bool]:
     for _ in range(5):
         off = np.abs(values - plane).max(1)
         spread = max(3 * float(np.median(off[on_border])), 1e-3)
-        weights = np.clip(1 - (off[on_border] / spread) ** 2, 0, None)  # ink that runs over the edge counts for nothing
+        weights = np.clip(1 - (off[on_border] / spread) ** 2, 0, None)  # ink that runs over the edge gets no weight
         fit, *_ = np.linalg.lstsq(places[on_border] * weights[:, None], values[on_border] * weights[:, None], rcond=None)
         plane = places @ fit
     off = np.abs(values - plane).max(1)
@@ -162,7 +156,7 @@ def _plane_of_border(grid: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
-    """(H, W, 3) → (H, W): along the direction in which what stands out varies most, the rarer and stronger side positive."""
+    """Project (H, W, 3) → (H, W) on the direction of most variance, with the rarer and stronger side positive."""
     flat = beside_paper.reshape(-1, 3).astype(np.float64)
     strength = (flat**2).sum(1)
     strong = flat[strength >= np.quantile(strength, 0.95)]
@@ -175,7 +169,7 @@ def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
 
 
 def _smooth(height: np.ndarray) -> np.ndarray:
-    """A 3 × 3 binomial filter: takes the grain of a camera and leaves a pen."""
+    """Apply a 3 × 3 binomial filter: it removes the grain of a camera and leaves a pen."""
     rows = np.pad(height, ((1, 1), (0, 0)), mode="edge")
     rows = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
     columns = np.pad(rows, ((0, 0), (1, 1)), mode="edge")
@@ -184,16 +178,16 @@ def _smooth(height: np.ndarray) -> np.ndarray:
 
 
 def _steepness(height: np.ndarray) -> np.ndarray:
-    """How far the heights of the 5 × 5 pixels around each pixel lie apart."""
-    around = torch.from_numpy(height)[None, None]
-    steepness: np.ndarray = (F.max_pool2d(around, 5, 1, 2) + F.max_pool2d(-around, 5, 1, 2))[0, 0].numpy()
+    """Measure how far the heights of the 5 × 5 pixels around each pixel lie apart."""
+    around = np.pad(height, 2, mode="edge")
+    steepness: np.ndarray = slide(np.maximum, around, 5) - slide(np.minimum, around, 5)
     return steepness
 
 
 def _divide(height: np.ndarray, steepness: np.ndarray) -> tuple[float, float, float]:
-    """The threshold of N. Otsu (1979), and the mean heights of ink and paper, among the pixels close to edges.
+    """Find the threshold of N. Otsu (1979), and the mean heights of ink and paper, among the pixels close to edges.
 
-    A page has far more paper than ink, which pulls Otsu's threshold into the paper's noise; close to edges they are equally many.
+    A page has far more paper than ink, which pulls Otsu's threshold into the paper's noise. Close to edges, both are equally frequent.
     """
     near_edges = height[steepness > 0.5 * np.quantile(steepness, 0.995)]
     if near_edges.size == 0 or np.ptp(near_edges) == 0:

@@ -1,20 +1,22 @@
 """Photographs and other pictures as squares of a fixed size: the preprocessing of learners of colour or grey pictures.
 
-In: any Pillow image. Out: uint8 (channels, size, size). Next: any data set of pictures, and prediction.
+In: a path or a Pillow image. Out: uint8 (channels, size, size). Next: any data set of pictures, and prediction.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.data.pictures.paper import flat_rgb
+from kshot.data.pictures.picture_file import opened_picture
 from kshot.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.5,)}
 STD = {3: (0.229, 0.224, 0.225), 1: (0.25,)}
@@ -25,19 +27,19 @@ STD = {3: (0.229, 0.224, 0.225), 1: (0.25,)}
 class Picture:
     """A picture as `size` × `size` pixels, its aspect kept, upright as its EXIF says.
 
-    Palettes become colours, transparent parts white (black under light drawings), 16 bits a channel 8.
+    Palettes become colours; transparent parts become white, or black under light drawings; 16 bits per channel become 8.
 
     Args:
         size: The side, in pixels.
         channels: 3 for colour, 1 for grey.
-        fit: `crop` brings the shorter side to `size` and keeps the middle; `pad` brings the longer side to `size` and fills up
+        fit: `crop` brings the shorter side to `size` and keeps the middle; `pad` brings the longer side to `size` and fills the rest
             with the mean colour of the picture's edge.
 
     Raises:
-        RecipeError: An argument is none of these.
+        RecipeError: An argument has another value than these.
 
     Example:
-        >>> Picture(size=32, channels=1).picture(Image.new("RGB", (640, 480))).shape
+        >>> Picture(size=32, channels=1).read(Image.new("RGB", (640, 480))).shape
         (1, 32, 32)
     """
 
@@ -55,26 +57,35 @@ class Picture:
         if self.fit not in ("crop", "pad"):
             raise RecipeError(f"fit of 'picture' is 'crop' or 'pad'; found {self.fit!r}.")
 
-    def picture(self, image: Image.Image) -> np.ndarray:
-        """A picture as uint8 (channels, size, size)."""
-        flat = flat_rgb(image)
+    def read(self, thing: object) -> np.ndarray:
+        """Return a picture as uint8 (channels, size, size).
+
+        Args:
+            thing: A path or a Pillow image.
+
+        Raises:
+            DataError: It is neither, or the file cannot be read.
+        """
+        with opened_picture(thing) as image:
+            flat = flat_rgb(image)
         upright = flat if self.channels == 3 else flat.convert("L")
         square = self._cropped(upright) if self.fit == "crop" else self._padded(upright)
         pixels = np.asarray(square)
         return np.ascontiguousarray(pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1))  # (C, size, size)
 
     def to_input(self, kept: Inputs) -> Inputs:
-        """Kept pictures `(M, C, size, size)` as float32: light in [0, 1], less `MEAN`, over `STD`."""
+        """Return kept pictures `(M, C, size, size)` as float32: light in [0, 1], less `MEAN`, divided by `STD`."""
         return map_inputs(self._standardised, kept)
 
     def arguments(self) -> Mapping[str, Any]:
-        """The fields, as plain JSON values."""
+        """Return the fields as plain JSON values."""
         return asdict(self)
 
-    def _standardised(self, kept: Tensor) -> Tensor:
-        mean = torch.tensor(MEAN[self.channels], device=kept.device).view(-1, 1, 1)
-        std = torch.tensor(STD[self.channels], device=kept.device).view(-1, 1, 1)
-        return (kept.float() / 255 - mean) / std
+    def _standardised(self, kept: "Tensor") -> "Tensor":
+        light = kept.float() / 255
+        mean = light.new_tensor(MEAN[self.channels]).view(-1, 1, 1)
+        std = light.new_tensor(STD[self.channels]).view(-1, 1, 1)
+        return (light - mean) / std
 
     def _cropped(self, image: Image.Image) -> Image.Image:
         side = min(image.size)

@@ -1,11 +1,13 @@
 """Read one picture file whole, or say why not.
 
-In: a path. Out: a loaded Pillow image. Next: a `Preprocess`, in data sets of folders and in prediction.
+In: a path, or an image that a program holds already. Out: a loaded Pillow image. Next: the `read` of a `Preprocess`.
 """
 
 import struct
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,16 +18,37 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".tga", ".jp2", ".ico", ".avif", ".heic"}
 )
-"""Files with these suffixes, in small letters, are meant to be pictures."""
+"""Files with these suffixes, in lower case, are taken for pictures."""
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether the suffix of a file says that it is a picture."""
+    """Whether the suffix of a file is one of `SUFFIXES`, in upper or lower case."""
     return path.suffix.lower() in SUFFIXES
 
 
+@contextmanager
+def opened_picture(thing: object) -> Iterator[Image.Image]:
+    """Open what a user calls a picture; errors of data inside the block name its file.
+
+    Args:
+        thing: A path or a Pillow image.
+
+    Raises:
+        DataError: It is neither, or `read_picture` cannot read the file.
+    """
+    if isinstance(thing, Image.Image):
+        yield thing
+        return
+    if not isinstance(thing, str | Path):
+        raise DataError(f"a picture is a path or a Pillow image; found {type(thing).__name__}. For an array: Image.fromarray(array).")
+    try:
+        yield read_picture(Path(thing))
+    except DataError as error:
+        raise error if str(thing) in str(error) else DataError(f"{thing}: {error}") from error
+
+
 def read_picture(path: Path) -> Image.Image:
-    """A picture, upright and decoded to its last row; of a file with several frames, the first.
+    """Read a picture upright and decoded to its last row; of a file with several frames, the first.
 
     Raises:
         DataError: The file is missing, a folder, not readable, not a picture, cut off, or far too large; the message names it.
@@ -63,7 +86,7 @@ def _check_jpeg_end(path: Path) -> None:
 
 
 class _Quiet:
-    """Pillow's warnings (odd metadata, many pixels) stay silent while any thread reads; the filters are one to a process."""
+    """Silences Pillow's warnings (odd metadata, many pixels) while any thread reads; a process has one set of warning filters."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

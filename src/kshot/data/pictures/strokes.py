@@ -6,7 +6,7 @@ In: masks of ink, as `paper` finds them. Out: their parts, their skeletons, and 
 import numpy as np
 
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-"""The eight neighbours, clockwise from the one above: P2 to P9 of Zhang and Suen; bit i of a neighbour code is neighbour i."""
+"""The eight neighbours, clockwise from the one above: P2 to P9 of Zhang and Suen. Bit i of a neighbour code is neighbour i."""
 
 
 def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, int]:
@@ -17,7 +17,7 @@ def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, in
         diagonal: Whether pixels that touch at a corner belong together.
 
     Returns:
-        int64 (H, W), 0 outside the mask and 1 to n in the parts, in reading order of their first pixels; and n.
+        int64 (H, W): 0 outside the mask, and 1 to n in the parts, in reading order of their first pixels; and n.
 
     Example:
         >>> parts_of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool))[1]
@@ -34,7 +34,7 @@ def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, in
         pairs.append(np.stack([inside[both], other[both]]))
     first, second = np.concatenate(pairs, axis=1)
     root = np.arange(int(mask.sum()))
-    while True:  # hook the larger root to the smaller, then let everyone point at its root; a few rounds, however long a stroke
+    while True:  # join the larger root to the smaller, then let each pixel point at its root; a few rounds, however long a stroke
         low, high = np.minimum(root[first], root[second]), np.maximum(root[first], root[second])
         apart = low != high
         if not apart.any():
@@ -50,11 +50,11 @@ def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, in
 
 
 def thin(mask: np.ndarray) -> np.ndarray:
-    """The skeleton of a mask, one pixel wide, connected as the mask is.
+    """Thin a mask to its skeleton, one pixel wide and connected as the mask is.
 
-    T. Y. Zhang and C. Y. Suen, "A fast parallel algorithm for thinning digital patterns", CACM 1984; two departures:
-    a last pass takes the corner pixels of staircases, so that a line's pixels have two neighbours each; and a part that the
-    passes would take whole, as they do a square of 2 × 2, keeps its middle pixel.
+    T. Y. Zhang and C. Y. Suen, "A fast parallel algorithm for thinning digital patterns", CACM 1984, with two departures:
+    a last pass removes the corner pixels of staircases, so that each pixel of a line has two neighbours; and a part that the
+    passes would remove completely, such as a square of 2 × 2, keeps its middle pixel.
 
     Args:
         mask: bool (H, W).
@@ -72,14 +72,14 @@ def thin(mask: np.ndarray) -> np.ndarray:
 
 
 def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
-    """A skeleton without its burrs: side branches of up to `length` pixels from where they fork to their end.
+    """Cut the burrs of a skeleton: side branches of up to `length` pixels from their fork to their end.
 
     Args:
         skeleton: bool (H, W), one pixel wide.
-        length: How long a branch may be to be cut, in pixels.
+        length: The longest branch that is cut, in pixels.
 
     Returns:
-        bool (H, W), a subset: of each burr at most the pixel beside the fork is left. Other lines keep their length.
+        bool (H, W), a subset: at most the pixel beside the fork is left of each burr. Other lines keep their length.
     """
     code = _codes(np.pad(skeleton, 1))
     fork = skeleton & _FORKS[code]
@@ -96,20 +96,20 @@ def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
 
 
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:
-    """The mask and all pixels up to `reach` away, along rows, columns and diagonals alike."""
+    """Grow a mask to all pixels up to `reach` away, along rows, columns and diagonals alike."""
     wide = _along_rows(mask, reach)
     grown: np.ndarray = np.ascontiguousarray(_along_rows(np.ascontiguousarray(wide.T), reach).T)
     return grown
 
 
 def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: float) -> np.ndarray:
-    """A round pen set down at each point.
+    """Set down a round pen at each point.
 
     Args:
-        rows: Where, in pixels of the canvas, float (n,); points outside the canvas are clipped to its edge.
-        columns: Likewise.
-        side: Of the square canvas, in pixels.
-        diameter: Of the pen, in pixels.
+        rows: Rows of the points, in pixels of the canvas, float (n,); points outside the canvas are clipped to its edge.
+        columns: Columns of the points, likewise.
+        side: Side of the square canvas, in pixels.
+        diameter: Diameter of the pen, in pixels.
 
     Returns:
         bool (side, side).
@@ -125,17 +125,17 @@ def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: floa
 
 
 def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
-    """How wide a pen drew the mask, in pixels: its area over the length of its skeleton (diagonal steps count √2).
+    """Estimate the width of the pen that drew the mask, in pixels: its area over the length of its skeleton (a diagonal step counts √2).
 
     Args:
         mask: bool (H, W), with some ink.
-        skeleton: Its `thin`.
+        skeleton: The mask, thinned by `thin`.
     """
     straight = int((skeleton[1:] & skeleton[:-1]).sum() + (skeleton[:, 1:] & skeleton[:, :-1]).sum())
     diagonal = int((skeleton[1:, 1:] & skeleton[:-1, :-1]).sum() + (skeleton[1:, :-1] & skeleton[:-1, 1:]).sum())
     length = straight + diagonal * 2**0.5
     area = float(mask.sum())
-    # A pen that stays in one place draws a disk; along a line, a band as long as the line, and half a disk at each end.
+    # A pen that stays in one place draws a disk. Along a line, it draws a band as long as the line and half a disk at each end.
     return float((-length + (length * length + np.pi * area) ** 0.5) * 2 / np.pi)
 
 
@@ -159,7 +159,7 @@ def _thin_box(mask: np.ndarray) -> np.ndarray:
 
 
 def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
-    """The mask grown to the left and right: a pixel is set when its row has ink within `reach` of it."""
+    """Grow a mask to the left and right: a pixel is set when its row has ink within `reach` of it."""
     height, width = mask.shape
     before = np.zeros((height, width + 1), dtype=np.int32)
     np.cumsum(mask, axis=1, out=before[:, 1:])
@@ -170,7 +170,7 @@ def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _codes(padded: np.ndarray) -> np.ndarray:
-    """The neighbour code of each inner pixel, uint8 (H, W), of a mask with an empty ring around it (H + 2, W + 2)."""
+    """Compute the neighbour code of each inner pixel, uint8 (H, W), of a mask with an empty ring around it (H + 2, W + 2)."""
     height, width = padded.shape[0] - 2, padded.shape[1] - 2
     code = np.zeros((height, width), dtype=np.uint8)
     bits = padded.view(np.uint8)
@@ -180,7 +180,7 @@ def _codes(padded: np.ndarray) -> np.ndarray:
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
-    """What each of the 256 neighbour codes means: goes in pass 1, in pass 2, as one of four corners; is an end; is a fork."""
+    """List what each of the 256 neighbour codes means: removed in pass 1, in pass 2, as one of four corners; an end; a fork."""
     p = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8): columns are P2 … P9
     p2, p4, p6, p8 = p[:, 0], p[:, 2], p[:, 4], p[:, 6]
     neighbours = p.sum(1)
@@ -190,7 +190,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, np.
     second = may_go & (p2 * p4 * p8 == 0) & (p2 * p6 * p8 == 0)
     corners = []
     for a, b, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
-        # Two neighbours at a right angle touch each other at their corner; nothing on the far side hangs on this pixel.
+        # Two neighbours at a right angle touch each other at their corner; nothing on the far side depends on this pixel.
         corners.append((p[:, a] == 1) & (p[:, b] == 1) & (p[:, list(far)].sum(1) == 0))
     ends = (neighbours == 1) | ((neighbours == 2) & (changes == 1))
     return first, second, corners, ends, changes >= 3

@@ -1,0 +1,205 @@
+"""Kinds of data by name: how a recipe's words are understood, and that a new kind takes one line."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kshot
+from kshot.data.arrays import ArrayDataset
+from kshot.data.as_is import AsIs
+from kshot.data.kind import Kind
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
+from kshot.data.preprocess import Preprocess
+from kshot.data.sinusoids import Sinusoids
+from kshot.data.table import KINDS, Source, divide, find_kind, found_again, item_form, same_name, source_of, usual_split
+from kshot.errors import DataError, RecipeError
+from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, ask
+from kshot.workflows.recipe import parse_recipe
+
+ROWS = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+
+
+def test_words_come_first_and_then_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "omniglot").mkdir()
+    assert [find_kind(name) for name in ("omniglot", "sinusoids", "./omniglot", str(tmp_path))] == [
+        "omniglot",
+        "sinusoids",
+        "pictures",
+        "pictures",
+    ]
+    assert find_kind("omniglot", "pictures") == "pictures"  # said aloud
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "omniglott",
+            r"there is no data 'omniglott': found nothing there\. Did you mean 'omniglot'\? Expected one of: the word 'omniglot'",
+        ),
+        ("sinusoid", r"found nothing there\. Did you mean 'sinusoids'\?"),
+        (
+            "nowhere",
+            r"no data 'nowhere': found nothing there\. Expected .*; a folder with one folder of pictures per class\. Check the name",
+        ),
+        ("file", r"no data 'file': found a file there\. Expected one of"),
+        ("", r"no data '': found nothing there"),
+        ("x\0y", "found nothing there"),
+        ("x" * 5000, "found nothing there"),
+    ],
+)
+def test_a_name_that_is_nothing_is_told_what_could_be_meant(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=message):
+        find_kind(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("omniglot", "omniglott", r"no kind of data 'omniglott'\. Did you mean 'omniglot'\? Known are auto, omniglot, sinusoids, pictures"),
+        ("omniglot", "", r"no kind of data ''\. Known are"),
+        ("letters", "omniglot", r"data\.kind='omniglot' needs the word 'omniglot' as data\.name; found 'letters'"),
+        ("omniglot", "sinusoids", "needs the word 'sinusoids'"),
+    ],
+)
+def test_a_kind_that_is_not_there_or_does_not_fit_is_refused(name: str, kind: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        find_kind(name, kind)
+
+
+def test_a_source_is_what_is_opened_and_nothing_else() -> None:
+    settings = {"rotations": "none", "zoom": 0.5, "channels": 1, "fit": "pad", "size": 20}
+    assert source_of("omniglot", settings=settings) == Source("omniglot", "omniglot", Ink(20, 0.5), (("rotations", "none"),))
+    assert source_of(".", settings=settings) == Source("pictures", ".", Picture(20, 1, "pad"))
+    assert source_of(".", preprocess=Ink(9), settings=settings) == source_of(".", preprocess="ink", settings={"size": 9})
+    assert source_of("sinusoids", settings=settings) == Source("sinusoids", "sinusoids", AsIs())
+    with pytest.raises(
+        RecipeError, match=r"omniglot is ink on paper; it has no setting data\.fitt\. Its settings are rotations, size, zoom"
+    ):
+        source_of("omniglot", settings={}, own={"fitt": "pad"})
+    with pytest.raises(DataError, match="omniglot is ink on paper; this learner reads Picture"):
+        source_of("omniglot", preprocess=Picture(), settings={})
+
+
+def test_the_same_data_by_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert same_name("omniglot", "omniglot")
+    assert same_name("pets", str(tmp_path / "x" / ".." / "pets"))
+    for one, other in (("omniglot", str(tmp_path / "omniglot")), ("pets", "omniglot"), ("sinusoids", "./sinusoids"), ("pets", "pet")):
+        assert not same_name(one, other)
+        assert not same_name(other, one)
+
+
+def test_classes_are_divided_as_their_kind_is() -> None:
+    arrays = ArrayDataset(ROWS, [number % 6 for number in range(60)])
+    shares = (0.5, 0.25, 0.25)
+    assert divide(Sinusoids(2, 1, 1), "sinusoids", fractions=shares, seed=0).name == "sinusoids"
+    assert (
+        divide(arrays, "fractions", fractions=shares, seed=0).as_names() == divide(arrays, "vinyals", fractions=shares, seed=0).as_names()
+    )
+    with pytest.raises(DataError, match=r"the classes of arrays are divided by data\.split='fractions' or a \.json file; found 'thirds'"):
+        divide(arrays, "thirds", fractions=shares, seed=0)
+    assert [usual_split(kind) for kind in KINDS] == ["vinyals", "sinusoids", "fractions"]
+
+
+def test_what_has_no_kind_has_a_form_and_is_not_found_again() -> None:
+    arrays = ArrayDataset(ROWS, [number % 6 for number in range(60)])
+    assert item_form(arrays) == {"inputs": 5}
+    assert found_again(arrays, "mine") is None
+    assert found_again(Sinusoids(2, 1, 1), "sinusoids") is None  # others than those that the word opens
+    assert found_again(Sinusoids(), "sinusoids") == {"name": "sinusoids", "split": "sinusoids"}
+
+
+# A new kind of data, as a developer would add it: rows of numbers in a text file, one per line, the class first.
+
+
+class RowFile(ArrayDataset):
+    """Rows of a file."""
+
+
+def _open_rows(name: str, preprocess: Preprocess, *, columns: int = 5) -> RowFile:
+    lines = [line.split(",") for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    x = np.stack([preprocess.read([float(value) for value in values[:columns]]) for _, *values in lines])
+    return RowFile(x, [label for label, *_ in lines], name=name, preprocess=preprocess)
+
+
+ROW_FILES = Kind(
+    what="a .rows file holds numbers",
+    expects="a .rows file",
+    dataset=RowFile,
+    preprocesses=(AsIs,),
+    open=_open_rows,
+    holds=lambda path: path.suffix == ".rows",
+    find_again=lambda rows: {"name": os.path.abspath(rows.name)},
+)
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(KINDS, "rows", ROW_FILES)  # the one line
+    file = tmp_path / "plants.rows"
+    file.write_text("".join(f"plant {number % 6},{','.join(map(str, row))}\n" for number, row in enumerate(ROWS.tolist())))
+    return file
+
+
+def recipe(file: Path, **data: Any) -> Any:
+    return parse_recipe(
+        {
+            "data": {"name": str(file), "split": "fractions", "fractions": [0.34, 0.33, 0.33], **data},
+            "backbone": {"name": "mlp", "hidden": [8], "outputs": 4},
+            "episodes": {"way": 2, "query": 2},
+            "validation": {"way": 2, "query": 2, "episodes": 4},
+            "training": {"updates": 2},
+        },
+        "made",
+    )
+
+
+def test_a_new_kind_is_one_line(rows: Path, tmp_path: Path) -> None:
+    ready = prepare(recipe(rows), tmp_path / "run", device="cpu")
+    assert ready.spec.backbone_arguments["inputs"] == 5  # told the form of the rows
+    saved = run(ready)
+    assert saved is not None
+    again = kshot.open_saved(tmp_path / "run")
+    assert ask(again, Question(shape=kshot.EpisodeShape(2, 1, 2), episodes=3)).split == "division/test"
+    with pytest.raises(DataError, match="were seen in training"):
+        ask(again, Question(data=str(rows), split="all", shape=kshot.EpisodeShape(2, 1, 2), episodes=3))
+    classifier = kshot.Classifier(again, {"a": [ROWS[0].tolist(), ROWS[1]], "b": [ROWS[2]]})
+    assert classifier.predict([ROWS[0]])[0].label in ("a", "b")
+    with pytest.raises(DataError, match=r"items must have one shape; found \(5,\) and \(4,\)"):
+        classifier.predict([ROWS[0], ROWS[1][:4]])
+
+
+def test_a_new_kind_has_settings_of_its_own(rows: Path, tmp_path: Path) -> None:
+    ready = prepare(recipe(rows, columns=3), tmp_path / "run", device="cpu")
+    assert ready.spec.backbone_arguments["inputs"] == 3
+    assert ready.recipe.as_dict()["data"]["arguments"] == {"columns": 3}
+    run(ready)
+    record = json.loads((tmp_path / "run" / "learner" / "learner.json").read_text())["record"]
+    assert parse_recipe({"data": record["recipe"]["data"]}, "its record").data == ready.recipe.data
+    assert ask(kshot.open_saved(tmp_path / "run"), Question(shape=kshot.EpisodeShape(2, 1, 2), episodes=3)).dataset.gather(
+        np.array([0])
+    ).shape == (1, 3)  # type: ignore[union-attr]  # a tensor
+    with pytest.raises(RecipeError, match=r"omniglot is ink on paper; it has no setting data\.columns\."):
+        prepare(parse_recipe({"data": {"columns": 3}}, "made"), tmp_path / "other", device="cpu")
+    with pytest.raises(RecipeError, match=r"no setting 'data\.column'\. Did you mean 'data\.columns'\?"):
+        recipe(rows, column=3)
+
+
+def test_a_learner_saved_from_python_names_its_data(rows: Path, tmp_path: Path) -> None:
+    data = _open_rows(str(rows), AsIs())
+    stream = kshot.EpisodeStream(data, data.index, "mine/train", kshot.EpisodeShape(2, 1, 2), seed=0)
+    assert found_again(data, "mine") == {"name": str(rows), "split": "fractions"}
+    kshot.save(tmp_path / "saved", kshot.ProtoNet(kshot.Conv4(width=2)), trained_on=stream)
+    assert kshot.open_saved(tmp_path / "saved").record["recipe"] == {"data": {"name": str(rows), "split": "fractions"}}
