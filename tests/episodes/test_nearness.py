@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cases.slow_draw import MASK, slow_sample, slow_word
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.pictures.omniglot import Omniglot
@@ -25,7 +26,6 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.saved.shipped import load
 
-MASK = 2**64 - 1
 ITEMS = 6
 
 
@@ -103,21 +103,6 @@ def test_centres_that_give_no_distances_are_refused(rows: np.ndarray, message: s
 
 
 # An independent slow version.
-
-
-def slow_word(seed: int, position: int) -> int:
-    z = (seed + (position + 1) * 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
-
-
-def slow_sample(seed: int, start: int, count: int, candidates: list[int], largest: int) -> list[int]:
-    if count <= 24:
-        left = list(candidates)
-        return [left.pop((slow_word(seed, start + i) >> 32) * len(left) >> 32) for i in range(count)]
-    keys = [slow_word(seed, start + i) for i in range(largest)]
-    return [candidate for _, candidate in sorted(zip(keys, candidates, strict=False))][:count]
 
 
 def slow_classes(nearness: Nearness, table: np.ndarray, key: int, number: int, way: int, groups: list[str] | None = None) -> list[int]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cases.batches import batch_of_curves
 from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
@@ -120,15 +121,6 @@ class KernelRegression(Learner):
         return backward_of_query_loss(self, batch)
 
 
-def batch_of_curves() -> EpisodeBatch:
-    """Sine curves of their own phase, with a second target that is their slope."""
-    generator = torch.Generator().manual_seed(0)
-    x = 4 * torch.rand(3, 19, 1, generator=generator) - 2
-    phase = 3 * torch.rand(3, 1, 1, generator=generator)
-    y = torch.cat([torch.sin(x + phase), torch.cos(x + phase)], -1)  # (B, S + Q, 2)
-    return EpisodeBatch(x[:, :10], y[:, :10], x[:, 10:], y[:, 10:], None, np.arange(3))
-
-
 def test_a_learner_of_real_targets_keeps_every_rule_that_applies() -> None:
-    held = check_learner(KernelRegression(nn.Identity(), Regression()), batch_of_curves())
+    held = check_learner(KernelRegression(nn.Identity(), Regression()), batch_of_curves(dtype=torch.float32))
     assert sorted(held) == sorted({*EVERY_RULE} - {*CLASSIFICATION})

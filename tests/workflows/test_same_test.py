@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from torch import nn
 
 import kshot.workflows.same_test
+from cases.folders import fill, pets_in
 from kshot.data.arrays import ArrayDataset
 from kshot.data.pictures.picture import Picture
 from kshot.episodes.family import Regression
@@ -33,18 +33,9 @@ SHAPE = EpisodeShape(2, 1, 2)
 QUESTION = Question(shape=SHAPE, episodes=30)
 
 
-def fill(root: Path, classes: list[str], items: int = 5) -> Path:
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        random = np.random.default_rng(sum(name.encode()))
-        for item in range(items):
-            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / name / f"{item}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("data") / "pets", [f"pet{number}" for number in range(8)])
+    return pets_in(tmp_path_factory.mktemp("data") / "pets", items=5)
 
 
 def test_learners_of_real_targets_take_the_same_waves(tmp_path: Path) -> None:
@@ -185,14 +176,14 @@ def test_who_knows_the_test_classes_is_refused_by_name_with_the_classes(
 
 
 def test_learners_of_different_data_are_refused(learners: dict[str, Saved], train: Callable[..., Saved], tmp_path: Path) -> None:
-    cars = fill(tmp_path / "cars", [f"car{number}" for number in range(8)])
+    cars = fill(tmp_path / "cars", [f"car{number}" for number in range(8)], items=5)
     driver = train("protonet", name=str(cars))
     two = {"protonet": learners["protonet"], "driver": driver}
     with pytest.raises(
         DataError, match=r"protonet and driver cannot take the same test: protonet is for .*pets and driver for .*cars\. Say"
     ):
         same_test(two, QUESTION)
-    other = fill(tmp_path / "boats", ["kayak", "ferry", "yacht"])
+    other = fill(tmp_path / "boats", ["kayak", "ferry", "yacht"], items=5)
     test = same_test(two, replace(QUESTION, data=str(other)))  # new to both
     assert len(test.sets[0].index) == 3
     shipped = {"protonet": learners["protonet"], "omniglot-protonet": open_learner("omniglot-protonet")}
