@@ -327,8 +327,8 @@ def test_an_unknown_word_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_near_episodes_are_hard_and_far_ones_easy_for_the_shipped_learner() -> None:
-    omniglot, learner = Omniglot(), load("omniglot-protonet")
+def test_near_episodes_are_hard_and_far_ones_easy_for_the_shipped_learner(omniglot: Omniglot) -> None:
+    learner = load("omniglot-protonet")
     classes = omniglot.split("vinyals").part("test")
     distances = pixel_distances(omniglot, classes)
     scores = {}

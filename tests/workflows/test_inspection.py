@@ -168,8 +168,7 @@ def test_features_that_are_not_finite_are_named(saved: Saved) -> None:
 
 
 @pytest.mark.slow
-def test_omniglot_s_parts_leave_out_turned_copies() -> None:
-    omniglot = Omniglot()
+def test_omniglot_s_parts_leave_out_turned_copies(omniglot: Omniglot) -> None:
     split = omniglot.split("vinyals")
     record = {
         "recipe": {"data": {"name": "omniglot", "split": "vinyals"}},

@@ -193,18 +193,17 @@ def test_results_name_the_steps_and_the_augmentation(saved: Saved) -> None:
 
 
 @pytest.mark.slow
-def test_omniglots_splits_by_name() -> None:
+def test_omniglots_splits_by_name(omniglot: Omniglot) -> None:
     data = {"name": "omniglot", "split": "vinyals"}
-    dataset = Omniglot()
-    split = dataset.split("vinyals")
+    split = omniglot.split("vinyals")
     learner = LearnerSpec("protonet", "conv4", {}, {"channels": 1, "width": 3}).build()
     record = {
         "recipe": {"data": data},
-        "fingerprint": dataset.fingerprint,
+        "fingerprint": omniglot.fingerprint,
         "split": "vinyals",
         "classes_seen": fold(split.part("train").names),
     }
-    saved = Saved(learner, dataset.preprocess, record)
+    saved = Saved(learner, omniglot.preprocess, record)
     assert names(saved) == ("vinyals/test", set(split.part("test").names))
     assert names(saved, data="omniglot", split="vinyals/val") == ("vinyals/val", set(split.part("val").names))
     assert names(saved, split="val")[0] == "vinyals/val"

@@ -38,6 +38,7 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pets_in(tmp_path_factory.mktemp("data") / "pets", items=5)
 
 
+@pytest.mark.slow
 def test_learners_of_real_targets_take_the_same_waves(tmp_path: Path) -> None:
     waves = {"name": "sinusoids", "split": "sinusoids"}
     parts = {"learner": {"name": "ridge"}, "backbone": {"name": "mlp", "hidden": [4], "outputs": 4}}
@@ -235,8 +236,7 @@ def test_too_few_learners_and_other_kinds_of_tasks(learners: dict[str, Saved]) -
 
 
 @pytest.mark.slow
-def test_the_same_omniglot_classes_by_two_names_must_be_said_which() -> None:
-    omniglot = kshot.Omniglot()
+def test_the_same_omniglot_classes_by_two_names_must_be_said_which(omniglot: kshot.Omniglot) -> None:
     vinyals = open_learner("omniglot-protonet")
     data = {"name": "omniglot", "split": "characters"}
     learner = LearnerSpec("ridge", "conv4", {}, {"width": 3}).build()
