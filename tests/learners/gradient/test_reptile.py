@@ -313,6 +313,7 @@ def test_real_targets_keep_every_rule() -> None:
     assert not {*CLASSIFICATION} & {*check_learner(learner, batch_of_lines())}
 
 
+@pytest.mark.slow
 def test_steps_fit_real_targets() -> None:
     batch = batch_of_lines()
     errors = []

@@ -321,6 +321,7 @@ def accuracy_after(learner: Learner, updates: int) -> float:
     return float(torch.stack(right).mean())
 
 
+@pytest.mark.slow
 def test_learns_where_things_lie_from_each_other_which_a_bag_of_features_cannot() -> None:
     torch.manual_seed(0)
     bag = accuracy_after(ProtoNet(MeanOverPlaces()), 60)
@@ -332,6 +333,7 @@ def test_learns_where_things_lie_from_each_other_which_a_bag_of_features_cannot(
 # The contract, and bad input.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "over"), list(zip(module.LOSSES, OVER_ITEMS, strict=True)))
 def test_the_contract_holds_on_maps(loss: str, over: str) -> None:
     torch.manual_seed(0)

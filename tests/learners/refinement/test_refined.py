@@ -78,6 +78,7 @@ def refined(refinement: Refinement, learner: Learner | None = None) -> Learner:
 # The contract.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refinement", list(REFINEMENTS))
 @pytest.mark.parametrize("name", list(EMBEDDING))
 def test_every_embedding_learner_keeps_the_contract(name: str, refinement: str) -> None:
