@@ -65,3 +65,9 @@ def logits_of(learner: Learner, batch: EpisodeBatch) -> Tensor:
     """What a learner answers for the queries (B, Q, N): encode, adapt, predict."""
     support, query = encode_tasks(learner, batch.support_x, batch.query_x)
     return learner.predict(learner.adapt(support, batch.support_y, way=batch.way), query)
+
+
+def query_loss(learner: Learner, batch: EpisodeBatch) -> float:
+    """The mean loss of what a learner answers."""
+    with torch.no_grad():
+        return float(learner.family.loss(logits_of(learner, batch), batch.query_y).mean())

@@ -1,13 +1,14 @@
 """The ridge head: by hand, against loops in NumPy, both forms against each other, gradients, real targets, and singular systems."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from cases.batches import batch_of_curves, logits_of, unbalanced_batch
+from cases.batches import batch_of_curves, logits_of, query_loss, unbalanced_batch
 from cases.gradients import assert_gradient_of
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
@@ -131,17 +132,10 @@ def test_meta_backward_is_the_gradient_of_the_mean_loss(kind: str) -> None:
     batch = unbalanced_batch() if kind == "classification" else batch_of_curves()
     family = Classification() if kind == "classification" else Regression()
     learner = set_exactly(RidgeNet(MLP(5 if batch.way else 1, (4,), 3), family=family).double().train(), 0.5, 2.0, 0.1)
-    B, S = batch.support_y.shape[:2]
-
-    def mean_loss() -> float:
-        with torch.no_grad():
-            support, query = learner.encode(batch.support_x.flatten(0, 1)), learner.encode(batch.query_x.flatten(0, 1))
-            task = learner.adapt(support.unflatten(0, (B, S)), batch.support_y, way=batch.way)
-            return float(learner.family.loss(learner.predict(task, query.unflatten(0, (B, -1))), batch.query_y).mean())
 
     losses = learner.meta_backward(batch, 0.0)
-    assert float(losses.mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    assert_gradient_of(mean_loss, learner)
+    assert float(losses.mean()) == pytest.approx(query_loss(learner, batch), rel=1e-12)
+    assert_gradient_of(partial(query_loss, learner, batch), learner)
 
 
 # What must not matter, and the contract for real targets.
