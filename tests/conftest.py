@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:  # torch is not imported before its number of threads is set
@@ -18,6 +19,9 @@ if WORKERS:
     # Each of several processes computes with its share of the cores, and so do the processes that it starts. torch reads this once, when
     # it is imported. A test that needs several threads sets their number and puts it back.
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // WORKERS))
+
+hypothesis.settings.register_profile("kshot", deadline=None)  # other processes share the cores: how long an example takes says nothing
+hypothesis.settings.load_profile("kshot")
 
 
 @pytest.fixture(scope="session", autouse=True)

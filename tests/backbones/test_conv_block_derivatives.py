@@ -62,7 +62,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 # Values and first derivatives against the stock operations.
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     M=st.integers(1, 4),
     C=st.integers(1, 5),

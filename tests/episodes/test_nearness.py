@@ -209,7 +209,7 @@ def test_ranks_share_the_same_episodes_out_in_any_order(nearness: Nearness, rank
     assert episodes_hash("", found) == whole
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(
     nearness=st.sampled_from(["near", "far"]),
     classes=st.integers(12, 30),

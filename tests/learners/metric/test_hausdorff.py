@@ -25,7 +25,7 @@ def slow_distance(one: Tensor, other: Tensor) -> float:
     return max(float(distances.amin(1).mean()), float(distances.amin(0).mean()))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 12), st.floats(0.05, 0.9))
 def test_it_is_the_distance_over_all_pairs_of_pixels(seed: int, height: int, width: int, ink: float) -> None:
     torch.manual_seed(seed)

@@ -170,7 +170,7 @@ def test_a_training_step_equals_that_of_pairs_written_out(B: int, loss: str) -> 
         torch.testing.assert_close(buffer, wanted_buffer, rtol=1e-10, atol=1e-12, msg=name)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(*(st.integers(1, 4) for _ in range(5)), st.booleans())
 def test_normalised_halves_add_to_the_normalised_sums(B: int, N: int, Q: int, H: int, W: int, training: bool) -> None:
     generator = torch.Generator().manual_seed(B + 5 * N + 25 * Q + 125 * H + 625 * W)

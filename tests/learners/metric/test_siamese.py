@@ -98,7 +98,7 @@ def test_losses_equal_the_slow_version(odds: float) -> None:
         assert float(found[b]) == pytest.approx(expected, rel=1e-10)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.lists(st.integers(-3, 3), min_size=1, max_size=5))
 def test_weighted_distances_are_what_they_are_called(B: int, P: int, R: int, signs: list[int]) -> None:
     generator = torch.Generator().manual_seed(P + 5 * R)
