@@ -28,8 +28,8 @@ help: ## List the targets
 demo: $(STAMP)-demo ## Train, evaluate, save and use a learner on Omniglot (about five minutes on two cores)
 	$(VENV)/bin/kshot demo $(ARGS)
 
-test: $(STAMP)-test ## Run all tests
-	$(PY) -m pytest $(ARGS)
+test: $(STAMP)-test ## Run all tests, one process per core; name the ten slowest
+	$(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(STAMP)-test ## Check the style: ruff's rules and its format
 	$(PY) -m ruff check

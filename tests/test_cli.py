@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import kshot.allocator
 import kshot.errors
 import kshot.workflows.recipe_results
+from cases.folders import fill
 from kshot import cli
 from kshot.workflows.recipe import recipe_names
 
@@ -27,13 +27,7 @@ QUICK = [
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "tiere 🐾"
-    for number in range(8):
-        (root / f"tier {number}").mkdir(parents=True)
-        random = np.random.default_rng(number)
-        for item in range(4):
-            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / f"tier {number}" / f"{item}.png")
-    return root
+    return fill(tmp_path_factory.mktemp("data") / "tiere 🐾", [f"tier {number}" for number in range(8)], items=4)
 
 
 def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -53,6 +53,7 @@ def recipe_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return made
 
 
+@pytest.mark.slow
 def test_sharing_gives_what_training_would_have_given(recipe_of: Any, tmp_path: Path) -> None:
     share = script("share_training").share
     run(prepare(recipe_of("baseline"), tmp_path / "baseline", device="cpu"))

@@ -1,7 +1,6 @@
 """The block module is convolution → batch normalisation → ReLU → pooling, in its numbers, its running statistics and its state."""
 
 import pickle
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,16 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from kshot.backbones.conv_block import ConvBlock, pixels_last
-from kshot.backbones.kernels import folded_block
 
-
-@pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])
-def ways(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "many images":
-            patch.setattr(folded_block, "_CACHE", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("many_or_few_images")
 
 
 def plain_order(block: ConvBlock, x: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """The block's operator against the stock operations, and its first, second and third derivatives."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,13 +16,7 @@ from kshot.backbones.kernels.norm_pool import Statistics
 Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-@pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])
-def ways(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "many images":
-            patch.setattr(folded_block, "_CACHE", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("many_or_few_images")
 
 
 def stock(
@@ -70,7 +62,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 # Values and first derivatives against the stock operations.
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     M=st.integers(1, 4),
     C=st.integers(1, 5),

@@ -1,6 +1,6 @@
 """The blocks under the transforms of `torch.func`: gradients over `vmap`, `vmap` over gradients, tangents of gradients, and nested."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +10,6 @@ from torch.func import functional_call, grad, jvp, vjp, vmap
 
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import ConvBlock
-from kshot.backbones.kernels import folded_block
 from kshot.backbones.kernels.block_operator import block_with_batch_statistics, block_with_given_statistics
 from kshot.backbones.kernels.norm_pool import Statistics
 from kshot.backbones.kernels.strided_operator import strided_block
@@ -22,13 +21,7 @@ Block = Callable[..., Tensor]
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of PyTorch's own forward mode
 
 
-@pytest.fixture(autouse=True, scope="module", params=["few images", "many images"])
-def ways(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "many images":
-            patch.setattr(folded_block, "_CACHE", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("many_or_few_images")
 
 
 def written_out(x: Tensor, weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:

@@ -110,9 +110,8 @@ def test_items_without_pixels_are_refused(kept: Inputs, found: str) -> None:
 
 
 @pytest.mark.slow
-def test_omniglot_s_pixels_stay_the_same_for_ever() -> None:
+def test_omniglot_s_pixels_stay_the_same_for_ever(omniglot: Omniglot) -> None:
     # Near and far episodes of Omniglot are named by this table; another one would give other episodes.
-    omniglot = Omniglot()
     found = pixel_distances(omniglot, omniglot.split("vinyals").part("val"))
     assert found.fingerprint == PINNED
 

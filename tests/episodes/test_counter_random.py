@@ -42,7 +42,7 @@ def test_published_outputs() -> None:
     assert streams(1234567, np.arange(5)).tolist() == PUBLISHED
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(seed=word64, start=st.integers(0, 40), count=st.integers(0, 5))
 def test_any_word_is_reached_directly(seed: int, start: int, count: int) -> None:
     found = words(np.array([seed, 0], dtype=np.uint64), start, count)
@@ -51,7 +51,7 @@ def test_any_word_is_reached_directly(seed: int, start: int, count: int) -> None
     assert found[:, 0].tolist() == [slow_output(seed, start + j) for j in range(count)]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(key=word64, number=st.integers(0, 100))
 def test_a_stream_s_seed_is_an_output_of_the_key(key: int, number: int) -> None:
     assert int(streams(key, np.array([[number]]))[0, 0]) == slow_output(key, number)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cases.slow_draw import MASK, slow_sample, slow_word
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.pictures.omniglot import Omniglot
@@ -25,7 +26,6 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.saved.shipped import load
 
-MASK = 2**64 - 1
 ITEMS = 6
 
 
@@ -103,21 +103,6 @@ def test_centres_that_give_no_distances_are_refused(rows: np.ndarray, message: s
 
 
 # An independent slow version.
-
-
-def slow_word(seed: int, position: int) -> int:
-    z = (seed + (position + 1) * 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
-
-
-def slow_sample(seed: int, start: int, count: int, candidates: list[int], largest: int) -> list[int]:
-    if count <= 24:
-        left = list(candidates)
-        return [left.pop((slow_word(seed, start + i) >> 32) * len(left) >> 32) for i in range(count)]
-    keys = [slow_word(seed, start + i) for i in range(largest)]
-    return [candidate for _, candidate in sorted(zip(keys, candidates, strict=False))][:count]
 
 
 def slow_classes(nearness: Nearness, table: np.ndarray, key: int, number: int, way: int, groups: list[str] | None = None) -> list[int]:
@@ -224,7 +209,7 @@ def test_ranks_share_the_same_episodes_out_in_any_order(nearness: Nearness, rank
     assert episodes_hash("", found) == whole
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(
     nearness=st.sampled_from(["near", "far"]),
     classes=st.integers(12, 30),
@@ -342,8 +327,8 @@ def test_an_unknown_word_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_near_episodes_are_hard_and_far_ones_easy_for_the_shipped_learner() -> None:
-    omniglot, learner = Omniglot(), load("omniglot-protonet")
+def test_near_episodes_are_hard_and_far_ones_easy_for_the_shipped_learner(omniglot: Omniglot) -> None:
+    learner = load("omniglot-protonet")
     classes = omniglot.split("vinyals").part("test")
     distances = pixel_distances(omniglot, classes)
     scores = {}

@@ -30,7 +30,7 @@ def test_one_case_worked_by_hand() -> None:
     assert found[:, 0].tolist() == [1, 0, 3]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(
     key=st.integers(0, 2**64 - 1),
     start=st.integers(0, 10),

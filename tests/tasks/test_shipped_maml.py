@@ -12,6 +12,8 @@ from kshot.saved.shipped import open_saved
 from kshot.tasks.classifier import Classifier
 from kshot.workflows.question import Question, answer, ask
 
+pytestmark = pytest.mark.slow
+
 NAME = "omniglot-maml"
 
 

@@ -386,6 +386,7 @@ def test_the_centre_of_a_saved_simple_shot_is_the_mean_of_the_training_items(pet
     torch.testing.assert_close(saved.learner.state_dict()["centre"], expected)
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_saved_fine_tuning_are_those_that_validate_best(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
@@ -404,6 +405,7 @@ def test_the_steps_of_a_saved_fine_tuning_are_those_that_validate_best(pets: Pat
     assert int(load_folder(tmp_path / "run" / "learner").learner.state_dict()["steps"]) == 10
 
 
+@pytest.mark.slow
 def test_several_numbers_of_steps_decide_together(tmp_path: Path) -> None:
     table = read_recipe(
         "sinusoid-maml", ["training.updates=2", "validation.every=2", "validation.episodes=4", "validation.query=3"]

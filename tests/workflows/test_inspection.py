@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from cases.folders import fill, pets_in
 from kshot.data.arrays import ArrayDataset
 from kshot.data.inputs import Inputs
 from kshot.data.pictures.omniglot import Omniglot
@@ -27,18 +28,9 @@ from kshot.workflows.recipe import parse_recipe
 SHAPE = EpisodeShape(2, 1, 2)
 
 
-def fill(root: Path, classes: list[str]) -> Path:
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        random = np.random.default_rng(sum(name.encode()))
-        for item in range(3):
-            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / name / f"{item}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("data") / "pets", [f"pet{number}" for number in range(12)])
+    return pets_in(tmp_path_factory.mktemp("data") / "pets", 12)
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +168,7 @@ def test_features_that_are_not_finite_are_named(saved: Saved) -> None:
 
 
 @pytest.mark.slow
-def test_omniglot_s_parts_leave_out_turned_copies() -> None:
-    omniglot = Omniglot()
+def test_omniglot_s_parts_leave_out_turned_copies(omniglot: Omniglot) -> None:
     split = omniglot.split("vinyals")
     record = {
         "recipe": {"data": {"name": "omniglot", "split": "vinyals"}},

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from cases.folders import pets_in
 from kshot.errors import DataError, RecipeError, SavedError
 from kshot.learners.metric.nearest import NearestNeighbour
 from kshot.learners.metric.protonet import ProtoNet
@@ -43,13 +42,7 @@ updates = 1
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "pets"
-    for number in range(8):
-        (root / f"pet{number}").mkdir(parents=True)
-        random = np.random.default_rng(number)
-        for item in range(3):
-            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / f"pet{number}" / f"{item}.png")
-    return root
+    return pets_in(tmp_path_factory.mktemp("data") / "pets")
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from cases.folders import fill, pets_in
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.data.pictures.picture import Picture
 from kshot.episodes.shape import EpisodeShape
@@ -24,18 +24,9 @@ from kshot.workflows.recipe import parse_recipe
 SHAPE = EpisodeShape(2, 1, 2)
 
 
-def fill(root: Path, classes: list[str]) -> Path:
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        random = np.random.default_rng(sum(name.encode()))
-        for item in range(3):
-            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / name / f"{item}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("data") / "pets", [f"pet{number}" for number in range(8)])
+    return pets_in(tmp_path_factory.mktemp("data") / "pets")
 
 
 @pytest.fixture(scope="module")
@@ -202,18 +193,17 @@ def test_results_name_the_steps_and_the_augmentation(saved: Saved) -> None:
 
 
 @pytest.mark.slow
-def test_omniglots_splits_by_name() -> None:
+def test_omniglots_splits_by_name(omniglot: Omniglot) -> None:
     data = {"name": "omniglot", "split": "vinyals"}
-    dataset = Omniglot()
-    split = dataset.split("vinyals")
+    split = omniglot.split("vinyals")
     learner = LearnerSpec("protonet", "conv4", {}, {"channels": 1, "width": 3}).build()
     record = {
         "recipe": {"data": data},
-        "fingerprint": dataset.fingerprint,
+        "fingerprint": omniglot.fingerprint,
         "split": "vinyals",
         "classes_seen": fold(split.part("train").names),
     }
-    saved = Saved(learner, dataset.preprocess, record)
+    saved = Saved(learner, omniglot.preprocess, record)
     assert names(saved) == ("vinyals/test", set(split.part("test").names))
     assert names(saved, data="omniglot", split="vinyals/val") == ("vinyals/val", set(split.part("val").names))
     assert names(saved, split="val")[0] == "vinyals/val"

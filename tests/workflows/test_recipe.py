@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kshot.errors import RecipeError
@@ -203,7 +203,6 @@ tables = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)  # a slow machine is no bug
 @given(tables)
 def test_as_dict_and_parse_are_inverse_through_json(table: dict[str, Any]) -> None:
     recipe = parse_recipe(table, "made")
@@ -214,7 +213,6 @@ def test_as_dict_and_parse_are_inverse_through_json(table: dict[str, Any]) -> No
     assert again.as_dict() == plain
 
 
-@settings(deadline=None)  # a slow machine is no bug
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from torch import nn
 
 import kshot
+import kshot.workflows.same_test
+from cases.folders import fill, pets_in
 from kshot.data.arrays import ArrayDataset
 from kshot.data.pictures.picture import Picture
 from kshot.data.table import Source
@@ -34,20 +35,12 @@ SHAPE = EpisodeShape(2, 1, 2)
 QUESTION = Question(shape=SHAPE, episodes=30)
 
 
-def fill(root: Path, classes: list[str], items: int = 5) -> Path:
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        random = np.random.default_rng(sum(name.encode()))
-        for item in range(items):
-            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / name / f"{item}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("data") / "pets", [f"pet{number}" for number in range(8)])
+    return pets_in(tmp_path_factory.mktemp("data") / "pets", items=5)
 
 
+@pytest.mark.slow
 def test_learners_of_real_targets_take_the_same_waves(tmp_path: Path) -> None:
     waves = {"name": "sinusoids", "split": "sinusoids"}
     parts = {"learner": {"name": "ridge"}, "backbone": {"name": "mlp", "hidden": [4], "outputs": 4}}
@@ -121,6 +114,14 @@ def test_a_comparison_has_the_remarks_of_its_test(learners: dict[str, Saved]) ->
     assert {one.episodes_hash for one in comparison.rounds[0].results.values()} == {test.sets[0].hash}
 
 
+@pytest.mark.parametrize(("count", "told"), [(1, "± 0 stands for none"), (5, "Fewer than 30 episodes"), (30, None)])
+def test_that_episodes_are_few_is_said_once(count: int, told: str | None, learners: dict[str, Saved]) -> None:
+    notes = compare_entrants(learners, same_test(learners, Question(shape=SHAPE, episodes=count)), device="cpu").notes()
+    warnings = [note for note in notes if "Ask for more" in note or "are few" in note or "no interval" in note]
+    assert len(warnings) == (told is not None)
+    assert told is None or told in warnings[0]
+
+
 def test_another_way_of_reading_is_opened_for_who_has_it_and_told(
     learners: dict[str, Saved], train: Callable[..., Saved], opened: list[str]
 ) -> None:
@@ -187,14 +188,14 @@ def test_who_knows_the_test_classes_is_refused_by_name_with_the_classes(
 
 
 def test_learners_of_different_data_are_refused(learners: dict[str, Saved], train: Callable[..., Saved], tmp_path: Path) -> None:
-    cars = fill(tmp_path / "cars", [f"car{number}" for number in range(8)])
+    cars = fill(tmp_path / "cars", [f"car{number}" for number in range(8)], items=5)
     driver = train("protonet", name=str(cars))
     two = {"protonet": learners["protonet"], "driver": driver}
     with pytest.raises(
         DataError, match=r"protonet and driver cannot take the same test: protonet is for .*pets and driver for .*cars\. Say"
     ):
         same_test(two, QUESTION)
-    other = fill(tmp_path / "boats", ["kayak", "ferry", "yacht"])
+    other = fill(tmp_path / "boats", ["kayak", "ferry", "yacht"], items=5)
     test = same_test(two, replace(QUESTION, data=str(other)))  # new to both
     assert len(test.sets[0].index) == 3
     shipped = {"protonet": learners["protonet"], "omniglot-protonet": open_learner("omniglot-protonet")}
@@ -238,8 +239,7 @@ def test_too_few_learners_and_other_kinds_of_tasks(learners: dict[str, Saved]) -
 
 
 @pytest.mark.slow
-def test_the_same_omniglot_classes_by_two_names_must_be_said_which() -> None:
-    omniglot = kshot.Omniglot()
+def test_the_same_omniglot_classes_by_two_names_must_be_said_which(omniglot: kshot.Omniglot) -> None:
     vinyals = open_learner("omniglot-protonet")
     data = {"name": "omniglot", "split": "characters"}
     learner = LearnerSpec("ridge", "conv4", {}, {"width": 3}).build()

@@ -23,7 +23,7 @@ from kshot.results.compare.comparison import Comparison
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
 from kshot.workflows.build import data_source
-from kshot.workflows.question import Asked, Question, asked_classes, few_episodes, seen_classes, trained_on_data
+from kshot.workflows.question import Asked, Question, asked_classes, seen_classes, trained_on_data
 from kshot.workflows.recipe import DataRecipe
 
 
@@ -80,7 +80,6 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
         if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
             remarks.append(f"The record of {name} does not say which classes it was trained on, so it may have been trained on these.")
     remarks += _different_readings(learners, datasets)
-    remarks += [f"{text[0].upper()}{text[1:]}" for text in few_episodes(question.episodes)]
     shape = replace(question.shape, way=1) if has_targets(first.dataset) else question.shape
     sets = tuple(
         EpisodeSet.draw(first.dataset, first.index, first.split, replace(shape, shot=shot), episodes=question.episodes, seed=question.seed)

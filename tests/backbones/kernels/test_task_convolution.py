@@ -70,6 +70,8 @@ def test_channels_stay_innermost_in_memory() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_derivatives_of_any_order(channels: int) -> None:
-    x, weight, bias, G = (value[:1, :2].detach().requires_grad_() for value in some(channels, innermost=True))
+    x, weight, bias, G = some(channels, innermost=True)
+    few = (x[:1, :2, :1, :, :3, :4], weight[:1, :2, :2], bias[:1, :2, :2], G[:1, :2, :1, :2, :3, :4])  # two tasks, one image, two filters
+    x, weight, bias, G = (value.detach().requires_grad_() for value in few)
     assert gradgradcheck(convolve, (x, weight, bias))
     assert gradgradcheck(lambda G, x, weight: convolution_gradients(G, x, weight, (True, True)), (G, x, weight))

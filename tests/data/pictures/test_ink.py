@@ -148,7 +148,7 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-@pytest.mark.parametrize("character", ["G", "i", "theta"])
+@pytest.mark.parametrize("character", ["G", *(pytest.param(name, marks=pytest.mark.slow) for name in ("i", "theta"))])
 def test_whatever_the_paper_the_drawing_is_the_same(character: str, paper: str) -> None:
     found = as_drawing(PAPERS[paper](character))
     agreed = agreement(plain(character), found)

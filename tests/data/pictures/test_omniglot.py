@@ -18,11 +18,6 @@ from kshot.errors import DataError
 BACKGROUND, EVALUATION = 30, 20
 
 
-@pytest.fixture(scope="module")
-def omniglot() -> Omniglot:
-    return Omniglot()
-
-
 def test_it_is_complete(omniglot: Omniglot) -> None:
     assert len(omniglot) == 4 * 32_460
     assert len(omniglot.index) == 4 * 1_623
@@ -33,15 +28,18 @@ def test_it_is_complete(omniglot: Omniglot) -> None:
     assert sorted(omniglot.index.items.tolist()) == list(range(4 * 32_460))
 
 
-def test_the_fingerprint_in_the_package_is_that_of_its_pixels() -> None:
+@pytest.mark.slow
+def test_the_fingerprint_in_the_package_is_that_of_its_pixels(drawings: Drawings) -> None:
     packed = EMBEDDED.read_bytes()
     assert len(packed) <= 4_000_000
-    assert unpack(packed).fingerprint() == read_header(packed)[2]
+    assert drawings.fingerprint() == read_header(packed)[2]
 
 
 @pytest.mark.parametrize(("rotations", "turns"), [("classes", 4), ("none", 1)])
-def test_the_splits_have_the_published_sizes_and_share_no_character(rotations: str, turns: int, omniglot: Omniglot) -> None:
-    data = omniglot if rotations == "classes" else Omniglot(rotations="none")
+def test_the_splits_have_the_published_sizes_and_share_no_character(
+    rotations: str, turns: int, omniglot: Omniglot, upright_omniglot: Omniglot
+) -> None:
+    data = omniglot if rotations == "classes" else upright_omniglot
     sizes = {"vinyals": (1028, 172, 423), "characters": (1100, 100, 423)}
     for name, wanted in sizes.items():
         split = data.split(name)
@@ -92,8 +90,8 @@ def test_an_unknown_split_and_unknown_rotations_are_errors(omniglot: Omniglot) -
         Omniglot(rotations="augment")  # type: ignore[arg-type]
 
 
-def test_without_rotations_items_are_drawings(omniglot: Omniglot) -> None:
-    plain = Omniglot(rotations="none")
+def test_without_rotations_items_are_drawings(omniglot: Omniglot, upright_omniglot: Omniglot) -> None:
+    plain = upright_omniglot
     assert (len(plain), len(plain.index)) == (32_460, 1_623)
     turned = omniglot.gather(omniglot.index.items_of("Latin/character05/rot000"))
     assert torch.equal(plain.gather(plain.index.items_of("Latin/character05")), turned)
@@ -108,31 +106,39 @@ def test_items_are_numbered_by_character_drawer_and_turn(omniglot: Omniglot) -> 
 
 
 @pytest.mark.slow
-def test_drawings_are_resized_as_pillow_does(omniglot: Omniglot) -> None:
-    ink = unpack(EMBEDDED.read_bytes()).ink
-    drawings = np.arange(0, 32_460, 331)
-    for drawing, kept in zip(drawings, omniglot.gather(4 * drawings), strict=True):
-        full = Image.fromarray(ink[drawing].view(np.uint8) * np.uint8(255))
+def test_drawings_are_resized_as_pillow_does(omniglot: Omniglot, drawings: Drawings) -> None:
+    some = np.arange(0, 32_460, 331)
+    for drawing, kept in zip(some, omniglot.gather(4 * some), strict=True):
+        full = Image.fromarray(drawings.ink[drawing].view(np.uint8) * np.uint8(255))
         assert np.array_equal(kept[0].numpy(), np.asarray(full.resize((28, 28), Image.Resampling.BILINEAR)))
 
 
 @pytest.mark.slow
-def test_the_original_size_keeps_every_pixel_and_is_not_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_original_size_keeps_every_pixel_and_is_not_cached(drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSHOT_CACHE", str(tmp_path))
-    ink = unpack(EMBEDDED.read_bytes()).ink
     original = Omniglot(size=105, rotations="none")
     items = np.arange(0, 32_460, 331)
-    assert np.array_equal(original.gather(items)[:, 0].numpy(), ink[items].view(np.uint8) * 255)
+    assert np.array_equal(original.gather(items)[:, 0].numpy(), drawings.ink[items].view(np.uint8) * 255)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What opening Omniglot leaves in an empty cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KSHOT_CACHE", str(folder := tmp_path_factory.mktemp("cache")))
+        Omniglot()
+    (file,) = folder.iterdir()
+    return file
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut off", "one bit", "empty", "another array", "other numbers"])
-def test_a_damaged_cache_is_made_again(damage: str, omniglot: Omniglot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cache_is_made_again(
+    damage: str, cached: Path, omniglot: Omniglot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KSHOT_CACHE", str(tmp_path))
-    Omniglot()
-    (file,) = tmp_path.iterdir()
-    whole = file.read_bytes()
+    file, whole = tmp_path / cached.name, cached.read_bytes()
     if damage == "another array":
         write_array(file.name, np.zeros((3, 3), np.uint8))
     elif damage == "other numbers":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cases.batches import unbalanced_batch
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError, TrainingError
@@ -18,12 +20,7 @@ from kshot.learners.contract.check import CLASSIFICATION, check_learner
 from kshot.learners.gradient.imaml import IMAML
 from kshot.learners.inner_loop.modes.implicit import conjugate_gradient
 
-
-def batch_of(B: int = 2, S: int = 6, Q: int = 4) -> EpisodeBatch:
-    generator = torch.Generator().manual_seed(1)
-    y = torch.stack([torch.cat([torch.arange(3), torch.randint(3, (S + Q - 3,), generator=generator)]) for _ in range(B)])
-    x = torch.randn(B, S + Q, 5, generator=generator, dtype=torch.float64) + y.unsqueeze(-1)
-    return EpisodeBatch(x[:, :S], y[:, :S], x[:, S:], y[:, S:], 3, np.arange(B))
+batch_of = partial(unbalanced_batch, N=3, S=6, Q=4, apart=1.0)
 
 
 def task(batch: EpisodeBatch, b: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

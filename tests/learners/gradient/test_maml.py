@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cases.batches import balanced_batch
 from kshot.backbones.conv_block import ConvBlock
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
@@ -23,13 +24,6 @@ from kshot.learners.metric.protonet import ProtoNet
 
 ALL: tuple[Callable[..., GradientLearner], ...] = (MAML, FirstOrderMAML, ANIL, MetaSGD)
 SECOND_ORDER: tuple[Callable[..., GradientLearner], ...] = (MAML, ANIL, MetaSGD)
-
-
-def batch_of(*shape: int, B: int = 2, N: int = 3, S: int = 6, Q: int = 6) -> EpisodeBatch:
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(S + Q) % N
-    x = torch.randn(B, S + Q, *shape, generator=generator, dtype=torch.float64)
-    return EpisodeBatch(x[:, :S], y[:S].expand(B, S), x[:, S:], y[S:].expand(B, Q), N, np.arange(B))
 
 
 def smooth(made: Callable[..., GradientLearner], **settings: Any) -> GradientLearner:
@@ -56,7 +50,7 @@ def distance(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> flo
 @pytest.mark.parametrize("mode", ["unrolled", "flat"])
 @pytest.mark.parametrize("made", SECOND_ORDER)
 def test_the_gradient_equals_finite_differences(made: Callable[..., GradientLearner], mode: str) -> None:
-    learner, batch = smooth(made, mode=mode), batch_of(2)
+    learner, batch = smooth(made, mode=mode), balanced_batch(2)
     losses = learner.meta_backward(batch, 0.0)
     assert losses.shape == (2,)
     found, h = gradients(learner), 1e-6
@@ -87,7 +81,7 @@ def forward(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("made", ALL)
 def test_the_gradient_equals_a_loop_with_batch_norm_and_pooling(made: Callable[..., GradientLearner]) -> None:
-    learner, batch = convolutional(made), batch_of(1, 8, 8)
+    learner, batch = convolutional(made), balanced_batch(1, 8, 8)
     losses = learner.meta_backward(batch, 0.0)
     named: dict[str, Tensor] = {name: value for name, value in learner.named_parameters() if not name.startswith("rates")}
     adapting = [name for name in named if made is not ANIL or name.startswith("head")]
@@ -111,7 +105,7 @@ def test_the_gradient_equals_a_loop_with_batch_norm_and_pooling(made: Callable[.
 
 
 def test_gradients_are_added_and_flat_gives_the_same() -> None:
-    batch = batch_of(1, 8, 8)
+    batch = balanced_batch(1, 8, 8)
     unrolled, flat = convolutional(MAML), convolutional(MAML, mode="flat")
     unrolled.meta_backward(batch, 0.0)
     once = gradients(unrolled)
@@ -138,7 +132,7 @@ def test_one_step_by_hand() -> None:
 
 
 def test_anil_adapts_its_head_alone() -> None:
-    learner, batch = convolutional(ANIL).eval(), batch_of(1, 8, 8)
+    learner, batch = convolutional(ANIL).eval(), balanced_batch(1, 8, 8)
     assert set(learner.adapt(batch.support_x, batch.support_y, way=3).parameters) == {"head.weight", "head.bias"}
 
 
@@ -149,7 +143,7 @@ def test_meta_sgd_starts_from_rates_between_its_bounds_and_learns_them() -> None
         name: value.shape for name, value in learner.named_parameters() if not name.startswith("rates")
     }
     assert all(bool(((value >= 0.2) & (value <= 0.3)).all()) for value in rates.values())
-    learner.meta_backward(batch_of(2), 0.0)
+    learner.meta_backward(balanced_batch(2), 0.0)
     assert all(value.grad is not None and bool(value.grad.any()) for value in rates.values())
 
 
@@ -157,7 +151,7 @@ def test_meta_sgd_starts_from_rates_between_its_bounds_and_learns_them() -> None
 
 
 def test_support_queries_and_running_statistics_give_three_answers() -> None:
-    batch = batch_of(1, 8, 8)
+    batch = balanced_batch(1, 8, 8)
     learner, running = convolutional(MAML), convolutional(MAML, inductive="running")
     for either in (learner, running):
         either.meta_backward(batch, 0.0)  # moves the running statistics
@@ -179,7 +173,7 @@ def test_support_queries_and_running_statistics_give_three_answers() -> None:
 
 
 def test_transductive_answers_are_the_written_network_s() -> None:
-    learner, batch = convolutional(MAML).eval(), batch_of(1, 8, 8)
+    learner, batch = convolutional(MAML).eval(), balanced_batch(1, 8, 8)
     task = learner.adapt(batch.support_x, batch.support_y, way=3)
     found = learner.predict_together(task, batch.query_x)
     for b in range(2):
@@ -189,7 +183,7 @@ def test_transductive_answers_are_the_written_network_s() -> None:
 
 def test_without_running_statistics_there_is_no_inductive_answer() -> None:
     learner = MAML(nn.BatchNorm1d(2, track_running_stats=False), features=2, outputs=3).double().eval()
-    batch = batch_of(2)
+    batch = balanced_batch(2)
     task = learner.adapt(batch.support_x, batch.support_y, way=3)
     with pytest.raises(RecipeError, match=r"'backbone' keeps no running statistics.*predict_together"):
         learner.predict(task, batch.query_x)
@@ -212,14 +206,14 @@ def test_dropout_in_training_follows_the_generator() -> None:
     losses = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        losses.append(learner.meta_backward(batch_of(2), 0.0))
+        losses.append(learner.meta_backward(balanced_batch(2), 0.0))
     assert torch.equal(losses[0], losses[1])
     assert not torch.equal(losses[0], losses[2])
 
 
 @pytest.mark.parametrize("made", ALL)
 def test_a_support_set_of_another_way_is_refused(made: Callable[..., GradientLearner]) -> None:
-    learner, batch = smooth(made), batch_of(2, N=2)
+    learner, batch = smooth(made), balanced_batch(2, N=2)
     with pytest.raises(RecipeError, match="has 3 outputs, and the tasks have 2 classes"):
         learner.adapt(batch.support_x, batch.support_y, way=2)
     with pytest.raises(RecipeError, match="has 3 outputs, and the tasks have 2 classes"):
@@ -265,7 +259,7 @@ def test_bounds_of_meta_sgd() -> None:
 def test_no_steps_leave_the_network_as_it_is_and_train_it_jointly(made: Callable[..., GradientLearner]) -> None:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Linear(2, 4), nn.Tanh())
-    learner, batch = made(backbone, features=4, outputs=3, inner_steps=0, adapt_steps=0).double(), batch_of(2)
+    learner, batch = made(backbone, features=4, outputs=3, inner_steps=0, adapt_steps=0).double(), balanced_batch(2)
     losses = learner.meta_backward(batch, 0.0)
     outputs = learner.head(backbone(batch.query_x))
     plain = F.cross_entropy(outputs.mT, batch.query_y, reduction="none").mean(1)
@@ -278,7 +272,7 @@ def test_no_steps_leave_the_network_as_it_is_and_train_it_jointly(made: Callable
 
 
 def test_another_number_of_steps_is_another_learner_with_the_same_parameters() -> None:
-    batch = batch_of(2)
+    batch = balanced_batch(2)
     learner = smooth(MAML, adapt_steps=2).eval()
     five = with_steps(learner, 5)
     assert isinstance(five, MAML)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cases.batches import unbalanced_batch
+from cases.networks import SmallNormed
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError, TrainingError
@@ -18,23 +21,11 @@ from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus, loss_weights
 STEPS = 4
 
 
-class Small(nn.Module):
-    """Vectors (M, 5) → (M, 6), with batch normalisation in between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm, self.second = nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Linear(7, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = torch.tanh(self.second(torch.tanh(self.norm(self.first(x)))))
-        return features
-
-
 def small(**settings: float) -> MAMLPlusPlus:
     """Every α, γ and β another number, so that one taken for another is seen."""
     torch.manual_seed(0)
     build: Callable[..., MAMLPlusPlus] = MAMLPlusPlus
-    learner = build(Small(), features=6, outputs=3, inner_steps=STEPS, **settings).double()
+    learner = build(SmallNormed(), features=6, outputs=3, inner_steps=STEPS, **settings).double()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for value in (*learner.rates, *learner.norms):
@@ -42,11 +33,7 @@ def small(**settings: float) -> MAMLPlusPlus:
     return learner
 
 
-def batch_of(B: int = 2, S: int = 6, Q: int = 5) -> EpisodeBatch:
-    generator = torch.Generator().manual_seed(1)
-    y = torch.stack([torch.cat([torch.arange(3), torch.randint(3, (S + Q - 3,), generator=generator)]) for _ in range(B)])
-    x = torch.randn(B, S + Q, 5, generator=generator, dtype=torch.float64) + y.unsqueeze(-1)
-    return EpisodeBatch(x[:, :S], y[:, :S], x[:, S:], y[:, S:], 3, np.arange(B))
+batch_of = partial(unbalanced_batch, N=3, S=6, Q=5, apart=1.0)
 
 
 def task(batch: EpisodeBatch, b: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -70,7 +57,7 @@ def unrolled(
 ) -> tuple[list[float], list[Tensor], list[Tensor]]:
     """The weighted losses; the gradients of φ_0, α, γ and β in order; and φ_n of each task."""
     backbone = learner.backbone
-    assert isinstance(backbone, Small)
+    assert isinstance(backbone, SmallNormed)
     six = [backbone.first.weight, backbone.first.bias, backbone.second.weight, backbone.second.bias, learner.head.weight, learner.head.bias]
     leaves = [value.detach().clone().requires_grad_() for value in (*six, *learner.rates, *learner.norms)]
     rates, (scales, shifts) = leaves[6:12], leaves[12:]
@@ -94,7 +81,7 @@ def unrolled(
 def found_gradients(learner: MAMLPlusPlus) -> list[Tensor]:
     """In the order of `unrolled`."""
     backbone = learner.backbone
-    assert isinstance(backbone, Small)
+    assert isinstance(backbone, SmallNormed)
     six = [backbone.first.weight, backbone.first.bias, backbone.second.weight, backbone.second.bias, learner.head.weight, learner.head.bias]
     values = [value.grad for value in (*six, *learner.rates, *learner.norms)]
     return [torch.empty(0) if value is None else value for value in values]
@@ -165,7 +152,7 @@ def test_running_statistics_are_kept_for_each_step() -> None:
     learner, batch = small().train(), batch_of(B=1)
     sx, _, _, _ = task(batch, 0)
     backbone = learner.backbone
-    assert isinstance(backbone, Small)
+    assert isinstance(backbone, SmallNormed)
     first = backbone.first(sx).detach()
     learner.meta_backward(batch, 0.3)
     means = learner.get_buffer("running_0")
@@ -178,7 +165,7 @@ def test_running_statistics_are_kept_for_each_step() -> None:
 
 
 def test_the_networks_own_scales_are_where_those_of_each_step_start_and_stay() -> None:
-    network = Small()
+    network = SmallNormed()
     nn.init.uniform_(network.norm.weight)
     learner = MAMLPlusPlus(network, features=6, outputs=3, inner_steps=2)
     assert torch.equal(learner.norms[0], network.norm.weight.detach().expand(2, -1))

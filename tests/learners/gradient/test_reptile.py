@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cases.batches import unbalanced_batch
+from cases.networks import SmallNormed
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import DataError, RecipeError, TrainingError
@@ -25,28 +28,12 @@ ROUNDING = 1e-9
 """Before batch normalisation a bias has no slope but rounding, 1e-17, which Adam's ε = 1e-8 lets through as a step of 1e-9 · α."""
 
 
-class Small(nn.Module):
-    """Vectors (M, 5) → (M, 6), with batch normalisation in between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm, self.second = nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Linear(7, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = torch.tanh(self.second(torch.tanh(self.norm(self.first(x)))))
-        return features
-
-
 def small(**settings: int) -> Reptile:
     torch.manual_seed(0)
-    return Reptile(Small(), 6, 3, inner_lr=0.02, **{"inner_steps": 4, "inner_batch": 5, "adapt_steps": 7, **settings}).double()
+    return Reptile(SmallNormed(), 6, 3, inner_lr=0.02, **{"inner_steps": 4, "inner_batch": 5, "adapt_steps": 7, **settings}).double()
 
 
-def batch_of(B: int = 3, S: int = 7, Q: int = 5, numbers: tuple[int, ...] = (4, 0, 11)) -> EpisodeBatch:
-    generator = torch.Generator().manual_seed(1)
-    y = torch.stack([torch.cat([torch.arange(3), torch.randint(3, (S + Q - 3,), generator=generator)]) for _ in range(B)])
-    x = torch.randn(B, S + Q, 5, generator=generator, dtype=torch.float64) + y.unsqueeze(-1)
-    return EpisodeBatch(x[:, :S], y[:, :S], x[:, S:], y[:, S:], 3, np.array(numbers))
+batch_of = partial(unbalanced_batch, B=3, N=3, S=7, Q=5, apart=1.0, numbers=(4, 0, 11))
 
 
 def some(batch: EpisodeBatch, rows: list[int]) -> EpisodeBatch:
@@ -326,6 +313,7 @@ def test_real_targets_keep_every_rule() -> None:
     assert not {*CLASSIFICATION} & {*check_learner(learner, batch_of_lines())}
 
 
+@pytest.mark.slow
 def test_steps_fit_real_targets() -> None:
     batch = batch_of_lines()
     errors = []

@@ -1,25 +1,18 @@
 """Tasks and an independent inner loop for the tests of this folder."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cases.batches import balanced_batch
 from kshot.episodes.episode import EpisodeBatch
 
 Forward = Callable[[dict[str, Tensor], Tensor], Tensor]
-
-
-def tasks_of(*shape: int, B: int = 3, N: int = 3, S: int = 6, Q: int = 9) -> EpisodeBatch:
-    """Random items in float64."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(S + Q) % N
-    x = torch.randn(B, S + Q, *shape, generator=generator, dtype=torch.float64)
-    return EpisodeBatch(x[:, :S], y[:S].expand(B, S), x[:, S:], y[S:].expand(B, Q), N, np.arange(B) + 40)
 
 
 def plain_loop(
@@ -89,7 +82,12 @@ def distance(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
 
 @pytest.fixture
 def loops() -> SimpleNamespace:
-    """The functions above: test modules cannot import each other."""
+    """The functions above, and the tasks that the tests of this folder take."""
     return SimpleNamespace(
-        tasks=tasks_of, plain=plain_loop, by_hand=blocks_by_hand, Blocks=Blocks, StockBlock=StockBlock, distance=distance
+        tasks=partial(balanced_batch, B=3, Q=9, first=40),
+        plain=plain_loop,
+        by_hand=blocks_by_hand,
+        Blocks=Blocks,
+        StockBlock=StockBlock,
+        distance=distance,
     )

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cases.batches import logits_of, query_loss, unbalanced_batch
+from cases.gradients import assert_gradient_of
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
@@ -15,26 +18,6 @@ from kshot.errors import RecipeError
 from kshot.learners.heads.item_scores import class_log_sums, class_maxima, one_hot
 from kshot.learners.learner import Learner
 from kshot.learners.metric.matching import MatchingNet, ScaledMatchingNet, log_attention
-
-
-def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Random tasks whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, D, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, D, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
-
-
-def logits_of(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    return learner.predict(learner.adapt(batch.support_x, batch.support_y, way=batch.way), batch.query_x)
-
 
 # By hand.
 
@@ -89,7 +72,7 @@ def slow_log_probabilities(batch: EpisodeBatch, scale: float) -> np.ndarray:
 
 @pytest.mark.parametrize(("kind", "scale"), [(MatchingNet, 1.0), (ScaledMatchingNet, 10.0)])
 def test_equals_the_slow_version(kind: type[Learner], scale: float) -> None:
-    batch = batch_of(B=3, N=5, S=17, Q=9, D=8)
+    batch = unbalanced_batch(B=3, N=5, S=17, Q=9, shape=(8,))
     learner = kind(nn.Identity()).double().eval()
     for log_scale in learner.parameters():
         nn.init.constant_(log_scale, math.log(scale))  # in float64, where the start is float32
@@ -105,7 +88,7 @@ def test_equals_the_slow_version(kind: type[Learner], scale: float) -> None:
 
 
 def test_gradients_of_the_kernel_by_finite_differences() -> None:
-    batch = batch_of(S=6, Q=3)
+    batch = unbalanced_batch(S=6, Q=3)
     labels = one_hot(batch.support_y, 4, torch.empty(0, dtype=torch.float64))
     scores = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda value: log_attention(value, labels), (scores,))
@@ -114,29 +97,12 @@ def test_gradients_of_the_kernel_by_finite_differences() -> None:
 @pytest.mark.parametrize("kind", [MatchingNet, ScaledMatchingNet])
 def test_meta_backward_is_the_gradient_of_the_mean_loss(kind: type[Learner]) -> None:
     torch.manual_seed(0)
-    batch = batch_of()
+    batch = unbalanced_batch()
     learner = kind(MLP(5, (4,), 3)).double().train()
 
-    def mean_loss() -> float:
-        with torch.no_grad():
-            support, query = learner.encode(batch.support_x.flatten(0, 1)), learner.encode(batch.query_x.flatten(0, 1))
-            task = learner.adapt(support.unflatten(0, (2, 11)), batch.support_y, way=4)
-            return float(learner.family.loss(learner.predict(task, query.unflatten(0, (2, 6))), batch.query_y).mean())
-
     losses = learner.meta_backward(batch, 0.0)
-    assert float(losses.mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    step = 1e-6
-    for parameter in learner.parameters():
-        assert parameter.grad is not None
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in range(len(flat)):
-            value = float(flat[i])
-            flat[i] = value + step
-            above = mean_loss()
-            flat[i] = value - step
-            below = mean_loss()
-            flat[i] = value
-            assert float(gradient[i]) == pytest.approx((above - below) / (2 * step), abs=1e-6)
+    assert float(losses.mean()) == pytest.approx(query_loss(learner, batch), rel=1e-12)
+    assert_gradient_of(partial(query_loss, learner, batch), learner)
 
 
 # Missing classes and extreme scores.
@@ -173,7 +139,7 @@ def test_the_largest_score_of_each_class() -> None:
 @pytest.mark.parametrize("kind", [MatchingNet, ScaledMatchingNet])
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_constant_features_answer_with_each_class_s_share(kind: type[Learner], value: float) -> None:
-    batch = batch_of(N=3, S=6)
+    batch = unbalanced_batch(N=3, S=6)
     learner = kind(nn.Identity()).double().eval()
     task = learner.adapt(torch.full((2, 6, 5), value, dtype=torch.float64), batch.support_y, way=3)
     found = learner.predict(task, torch.full((2, 4, 5), value, dtype=torch.float64)).exp()
@@ -186,7 +152,7 @@ def test_constant_features_answer_with_each_class_s_share(kind: type[Learner], v
 
 @pytest.mark.parametrize("kind", [MatchingNet, ScaledMatchingNet])
 def test_renumbering_the_classes_permutes_the_logits(kind: type[Learner]) -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     learner = kind(nn.Identity()).double().eval()
     new_label = torch.tensor([2, 0, 3, 1])
     renumbered = learner.predict(learner.adapt(batch.support_x, new_label[batch.support_y], way=4), batch.query_x)
@@ -194,7 +160,7 @@ def test_renumbering_the_classes_permutes_the_logits(kind: type[Learner]) -> Non
 
 
 def test_the_order_of_support_items_does_not_matter() -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     assert isinstance(batch.support_x, Tensor)
     learner = MatchingNet(nn.Identity()).double().eval()
     order = torch.randperm(11, generator=torch.Generator().manual_seed(1))
@@ -205,7 +171,7 @@ def test_the_order_of_support_items_does_not_matter() -> None:
 @pytest.mark.parametrize("kind", [MatchingNet, ScaledMatchingNet])
 def test_a_training_step_under_autocast_agrees_with_the_full_one(kind: Callable[..., Learner]) -> None:
     torch.manual_seed(0)
-    batch = batch_of(dtype=torch.float32)
+    batch = unbalanced_batch(dtype=torch.float32)
     learner = kind(MLP(5, (16,), 8))
     full = learner.meta_backward(batch, 0.0)
     learner.zero_grad()
@@ -227,7 +193,7 @@ def test_a_scale_that_is_not_positive_is_refused(scale: float) -> None:
 def test_the_scale_is_learnt() -> None:
     learner = ScaledMatchingNet(nn.Identity(), scale=4).double()
     assert float(learner.log_scale.exp().detach()) == pytest.approx(4)
-    learner.meta_backward(batch_of(), 0.0)
+    learner.meta_backward(unbalanced_batch(), 0.0)
     assert learner.log_scale.grad is not None
     assert list(MatchingNet(nn.Identity()).parameters()) == []
 

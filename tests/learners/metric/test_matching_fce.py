@@ -1,12 +1,15 @@
 """Full context embeddings: by hand, against loops in NumPy with their own LSTM, gradients, and what the order may change."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cases.batches import logits_of, query_loss, unbalanced_batch
+from cases.gradients import assert_gradient_of
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
@@ -14,29 +17,12 @@ from kshot.errors import RecipeError
 from kshot.learners.metric.matching import MatchingNet
 from kshot.learners.metric.matching_fce import MatchingNetFCE, embed_queries, embed_support
 
-
-def batch_of(B: int = 2, N: int = 3, S: int = 7, Q: int = 4, D: int = 4, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Random tasks whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, D, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, D, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
+batch_of = partial(unbalanced_batch, shape=(4,), N=3, S=7, Q=4)
 
 
 def learner_of(D: int = 4, steps: int = 3) -> MatchingNetFCE:
     torch.manual_seed(0)
     return MatchingNetFCE(nn.Identity(), features=D, processing_steps=steps).double().eval()
-
-
-def logits_of(learner: MatchingNetFCE, batch: EpisodeBatch) -> Tensor:
-    return learner.predict(learner.adapt(batch.support_x, batch.support_y, way=batch.way), batch.query_x)
 
 
 # By hand.
@@ -154,26 +140,9 @@ def test_every_parameter_has_its_gradient() -> None:
     batch = batch_of()
     learner = MatchingNetFCE(MLP(4, (5,), 3), features=3, processing_steps=2).double().train()
 
-    def mean_loss() -> float:
-        with torch.no_grad():
-            support, query = learner.encode(batch.support_x.flatten(0, 1)), learner.encode(batch.query_x.flatten(0, 1))
-            task = learner.adapt(support.unflatten(0, (2, 7)), batch.support_y, way=3)
-            return float(learner.family.loss(learner.predict(task, query.unflatten(0, (2, 4))), batch.query_y).mean())
-
     losses = learner.meta_backward(batch, 0.0)
-    assert float(losses.mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    step = 1e-5
-    for name, parameter in learner.named_parameters():
-        assert parameter.grad is not None, name
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in range(0, len(flat), 5):
-            value = float(flat[i])
-            flat[i] = value + step
-            above = mean_loss()
-            flat[i] = value - step
-            below = mean_loss()
-            flat[i] = value
-            assert float(gradient[i]) == pytest.approx((above - below) / (2 * step), abs=1e-7), name
+    assert float(losses.mean()) == pytest.approx(query_loss(learner, batch), rel=1e-12)
+    assert_gradient_of(partial(query_loss, learner, batch), learner, per_parameter=8, step=1e-5, abs=1e-7)
 
 
 # What matters and what does not.

@@ -1,6 +1,7 @@
 """Pair attention: by hand, against loops in NumPy, gradients, what must not matter, a task of places, and bad input."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import kshot.learners.metric.pair_attention as module
+from cases.batches import logits_of, unbalanced_batch
+from cases.gradients import assert_gradient_of
 from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
@@ -32,18 +35,7 @@ def learner_of(
     return learner
 
 
-def batch_of(B: int = 2, N: int = 3, S: int = 5, Q: int = 4, C: int = 5, H: int = 2, W: int = 3) -> EpisodeBatch:
-    """Random maps whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)])[torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, C, H, W, generator=generator, dtype=torch.float64),
-        support_y=support_y.expand(B, S).clone(),
-        query_x=torch.randn(B, Q, C, H, W, generator=generator, dtype=torch.float64),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
+batch_of = partial(unbalanced_batch, shape=(5, 2, 3), N=3, S=5, Q=4)
 
 
 def tokens_of(learner: Learner, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
@@ -51,11 +43,6 @@ def tokens_of(learner: Learner, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
     assert isinstance(support, Tensor)
     assert isinstance(query, Tensor)
     return support, query
-
-
-def logits_of(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    support, query = tokens_of(learner, batch)
-    return learner.predict(learner.adapt(support, batch.support_y, way=batch.way), query)
 
 
 # By hand.
@@ -243,7 +230,7 @@ def test_maps_of_any_size_and_vectors_are_read() -> None:
 
 @pytest.mark.parametrize("loss", module.LOSSES)
 def test_meta_backward_is_the_gradient_of_the_mean_loss(loss: str) -> None:
-    learner, batch = learner_of(loss=loss).train(), batch_of(B=1, S=4, Q=2, H=2, W=2)
+    learner, batch = learner_of(loss=loss).train(), batch_of(B=1, S=4, Q=2, shape=(5, 2, 2))
 
     def mean_loss() -> float:
         with torch.no_grad():
@@ -253,18 +240,7 @@ def test_meta_backward_is_the_gradient_of_the_mean_loss(loss: str) -> None:
 
     losses = learner.meta_backward(batch, 0.0)
     assert float(losses.mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    step, generator = 1e-5, torch.Generator().manual_seed(0)
-    for name, parameter in learner.named_parameters():
-        assert parameter.grad is not None, name
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in torch.randperm(len(flat), generator=generator)[:2].tolist():
-            value = float(flat[i])
-            flat[i] = value + step
-            above = mean_loss()
-            flat[i] = value - step
-            below = mean_loss()
-            flat[i] = value
-            assert float(gradient[i]) == pytest.approx((above - below) / (2 * step), rel=1e-4, abs=1e-7), name
+    assert_gradient_of(mean_loss, learner, per_parameter=2, step=1e-5, rel=1e-4, abs=1e-7)
 
 
 def test_at_the_start_everything_but_what_g_hides_has_a_gradient() -> None:
@@ -345,6 +321,7 @@ def accuracy_after(learner: Learner, updates: int) -> float:
     return float(torch.stack(right).mean())
 
 
+@pytest.mark.slow
 def test_learns_where_things_lie_from_each_other_which_a_bag_of_features_cannot() -> None:
     torch.manual_seed(0)
     bag = accuracy_after(ProtoNet(MeanOverPlaces()), 60)
@@ -356,6 +333,7 @@ def test_learns_where_things_lie_from_each_other_which_a_bag_of_features_cannot(
 # The contract, and bad input.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "over"), list(zip(module.LOSSES, OVER_ITEMS, strict=True)))
 def test_the_contract_holds_on_maps(loss: str, over: str) -> None:
     torch.manual_seed(0)

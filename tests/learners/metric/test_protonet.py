@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cases.batches import logits_of, query_loss, unbalanced_batch
+from cases.gradients import assert_gradient_of
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
@@ -16,26 +19,6 @@ from kshot.errors import RecipeError
 from kshot.learners.heads.centres import class_means, cosines, squared_distances
 from kshot.learners.learner import Learner
 from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
-
-
-def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Random tasks whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, D, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, D, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
-
-
-def logits_of(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    return learner.predict(learner.adapt(batch.support_x, batch.support_y, way=batch.way), batch.query_x)
-
 
 # By hand.
 
@@ -101,7 +84,7 @@ def ten_cosines(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("kind", "compare"), [(ProtoNet, minus_squared_distance), (CosineProtoNet, ten_cosines)])
 def test_equals_the_slow_version(kind: type[Learner], compare: Callable[[np.ndarray, np.ndarray], float]) -> None:
-    batch = batch_of(B=3, N=5, S=17, Q=9, D=8)
+    batch = unbalanced_batch(B=3, N=5, S=17, Q=9, shape=(8,))
     learner = kind(nn.Identity()).double().eval()
     for log_scale in learner.parameters():
         nn.init.constant_(log_scale, math.log(10))  # in float64, where the start is float32
@@ -124,7 +107,7 @@ def test_equals_the_slow_version(kind: type[Learner], compare: Callable[[np.ndar
 
 @pytest.mark.parametrize("compare", [squared_distances, cosines])
 def test_gradients_of_the_kernels_by_finite_differences(compare: Callable[[Tensor, Tensor], Tensor]) -> None:
-    batch = batch_of(S=6, Q=3, D=3)
+    batch = unbalanced_batch(S=6, Q=3, shape=(3,))
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
 
@@ -137,35 +120,18 @@ def test_gradients_of_the_kernels_by_finite_differences(compare: Callable[[Tenso
 @pytest.mark.parametrize("kind", [ProtoNet, CosineProtoNet])
 def test_meta_backward_is_the_gradient_of_the_mean_loss(kind: type[Learner]) -> None:
     torch.manual_seed(0)
-    batch = batch_of()
+    batch = unbalanced_batch()
     learner = kind(MLP(5, (4,), 3)).double().train()
-
-    def mean_loss() -> float:
-        with torch.no_grad():
-            support, query = learner.encode(batch.support_x.flatten(0, 1)), learner.encode(batch.query_x.flatten(0, 1))
-            task = learner.adapt(support.unflatten(0, (2, 11)), batch.support_y, way=4)
-            return float(learner.family.loss(learner.predict(task, query.unflatten(0, (2, 6))), batch.query_y).mean())
 
     losses = learner.meta_backward(batch, 0.0)
     assert losses.shape == (2,)
-    assert float(losses.mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    step = 1e-6
-    for parameter in learner.parameters():
-        assert parameter.grad is not None
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in range(len(flat)):
-            value = float(flat[i])
-            flat[i] = value + step
-            above = mean_loss()
-            flat[i] = value - step
-            below = mean_loss()
-            flat[i] = value
-            assert float(gradient[i]) == pytest.approx((above - below) / (2 * step), abs=1e-6)
+    assert float(losses.mean()) == pytest.approx(query_loss(learner, batch), rel=1e-12)
+    assert_gradient_of(partial(query_loss, learner, batch), learner)
 
 
 def test_meta_backward_adds_to_the_gradient() -> None:
     torch.manual_seed(0)
-    batch, learner = batch_of(), ProtoNet(MLP(5, (4,), 3)).double()
+    batch, learner = unbalanced_batch(), ProtoNet(MLP(5, (4,), 3)).double()
     learner.meta_backward(batch, 0.0)
     once = [parameter.grad.clone() for parameter in learner.parameters() if parameter.grad is not None]
     learner.meta_backward(batch, 0.0)
@@ -180,7 +146,7 @@ def test_meta_backward_adds_to_the_gradient() -> None:
 
 @pytest.mark.parametrize("kind", [ProtoNet, CosineProtoNet])
 def test_renumbering_the_classes_permutes_the_logits(kind: type[Learner]) -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     learner = kind(nn.Identity()).double().eval()
     new_label = torch.tensor([2, 0, 3, 1])
     renumbered = learner.predict(learner.adapt(batch.support_x, new_label[batch.support_y], way=4), batch.query_x)
@@ -188,7 +154,7 @@ def test_renumbering_the_classes_permutes_the_logits(kind: type[Learner]) -> Non
 
 
 def test_the_order_of_support_items_does_not_matter() -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     assert isinstance(batch.support_x, Tensor)
     learner = ProtoNet(nn.Identity()).double().eval()
     order = torch.randperm(11, generator=torch.Generator().manual_seed(1))
@@ -218,7 +184,7 @@ def test_under_bfloat16_autocast_distances_stay_float32() -> None:
 @pytest.mark.parametrize("kind", [ProtoNet, CosineProtoNet])
 def test_a_training_step_under_autocast_agrees_with_the_full_one(kind: type[Learner]) -> None:
     torch.manual_seed(0)
-    batch = batch_of(dtype=torch.float32)
+    batch = unbalanced_batch(dtype=torch.float32)
     learner = kind(MLP(5, (16,), 8))
     full = learner.meta_backward(batch, 0.0)
     learner.zero_grad()
@@ -242,7 +208,7 @@ def test_the_scale_is_learnt_and_starts_where_it_was_put() -> None:
     learner = CosineProtoNet(nn.Identity(), scale=4)
     assert [name for name, _ in learner.named_parameters()] == ["log_scale"]
     assert float(learner.log_scale.exp().detach()) == pytest.approx(4)
-    learner.meta_backward(batch_of(), 0.0)
+    learner.meta_backward(unbalanced_batch(), 0.0)
     assert learner.log_scale.grad is not None
 
 

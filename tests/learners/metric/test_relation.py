@@ -1,6 +1,7 @@
 """Relation networks: by hand, against loops in NumPy, against pairs written out, gradients, losses, and what must not matter."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,31 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from cases.batches import logits_of, unbalanced_batch
 from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import RecipeError
 from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
-from kshot.learners.learner import encode_tasks
 from kshot.learners.metric import relation as module
 from kshot.learners.metric.relation import RelationNet, mean_maps, normalised_halves
 
-
-def batch_of(
-    B: int = 2, N: int = 3, S: int = 8, Q: int = 5, C: int = 2, H: int = 6, W: int = 5, *, dtype: torch.dtype = torch.float64
-) -> EpisodeBatch:
-    """Random tasks of maps, whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, C, H, W, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, C, H, W, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
+batch_of = partial(unbalanced_batch, shape=(2, 6, 5), N=3, S=8, Q=5)
 
 
 def learner_of(features: int = 2, *, width: int = 4, hidden: int = 3, loss: str = "squared") -> RelationNet:
@@ -46,11 +32,6 @@ def learner_of(features: int = 2, *, width: int = 4, hidden: int = 3, loss: str 
             if value.is_floating_point():
                 value.copy_(torch.rand_like(value) + 0.5 if "var" in name else torch.randn_like(value) / 2)
     return learner
-
-
-def logits_of(learner: RelationNet, batch: EpisodeBatch) -> Tensor:
-    support, query = encode_tasks(learner, batch.support_x, batch.query_x)
-    return learner.predict(learner.adapt(support, batch.support_y, way=batch.way), query)
 
 
 # By hand.
@@ -144,7 +125,7 @@ def slow_logits(learner: RelationNet, batch: EpisodeBatch) -> np.ndarray:
 
 @pytest.mark.parametrize(("H", "W"), [(7, 7), (6, 4), (3, 2), (5, 1), (1, 1), (9, 11)])
 def test_equals_the_slow_version(H: int, W: int) -> None:
-    batch, learner = batch_of(H=H, W=W), learner_of().eval()
+    batch, learner = batch_of(shape=(2, H, W)), learner_of().eval()
     np.testing.assert_allclose(logits_of(learner, batch).detach().numpy(), slow_logits(learner, batch), rtol=1e-10, atol=1e-12)
 
 
@@ -171,7 +152,7 @@ def plain_logits(learner: RelationNet, batch: EpisodeBatch) -> Tensor:
 @pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
 @pytest.mark.parametrize("B", [1, 3])
 def test_a_training_step_equals_that_of_pairs_written_out(B: int, loss: str) -> None:
-    batch = batch_of(B=B, H=7, W=9)
+    batch = batch_of(B=B, shape=(2, 7, 9))
     mine, plain = (learner_of(loss=loss).train() for _ in range(2))
     losses = mine.meta_backward(batch, 0.0)
     logits = plain_logits(plain, batch)
@@ -189,7 +170,7 @@ def test_a_training_step_equals_that_of_pairs_written_out(B: int, loss: str) -> 
         torch.testing.assert_close(buffer, wanted_buffer, rtol=1e-10, atol=1e-12, msg=name)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(*(st.integers(1, 4) for _ in range(5)), st.booleans())
 def test_normalised_halves_add_to_the_normalised_sums(B: int, N: int, Q: int, H: int, W: int, training: bool) -> None:
     generator = torch.Generator().manual_seed(B + 5 * N + 25 * Q + 125 * H + 625 * W)

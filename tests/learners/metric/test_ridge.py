@@ -1,48 +1,22 @@
 """The ridge head: by hand, against loops in NumPy, both forms against each other, gradients, real targets, and singular systems."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cases.batches import batch_of_curves, logits_of, query_loss, unbalanced_batch
+from cases.gradients import assert_gradient_of
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import DataError, RecipeError
 from kshot.learners.contract.check import ALWAYS, EPISODIC, FIRST, INDUCTIVE, check_learner
 from kshot.learners.heads.linear import with_ones
-from kshot.learners.learner import Learner
 from kshot.learners.metric.ridge import RidgeNet, primal_form, ridge_weights, woodbury_form
-
-
-def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Random tasks whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, D, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, D, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
-
-
-def batch_of_curves(*, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Sine curves of their own phase, with a second target that is their slope."""
-    generator = torch.Generator().manual_seed(0)
-    x = 4 * torch.rand(3, 19, 1, generator=generator, dtype=dtype) - 2
-    phase = 3 * torch.rand(3, 1, 1, generator=generator, dtype=dtype)
-    y = torch.cat([torch.sin(x + phase), torch.cos(x + phase)], -1)  # (B, S + Q, 2)
-    return EpisodeBatch(x[:, :10], y[:, :10], x[:, 10:], y[:, 10:], None, np.arange(3))
-
-
-def logits_of(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    return learner.predict(learner.adapt(batch.support_x, batch.support_y, way=batch.way), batch.query_x)
 
 
 def set_exactly(learner: RidgeNet, regularisation: float, scale: float, bias: float) -> RidgeNet:
@@ -96,7 +70,7 @@ def slow_answers(support: np.ndarray, Y: np.ndarray, query: np.ndarray, constant
 
 @pytest.mark.parametrize("D", [5, 30])
 def test_equals_the_slow_version_whichever_system_is_smaller(D: int) -> None:
-    batch = batch_of(B=3, D=D)
+    batch = unbalanced_batch(B=3, shape=(D,))
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     learner = set_exactly(RidgeNet(nn.Identity()).double(), regularisation=0.3, scale=4, bias=-1).eval()
@@ -155,38 +129,20 @@ def test_gradients_of_the_kernels_by_finite_differences(form: object) -> None:
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_meta_backward_is_the_gradient_of_the_mean_loss(kind: str) -> None:
     torch.manual_seed(0)
-    batch = batch_of() if kind == "classification" else batch_of_curves()
+    batch = unbalanced_batch() if kind == "classification" else batch_of_curves()
     family = Classification() if kind == "classification" else Regression()
     learner = set_exactly(RidgeNet(MLP(5 if batch.way else 1, (4,), 3), family=family).double().train(), 0.5, 2.0, 0.1)
-    B, S = batch.support_y.shape[:2]
-
-    def mean_loss() -> float:
-        with torch.no_grad():
-            support, query = learner.encode(batch.support_x.flatten(0, 1)), learner.encode(batch.query_x.flatten(0, 1))
-            task = learner.adapt(support.unflatten(0, (B, S)), batch.support_y, way=batch.way)
-            return float(learner.family.loss(learner.predict(task, query.unflatten(0, (B, -1))), batch.query_y).mean())
 
     losses = learner.meta_backward(batch, 0.0)
-    assert float(losses.mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    step = 1e-6
-    for name, parameter in learner.named_parameters():
-        assert parameter.grad is not None, name
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in range(len(flat)):
-            value = float(flat[i])
-            flat[i] = value + step
-            above = mean_loss()
-            flat[i] = value - step
-            below = mean_loss()
-            flat[i] = value
-            assert float(gradient[i]) == pytest.approx((above - below) / (2 * step), abs=1e-6), name
+    assert float(losses.mean()) == pytest.approx(query_loss(learner, batch), rel=1e-12)
+    assert_gradient_of(partial(query_loss, learner, batch), learner)
 
 
 # What must not matter, and the contract for real targets.
 
 
 def test_renumbering_the_classes_permutes_the_logits() -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     learner = RidgeNet(nn.Identity()).double().eval()
     new_label = torch.tensor([2, 0, 3, 1])
     renumbered = learner.predict(learner.adapt(batch.support_x, new_label[batch.support_y], way=4), batch.query_x)
@@ -201,7 +157,7 @@ def test_the_contract_holds_for_real_targets() -> None:
 
 def test_a_training_step_under_autocast_agrees_with_the_full_one() -> None:
     torch.manual_seed(0)
-    batch = batch_of(dtype=torch.float32)
+    batch = unbalanced_batch(dtype=torch.float32)
     learner = RidgeNet(MLP(5, (16,), 8))
     full = learner.meta_backward(batch, 0.0)
     learner.zero_grad()
@@ -216,7 +172,7 @@ def test_a_training_step_under_autocast_agrees_with_the_full_one() -> None:
 
 
 def test_a_class_without_support_items_is_never_the_answer() -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     learner = RidgeNet(nn.Identity()).double().eval()
     logits = learner.predict(learner.adapt(batch.support_x, batch.support_y, way=5), batch.query_x)
     assert bool((logits[..., 4] == -math.inf).all())
@@ -226,7 +182,7 @@ def test_a_class_without_support_items_is_never_the_answer() -> None:
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_constant_features_give_one_answer_to_all(value: float) -> None:
     # Without a difference between items there is nothing to learn but each class's share, shrunk by λ.
-    batch = batch_of(N=3, S=6)
+    batch = unbalanced_batch(N=3, S=6)
     learner = set_exactly(RidgeNet(nn.Identity()).double(), regularisation=0.5, scale=1, bias=0).eval()
     task = learner.adapt(torch.full((2, 6, 5), value, dtype=torch.float64), batch.support_y, way=3)
     found = learner.predict(task, torch.full((2, 4, 5), value, dtype=torch.float64))

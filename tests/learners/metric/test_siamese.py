@@ -9,26 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from cases.batches import logits_of, unbalanced_batch
+from cases.gradients import assert_gradient_of
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import RecipeError
 from kshot.learners.metric.siamese import SiameseNet, pair_losses, weighted_distances
-
-
-def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Random tasks whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, D, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, D, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
 
 
 def learner_of(features: int = 5, *, odds: float = 1.0, backbone: nn.Module | None = None) -> SiameseNet:
@@ -37,10 +24,6 @@ def learner_of(features: int = 5, *, odds: float = 1.0, backbone: nn.Module | No
     learner.alpha.data = torch.linspace(-2, 1, features, dtype=torch.float64)
     learner.b.data = torch.tensor(0.7, dtype=torch.float64)
     return learner
-
-
-def logits_of(learner: SiameseNet, batch: EpisodeBatch) -> Tensor:
-    return learner.predict(learner.adapt(batch.support_x, batch.support_y, way=batch.way), batch.query_x)
 
 
 # By hand.
@@ -85,7 +68,7 @@ def slow_z(learner: SiameseNet, first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_logits_equal_the_slow_version() -> None:
-    batch, learner = batch_of(B=3), learner_of().eval()
+    batch, learner = unbalanced_batch(B=3), learner_of().eval()
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     support, y, query = batch.support_x.numpy(), batch.support_y.numpy(), batch.query_x.numpy()
@@ -99,7 +82,7 @@ def test_logits_equal_the_slow_version() -> None:
 
 @pytest.mark.parametrize("odds", [1.0, 20.0])
 def test_losses_equal_the_slow_version(odds: float) -> None:
-    batch, learner = batch_of(B=3), learner_of(odds=odds, backbone=MLP(5, (4,), 5)).train()
+    batch, learner = unbalanced_batch(B=3), learner_of(odds=odds, backbone=MLP(5, (4,), 5)).train()
     found = learner.meta_backward(batch, 0.0)
     for b in range(3):
         items = torch.cat([batch.support_x[b], batch.query_x[b]])  # type: ignore[index]
@@ -115,7 +98,7 @@ def test_losses_equal_the_slow_version(odds: float) -> None:
         assert float(found[b]) == pytest.approx(expected, rel=1e-10)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.lists(st.integers(-3, 3), min_size=1, max_size=5))
 def test_weighted_distances_are_what_they_are_called(B: int, P: int, R: int, signs: list[int]) -> None:
     generator = torch.Generator().manual_seed(P + 5 * R)
@@ -137,7 +120,7 @@ def test_gradients_of_the_distances_by_finite_differences(alpha: list[float]) ->
 
 def test_meta_backward_is_the_gradient_of_the_mean_loss() -> None:
     torch.manual_seed(0)
-    batch, learner = batch_of(), learner_of(odds=5.0, backbone=MLP(5, (4,), 5)).train()
+    batch, learner = unbalanced_batch(), learner_of(odds=5.0, backbone=MLP(5, (4,), 5)).train()
     y = torch.cat([batch.support_y, batch.query_y], 1)
 
     def mean_loss() -> float:
@@ -148,32 +131,21 @@ def test_meta_backward_is_the_gradient_of_the_mean_loss() -> None:
             return float(pair_losses(z, y, 5.0).mean())
 
     assert float(learner.meta_backward(batch, 0.0).mean()) == pytest.approx(mean_loss(), rel=1e-12)
-    step = 1e-6
-    for name, parameter in learner.named_parameters():
-        assert parameter.grad is not None, name
-        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in range(len(flat)):
-            value = float(flat[i])
-            flat[i] = value + step
-            above = mean_loss()
-            flat[i] = value - step
-            below = mean_loss()
-            flat[i] = value
-            assert float(gradient[i]) == pytest.approx((above - below) / (2 * step), abs=1e-6), name
+    assert_gradient_of(mean_loss, learner)
 
 
 # What must not matter.
 
 
 def test_renumbering_the_classes_permutes_the_logits() -> None:
-    batch, learner = batch_of(), learner_of().eval()
+    batch, learner = unbalanced_batch(), learner_of().eval()
     new_label = torch.tensor([2, 0, 3, 1])
     renumbered = learner.predict(learner.adapt(batch.support_x, new_label[batch.support_y], way=4), batch.query_x)
     torch.testing.assert_close(renumbered[..., new_label], logits_of(learner, batch))
 
 
 def test_a_pair_is_the_same_either_way_round() -> None:
-    batch, learner = batch_of(), learner_of()
+    batch, learner = unbalanced_batch(), learner_of()
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     torch.testing.assert_close(
@@ -182,7 +154,7 @@ def test_a_pair_is_the_same_either_way_round() -> None:
 
 
 def test_which_items_are_support_does_not_matter_in_training() -> None:
-    batch = batch_of(S=6, Q=6)
+    batch = unbalanced_batch(S=6, Q=6)
     swapped = EpisodeBatch(batch.query_x, batch.query_y, batch.support_x, batch.support_y, 4, batch.numbers)
     losses = [learner_of().train().requires_grad_().meta_backward(tasks, 0.0) for tasks in (batch, swapped)]
     torch.testing.assert_close(*losses)
@@ -190,7 +162,7 @@ def test_which_items_are_support_does_not_matter_in_training() -> None:
 
 def test_a_training_step_under_autocast_agrees_with_the_full_one() -> None:
     torch.manual_seed(0)
-    batch, learner = batch_of(dtype=torch.float32), SiameseNet(MLP(5, (16,), 8), features=8)
+    batch, learner = unbalanced_batch(dtype=torch.float32), SiameseNet(MLP(5, (16,), 8), features=8)
     full = learner.meta_backward(batch, 0.0)
     with torch.autocast("cpu", torch.bfloat16):
         short = learner.meta_backward(batch, 0.0)
@@ -202,7 +174,7 @@ def test_a_training_step_under_autocast_agrees_with_the_full_one() -> None:
 
 
 def test_a_class_without_support_items_is_never_the_answer() -> None:
-    batch, learner = batch_of(), learner_of().eval()
+    batch, learner = unbalanced_batch(), learner_of().eval()
     logits = learner.predict(learner.adapt(batch.support_x, batch.support_y, way=5), batch.query_x)
     assert bool((logits[..., 4] == -math.inf).all())
     torch.testing.assert_close(logits[..., :4], logits_of(learner, batch))

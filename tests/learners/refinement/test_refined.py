@@ -51,7 +51,7 @@ EMBEDDING: dict[str, dict[str, int]] = {
 """All learners of the table that give an item a vector, with what they are told of a backbone with 8 features."""
 
 
-def batch_of(B: int = 2, N: int = 4, K: int = 1, Q: int = 12, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
+def positive_batch(B: int = 2, N: int = 4, K: int = 1, Q: int = 12, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
     """Positive random vectors around a corner a class; one class has two support items more."""
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(B, N, D, generator=generator, dtype=torch.float64)
@@ -78,6 +78,7 @@ def refined(refinement: Refinement, learner: Learner | None = None) -> Learner:
 # The contract.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refinement", list(REFINEMENTS))
 @pytest.mark.parametrize("name", list(EMBEDDING))
 def test_every_embedding_learner_keeps_the_contract(name: str, refinement: str) -> None:
@@ -106,7 +107,7 @@ NEAREST_CENTRE = ("protonet", "protonet_cosine", "simple_shot", "simple_shot_l2n
 @pytest.mark.parametrize("refinement", [SoftKMeans(iterations=0), OptimalTransport(steps=0)])
 @pytest.mark.parametrize(("name", "shots"), [*((name, 1) for name in ONE_SHOT), *((name, 3) for name in NEAREST_CENTRE)])
 def test_without_iterations_it_is_the_learners_own_answer(name: str, shots: int, refinement: Refinement) -> None:
-    batch = batch_of(K=shots)
+    batch = positive_batch(K=shots)
     learner = ONE_SHOT[name]().double().eval()
     if isinstance(learner, SimpleShot):
         learner.centre.fill_(0.3)
@@ -117,13 +118,13 @@ def test_without_iterations_it_is_the_learners_own_answer(name: str, shots: int,
 
 
 def test_a_head_that_is_no_centre_gives_way_to_the_nearest_centre_of_its_features() -> None:
-    batch = batch_of(K=3)
+    batch = positive_batch(K=3)
     own = answer(refined(SoftKMeans(), RidgeNet(nn.Identity())), batch)
     torch.testing.assert_close(own, answer(refined(SoftKMeans(), ProtoNet(nn.Identity())), batch))
 
 
 def test_the_learner_inside_still_answers_inductively() -> None:
-    batch, inside = batch_of(), ProtoNet(nn.Identity()).double().eval()
+    batch, inside = positive_batch(), ProtoNet(nn.Identity()).double().eval()
     before = answer(inside, batch)
     assert not torch.equal(answer(refined(SoftKMeans(), inside), batch), before)
     assert torch.equal(answer(inside, batch), before)
@@ -132,10 +133,10 @@ def test_the_learner_inside_still_answers_inductively() -> None:
 # What must not matter.
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), way=st.sampled_from([2, 3, 5, 20]), name=st.sampled_from(list(REFINEMENTS)))
 def test_the_order_of_queries_and_classes_permutes_the_answers(data: st.DataObject, way: int, name: str) -> None:
-    batch = batch_of(N=way, K=2, Q=2 * way)
+    batch = positive_batch(N=way, K=2, Q=2 * way)
     learner = refined(REFINEMENTS[name]())
     queries = torch.tensor(data.draw(st.permutations(range(2 * way))))
     labels = torch.tensor(data.draw(st.permutations(range(way))))
@@ -146,7 +147,7 @@ def test_the_order_of_queries_and_classes_permutes_the_answers(data: st.DataObje
 
 @pytest.mark.parametrize("name", list(REFINEMENTS))
 def test_autocast_and_short_features_are_computed_in_float32(name: str) -> None:
-    batch = batch_of(dtype=torch.bfloat16)
+    batch = positive_batch(dtype=torch.bfloat16)
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
     learner = Refined(ProtoNet(nn.Identity()), REFINEMENTS[name]()).eval()
@@ -162,7 +163,7 @@ def test_autocast_and_short_features_are_computed_in_float32(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(REFINEMENTS))
 def test_a_class_without_support_items_is_never_chosen_and_moves_nothing(name: str) -> None:
-    batch = batch_of(K=2)
+    batch = positive_batch(K=2)
     learner = refined(REFINEMENTS[name]())
     spread = torch.tensor([0, 1, 3, 4])  # labels of five classes, of which 2 has no item
     task = learner.adapt(batch.support_x, spread[batch.support_y], way=5)
@@ -175,7 +176,7 @@ def test_a_class_without_support_items_is_never_chosen_and_moves_nothing(name: s
 @pytest.mark.parametrize("name", list(REFINEMENTS))
 @pytest.mark.parametrize("inside", ["protonet", "protonet_cosine", "simple_shot"])
 def test_constant_features_tie(inside: str, name: str, value: float) -> None:
-    batch = batch_of(N=3)
+    batch = positive_batch(N=3)
     x, q = torch.full((2, 3, 5), value), torch.full((2, 12, 5), value)
     found = answer(
         Refined(ONE_SHOT[inside](), REFINEMENTS[name]()).eval(), EpisodeBatch(x, batch.support_y, q, batch.query_y, 3, batch.numbers)
@@ -184,7 +185,7 @@ def test_constant_features_tie(inside: str, name: str, value: float) -> None:
 
 
 def test_one_query() -> None:
-    batch = batch_of(Q=1)
+    batch = positive_batch(Q=1)
     assert answer(refined(SoftKMeans()), batch).shape == (2, 1, 4)
     assert answer(refined(OptimalTransport(balanced=False)), batch).isfinite().all()
     with pytest.raises(RecipeError, match="gives each of the 4 classes the same number of queries, so it needs at least 4; found 1"):
@@ -226,7 +227,7 @@ def test_real_targets_are_refused() -> None:
 
 
 def test_one_item_that_is_not_finite_is_named() -> None:
-    batch, learner = batch_of(), refined(SoftKMeans())
+    batch, learner = positive_batch(), refined(SoftKMeans())
     assert isinstance(batch.query_x, Tensor)
     assert isinstance(batch.support_x, Tensor)
     broken = batch.query_x.clone()
@@ -238,7 +239,7 @@ def test_one_item_that_is_not_finite_is_named() -> None:
 
 
 def test_it_answers_together_and_is_not_trained() -> None:
-    batch, learner = batch_of(), refined(SoftKMeans())
+    batch, learner = positive_batch(), refined(SoftKMeans())
     with pytest.raises(RecipeError, match="answers all queries together; it has no inductive mode"):
         learner.predict(learner.adapt(batch.support_x, batch.support_y, way=4), batch.query_x)
     with pytest.raises(RecipeError, match=r"learns nothing in training\. Train the learner inside"):

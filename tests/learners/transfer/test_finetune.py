@@ -159,6 +159,7 @@ def slow_losses(learner: FineTune, x: Tensor, y: Tensor, fold: Tensor, steps: in
     return F.cross_entropy(features @ weights + bias, y[fold], reduction="sum").item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shots", [[2, 2, 2], [3, 1, 4]])
 def test_the_steps_are_those_with_the_least_loss_on_what_is_held_out(shots: list[int]) -> None:
     chosen = set()

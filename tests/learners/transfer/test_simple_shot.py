@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cases.batches import logits_of, unbalanced_batch
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.mlp import MLP
 from kshot.episodes.episode import EpisodeBatch
@@ -18,25 +19,6 @@ from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTI
 from kshot.learners.heads.centres import prototypes
 from kshot.learners.learner import Learner
 from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
-
-
-def batch_of(B: int = 2, N: int = 4, S: int = 11, Q: int = 6, D: int = 5, *, dtype: torch.dtype = torch.float64) -> EpisodeBatch:
-    """Random tasks whose classes have different numbers of support items, in no order."""
-    generator = torch.Generator().manual_seed(0)
-    support_y = torch.stack([torch.cat([torch.arange(N), torch.randint(N, (S - N,), generator=generator)]) for _ in range(B)])
-    support_y = support_y[:, torch.randperm(S, generator=generator)]
-    return EpisodeBatch(
-        support_x=torch.randn(B, S, D, generator=generator, dtype=dtype),
-        support_y=support_y,
-        query_x=torch.randn(B, Q, D, generator=generator, dtype=dtype),
-        query_y=torch.randint(N, (B, Q), generator=generator),
-        way=N,
-        numbers=np.arange(B),
-    )
-
-
-def logits_of(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    return learner.predict(learner.adapt(batch.support_x, batch.support_y, way=batch.way), batch.query_x)
 
 
 def centred_at(centre: Tensor) -> SimpleShot:
@@ -86,7 +68,7 @@ def slow_logits(batch: EpisodeBatch, centre: np.ndarray) -> np.ndarray:
 
 
 def test_equals_the_slow_version() -> None:
-    batch = batch_of(B=3, N=5, S=17, Q=9, D=8)
+    batch = unbalanced_batch(B=3, N=5, S=17, Q=9, shape=(8,))
     centre = torch.randn(8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = logits_of(centred_at(centre), batch)
     np.testing.assert_allclose(found.numpy(), slow_logits(batch, centre.numpy()), rtol=1e-12, atol=1e-12)
@@ -98,7 +80,7 @@ def test_equals_the_slow_version() -> None:
 
 
 def test_gradients_of_the_kernels_by_finite_differences() -> None:
-    batch = batch_of(S=6, D=3)
+    batch = unbalanced_batch(S=6, shape=(3,))
     assert isinstance(batch.support_x, Tensor)
     centre = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
 
@@ -176,14 +158,14 @@ def test_the_centre_is_saved_and_is_no_parameter() -> None:
 
 @pytest.mark.parametrize("learner", [centred_at(torch.ones(5).double()), SimpleShotL2N(nn.Identity()).eval()], ids=["CL2N", "L2N"])
 def test_renumbering_the_classes_permutes_the_logits(learner: Learner) -> None:
-    batch = batch_of()
+    batch = unbalanced_batch()
     new_label = torch.tensor([2, 0, 3, 1])
     renumbered = learner.predict(learner.adapt(batch.support_x, new_label[batch.support_y], way=4), batch.query_x)
     torch.testing.assert_close(renumbered[..., new_label], logits_of(learner, batch))
 
 
 def test_a_class_without_support_items_is_never_the_answer() -> None:
-    batch, learner = batch_of(), centred_at(torch.zeros(5).double())
+    batch, learner = unbalanced_batch(), centred_at(torch.zeros(5).double())
     logits = learner.predict(learner.adapt(batch.support_x, batch.support_y, way=5), batch.query_x)
     assert bool((logits[..., 4] == -math.inf).all())
     torch.testing.assert_close(logits[..., :4], logits_of(learner, batch))

@@ -92,6 +92,7 @@ def test_the_notes_say_once_what_the_numbers_do_not() -> None:
     assert "fewer than 30 episodes" in text
     many = np.random.default_rng(0).random(30)
     assert "fewer" not in " ".join(comparison({"a": results(many), "b": results(many)}).notes())
+    assert "± 0 stands for none" in " ".join(comparison({"a": results([1.0]), "b": results([0.5])}).notes())
     assert "on cpu with 2 threads" in text
     assert replace(three, remarks=("Mind the gap.",)).notes()[-1] == "Mind the gap."
 

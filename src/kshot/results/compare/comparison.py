@@ -119,7 +119,10 @@ class Comparison:
                 f"The best of the {learners} was picked on these same episodes, which flatters it. With {learners - 1} differences at "
                 "95 %, one interval may exclude 0 by chance. Trust wide margins, and test narrow ones again with another --seed."
             )
-        if len(self.rounds[0].first.scores) < _FEW:
+        episodes = len(self.rounds[0].first.scores)
+        if episodes == 1:
+            told.append("One episode has no interval: ± 0 stands for none. Ask for more.")
+        elif episodes < _FEW:
             told.append(f"With fewer than {_FEW} episodes, the intervals are too narrow. Ask for more.")
         told.append(
             "adapt, predict: median time for one new task, from the inputs to what was learned from the support set, and from there to the "
