@@ -183,6 +183,7 @@ def test_train_evaluate_predict_on_ones_own_folder(
     assert "tier" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_refined_answer_says_so_in_the_record_in_the_report_and_aloud(
     trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_refined_answer_says_so_in_the_record_in_the_report_and_aloud(
     assert json.loads((report / "results.json").read_text(encoding="utf-8"))["refinement"].startswith("optimal_transport")
 
 
+@pytest.mark.slow
 def test_inspect_shows_tasks_and_prints_one_object(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_near_and_far_episodes_are_other_ones(
     assert len(set(hashes.values())) == 3
 
 
+@pytest.mark.slow
 def test_compare_prints_a_table_or_one_object_and_draws(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

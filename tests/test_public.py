@@ -36,6 +36,7 @@ def test_the_errors_are_there_without_an_import_of_their_own() -> None:
     assert "expected at least one class" in done.stdout
 
 
+@pytest.mark.slow
 def test_star_import_and_dir_agree() -> None:
     code = "import kshot\nfrom kshot import *\nassert set(kshot.__all__) <= set(dir()) and set(kshot.__all__) < set(dir(kshot))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,7 @@ import pytest
 from kshot.backbones.kernels import folded_block
 
 
-@pytest.fixture(scope="module", params=["few images", "many images"])
+@pytest.fixture(scope="module", params=["few images", pytest.param("many images", marks=pytest.mark.slow)])
 def many_or_few_images(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test twice: as it is, and as if the maps of more than one image did not fit in the cache."""
     with pytest.MonkeyPatch.context() as patch:

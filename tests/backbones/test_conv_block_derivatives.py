@@ -176,6 +176,7 @@ def test_first_and_second_derivatives_against_finite_differences(C: int, of_x: b
     assert gradgradcheck(block, variables, fast_mode=True)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # of PyTorch's own forward mode
 @pytest.mark.parametrize(("C", "of_x"), [(1, False), (4, True)])
 def test_tangents_against_finite_differences(C: int, of_x: bool) -> None:

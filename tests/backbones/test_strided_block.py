@@ -61,6 +61,7 @@ def arguments() -> tuple[Tensor, ...]:
     return tuple(torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes)
 
 
+@pytest.mark.slow
 def test_first_and_second_derivatives_are_those_of_finite_differences() -> None:
     def block(*values: Tensor) -> Tensor:
         return strided_block(*values)[0]

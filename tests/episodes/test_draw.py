@@ -177,6 +177,7 @@ def test_10000_draws_use_every_item_of_a_class_equally_often(index: ClassIndex, 
             assert ((of_class - expected) ** 2 / expected).sum() < len(of_class) + 5 * (2 * len(of_class)) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 64, 3000])
 def test_10000_draws_are_the_same_for_every_batch_size(index: ClassIndex, drawn: DrawnEpisodes, size: int) -> None:
     key = episode_key(Numbers(index).fingerprint, "train", SHAPE, 7)
@@ -187,6 +188,7 @@ def test_10000_draws_are_the_same_for_every_batch_size(index: ClassIndex, drawn:
         assert (together == getattr(drawn, name)[:last]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize("tasks", [3, 4, 100])
 def test_10000_draws_are_the_same_for_1_2_and_3_ranks(index: ClassIndex, drawn: DrawnEpisodes, tasks: int, ranks: int) -> None:

@@ -172,6 +172,7 @@ def test_10000_draws_give_every_class_each_of_its_labels_equally_often(drawn: tu
     assert ((counts - expected) ** 2 / expected).sum() < freedom + 5 * (2 * freedom) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 64, 3000])
 def test_10000_draws_are_the_same_for_every_batch_size(drawn: tuple[EpisodeShape, DrawnEpisodes], size: int) -> None:
     shape, rectangle = drawn

@@ -117,6 +117,7 @@ def test_members_whose_features_are_mappings_are_asked_likewise() -> None:
     torch.testing.assert_close(logits_of(ensemble, support, query), logits_of(nets(1)[0], support, query).log_softmax(-1))
 
 
+@pytest.mark.slow
 def test_it_passes_the_contract_suite_with_views() -> None:
     check_learner(assembled(nets(2), "protonet", views=2))
 

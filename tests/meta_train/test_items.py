@@ -116,6 +116,7 @@ def test_what_is_saved_has_no_head(name: str, tmp_path: Path) -> None:
     assert all(torch.equal(value, state.best[key]) for key, value in fresh.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_training_learns_the_classes(name: str) -> None:
     plan = Plan(60, Optimization("adam", lr=0.01), seed=5)

@@ -147,6 +147,7 @@ def plain(step: Step) -> tuple[Any, ...]:
     return step.update, step.loss, step.gradient_norm, step.lr, step.validation, step.best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_a_restart_from_any_state_ends_at_the_same_bits(tmp_path: Path, optimizer: Any) -> None:
     optimization = Optimization(optimizer, lr=0.01, weight_decay=0.01, schedule="cosine", warmup=2, clip_norm=1.0)

@@ -252,6 +252,7 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_state(pets: Path, tmp_p
     assert str(second.value) == str(first.value)
 
 
+@pytest.mark.slow
 def test_a_task_of_validation_that_diverges_is_named_and_keeps_the_state(tmp_path: Path) -> None:
     settings = ["learner.inner_lr=0.2", "learner.inner_steps=0", "validation.every=20", "validation.episodes=30", "training.updates=40"]
     recipe = read_recipe("sinusoid-maml", settings)
@@ -359,6 +360,7 @@ def item_recipe(pets: Path, learner: str, **training: Any) -> Recipe:
     return parse_recipe({**table, "items": {"batch": 8}}, "made")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["baseline", "baseline++", "simple_shot", "simple_shot_l2n"])
 def test_a_run_on_items_stopped_goes_on_to_the_same_bits_and_saves_no_head(pets: Path, tmp_path: Path, learner: str) -> None:
     recipe = item_recipe(pets, learner)

@@ -28,6 +28,7 @@ def test_each_run_is_twenty_characters_of_one_alphabet_shown_by_one_drawer_and_a
         assert drawers[0] != drawers[1]
 
 
+@pytest.mark.slow
 def test_the_runs_are_ten_alphabets_twice_and_no_picture_comes_twice(upright_omniglot: Omniglot) -> None:
     runs = lake_runs(upright_omniglot)
     alphabets = [classes[0].partition("/")[0] for classes in runs.classes]

@@ -94,6 +94,7 @@ def query_loss_after_solving(learner: IMAML, batch: EpisodeBatch) -> float:
     return float(learner.family.loss(learner.predict(adapted, batch.query_x), batch.query_y).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", range(3))
 def test_equals_finite_differences_through_the_solved_inner_problem(direction: int) -> None:
     learner, batch = smooth(), batch_of()
@@ -175,6 +176,7 @@ def test_gradients_are_added_to_what_is_there() -> None:
     torch.testing.assert_close(torch.cat([value.grad.flatten() for value in learner.parameters() if value.grad is not None]), 2 * once)
 
 
+@pytest.mark.slow
 def test_real_targets_keep_every_rule() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 12, 1, generator=generator)

@@ -43,6 +43,7 @@ def batch_of(B: int = 2) -> EpisodeBatch:
     return EpisodeBatch(x, y, x.flip(1), y.flip(1), 3, np.arange(B))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_learner_takes_every_optimiser(name: str, optimizer: str, tmp_path: Path) -> None:

@@ -199,6 +199,7 @@ def test_weights_always_add_up_to_one() -> None:
         assert weights[-1] >= max(weights) - 1e-12
 
 
+@pytest.mark.slow
 def test_real_targets_keep_every_rule() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 12, 1, generator=generator)

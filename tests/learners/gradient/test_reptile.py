@@ -307,6 +307,7 @@ def batch_of_lines() -> EpisodeBatch:
     return EpisodeBatch(x[:, :7], y[:, :7], x[:, 7:], y[:, 7:], None, np.arange(3))
 
 
+@pytest.mark.slow
 def test_real_targets_keep_every_rule() -> None:
     torch.manual_seed(0)
     learner = Reptile(nn.Sequential(nn.Linear(1, 8), nn.Tanh()), 8, 2, adapt_steps=3, family=Regression())

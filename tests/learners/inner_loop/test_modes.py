@@ -78,6 +78,7 @@ def test_shared_parameters_and_learnt_rates_equal_a_plain_loop(mode: str, way: S
     assert loops.distance(found.learnt, of_rates) < 1e-10
 
 
+@pytest.mark.slow
 def test_flat_equals_unrolled_after_fifty_steps(loops: SimpleNamespace) -> None:
     torch.manual_seed(1)
     module = loops.Blocks(ConvBlock).double()
@@ -144,6 +145,7 @@ def numerical(loss: Callable[[], Tensor], values: dict[str, Tensor], h: float = 
     return slopes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [0.0, 0.2])
 @pytest.mark.parametrize("mode", list(EXACT))
 def test_exact_modes_equal_finite_differences(mode: str, clip: float, loops: SimpleNamespace) -> None:
@@ -176,6 +178,7 @@ def of(gradient: TaskGradient) -> dict[str, Tensor]:
     return {**gradient.start, **gradient.shared}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SCHEDULES)
 def test_implicit_equals_finite_differences_through_a_solved_inner_problem(way: Schedule, loops: SimpleNamespace) -> None:
     module, batch = smooth(2, 3), loops.tasks(2, B=2)

@@ -152,6 +152,7 @@ def test_first_order_is_the_gradient_where_the_steps_end(name: str, loops: Simpl
     assert loops.distance({**found.start, **found.shared}, total) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_implicit_does_not_depend_on_the_rule_that_solves_the_problem(name: str, loops: SimpleNamespace) -> None:
     module, batch = smooth(), loops.tasks(4)

@@ -53,6 +53,7 @@ def test_a_drawing_without_ink_is_infinitely_far_and_a_class_without_drawings_to
     assert learner.predict(task, ink[None, None])[0, 0].tolist() == [-math.inf, 0, -math.inf]
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contract() -> None:
     drawn = made_batch()
     support_x, query_x = ((x[..., 8:20, 8:20] > 0.8).float() for x in (drawn.support_x, drawn.query_x))  # type: ignore[index, operator]

@@ -228,6 +228,7 @@ def test_maps_of_any_size_and_vectors_are_read() -> None:
 # Gradients.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", module.LOSSES)
 def test_meta_backward_is_the_gradient_of_the_mean_loss(loss: str) -> None:
     learner, batch = learner_of(loss=loss).train(), batch_of(B=1, S=4, Q=2, shape=(5, 2, 2))

@@ -202,6 +202,7 @@ def test_gradients_of_the_normalisation_by_finite_differences() -> None:
 # What must not matter, and the contract for maps.
 
 
+@pytest.mark.slow
 def test_the_contract_holds_for_maps() -> None:
     torch.manual_seed(0)
     held = check_learner(RelationNet(Conv4Maps(width=4), features=4, width=4))

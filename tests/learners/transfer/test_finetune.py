@@ -106,6 +106,7 @@ def test_adaptation_in_training_mode_does_not_change_the_learner_either() -> Non
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
 
 
+@pytest.mark.slow
 def test_eight_users_at_once_never_touch_each_other() -> None:
     torch.manual_seed(0)
     learner = FineTune(Conv4(width=4), steps=4, lr=0.1, most_steps=6).eval()

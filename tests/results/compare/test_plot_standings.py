@@ -11,6 +11,8 @@ from kshot.results.compare.comparison import Comparison, Round
 from kshot.results.compare.cost import Cost
 from kshot.results.score.result import Results
 
+pytestmark = pytest.mark.slow
+
 COST = Cost(0.01, 0.1, 20, 75, 100, 400, 100, None)
 
 

@@ -111,6 +111,7 @@ def coloured(path: Path, colour: tuple[int, int, int]) -> int:
         return int((np.asarray(image.convert("RGB")) == colour).all(2).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_picture_has_four_panels(pictures: Make, protonet: Make, draw: Make, tmp_path: Path, channels: int) -> None:
     episodes = draw(pictures(channels=channels, preprocess=Ink(8) if channels == 1 else None), EpisodeShape(3, 1, 4), 40)
@@ -131,12 +132,14 @@ def test_the_picture_has_four_panels(pictures: Make, protonet: Make, draw: Make,
     assert 0 < (corner != 255).any(2).mean() < 0.02  # a sentence in place of the distances
 
 
+@pytest.mark.slow
 def test_turned_classes_and_names_that_no_font_has_are_drawn(pictures: Make, protonet: Make, draw: Make, tmp_path: Path) -> None:
     names = tuple(f"日本 $x_{n} " + "long" * 20 for n in range(12))
     episodes = draw(pictures(names=names), EpisodeShape(3, 1, 4, augment="quarter_turns"), 30)
     assert plot_tasks(report_of(protonet(), episodes), episodes, tmp_path / "tasks.png").exists()
 
 
+@pytest.mark.slow
 def test_items_that_are_no_pictures_have_names_alone(protonet: Make, draw: Make, tmp_path: Path) -> None:
     dataset = ArrayDataset(torch.rand(60, 64, generator=torch.Generator().manual_seed(0)), [number % 6 for number in range(60)])
     episodes = draw(dataset, EpisodeShape(2, 1, 2), 3)

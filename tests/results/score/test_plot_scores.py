@@ -12,6 +12,8 @@ from kshot.results.score.interval import mean_and_interval
 from kshot.results.score.plot_scores import running_mean
 from kshot.results.score.result import Results
 
+pytestmark = pytest.mark.slow
+
 
 def results_of(scores: np.ndarray, score_name: str = "accuracy") -> Results:
     return Results(scores, score_name, "data", "all/test", 5, 1, 15, 0, "ab" * 32, "inductive", "none", 1.0)

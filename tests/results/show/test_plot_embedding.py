@@ -13,6 +13,8 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.learners.learner import Learner
 from kshot.results.show.plot_embedding import embed_classes, plot_embedding, principal_plane
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 
 

@@ -13,6 +13,8 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.results.score.evaluate import evaluate
 from kshot.results.show.plot_episodes import Sample, letter, plot_episode, sample_episodes, shown_classes, shown_pictures
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 GREEN, RED = (0x1F, 0x8A, 0x4C), (0xC6, 0x28, 0x28)
 

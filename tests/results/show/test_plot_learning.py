@@ -8,6 +8,8 @@ from PIL import Image
 
 from kshot.results.show.plot_learning import plot_learning
 
+pytestmark = pytest.mark.slow
+
 
 def colours_of(path: Path) -> set[tuple[int, int, int]]:
     with Image.open(path) as image:

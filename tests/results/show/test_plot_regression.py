@@ -22,6 +22,8 @@ from kshot.learners.metric.ridge import RidgeNet
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.show.plot_regression import TRUTH, plot_regression
 
+pytestmark = pytest.mark.slow
+
 
 def waves(episodes: int = 5) -> EpisodeSet:
     data = Sinusoids(train=2, val=2, test=4)

@@ -24,6 +24,8 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.results.show.report import write_report
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 HISTORY = [{"update": 10 * n, "mean": 0.5 + n / 10, "interval": 0.02, "loss": 1 / n} for n in (1, 2, 3)]
 PICTURES = {"scores.png", "learning_curve.png", "episode_median.png", "episode_worst.png", "episode_best.png", "embedding.png"}
