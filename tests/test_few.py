@@ -104,7 +104,7 @@ def test_scores_that_mean_less_than_they_seem_come_with_a_note() -> None:
     unknown = Saved(shipped.learner, shipped.preprocess)
     assert "may have been trained on these classes" in cautions(unknown, ask(unknown, Question(data="omniglot", episodes=30)))[0]
     assert "3 episodes are few" in cautions(shipped, ask(shipped, Question(episodes=3)))[0]
-    assert "one episode has no interval" in cautions(shipped, ask(shipped, Question(episodes=1)))[0]
+    assert "one episode gives no interval" in cautions(shipped, ask(shipped, Question(episodes=1)))[0]
 
 
 def test_classes_called_as_those_of_training_come_with_a_note(tmp_path: Path) -> None:
