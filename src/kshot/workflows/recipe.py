@@ -4,17 +4,16 @@ In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of chec
 known ones; a wrong type or a count that is too small is an error, too. Next: `kshot.workflows.experiment` builds the stages from it.
 """
 
-import sys
 import tomllib
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from kshot.data.table import KINDS
 from kshot.errors import RecipeError, did_you_mean
+from kshot.workflows.value_types import fits, in_words
 
 Count = int | tuple[int, int]
 
@@ -229,40 +228,13 @@ def _value(hint: Any, value: Any, place: str, recipe: str) -> Any:
     """Return `value` as the type of `hint`, or raise an error that says what was expected."""
     if isinstance(value, list):
         value = tuple(value)
-    if not _fits(hint, value):
-        raise RecipeError(f"recipe {recipe}: {place} must be {_in_words(hint)}; found {value!r}.")
+    if not fits(hint, value):
+        raise RecipeError(f"recipe {recipe}: {place} must be {in_words(hint)}; found {value!r}.")
     least = _LEAST.get(place)
     smallest = min(value, default=None) if isinstance(value, tuple) else value
     if least is not None and smallest is not None and smallest < least:
         raise RecipeError(f"recipe {recipe}: {place} must be at least {least}; found {value!r}.")
     return float(value) if hint is float else value
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    if get_origin(hint) is Literal:
-        return any(type(value) is type(option) and value == option for option in get_args(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(_fits(option, value) for option in get_args(hint))
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        if isinstance(value, tuple) and kinds[-1] is Ellipsis:
-            return all(_fits(kinds[0], part) for part in value)
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # neither nan nor inf
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _in_words(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(option) for option in get_args(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(_in_words(option) for option in get_args(hint))
-    if get_origin(hint) is tuple:
-        return "a list of whole numbers" if get_args(hint)[-1] is Ellipsis else f"a list of {len(get_args(hint))} numbers"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes"}.get(hint, str(hint))
 
 
 def _keys(kind: Any, where: str) -> list[str]:
