@@ -241,7 +241,7 @@ class Wrong:
 )  # fmt: skip
 def test_a_loss_that_is_no_tensor_of_numbers(give: Callable[[Tensor], Any], found: str) -> None:
     module, family = nn.Linear(4, 3), Wrong(give)
-    with pytest.raises(RecipeError, match=rf"loss of family 'wrong' must be a tensor of real numbers, one a task; found {found}"):
+    with pytest.raises(RecipeError, match=rf"loss of family 'wrong' must be a tensor of real numbers, one per task; found {found}"):
         meta_gradient(module, divide_parameters(module), family, batch(), InnerLoop(1))
     checked: TaskFamily = family
     assert checked.name == "wrong"

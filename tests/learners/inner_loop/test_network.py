@@ -356,13 +356,13 @@ class Each(Classification):
 @pytest.mark.parametrize(("family", "shape"), [(Sum(), r"\(\)"), (Each(), r"\(1, 6\)")])
 def test_a_loss_that_is_not_a_number_a_task(family: Classification, shape: str, loops: SimpleNamespace) -> None:
     module = nn.Linear(4, 3).double()
-    with pytest.raises(RecipeError, match=f"must be one number a task, .* found {shape}. Take the mean"):
+    with pytest.raises(RecipeError, match=f"must be one number per task, .* found {shape}. Take the mean"):
         meta_gradient(module, divide_parameters(module), family, loops.tasks(4), InnerLoop(1))
 
 
 def test_outputs_that_are_no_rows(loops: SimpleNamespace) -> None:
     module = nn.Sequential(nn.Linear(4, 3), nn.Unflatten(1, (3, 1))).double()
-    with pytest.raises(RecipeError, match=r"one row of outputs an item, \(6, N\); found shape \(6, 3, 1\)"):
+    with pytest.raises(RecipeError, match=r"one row of outputs per item, \(6, N\); found shape \(6, 3, 1\)"):
         gradient_of(module, loops.tasks(4), InnerLoop(1))
 
 

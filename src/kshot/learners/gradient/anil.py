@@ -7,7 +7,7 @@ MAML", ICLR 2020, arXiv 1909.09157, section 4.
     (θ, h) ← (θ, h) - β ∇_(θ,h) Σ_i L_i(h_i' ∘ f_θ)     through the inner steps
 
 The outer gradient reaches the backbone twice: through the features of the queries, and through those of the support set, by which the
-head was adapted. Departures, normalisation and modes as in `kshot.learners.gradient.maml`. The features are computed anew in every inner
+head was adapted. Departures, normalisation and modes as in `kshot.learners.gradient.maml`. The features are computed again in every inner
 step. Measured: docs/learners/anil.md.
 """
 
@@ -45,7 +45,7 @@ class ANIL(GradientLearner):
         inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
         adapt_steps: n outside training, ≥ 0.
         clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
-        inductive: Whose statistics `predict` normalises with: `support`, or `running`.
+        inductive: The statistics that `predict` normalises with: those of the `support` set, or the `running` ones.
         mode: `unrolled`, or `flat`: the same gradient with memory that hardly grows with n.
         family: The kind of task; classification, or regression for real targets.
 

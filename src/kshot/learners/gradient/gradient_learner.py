@@ -111,7 +111,7 @@ def outer_gradient(learner: GradientLearner, batch: EpisodeBatch, mode: OuterGra
     """The outer gradient of the queries' mean loss, left in `.grad`; running statistics move. Returns the losses (B,).
 
     Args:
-        learner: Whose.
+        learner: The learner.
         batch: B tasks.
         mode: The outer gradient.
         learnt: What the update rule learns, by name.
@@ -188,7 +188,7 @@ def by_name(names: Sequence[str], rates: Iterable[nn.Parameter], adapting: Tenso
     """Learnt rates by the name of their parameter, of those that adapt now.
 
     Args:
-        names: Of the parameters that adapted when the learner was made.
+        names: Names of the parameters that adapted when the learner was made.
         rates: Their rates, in the same order.
         adapting: Those that adapt now: some may have been frozen since.
 

@@ -54,11 +54,11 @@ class IMAML(Learner):
         features: D.
         outputs: N, the way of all tasks; or T, for real targets.
         regularisation: λ > 0.
-        inner_lr: Of the inner gradient descent, > 0. Steps on a loss of curvature c shrink what is left by |1 - inner_lr (c + λ)|.
+        inner_lr: Inner rate, > 0. Steps of gradient descent on a loss of curvature c shrink what is left by |1 - inner_lr (c + λ)|.
         inner_optimizer: The inner update rule: `sgd` as in the paper, `momentum`, `rmsprop` or `adam`; or a table with its settings.
         layer_lr: The inner rate of some layers, by patterns of parameter names, such as `{"head.*": 0.1}`.
         steps: Inner steps, ≥ 1.
-        iterations: Of conjugate gradient, ≥ 1.
+        iterations: Iterations of conjugate gradient, ≥ 1.
         damping: δ ≥ 0, added to the curvature ∇² L_support in the outer gradient alone; 0 is the paper's gradient.
         family: The kind of task.
 

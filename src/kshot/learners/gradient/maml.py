@@ -48,7 +48,7 @@ class MAML(GradientLearner):
         inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
         adapt_steps: n outside training, ≥ 0.
         clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
-        inductive: Whose statistics `predict` normalises with: `support`, or `running`.
+        inductive: The statistics that `predict` normalises with: those of the `support` set, or the `running` ones.
         mode: `unrolled`, or `flat`: the same gradient with memory that hardly grows with n.
         family: The kind of task; classification, or regression for real targets.
 

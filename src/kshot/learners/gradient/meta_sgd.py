@@ -40,13 +40,13 @@ class MetaSGD(GradientLearner):
         backbone: Inputs (M, …) → features (M, D).
         features: D; `kshot train` finds it.
         outputs: N, the classes of every task (or T, the number of real targets).
-        lowest: Of the rates at the start, > 0.
-        highest: Of them, at least `lowest`; each is drawn uniformly in between.
+        lowest: Smallest rate at the start, > 0.
+        highest: Largest rate at the start, at least `lowest`; each rate is drawn uniformly in between.
         inner_optimizer: What α scales: the gradient (`sgd`) as in the paper, or the direction of `momentum`, `rmsprop` or `adam`.
         inner_steps: n in training, ≥ 0; with 0 the network is trained on all tasks jointly.
         adapt_steps: n outside training, ≥ 0.
         clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
-        inductive: Whose statistics `predict` normalises with: `support`, or `running`.
+        inductive: The statistics that `predict` normalises with: those of the `support` set, or the `running` ones.
         mode: `unrolled`, or `flat`: the same gradient with memory that hardly grows with n.
         family: The kind of task; classification, or regression for real targets.
 

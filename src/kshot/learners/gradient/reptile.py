@@ -175,7 +175,7 @@ class Reptile(Learner):
         return BackboneAndHead(self.backbone, self.head)
 
     def _assignment(self, tasks: Tasks, steps: int, seed: int) -> Assignment:
-        """The tasks, whose rule goes on where the tasks before them ended."""
+        """The tasks as an assignment, whose rule continues where the tasks before them ended."""
         module = self.network()
         loop = InnerLoop(steps, self.rule, displacement)
         return Assignment(module, divide_parameters(module), self.family, tasks, loop, seed, self._remembered(), self.steps_taken)
@@ -215,10 +215,10 @@ def minibatches(key: int, number: int, items: int, size: int, steps: int) -> Ite
     """Which items each minibatch holds: rounds over all items, each in a random order of its own, cut into pieces of equal size.
 
     Args:
-        key: Of the random numbers.
+        key: Key of the random numbers.
         number: Which stream of them, ≥ 0.
         items: How many there are.
-        size: Of a minibatch; where there are fewer items, they are one.
+        size: Items per minibatch; where there are fewer items, they are one minibatch.
         steps: How many minibatches.
 
     Yields:

@@ -24,7 +24,7 @@ class Assignment:
 
     Attributes:
         module: Items (n, …) → outputs (n, N).
-        parameters: Of `divide_parameters`.
+        parameters: Its parameters, from `divide_parameters`.
         family: The loss.
         tasks: The tasks.
         loop: How each is learned.
@@ -43,7 +43,7 @@ class Assignment:
     steps_before: int | Tensor = 0
 
     def network(self, *, together: bool = False) -> Network:
-        """A network that nobody else has, for one task or for several together."""
+        """A new network, not shared with any other thread, for one task or for several together."""
         return Network(self.module, self.loop.statistics, each=frozenset(self.parameters.adapting) if together else None)
 
     def first(self) -> "Assignment":

@@ -17,7 +17,7 @@ def check_rectangle(batch: EpisodeBatch, outputs: int | None = None) -> None:
 
     Args:
         batch: B tasks.
-        outputs: Of the head, N or T; None where there is no such head.
+        outputs: Number of outputs of the head, N or T; None where there is no such head.
 
     Raises:
         DataError: It names the part.
@@ -82,7 +82,7 @@ def check_support(outputs: int, x: Inputs, y: Tensor, way: int | None) -> None:
     """Refuse support sets whose items and labels do not belong together, or that a head does not fit.
 
     Args:
-        outputs: Of the head.
+        outputs: Number of outputs of the head.
         x: Items (B, S, …).
         y: Labels (B, S), or real targets (B, S, T).
         way: N, or None where it was not said.
@@ -111,7 +111,7 @@ def require_head(outputs: int, y: Tensor, way: int | None) -> None:
 
 
 def check_query_numbers(batch: EpisodeBatch, found: TaskGradient) -> None:
-    """Refuse queries that are no numbers themselves.
+    """Tell non-finite query items from divergence.
 
     Args:
         batch: B tasks.

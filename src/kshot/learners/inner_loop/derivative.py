@@ -24,7 +24,7 @@ def gradient(function: Function, *at: Tensors, again: bool) -> tuple[tuple[Tenso
     """The gradient of a function, or of the sum of its values, with respect to every dictionary; zeros for what it does not depend on.
 
     Args:
-        function: Of these dictionaries.
+        function: Takes these dictionaries.
         *at: Where; a tensor that is part of a graph stays part of it.
         again: Whether the gradient will itself be differentiated.
 

@@ -1,6 +1,6 @@
 """Stock batch normalisation by operations that are exact under every transform.
 
-Of native batch normalisation with batch statistics, the second derivative is wrong on CPU when a gradient is taken over `torch.vmap`
+The second derivative of native batch normalisation with batch statistics is wrong on CPU when a gradient is taken over `torch.vmap`
 (PyTorch 2.13), and slow everywhere. So every stock one of a private copy of the module computes this instead: with the batch's statistics
 our own operator (`kshot.backbones.kernels.norm`); with running ones, and for numbers of half precision, the formula written out.
 """

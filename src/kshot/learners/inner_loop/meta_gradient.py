@@ -39,11 +39,11 @@ def meta_gradient(
 
     Args:
         module: Items (n, …) → outputs (n, N). Its flags of training count for dropout; not for normalisation.
-        parameters: Of `divide_parameters`. What the update rule learns is in `loop.rule`.
+        parameters: Its parameters, from `divide_parameters`. What the update rule learns is in `loop.rule`.
         family: The loss.
         batch: B tasks.
         loop: How each is learned.
-        outputs: Of the module, where the tasks must have as many classes or targets; None asks nothing of them.
+        outputs: Number of outputs of the module; the tasks must have as many classes or targets. None skips this check.
         buffers: By name, in place of the module's own; with a first dimension of steps + 1 where the loop is `per_step`.
         seed: What dropout draws from, together with the task's number in the stream and the step.
         free: Bytes of memory that may be used; None asks the device.

@@ -184,7 +184,7 @@ class Network:
 
 
 def _version(value: Tensor) -> int:
-    """Changes with every operation in place; inference tensors, which nobody may change, keep none."""
+    """A count that grows with every operation in place; inference tensors, which cannot change, have none."""
     return -1 if value.is_inference() else int(value._version)
 
 

@@ -96,7 +96,7 @@ class TaskGradient(NamedTuple):
     shared: Tensors
     learnt: Tensors
     buffers: Tensors
-    state: Tensors = {}  # noqa: RUF012  # nobody changes it
+    state: Tensors = {}  # noqa: RUF012  # never changed
 
 
 class Trail:
@@ -143,7 +143,7 @@ def steps_from(problem: Problem, place: Place, numbers: range, trail: Trail | No
     """Each place after some steps in a row, as plain numbers.
 
     Args:
-        problem: Whose steps.
+        problem: The problem that the steps belong to.
         place: Where the first of them starts.
         numbers: Which they are.
         trail: Notes what is seen.

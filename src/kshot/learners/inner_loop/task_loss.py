@@ -33,7 +33,7 @@ def task_loss(
 
     Args:
         network: The module; for many tasks, everything below has a first dimension B, and so has the loss.
-        family: Whose loss.
+        family: The family whose loss is taken.
         part: Items (n, …) with labels (n,), or with real targets (n, T).
         buffers: Where running statistics start.
         per_step: Whether the buffers have a first dimension that counts steps; the step's own are then used, and returned.
@@ -43,7 +43,7 @@ def task_loss(
 
     Returns:
         (parameters, step) → the loss, a scalar, and the buffers afterwards. It raises `RecipeError` where the family gives anything
-        but one number a task.
+        but one number per task.
     """
     many = network.each is not None
 
@@ -79,7 +79,7 @@ def loss_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
     """One task's loss, a scalar, of outputs (n, N) or (n, T).
 
     Raises:
-        RecipeError: The module gives no tensor of a row an item, or the family gives anything but one number a task.
+        RecipeError: The module gives no tensor with one row per item, or the family gives anything but one number per task.
         DataError: A label is no class, or no whole number of 64 bits.
     """
     alone = outputs.unsqueeze(0) if isinstance(outputs, Tensor) else outputs
@@ -90,7 +90,7 @@ def losses_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
     """The losses (B,) of B tasks' outputs (B, n, N) or (B, n, T); errors as in `loss_of`."""
     if not isinstance(outputs, Tensor) or outputs.ndim != 3 or outputs.shape[:2] != y.shape[:2]:
         found = f"shape {tuple(outputs.shape[1:])}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-        raise RecipeError(f"the module must give one row of outputs an item, ({y.shape[1]}, N); found {found}. Return such a tensor.")
+        raise RecipeError(f"the module must give one row of outputs per item, ({y.shape[1]}, N); found {found}. Return such a tensor.")
     if not y.is_floating_point() and y.dtype != torch.int64:
         raise DataError(f"labels must be int64; found {y.dtype}. Convert them: y.long().")
     try:
@@ -100,11 +100,12 @@ def losses_of(family: TaskFamily, outputs: Any, y: Tensor) -> Tensor:
     if not isinstance(losses, Tensor) or not losses.is_floating_point():
         found = f"a tensor of {losses.dtype}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
         raise RecipeError(
-            f"the loss of family {family.name!r} must be a tensor of real numbers, one a task; found {found}. Compute it from the outputs."
+            f"the loss of family {family.name!r} must be a tensor of real numbers, one per task; found {found}. "
+            "Compute it from the outputs."
         )
     if losses.shape != y.shape[:1]:
         raise RecipeError(
-            f"the loss of family {family.name!r} must be one number a task, shape ({len(y)},) here; found {tuple(losses.shape)}. "
+            f"the loss of family {family.name!r} must be one number per task, shape ({len(y)},) here; found {tuple(losses.shape)}. "
             "Take the mean over the task's items."
         )
     return losses

@@ -20,7 +20,7 @@ class Tasks(NamedTuple):
         query_x: Items (B, Q, …).
         query_y: Their labels or targets.
         buffers: Where each task's running statistics start, (B, …) by name.
-        number: Of each task in its stream, int64 (B,).
+        number: The number of each task in its stream, int64 (B,).
         rows: Which support items each step takes, int64 (B, steps, m); steps beyond the last take its items. None: all of them.
     """
 

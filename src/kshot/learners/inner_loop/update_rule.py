@@ -38,8 +38,8 @@ class UpdateRule(Protocol):
         """The parameters and the state after a step.
 
         Args:
-            gradients: Of the support loss, by parameter name, (B, …).
-            state: From `init`, or from the step before.
+            gradients: Gradients of the support loss by parameter name, (B, …).
+            state: The state from `init`, or from the step before.
             parameters: The parameters that the gradients belong to.
             step: How many steps were taken before, counting from 0.
         """

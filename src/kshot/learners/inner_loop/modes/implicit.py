@@ -33,7 +33,7 @@ def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> Ou
 
     Args:
         regularisation: λ > 0.
-        iterations: Of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
+        iterations: Iterations of conjugate gradient, ≥ 1; fewer than the number of parameters solve the system approximately.
         damping: δ ≥ 0; 0 is the gradient of the paper.
 
     Raises:

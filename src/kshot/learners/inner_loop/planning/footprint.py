@@ -46,7 +46,7 @@ class Footprint:
         """What will be taken.
 
         Args:
-            kept: Of one task.
+            kept: What one task holds.
             at_once: Tasks that run at the same time.
             apart: How many query graphs there are at the same time, where each is dropped for its slopes (`losses_apart`); None where
                 they are held.

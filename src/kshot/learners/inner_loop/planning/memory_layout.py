@@ -1,8 +1,8 @@
 """The layout in memory in which a module's convolutions are quickest on a CPU: channels innermost.
 
 It holds the same numbers; convolution, pooling and normalisation then hand it on from one to the next. Pooling is up to ten times as fast
-there, and a whole second-order update of a plain convolution network takes 0.8 of the time. A module that cannot read such items, for it
-calls `view` on maps, gets them as they are.
+there, and a whole second-order update of a plain convolution network takes 0.8 of the time. A module that cannot read such items, because
+it calls `view` on maps, gets them as they are.
 
 In: an `Assignment`. Out: the same, in the quicker layout where there is one. Next: `plan`.
 """

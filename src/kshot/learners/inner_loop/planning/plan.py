@@ -6,7 +6,7 @@
     layout                          channels innermost, where convolutions are quicker so (`memory_layout`)
 
 Each answer is found once for each kind of assignment (`module_key`) and remembered for the process. None of them depends on a clock: a
-resumed run goes on the same way. In: an `Assignment`. Out: a `Plan`. Next: `schedule` runs it.
+resumed run continues the same way. In: an `Assignment`. Out: a `Plan`. Next: `schedule` runs it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One run of the support loss before the first step: what a module may not do in an inner loop is found here, once for each form.
+"""One run of the support loss before the first step, which detects what a module may not do in an inner loop.
 
 Next: `plan`, which remembers what was found.
 """

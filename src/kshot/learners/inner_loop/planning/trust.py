@@ -27,7 +27,7 @@ def fault_together(assignment: Assignment) -> str | None:
     """Why tasks together do not give what tasks in turn give.
 
     Returns:
-        An empty string where they do; None where these tasks cannot tell, because they lead to no numbers.
+        An empty string where they do; None where these tasks cannot tell, because their losses are not finite.
     """
     trial = _precisely(_few_steps(assignment.some(slice(2))))
     ways: tuple[Schedule, Schedule] = ("together", "in_turn")
@@ -50,7 +50,7 @@ def fault_together(assignment: Assignment) -> str | None:
 
 
 def same_gradient(one: TaskGradient, other: TaskGradient) -> bool | None:
-    """Whether two ways came to the same, in float64; None where they came to no numbers."""
+    """Whether two schedules gave the same gradient, in float64; None where a loss is not finite."""
     if not all(bool(value.loss.isfinite().all()) for value in (one, other)):
         return None
     pairs = [
