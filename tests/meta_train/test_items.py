@@ -71,6 +71,7 @@ def tensors_of(state: TrainState) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_a_run_goes_on_from_its_state_to_the_same_bits(name: str, optimizer: Any, tmp_path: Path) -> None:

@@ -184,6 +184,7 @@ class Killed(BaseException):
     """Ends a process from inside: nothing of ours catches it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 2, 3])
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_killed_before_its_first_state_can_be_started_again(

@@ -68,6 +68,7 @@ def test_channels_stay_innermost_in_memory() -> None:
         assert convolve(x, weight).flatten(0, 2).is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_derivatives_of_any_order(channels: int) -> None:
     x, weight, bias, G = some(channels, innermost=True)

@@ -112,6 +112,7 @@ def test_equals_finite_differences_through_the_solved_inner_problem(direction: i
 # Dense algebra, with batch normalisation, and an inner problem that is not solved: the definition at the point that is reached.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damping", [0.0, 5.0])
 def test_equals_the_dense_solution_at_the_point_that_is_reached(damping: float) -> None:
     torch.manual_seed(0)

@@ -51,6 +51,7 @@ def batch(shape: tuple[int, ...]) -> EpisodeBatch:
     return EpisodeBatch(x, y, query, y, 3, torch.arange(4).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [unrolled, flat, first_order, implicit(2.0, 3)], ids=["unrolled", "flat", "first order", "implicit"])
 @pytest.mark.parametrize("kind", READY)
 def test_tasks_together_without_vmap(kind: str, mode: OuterGradient, monkeypatch: pytest.MonkeyPatch) -> None:

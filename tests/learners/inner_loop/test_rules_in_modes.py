@@ -106,6 +106,7 @@ def test_exact_modes_equal_a_plain_loop_over_the_formulas(name: str, mode: str, 
     assert loops.distance(found.learnt, dict(zip(rates, wanted[len(leaves) :], strict=True))) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(EXACT))
 @pytest.mark.parametrize("name", list(RULES))
 def test_exact_modes_equal_finite_differences(name: str, mode: str, loops: SimpleNamespace) -> None:
@@ -126,6 +127,7 @@ def test_exact_modes_equal_finite_differences(name: str, mode: str, loops: Simpl
         assert slope == pytest.approx((seen[0] - seen[1]) / 2e-6, rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RULES))
 def test_flat_equals_unrolled_over_many_steps_with_few_places_kept(name: str, loops: SimpleNamespace) -> None:
     module, batch = smooth(), loops.tasks(4)
