@@ -61,7 +61,7 @@ def test_an_encoder_s_features_are_averaged() -> None:
         (lambda x: x, r"this encoder gives float32 \(M, 1, 1, 2\)"),
         (lambda x: {"pixels": x}, "this encoder gives a mapping"),
         (lambda x: x.flatten(1).long(), r"this encoder gives int64 \(M, 2\)"),
-        (lambda x: x.flatten(1).log(), "an item of class 'fox' is encoded with a number that is not finite"),
+        (lambda x: x.flatten(1).log(), "the encoding of an item of class 'fox' is not finite"),
     ],
 )
 def test_encoders_that_give_no_vectors_are_refused(encode: Callable[[Inputs], Inputs], found: str) -> None:

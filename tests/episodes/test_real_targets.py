@@ -104,7 +104,7 @@ def test_a_learner_of_another_kind_is_refused() -> None:
     with pytest.raises(RecipeError, match="the items have real targets, but ProtoNet was built for classification tasks"):
         evaluate(ProtoNet(nn.Identity()), episodes)
     stream = EpisodeStream(LINES, LINES.index, "train", EpisodeShape(1, 2, 3), seed=0)
-    with pytest.raises(RecipeError, match="Build one whose family is regression"):
+    with pytest.raises(RecipeError, match="Build it with the family regression"):
         start(RidgeNet(MLP(1)), Plan(updates=1), stream)
     classes = ArrayDataset(np.zeros((4, 1), np.float32), ["a", "a", "b", "b"])
     asked = EpisodeSet.draw(classes, classes.index, "all", EpisodeShape(2, 1, 1), episodes=2)

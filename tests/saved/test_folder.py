@@ -210,7 +210,7 @@ def test_into_fills_one_of_ours_too(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda t: t.pop("backbone.blocks.1.norm.bias"), r"backbone\.blocks\.1\.norm\.bias is missing from the folder"),
-        (lambda t: t.update(extra=torch.zeros(2)), r"extra is not a part of the learner"),
+        (lambda t: t.update(extra=torch.zeros(2)), r"extra is not part of the learner"),
         (
             lambda t: t.update({"backbone.blocks.1.norm.bias": torch.zeros(4)}),
             r"backbone\.blocks\.1\.norm\.bias is float32 \(4,\) in the folder and float32 \(3,\) in the learner",
@@ -327,9 +327,9 @@ def drop(key: str) -> Callable[[dict[str, Any]], None]:
             r"conv\.weight is float32 \(3, 1, 3, 3\) in the folder and float32 \(4, 1, 3, 3\)",
         ),
         (lambda c: c.update(family="poetry"), r"cannot be built: there is no task family 'poetry'"),
-        (lambda c: c.update(preprocess={"name": "magic", "arguments": {}}), r"cannot be had: there is no preprocessing 'magic'"),
-        (lambda c: c.update(preprocess={"name": "ink", "arguments": {"size": -1}}), r"cannot be had: size"),
-        (lambda c: c.update(preprocess="ink"), r"cannot be had: a preprocessing is described by"),
+        (lambda c: c.update(preprocess={"name": "magic", "arguments": {}}), r"cannot be made: there is no preprocessing 'magic'"),
+        (lambda c: c.update(preprocess={"name": "ink", "arguments": {"size": -1}}), r"cannot be made: size"),
+        (lambda c: c.update(preprocess="ink"), r"cannot be made: a preprocessing is described by"),
     ],
 )
 def test_an_edited_record_is_refused_with_the_name(tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:

@@ -430,7 +430,7 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("meta_backward changes nothing but gradients and buffers", "found changes in updates",
      lambda: Patched(meta_backward=counts_updates)),
     ("for_training leaves the learner unchanged", "found changes in _modules['head']", KeepsItsHead),
-    ("training by items reaches the learner's own parameters", "found network.0.weight missing",
+    ("training by items reaches the learner's own parameters", "found network.0.weight, network.0.bias",
      lambda: PatchedItems(learner=copy.deepcopy)),
     ("training by items reaches the learner's own parameters", "found one only in the head", lambda: PatchedItems(trains_the_head_alone)),
     ("training by items gives M detached finite losses", "one floating loss per item, (45,), found torch.float32 ()",
@@ -491,7 +491,7 @@ def test_a_learner_that_reads_something_else_is_told_to_give_a_batch() -> None:
 def test_a_learner_that_cannot_be_copied_says_why() -> None:
     learner = Patched()
     remember(learner, "last", next(learner.parameters()) * 2)  # a tensor with a graph
-    with pytest.raises(ContractError, match="Patched cannot be copied, which the check needs: RuntimeError: Only Tensors created"):
+    with pytest.raises(ContractError, match="Patched cannot be copied, but the check needs copies: RuntimeError: Only Tensors created"):
         check_learner(learner)
 
 

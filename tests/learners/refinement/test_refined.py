@@ -209,11 +209,11 @@ class WholeNumbers(nn.Module):
         (
             RelationNet(Conv4(width=4), features=4, width=4),
             torch.rand(2, 1, 28, 28),
-            r"RelationNet gives torch.float32 \(4, 1, 1\) an item",
+            r"RelationNet gives torch.float32 \(4, 1, 1\) per item",
         ),
-        (FineTune(nn.Identity()), torch.rand(2, 1, 28, 28), r"FineTune gives torch.float32 \(1, 28, 28\) an item"),
-        (FineTune(nn.Identity()), {"a": torch.rand(2, 3)}, "FineTune gives a dict an item"),
-        (ProtoNet(WholeNumbers()), torch.rand(2, 3), r"ProtoNet gives torch.int64 \(3,\) an item"),
+        (FineTune(nn.Identity()), torch.rand(2, 1, 28, 28), r"FineTune gives torch.float32 \(1, 28, 28\) per item"),
+        (FineTune(nn.Identity()), {"a": torch.rand(2, 3)}, "FineTune gives a dict per item"),
+        (ProtoNet(WholeNumbers()), torch.rand(2, 3), r"ProtoNet gives torch.int64 \(3,\) per item"),
     ],
 )
 def test_features_that_are_no_vectors_are_refused(learner: Learner, x: Inputs, found: str) -> None:

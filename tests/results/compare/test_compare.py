@@ -144,5 +144,5 @@ def test_what_cannot_be_compared_is_refused(
         with pytest.raises(RecipeError, match=r"may differ only in their shots"):
             compare(learners, [sets[0], other])
     other_items = ArrayDataset(np.zeros((144, 1, 8, 8), np.uint8), [0] * 144, name="zeros")
-    with pytest.raises(DataError, match=r"the episodes are of patterns; nearest is given other data, zeros"):
+    with pytest.raises(DataError, match=r"the episodes are from patterns, the data for nearest is zeros"):
         compare(learners, sets, datasets={"nearest": other_items})

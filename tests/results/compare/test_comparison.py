@@ -125,9 +125,9 @@ def test_shown_as_text_it_is_all_of_it() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"episodes_hash": "cd" * 32}, r"episodes_hash of a is abab.*, of b it is cdcd.*Evaluate both on one EpisodeSet"),
-        ({"score_name": "mean squared error"}, r"score_name of a is accuracy, of b it is mean squared error"),
-        ({"mode": "transductive"}, r"mode of a is inductive, of b it is transductive"),
+        ({"episodes_hash": "cd" * 32}, r"episodes_hash is abab.* for a and cdcd.* for b. Evaluate both on one EpisodeSet"),
+        ({"score_name": "mean squared error"}, r"score_name is accuracy for a and mean squared error for b"),
+        ({"mode": "transductive"}, r"mode is inductive for a and transductive for b"),
     ],
 )
 def test_results_of_different_tests_are_not_put_side_by_side(other: dict[str, str], message: str) -> None:

@@ -143,6 +143,6 @@ def test_without_matplotlib_nothing_is_written(
 def test_a_file_is_no_folder(pictures: Make, protonet: Make, draw: Make, tmp_path: Path) -> None:
     learner, episodes = protonet(), draw(pictures(), EpisodeShape(3, 1, 2), 3)
     (tmp_path / "report").write_text("mine")
-    with pytest.raises(RecipeError, match=r"report is a file; a report is written into a folder"):
+    with pytest.raises(RecipeError, match=r"report is a file, but a report needs a folder"):
         write_report(tmp_path / "report", evaluate(learner, episodes), episodes, learner)
     assert (tmp_path / "report").read_text() == "mine"
