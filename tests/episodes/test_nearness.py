@@ -93,7 +93,7 @@ def test_the_fingerprint_is_that_of_names_and_centres() -> None:
         (np.zeros(4), r"found float64 \(4,\)"),
         (np.zeros((4, 0)), r"found float64 \(4, 0\)"),
         (np.full((4, 2), "a"), r"found <U1 \(4, 2\)"),
-        (np.array([[0, 1], [1, 2], [np.nan, 0], [3, np.inf]]), r"the centre of class 'class 2' is not \(2 of 4\). Look for NaN"),
+        (np.array([[0, 1], [1, 2], [np.nan, 0], [3, np.inf]]), r"the centre of class 'class 2' is not \(2 of 4 are not\). Look for NaN"),
         (np.ones((4, 2)), "the centres of all 4 classes are the same, so none is near or far"),
     ],
 )
@@ -315,10 +315,12 @@ def test_a_table_that_is_missing_or_of_other_classes_is_refused() -> None:
         EpisodeError, match=r"nearness='near' needs the distances between the classes; none were given. Measure them with pixel"
     ):
         draw(INDEX, shape, [0], None)
-    with pytest.raises(EpisodeError, match=r"belong to other classes: 40 in the table, 41 to draw from; class 'class 40' is not in the table"):
+    with pytest.raises(
+        EpisodeError, match=r"belong to other classes: 40 in the table, 41 to draw from; class 'class 40' is not in the table"
+    ):
         draw(index_of(41), shape, [0], DISTANCES)
     backwards = INDEX.subset(reversed(INDEX.names))
-    with pytest.raises(EpisodeError, match=r"40 in the table, 40 to draw from; the order of the classes is another one"):
+    with pytest.raises(EpisodeError, match=r"40 in the table, 40 to draw from; the order of the classes differs"):
         draw(backwards, shape, [0], DISTANCES)
 
 

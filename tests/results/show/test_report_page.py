@@ -32,7 +32,7 @@ def test_the_headline_claims_no_more_than_is_known(changes: dict[str, Any], sent
 def test_the_interval_is_explained() -> None:
     assert "98.80 ± 2.35 %: the mean over 2 episodes" in meaning_of_interval(make())
     assert "About 19 times in 20" in meaning_of_interval(make())
-    assert "One episode" in meaning_of_interval(make(scores=np.array([0.5])))
+    assert "Only one episode" in meaning_of_interval(make(scores=np.array([0.5])))
 
 
 def test_every_text_is_escaped() -> None:
