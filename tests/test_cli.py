@@ -279,7 +279,7 @@ def test_compare_trains_a_recipe_first_and_only_once(
     capsys.readouterr()
     assert kshot_(*words, monkeypatch=monkeypatch) == 0
     said = capsys.readouterr()
-    assert "The recipe mine.toml has not been trained yet; it is trained first, in runs/mine." in said.err
+    assert "The recipe mine.toml is not trained yet; it is trained first, in runs/mine." in said.err
     (one,) = json.loads(said.out)["rounds"]
     before = files(tmp_path / "runs")
     assert "mine/learner/learner.json" in before
@@ -341,7 +341,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["train", "protonet", "--data", "{pets}", "--out", "{run}", "--resume"], "another recipe: "),
         (["train", "protonet", "--data", "{pets}", "--out", "new", "--resume"], "has no run to resume"),
         (["evaluate", "nowhere"], "there is no learner 'nowhere'"),
-        (["evaluate", "protonet"], "protonet is a recipe, and no learner of it ships. Train it first: kshot train protonet"),
+        (["evaluate", "protonet"], "protonet is a recipe without a shipped learner. Train it first: kshot train protonet"),
         (["evaluate", "omniglot-lake", "--protocol", "lake", "--way", "5", "--seed", "1"], "--way, --seed would change nothing"),
         (["evaluate", "{run}", "--way", "1"], "way must be at least 2; found 1"),
         (["evaluate", "{run}", "--way", "50"], "way=50 needs at least 50 classes; found 2"),

@@ -96,7 +96,7 @@ def test_a_record_without_training_classes_says_so(saved: Saved, pets: Path, rec
     parts, notes = known_parts(bare, episodes)
     assert parts == []
     assert notes[0].startswith(
-        "No distance from the training classes: the learner's record names none. Train it with kshot, or give record="
+        "No distance from the training classes: the learner's record names none. Train it with kshot, or pass record="
     )
     assert measure_shifts(bare, parts) == ((), ())
 
@@ -152,7 +152,7 @@ def test_a_learner_without_vectors_is_measured_in_the_pixels_alone(saved: Saved)
     shifts, notes = measure_shifts(maps, parts)
     assert [shift.space for shift in shifts] == ["pixels"]
     assert notes == (
-        "No distances in the features: distances between classes need one vector of real numbers an item, (M, D); "
+        "No distances in the features: distances between classes need one vector of real numbers per item, (M, D); "
         "this encoder gives float32 (M, 3, 16, 16).",
     )
 

@@ -188,7 +188,7 @@ def test_results_name_the_steps_and_the_augmentation(saved: Saved) -> None:
         assert ("gradient steps", str(taken)) in results.rows()
         assert "quarter_turns" in str(results)
         assert {"steps": taken, "augment": "quarter_turns"}.items() <= results.as_dict().items()
-    with pytest.raises(RecipeError, match="ProtoNet does not take a number of steps"):
+    with pytest.raises(RecipeError, match="ProtoNet has no number of steps"):
         answer(saved, episodes, "inductive", "cpu", steps=1)
 
 

@@ -285,5 +285,5 @@ def test_another_number_of_steps_is_another_learner_with_the_same_parameters() -
     assert torch.equal(found, expected)
     with pytest.raises(RecipeError, match="the number of steps must be 0 or more; found -1"):
         with_steps(learner, -1)
-    with pytest.raises(RecipeError, match="ProtoNet does not take a number of steps"):
+    with pytest.raises(RecipeError, match="ProtoNet has no number of steps"):
         with_steps(ProtoNet(nn.Identity()), 1)

@@ -267,7 +267,7 @@ def test_a_mapping_is_read() -> None:
         ({"most_steps": -2}, "most_steps must be 0 or more; found -2"),
         ({"lr": 0.0}, "the lr of fine-tuning must be a positive number; found 0.0"),
         ({"lr": math.inf}, "must be a positive number; found inf"),
-        ({"start": "random"}, "a head starts from 'means' or from 'zero'; found 'random'"),
+        ({"start": "random"}, "the start of a head must be 'means' or 'zero'; found 'random'"),
         ({"family": Regression()}, "learns classification tasks"),
     ],
 )
