@@ -114,7 +114,7 @@ def test_a_comparison_has_the_remarks_of_its_test(learners: dict[str, Saved]) ->
     assert {one.episodes_hash for one in comparison.rounds[0].results.values()} == {test.sets[0].hash}
 
 
-@pytest.mark.parametrize(("count", "told"), [(1, "± 0 stands for none"), (5, "Fewer than 30 episodes"), (30, None)])
+@pytest.mark.parametrize(("count", "told"), [(1, "± 0 stands for none"), (5, "fewer than 30 episodes"), (30, None)])
 def test_that_episodes_are_few_is_said_once(count: int, told: str | None, learners: dict[str, Saved]) -> None:
     notes = compare_entrants(learners, same_test(learners, Question(shape=SHAPE, episodes=count)), device="cpu").notes()
     warnings = [note for note in notes if "Ask for more" in note or "are few" in note or "no interval" in note]
