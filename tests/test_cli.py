@@ -362,7 +362,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["inspect", "nowhere"], "nowhere"),
         (["inspect", "{run}", "--way", "50"], "way=50 needs at least 50 classes; found 2"),
         (["inspect", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
-        (["inspect", "{run}", "--plot", "tasks.jpg"], "--plot must name a PNG file to write, such as tasks.png; found tasks.jpg"),
+        (["inspect", "{run}", "--plot", "tasks.jpg"], "--plot must name a PNG file to write, for example tasks.png; found tasks.jpg"),
         (["evaluate", "{run}", "--report", "{run}/recipe.json"], "is a file, but a report needs a folder"),
         (["compare", "{run}"], "at least two learners; found"),
         (["compare", "{run}", "{run}"], "are the same learner"),

@@ -234,7 +234,7 @@ def test_too_few_learners_and_other_kinds_of_tasks(learners: dict[str, Saved]) -
         same_test({"ridge": learners["ridge"]}, QUESTION)
     real = ProtoNet(nn.Flatten())
     real.family = Regression()
-    with pytest.raises(RecipeError, match=r"protonet solves tasks of classification and real of regression"):
+    with pytest.raises(RecipeError, match=r"protonet learns classification tasks, but real learns regression tasks"):
         same_test({"protonet": learners["protonet"], "real": Saved(real, None)}, QUESTION)
 
 
