@@ -33,7 +33,7 @@ def test_as_dict_is_plain_json() -> None:
         ({"query": -3}, "query must be at least 1; found -3"),
         ({"shot": (5, 1)}, r"shot must be at least 1, the smaller value first; found \(5, 1\)"),
         ({"shot": (0, 5)}, r"shot must be at least 1, the smaller value first; found \(0, 5\)"),
-        ({"shot": 1.5}, "shot must be a whole number or a pair of them .*found 1.5"),
+        ({"shot": 1.5}, r"shot must be a whole number or a pair of whole numbers \(smallest, largest\); found 1\.5"),
         ({"shot": True}, "shot must be a whole number .*found True"),
         ({"way": (2, 3, 4)}, r"way must be .*found \(2, 3, 4\)"),
         ({"way": "5"}, "way must be .*found '5'"),

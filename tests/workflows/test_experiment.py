@@ -157,7 +157,7 @@ def test_a_resume_with_other_pictures_is_refused(pets: Path, tmp_path: Path) -> 
 def test_a_folder_of_something_else_is_refused_and_untouched(pets: Path, tmp_path: Path, content: str, resume: bool) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / content).write_text('{"flour": "500 g"}')
-    with pytest.raises(SavedError, match=r"run its contents are not a run of kshot|has no run to resume: there is no state"):
+    with pytest.raises(SavedError, match=r"its contents are not a run of kshot|has no run to resume: there is no state"):
         prepare(recipe_of(pets), tmp_path / "run", resume=resume, device="cpu")
     assert files(tmp_path / "run") == {content: b'{"flour": "500 g"}'}
 

@@ -24,7 +24,7 @@ def follow(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, var: Tensor, cou
     for running, batch in ((norm.running_mean, mean), (norm.running_var, unbiased)):
         batch = batch.to(running.dtype)
         if norm.momentum is None:  # the mean over all batches
-            running.add_((batch - running) * norm.num_batches_tracked.reciprocal().to(running.dtype))
+            running.add_((batch - running) * norm.num_batches_tracked.to(running.dtype).reciprocal())
         elif norm.momentum == 1:  # copy exactly: blending would keep a NaN or infinity from before
             running.copy_(batch)
         else:
