@@ -144,9 +144,7 @@ def test_items_that_a_network_cannot_read_are_named() -> None:
 
 @pytest.mark.parametrize("support", [{"a": [Image.new("L", (9, 9))], "b": [np.zeros((9, 9))]}, [Image.new("L", (9, 9))], None])
 def test_what_is_no_picture_is_named(support: Any) -> None:
-    with pytest.raises(
-        DataError, match=r"a picture is a path or a Pillow image; found ndarray|mapping of class names to pictures; found"
-    ):
+    with pytest.raises(DataError, match=r"a picture is a path or a Pillow image; found ndarray|mapping of class names to pictures; found"):
         kshot.Classifier(Saved(kshot.ProtoNet(kshot.Conv4(width=2, channels=3)).eval(), kshot.Picture(16)), support)
 
 
