@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "scripts" / "pictures" / "training.json"
 PAGE = ROOT / "docs" / "concepts" / "regularisation.md"
 SEEDS, FEW, UPDATES, EVERY = (0, 1, 2), 20, 600, 50
+CLASSES = (10, 30, 100, 300, 900)
 Curve = list[tuple[int, float, float]]
 
 
@@ -96,6 +97,16 @@ def regularisation(omniglot: Omniglot) -> dict[str, list[Curve]]:
     }
 
 
+def diversity(omniglot: Omniglot) -> dict[str, list[float]]:
+    """Test accuracy after equally many updates on so many classes, one number per seed."""
+    split = omniglot.split("characters")
+    test = EpisodeSet.draw(omniglot, split.part("test"), "characters/test", EpisodeShape(5, 1, 5), episodes=400)
+    return {
+        str(count): [evaluate(run(omniglot, chosen(split.part("train"), count, seed), None, seed, way=10)[0], test).mean for seed in SEEDS]
+        for count in CLASSES
+    }
+
+
 def difficulty(ways: Sequence[int]) -> dict[str, list[tuple[float, float]]]:
     """Accuracy and interval of the shipped learner for each way, by how near the classes of an episode lie."""
     omniglot, learner = Omniglot(), load("omniglot-protonet")
@@ -137,6 +148,7 @@ def measure() -> dict[str, object]:
         "shots": counts,
         "by_shot": shots(counts),
         "by_nearness": difficulty(ways),
+        "by_classes": diversity(omniglot),
         "regularisation": regularisation(omniglot),
     }
 
