@@ -1,6 +1,6 @@
 """Score a saved learner: which classes are asked about, whether it may be asked, and what it scores.
 
-In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.terminal` and `kshot.cli` show them.
+In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.cli` shows them.
 """
 
 from collections.abc import Callable, Iterable, Mapping

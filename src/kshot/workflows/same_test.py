@@ -1,7 +1,7 @@
 """Several learners on the same test: which episodes all of them get, whether all may take the test, and how they compare.
 
 In: `Saved` learners by name and a `Question`. Out: a `Comparison`. `compare` does the same for learners and episodes that a program
-holds already. Next: `kshot.terminal` and `kshot.cli` show it.
+holds already. Next: `kshot.cli` shows it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
