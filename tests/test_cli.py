@@ -265,6 +265,7 @@ def test_compare_prints_a_table_or_one_object_and_draws(
     assert json.loads(capsys.readouterr().out)["episodes_hash"] == plain["rounds"][1]["episodes_hash"]  # the same test
 
 
+@pytest.mark.slow
 def test_compare_trains_a_recipe_first_and_only_once(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

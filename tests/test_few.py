@@ -37,6 +37,7 @@ def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return cli._exit_code()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "items", "asked"), [(6, 5, "2-way with 4 queries"), (6, 2, "2-way with 1 query")])
 def test_the_plain_commands_on_few_pictures(
     classes: int, items: int, asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -158,6 +158,7 @@ def test_statistics_of_patches_keep_their_digits_in_float32() -> None:
 # Derivatives against finite differences.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("of_x", [True, False])
 @pytest.mark.parametrize("C", [1, 3, 4])
@@ -191,6 +192,7 @@ def test_tangents_against_finite_differences(C: int, of_x: bool) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_a_tangent_without_gradients() -> None:
     x, parameters = inputs(1)
@@ -211,6 +213,7 @@ def test_a_tangent_without_gradients() -> None:
 # Second and third derivatives against arithmetic that PyTorch differentiates.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("C", [1, 4])
 @pytest.mark.parametrize("of_x", [True, False])
 def test_second_and_third_derivatives_are_those_of_the_written_out_block(C: int, of_x: bool) -> None:

@@ -139,6 +139,7 @@ def test_a_gradient_over_vmap_is_exact_to_second_order(block: Block, exact: Bloc
     assert_same({n: v.detach() for n, v in found.items()}, {n: v.detach() for n, v in expected.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "exact"), PAIRS)
 def test_the_tangent_of_a_gradient_is_the_hessian_times_it(block: Block, exact: Block) -> None:
     support, query, y = tasks()
@@ -171,6 +172,7 @@ def test_gradients_of_the_images_alone_and_batched(block: Block, exact: Block) -
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "exact"), PAIRS)
 def test_vmap_within_vmap(block: Block, exact: Block) -> None:
     support, _, _ = tasks()

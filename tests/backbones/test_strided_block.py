@@ -73,6 +73,7 @@ def test_first_and_second_derivatives_are_those_of_finite_differences() -> None:
     assert gradgradcheck(block, given)
 
 
+@pytest.mark.slow
 def test_patches_and_their_transpose() -> None:
     x = torch.randn(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
     rows = patches(x)

@@ -28,6 +28,7 @@ def folder(root: Path) -> ImageFolder:
     return ImageFolder(root, Picture(8))
 
 
+@pytest.mark.slow
 def test_omniglot_and_its_split() -> None:
     omniglot = Omniglot()
     assert repr(omniglot).replace("\n         ", " ") == (

@@ -181,6 +181,7 @@ def test_a_new_kind_is_one_line(rows: Path, tmp_path: Path) -> None:
         classifier.predict([ROWS[0], ROWS[1][:4]])
 
 
+@pytest.mark.slow
 def test_a_new_kind_has_settings_of_its_own(rows: Path, tmp_path: Path) -> None:
     ready = prepare(recipe(rows, columns=3), tmp_path / "run", device="cpu")
     assert ready.spec.backbone_arguments["inputs"] == 3

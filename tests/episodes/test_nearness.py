@@ -55,6 +55,7 @@ def test_distances_worked_by_hand() -> None:
     np.testing.assert_array_equal(found.table / np.float32(whole**2), [[0, 25, 1], [25, 0, 34], [1, 34, 0]])
 
 
+@pytest.mark.slow
 def test_distances_are_whole_numbers_that_every_order_of_adding_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     for columns in (1, 3, 784, 21_168):

@@ -74,8 +74,12 @@ SCHEDULES = {"pictures": 5, "mappings": 4}
 """What learners with a head of so many outputs are told."""
 
 
+QUICK = {"protonet", "maml", "finetune", "baseline"}
+"""Learners that the quick tests try, one of each family."""
+
+
 @pytest.mark.parametrize("case", [pytest.param("pictures", marks=pytest.mark.slow), "mappings"])
-@pytest.mark.parametrize("name", list(LEARNERS))
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LEARNERS])
 def test_every_learner_keeps_every_rule(name: str, case: str) -> None:
     torch.manual_seed(0)
     backbone, batch = CASES[case]

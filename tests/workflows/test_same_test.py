@@ -101,6 +101,7 @@ def test_the_test_is_that_of_each_alone_and_data_are_opened_once(learners: dict[
     assert test.remarks == ("nearest has no preprocessing of its own; it reads the data as protonet does.",)
 
 
+@pytest.mark.slow
 def test_whoever_is_named_first(learners: dict[str, Saved]) -> None:
     turned = same_test(dict(reversed(learners.items())), QUESTION)
     assert turned.sets[0].hash == same_test(learners, QUESTION).sets[0].hash
@@ -122,6 +123,7 @@ def test_that_episodes_are_few_is_said_once(count: int, told: str | None, learne
     assert told is None or told in warnings[0]
 
 
+@pytest.mark.slow
 def test_another_way_of_reading_is_opened_for_who_has_it_and_told(
     learners: dict[str, Saved], train: Callable[..., Saved], opened: list[str]
 ) -> None:

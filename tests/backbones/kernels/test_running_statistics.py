@@ -8,6 +8,7 @@ from torch.func import functional_call
 from kshot.backbones.kernels.running_statistics import follow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.1, 0.5, 1.0, None])
 def test_they_move_as_pytorch_s_own(momentum: float | None) -> None:
     torch.manual_seed(0)

@@ -156,7 +156,7 @@ def test_whatever_the_paper_the_drawing_is_the_same(character: str, paper: str) 
     assert max(agreement(plain(other), found) for other in CHARACTERS if other != character) < agreed - 0.1
 
 
-@pytest.mark.parametrize("pen", [2, 8, 30])
+@pytest.mark.parametrize("pen", [8, *(pytest.param(pen, marks=pytest.mark.slow) for pen in (2, 30))])
 @pytest.mark.parametrize("character", CHARACTERS)
 def test_drawings_are_like_those_of_omniglot(character: str, pen: int) -> None:
     drawing = as_drawing(drawn(character, pen))
@@ -243,6 +243,7 @@ def test_zoomed_in_to_the_full_ink_fills_nine_tenths_in_the_middle() -> None:
     assert tall == (0, 200, 98, 102)
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 0.8), st.integers(10, 60), st.integers(10, 60), st.integers(0, 44), st.integers(0, 44))
 def test_zoom_keeps_the_order_of_sizes_and_forgets_the_place(zoom: float, high: int, wide: int, down: int, right: int) -> None:
     kept = np.zeros((3, 1, 105, 105), np.uint8)

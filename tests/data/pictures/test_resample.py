@@ -44,6 +44,7 @@ def test_one_size_is_copied() -> None:
     assert pictures.min() == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaged", [True, False])
 @given(st.integers(2, 60), st.integers(2, 60), st.floats(0.1, 4), st.integers(0, 2**32 - 1))
 def test_cubic_values_are_pytorch_s_but_for_rounding(averaged: bool, height: int, width: int, scale: float, seed: int) -> None:
@@ -53,6 +54,7 @@ def test_cubic_values_are_pytorch_s_but_for_rounding(averaged: bool, height: int
     np.testing.assert_allclose(resize_cubic(values, rows, columns, averaged=averaged), expected.numpy(), rtol=0, atol=3e-6)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 17), st.integers(0, 2**32 - 1))
 def test_linear_values_are_pytorch_s_but_for_rounding(rows: int, columns: int, factor: int, seed: int) -> None:
     grid = np.random.default_rng(seed).normal(size=(rows, columns, 3)).astype(np.float32)

@@ -39,6 +39,7 @@ def test_the_slope_at_the_solution_is_0(S: int, D: int, N: int, regularisation: 
         assert np.abs(slope).max() < 0.01 * regularisation * np.abs(W).max()  # the slope of ½ λ ‖W‖² alone is λ W
 
 
+@pytest.mark.slow
 def test_the_solution_is_no_worse_than_a_slow_descent() -> None:
     features, y = task_of(12, 4, 3)
     heads = fit_softmax_regression(features, y, 3, 0.1)

@@ -36,7 +36,7 @@ def gradient_of(module: nn.Module, batch: EpisodeBatch, loop: InnerLoop, paramet
 # Against the independent loop, with batch normalisation and pooling.
 
 
-@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize("steps", [1, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 5))])
 @pytest.mark.parametrize("way", SCHEDULES)
 @pytest.mark.parametrize("mode", list(EXACT))
 @pytest.mark.parametrize("block", ["stock", "operator"])

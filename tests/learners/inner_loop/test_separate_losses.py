@@ -52,6 +52,7 @@ def test_the_gradients_are_those_of_the_losses_together() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_one_graph_at_a_time() -> None:
     own, shift, x = values()
     made: list[weakref.ref[Tensor]] = []

@@ -135,6 +135,7 @@ def test_gradients_of_the_kernels_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(in_context, (batch.support_x.requires_grad_(), batch.query_x.requires_grad_()))
 
 
+@pytest.mark.slow
 def test_every_parameter_has_its_gradient() -> None:
     torch.manual_seed(0)
     batch = batch_of()
