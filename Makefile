@@ -20,7 +20,7 @@ PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layout docs pictures doctest bench clean
+.PHONY: help demo test lint types layout docs pictures doctest bench long clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ doctest: $(STAMP)-test ## Run the examples in docstrings (those in the pages and
 
 bench: $(STAMP)-bench ## Measure the speed, as tables with ratios
 	$(PY) -m benchmarks $(ARGS)
+
+long: $(STAMP)-demo ## Go on with the next unfinished training of runs/long.toml, one thread at the lowest priority
+	$(PY) scripts/long.py $(ARGS)
 
 clean: ## Remove .venv and what the tools left; runs/ and demo/ are yours and are kept
 	rm -rf $(VENV) build dist site src/kshot.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
