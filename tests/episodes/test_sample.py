@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kshot.episodes.counter_random import streams, words
-from kshot.episodes.sample import sample_without_replacement
+from kshot.episodes.counter_random import streams, words, words_of_rows
+from kshot.episodes.sample import _smallest_of_few, sample_without_replacement
 
 FEW = 24  # up to this many, numbers are drawn one after another; beyond, by sorting keys
 
@@ -49,6 +49,15 @@ def test_equals_the_slow_version_for_rows_of_different_sizes(key: int, start: in
     for row, size in enumerate(sizes.tolist()):
         word = words(seeds[row : row + 1], start, needed)[:, 0].tolist()
         assert found[:, row].tolist() == slow(word, count, size)
+
+
+@pytest.mark.parametrize("passing", [30, 3])
+def test_keys_below_a_limit_give_the_same_sample_even_if_too_few_are_below(passing: int) -> None:
+    keys = words_of_rows(streams(5, np.arange(4)), 0, 100)
+    beyond = np.arange(100) >= np.array([100, 60, 99, 31])[:, None]
+    limits = np.sort(keys, axis=1)[:, passing]  # of row 3, some of those below are beyond its size
+    expected = np.argsort(np.where(beyond, np.uint64(2**64 - 1), keys), axis=1)[:, :25]
+    assert (_smallest_of_few(keys, beyond, 25, limits) == expected).all()
 
 
 @pytest.mark.parametrize("size", [127, 128, 255, 256, 32_767, 32_768])

@@ -65,6 +65,13 @@ def words(seeds: np.ndarray, start: int, count: int) -> np.ndarray:
         return mix(seeds[None, :] + (positions * _GAMMA)[:, None])
 
 
+def words_of_rows(seeds: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Return `words(seeds, start, count)` transposed, (M, count), each stream's words beside each other in memory."""
+    positions = np.arange(start + 1, start + count + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        return mix(seeds[:, None] + (positions * _GAMMA)[None, :])
+
+
 def below(word: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
     """Return uniform integers 0 … bound - 1 from the upper 32 bits of each word.
 
