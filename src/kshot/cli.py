@@ -138,7 +138,7 @@ def evaluate(
     """Score a learner on episodes of classes that it has not seen: mean accuracy with its 95 % interval."""
     from kshot.episodes.shape import EpisodeShape
     from kshot.terminal import say, show_results
-    from kshot.workflows.lake_challenge import in_words
+    from kshot.workflows.lake_challenge import error_counts, in_words
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import Question
 
@@ -153,7 +153,7 @@ def evaluate(
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report, notes=notes)
     if as_json:
-        print(json.dumps(results.as_dict()))
+        print(json.dumps(results.as_dict() | (error_counts(results) if protocol == "lake" else {})))
     else:
         show_results(results, saved)
         if protocol == "lake":

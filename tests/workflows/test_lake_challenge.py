@@ -1,5 +1,6 @@
 """Lake's challenge asked of saved learners: who may answer, and what the score says."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,11 @@ from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.data.pictures.picture import Picture
 from kshot.errors import DataError
+from kshot.results.score.result import Results
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
-from kshot.workflows.lake_challenge import in_words
+from kshot.workflows.lake_challenge import error_counts, in_words
 from kshot.workflows.named_learners import open_learner
 from kshot.workflows.question import Question, answer, ask
 
@@ -39,6 +41,39 @@ def test_the_trials_are_twenty_runs_of_twenty(background_only: Saved) -> None:
     wrong = round(float((1 - results.scores).sum()) * 20)
     assert in_words(results).startswith(f"{wrong} of 400 trials are wrong: an error of {wrong / 4:.2f} %.")
     assert 0 < wrong < 40  # it has seen many of the characters: this is no score, only a sign that the trials are asked rightly
+
+
+def scored(wrong: int) -> Results:
+    """A score of 400 trials."""
+    scores = np.ones(20)
+    scores[: wrong // 20] = 0
+    scores[wrong // 20] -= wrong % 20 / 20
+    return Results(scores, "accuracy", "omniglot", "lake", 20, 1, 1, 0, "hash", "inductive", "running", 0.0)
+
+
+def test_the_counts_are_plain_values_with_an_exact_interval_and_two_tests() -> None:
+    counts = json.loads(json.dumps(error_counts(scored(7))))
+    assert (counts["wrong"], counts["trials"]) == (7, 400)
+    assert counts["error"] == 0.0175
+    assert counts["error_interval"] == pytest.approx([0.0071, 0.0357], abs=5e-5)
+    assert counts["p_people"] == pytest.approx(0.040, abs=5e-4)
+    assert counts["p_bpl"] == pytest.approx(0.257, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "interval", "told"),
+    [
+        (7, "0.7 to 3.6 %", "smaller than that of people (p = 0.04) and not different from that of Bayesian program learning (p = 0.26)"),
+        (18, "2.7 to 7.0 %", "not different from that of people (p = 1) and not different from that of Bayesian program learning (p = 0.46)"),
+        (56, "10.8 to 17.8 %", "larger than that of people (p = 4.1e-06) and larger than that of Bayesian program learning (p = 4.8e-08)"),
+    ],
+)
+def test_the_sentence_says_what_is_significant(wrong: int, interval: str, told: str) -> None:
+    sentence = in_words(scored(wrong))
+    assert f"(exact 95 % interval {interval})" in sentence
+    assert f"this error is {told}." in sentence
+    assert "recursive cortical network 7.3 %" in sentence
+    assert "on another division of the alphabets, attentive recurrent comparators 1.5 %" in sentence
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Lake's one-shot challenge as a question to a saved learner: whether it may be asked, the trials, and the meaning of its score.
 
-In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`, and a sentence. Next: `kshot.workflows.question`.
+In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`; of their score, the counts and a sentence. Next: `kshot.workflows.question`.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from kshot.data.pictures.lake_runs import lake_runs
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.listed import listed_episodes
 from kshot.errors import DataError
+from kshot.results.score.counts import clopper_pearson, fisher_exact
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
@@ -17,6 +20,10 @@ from kshot.saved.folder import Saved
 
 NAME = "lake"
 _PEOPLE, _BPL, _HAUSDORFF = 4.5, 3.3, 38.8
+"""Errors in per cent: Lake et al. 2015, page 1335."""
+_RCN, _ARC = 7.3, 1.5
+"""As commonly quoted; ARC learnt from 40 alphabets and was tested on the other 10."""
+_TRIALS = 400
 
 
 def lake_episodes(omniglot: Omniglot) -> EpisodeSet:
@@ -48,11 +55,44 @@ def ask_lake(saved: Saved) -> EpisodeSet:
     return lake_episodes(omniglot)
 
 
-def in_words(results: Results) -> str:
-    """Return the score as in Lake's papers: the number of wrong trials, compared with people and the models of the first paper."""
+def error_counts(results: Results) -> dict[str, Any]:
+    """Return the errors as plain values, for JSON.
+
+    Returns:
+        `wrong` and `trials`; `error`, a fraction, with `error_interval`, both ends of its exact 95 % interval (Clopper and Pearson); and
+        `p_people` and `p_bpl`, the p-values of Fisher's exact test against people and Bayesian program learning, each taken as a rate of
+        400 trials.
+    """
     trials = len(results.scores) * 20
     wrong = round(float((1 - results.scores).sum()) * 20)
-    return (
-        f"{wrong} of {trials} trials are wrong: an error of {100 * wrong / trials:.2f} %. For comparison: people {_PEOPLE} %, "
-        f"Bayesian program learning {_BPL} %, modified Hausdorff distance {_HAUSDORFF} %."
+    return {
+        "wrong": wrong,
+        "trials": trials,
+        "error": wrong / trials,
+        "error_interval": list(clopper_pearson(wrong, trials)),
+        "p_people": fisher_exact(wrong, trials, round(_PEOPLE / 100 * _TRIALS), _TRIALS),
+        "p_bpl": fisher_exact(wrong, trials, round(_BPL / 100 * _TRIALS), _TRIALS),
+    }
+
+
+def in_words(results: Results) -> str:
+    """Return the score as in Lake's papers: the number of wrong trials with its exact interval, compared with people and other models."""
+    counts = error_counts(results)
+    low, high = counts["error_interval"]
+    against = " and ".join(
+        f"{_against(counts['error'], published / 100, counts[p])} {who} (p = {counts[p]:.2g})"
+        for who, published, p in (("people", _PEOPLE, "p_people"), ("Bayesian program learning", _BPL, "p_bpl"))
     )
+    return (
+        f"{counts['wrong']} of {counts['trials']} trials are wrong: an error of {100 * counts['error']:.2f} % "
+        f"(exact 95 % interval {100 * low:.1f} to {100 * high:.1f} %). For comparison: people {_PEOPLE} %, Bayesian program learning "
+        f"{_BPL} %, modified Hausdorff distance {_HAUSDORFF} % (Lake et al. 2015); recursive cortical network {_RCN} % and, on another "
+        f"division of the alphabets, attentive recurrent comparators {_ARC} % (both as commonly quoted). By Fisher's exact test, at 5 %, "
+        f"this error is {against}."
+    )
+
+
+def _against(error: float, published: float, p: float) -> str:
+    if p >= 0.05:
+        return "not different from that of"
+    return "smaller than that of" if error < published else "larger than that of"
