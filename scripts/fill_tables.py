@@ -3,69 +3,128 @@
     python scripts/fill_tables.py
 
 The text between `<!-- measured: NAME -->` and `<!-- end -->` is replaced. If NAME is a recipe, the table has one row per setting. If it is
-`vinyals`, `characters` or `lake`, the table has one row per recipe of that split.
+`vinyals`, `characters` or `lake`, the table has one row per recipe of that split. Published numbers have their sources below the table, and
+a run that is shorter than the authors' has its updates in bold.
 """
 
 import json
 import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TITLES = {"omniglot": "Omniglot, accuracy %", "sinusoids": "Sinusoids, mean squared error"}
+PUBLISHED, UPDATES = "published", "updates (of the authors')"
+WIDTH = 140
+RESULTS = ROOT / "src" / "kshot" / "recipes" / "results.json"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
-def measured(entry: dict[str, str]) -> str:
+Entry = dict[str, Any]
+"""An entry of `recipes/results.json`."""
+
+
+def measured(entry: Entry) -> str:
     """Return the number, with the number of episodes if there are fewer than usual."""
     count = entry.get("episodes", 1000)
     usual = count == (600 if entry["split"].startswith("characters") else 1000) or entry["split"] == "lake" or entry["data"] != "omniglot"
-    return entry["measured"] + ("" if usual else f" ({count} episodes)")
+    return str(entry["measured"]) + ("" if usual else f" ({count} episodes)")
 
 
-def table(entries: list[dict[str, str]]) -> str:
-    """Return a table with one row per setting: published, measured, the command."""
+def number(entry: Entry) -> str:
+    """Return the published number without its paper, or a dash."""
+    return "–" if entry["source"] is None else entry["published"].partition(" (")[0]
+
+
+def updates(entry: Entry) -> str:
+    """Return how long the learner was trained; in bold, and with the authors' number, if that is longer."""
+    mine, theirs = entry.get("updates"), entry["published_updates"]
+    if mine is None:
+        return "–"
+    if theirs is None:
+        return f"{mine:,}"
+    return f"**{mine:,} of {theirs:,}**" if mine < theirs else f"{mine:,} of {theirs:,}"
+
+
+class Notes:
+    """Numbered sources of the published numbers in one table."""
+
+    def __init__(self) -> None:
+        self.sources: list[str] = []
+
+    def mark(self, entries: list[Entry]) -> str:
+        """Return the marks of the sources of some entries, and keep the sources."""
+        own = list(dict.fromkeys(entry["source"] for entry in entries if entry["source"]))
+        self.sources += [source for source in own if source not in self.sources]
+        return "".join(f" [{self.sources.index(source) + 1}]" for source in own)
+
+    def lines(self) -> list[str]:
+        """Return the lines that go below the table."""
+        told = "; ".join(f"[{place}] {source}" for place, source in enumerate(self.sources, 1))
+        return ["", textwrap.fill(f"Published: {told}.", WIDTH)] if told else []
+
+
+def table(entries: list[Entry]) -> str:
+    """Return a table with one row per setting: published, measured, the command; and the sources below."""
     rows = [f"| {TITLES[entries[0]['data']]} | published | measured here | command |", "| --- | --- | --- | --- |"]
     rows += [f"| {e['setting']} | {e['published']} | **{measured(e)}** | `{e['command']}` |" for e in entries]
-    return "\n".join(rows)
+    sources = "; ".join(dict.fromkeys(entry["source"] for entry in entries if entry["source"]))
+    return "\n".join([*rows, *(["", textwrap.fill(f"Published: {sources}.", WIDTH)] if sources else [])])
 
 
-def overview(entries: list[dict[str, str]], split: str) -> str:
-    """Return a table with one row per recipe and one column per setting."""
+def overview(entries: list[Entry], split: str) -> str:
+    """Return a table with one row per recipe: one column per setting, the published numbers in the same order, the updates."""
     entries = [entry for entry in entries if entry["split"] in (split, f"{split}/test")]
-    settings = list(dict.fromkeys(entry["setting"] for entry in entries))
-    rows = ["| recipe | " + " | ".join(settings) + " |", "| --- |" + " --- |" * len(settings)]
+    settings, notes = list(dict.fromkeys(entry["setting"] for entry in entries)), Notes()
+    rows = ["| recipe | " + " | ".join(settings) + f" | {PUBLISHED} | {UPDATES} |", "| --- |" + " --- |" * (len(settings) + 2)]
     for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
-        cells = {entry["setting"]: measured(entry) for entry in entries if entry["recipe"] == recipe}
-        rows.append(f"| `{recipe}` | " + " | ".join(cells.get(setting, "–") for setting in settings) + " |")
-    return "\n".join(rows)
+        own = {entry["setting"]: entry for entry in entries if entry["recipe"] == recipe}
+        cells = [measured(own[setting]) if setting in own else "–" for setting in settings]
+        known = any(entry["source"] for entry in own.values())
+        published = " / ".join(number(own[setting]) for setting in settings if setting in own) if known else "–"
+        rows.append(
+            f"| `{recipe}` | {' | '.join(cells)} | {published}{notes.mark([*own.values()])} | {updates(next(iter(own.values())))} |"
+        )
+    return "\n".join(rows + notes.lines())
 
 
-def modes(entries: list[dict[str, str]]) -> str:
-    """Return a table with one row per recipe of `characters` and one column per mode and number of queries."""
-    entries = [entry for entry in entries if entry["split"] == "characters/test"]
+def modes(entries: list[Entry]) -> str:
+    """Return a table with one row per recipe of `characters`: its scores by mode and number of queries, published numbers, updates."""
+    entries, notes = [entry for entry in entries if entry["split"] == "characters/test"], Notes()
     columns = ("transductive", "inductive", "transductive, 15 queries per class", "inductive, 15 queries per class")
-    rows = ["| recipe | tasks | " + " | ".join(columns) + " |", "| --- | --- |" + " --- |" * len(columns)]
+    rows = [
+        f"| recipe | tasks | {columns[0]} | {PUBLISHED} | {' | '.join(columns[1:])} | {UPDATES} |",
+        "| --- | --- |" + " --- |" * (len(columns) + 2),
+    ]
     for recipe in dict.fromkeys(entry["recipe"] for entry in entries):
-        own = {entry["setting"]: measured(entry) for entry in entries if entry["recipe"] == recipe}
+        own = {entry["setting"]: entry for entry in entries if entry["recipe"] == recipe}
         task = next(iter(own)).partition(",")[0]
-        cells = {setting.removeprefix(f"{task}, "): cell for setting, cell in own.items()}
+        cells = {setting.removeprefix(f"{task}, "): measured(entry) for setting, entry in own.items()}
         as_papers = {setting.partition(",")[0]: cell for setting, cell in cells.items() if not setting.endswith("15 queries per class")}
-        rows.append(f"| `{recipe}` | {task} | " + " | ".join({**cells, **as_papers}[column] for column in columns) + " |")
-    return "\n".join(rows)
+        found = [*({**cells, **as_papers}[column] for column in columns)]
+        told = [number(e) + f" {e['mode']}" * (e["mode"] == "inductive") for e in own.values() if e["source"]]
+        published = (", ".join(told) or "–") + notes.mark([*own.values()])
+        found.insert(1, published)
+        rows.append(f"| `{recipe}` | {task} | {' | '.join(found)} | {updates(next(iter(own.values())))} |")
+    return "\n".join(rows + notes.lines())
+
+
+def filled(text: str, entries: list[Entry]) -> str:
+    """Return a page with its tables filled."""
+    for name in re.findall(r"<!-- measured: (\S+) -->", text):
+        own = [entry for entry in entries if entry["recipe"] == name]
+        shown = table(own) if own else modes(entries) if name == "characters" else overview(entries, name)
+        place = rf"<!-- measured: {name} -->.*?<!-- end -->"
+        text = re.sub(place, f"<!-- measured: {name} -->\n{shown}\n<!-- end -->".replace("\\", r"\\"), text, flags=re.DOTALL)
+    return text
 
 
 def main() -> None:
     """Fill the tables of every page."""
-    numbers = json.loads((ROOT / "src" / "kshot" / "recipes" / "results.json").read_text())
+    entries = json.loads(RESULTS.read_text(encoding="utf-8"))
     for path in PAGES:
-        text = path.read_text()
-        for name in re.findall(r"<!-- measured: (\S+) -->", text):
-            own = [entry for entry in numbers if entry["recipe"] == name]
-            filled = table(own) if own else modes(numbers) if name == "characters" else overview(numbers, name)
-            text = re.sub(
-                rf"<!-- measured: {name} -->.*?<!-- end -->", f"<!-- measured: {name} -->\n{filled}\n<!-- end -->", text, flags=re.DOTALL
-            )
-        path.write_text(text)
+        path.write_text(filled(path.read_text(encoding="utf-8"), entries), encoding="utf-8")
 
 
 if __name__ == "__main__":

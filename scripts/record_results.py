@@ -8,7 +8,6 @@ number, and the command that reproduces it.
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from kshot.atomic import write_json
@@ -19,56 +18,39 @@ from kshot.saved.folder import Saved
 from kshot.saved.shipped import shipped
 from kshot.workflows.named_learners import open_learner
 from kshot.workflows.question import Question, answer, ask
+from published import FOUR, RESULTS, SETTINGS, published_of
 
-RESULTS = Path(__file__).parents[1] / "src" / "kshot" / "recipes" / "results.json"
-SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))
-SNELL, VINYALS, KOCH, SUNG = (
-    "Snell et al. 2017",
-    "Vinyals et al. 2016",
-    "as commonly quoted",
-    "Sung et al. 2018",
+FOUR_SETTINGS = (
+    *FOUR,
+    "omniglot-simple-shot",
+    "omniglot-baseline",
+    "omniglot-baseline-plus-plus",
 )
-PUBLISHED = {
-    "omniglot-protonet": (SNELL, "98.8", "99.7", "96.0", "98.9"),
-    "omniglot-matching": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
-    "omniglot-matching-scaled": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
-    "omniglot-matching-fce": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
-    "omniglot-siamese": (KOCH, "97.3", "98.4", "88.2", "97.0"),
-    "omniglot-relation": (SUNG, "99.6", "99.8", "97.6", "99.1"),
-    "omniglot-ridge": (),
-    "omniglot-simple-shot": (),
-    "omniglot-baseline": (),
-    "omniglot-baseline-plus-plus": (),
-    "omniglot-finetune": (),
-    "nearest": (),
-}
-"""The paper and its numbers for `SETTINGS`; empty where no number is comparable."""
+"""Recipes that are scored in the four `SETTINGS`."""
 FEWER = {("omniglot-finetune", 5, 5): 200, ("omniglot-finetune", 20, 5): 60}
 """The number of episodes where 1,000 would take hours; the entry and its command say so."""
-FINN, NICHOL = "Finn et al. 2017", "Nichol et al. 2018"
 CHARACTERS = {
-    "omniglot-maml": (5, 1, {"transductive": f"98.7 ± 0.4 ({FINN})"}),
-    "omniglot-maml-5-shot": (5, 5, {"transductive": f"99.9 ± 0.1 ({FINN})"}),
-    "omniglot-maml-20-way": (20, 1, {"transductive": f"95.8 ± 0.3 ({FINN})"}),
-    "omniglot-first-order-maml": (5, 1, {"transductive": f"98.3 ± 0.5 ({FINN})"}),
-    "omniglot-anil": (5, 1, {}),
-    "omniglot-meta-sgd": (5, 1, {"transductive": "99.53 ± 0.26 (Li et al. 2017)"}),
-    "omniglot-maml-plus-plus": (5, 1, {"transductive": "99.47 (Antoniou et al. 2019)"}),
-    "omniglot-imaml": (5, 1, {"transductive": "99.16 (Rajeswaran et al. 2019)"}),
-    "omniglot-reptile": (5, 1, {"inductive": f"95.39 ± 0.09 ({NICHOL})", "transductive": f"97.68 ± 0.04 ({NICHOL})"}),
+    "omniglot-maml": (5, 1),
+    "omniglot-maml-5-shot": (5, 5),
+    "omniglot-maml-20-way": (20, 1),
+    "omniglot-first-order-maml": (5, 1),
+    "omniglot-anil": (5, 1),
+    "omniglot-meta-sgd": (5, 1),
+    "omniglot-maml-plus-plus": (5, 1),
+    "omniglot-imaml": (5, 1),
+    "omniglot-reptile": (5, 1),
 }
-"""Recipes that are scored as MAML's authors do: way, shot, and the paper's number for 600 tasks with as many queries per class as shots.
-The recipe is also scored with 15 queries per class."""
+"""Recipes that are scored as MAML's authors do, on 600 tasks with as many queries per class as shots: way and shot. Each is also scored
+with 15 queries per class."""
 CHARACTERS_TASKS = 600
 LAKE = {"lake-local-matching": "omniglot-lake", "lake-protonet": "runs/lake-protonet", "hausdorff": "hausdorff"}
 """Learners that are scored on Lake's runs, and where each is saved. Each finished design is scored once."""
-LAKE_PUBLISHED = {"lake-protonet": "86.3 (Lake et al. 2019)", "hausdorff": "61.2 (Lake et al. 2013)"}
 
 
 def main() -> None:
     """Measure, replace the recipe's entries and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", choices=sorted([*PUBLISHED, *CHARACTERS, *LAKE]))
+    parser.add_argument("recipe", choices=sorted([*FOUR_SETTINGS, *CHARACTERS, *LAKE]))
     parser.add_argument("--saved", help="Default: the shipped learner with the recipe's name.")
     options = parser.parse_args()
     of_protocol = lake_results if options.recipe in LAKE else characters_results if options.recipe in CHARACTERS else omniglot_results
@@ -82,16 +64,15 @@ def lake_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
     """Return the only entry of Lake's 20 runs."""
     place = LAKE[recipe]
     saved = open_learner(folder or place)
-    published = LAKE_PUBLISHED.get(recipe, "95.5 people, 96.7 BPL (Lake et al. 2015)")
     results = answer(saved, ask(saved, Question(protocol="lake")), "inductive")
-    return [_entry(recipe, "Lake's 20 runs", published, f"kshot evaluate {place} --protocol lake", saved, results)]
+    return [_entry(recipe, "Lake's 20 runs", f"kshot evaluate {place} --protocol lake", saved, results)]
 
 
 def characters_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
     """Return one entry per mode and number of queries, on random characters that are turned as in training."""
     saved = open_learner(folder or recipe)
     place = recipe if recipe in shipped() else f"runs/{recipe}"
-    way, shot, papers = CHARACTERS[recipe]
+    way, shot = CHARACTERS[recipe]
     entries = []
     for query in (shot, 15):
         shape = EpisodeShape(way, shot, query, augment="quarter_turns")
@@ -100,8 +81,7 @@ def characters_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
             flags = f" --query {query}" * (query != 15) + f" --episodes {CHARACTERS_TASKS} --augment quarter_turns"
             command = f"kshot evaluate {place} --way {way} --shot {shot}{flags}" + " --transductive" * (mode == "transductive")
             setting = f"{way}-way {shot}-shot, {mode}, {query} {'query' if query == 1 else 'queries'} per class"
-            published = papers.get(mode, "none") if query == shot else "none"
-            entries.append(_entry(recipe, setting, published, command, saved, answer(saved, ask(saved, question), mode)))
+            entries.append(_entry(recipe, setting, command, saved, answer(saved, ask(saved, question), mode)))
     return entries
 
 
@@ -112,30 +92,29 @@ def omniglot_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
     asked = ("omniglot", "vinyals") if recipe in UNTRAINED else (None, None)  # a learner without training has no data of its own
     flags = f" --data {asked[0]} --split {asked[1]}" if asked[0] else ""
     entries = []
-    paper, *numbers = PUBLISHED[recipe] or ("", *[""] * len(SETTINGS))
-    for (way, shot), number in zip(SETTINGS, numbers, strict=True):
-        published = f"{number} ({paper})" if number else "none"
+    for way, shot in SETTINGS:
         count = FEWER.get((recipe, way, shot), 1000)
         question = Question(asked[0], asked[1], EpisodeShape(way, shot, 15), episodes=count)
         episodes = ask(saved, question)
         results = answer(saved, episodes, question.mode)
         command = f"kshot evaluate {place}{flags} --way {way} --shot {shot}" + (f" --episodes {count}" if count != 1000 else "")
-        entries.append(_entry(recipe, f"{way}-way {shot}-shot", published, command, saved, results))
+        entries.append(_entry(recipe, f"{way}-way {shot}-shot", command, saved, results))
     return entries
 
 
-def _entry(recipe: str, setting: str, published: str, command: str, saved: Saved, results: Results) -> dict[str, Any]:
+def _entry(recipe: str, setting: str, command: str, saved: Saved, results: Results) -> dict[str, Any]:
     entry = {
         "recipe": recipe,
         "setting": setting,
-        "published": published,
+        **published_of(recipe, setting),
         "measured": f"{100 * results.mean:.2f} ± {100 * results.interval:.2f}",
         "command": command,
         "trained_by": saved.record.get("command", "").partition(" --out")[0],
+        "updates": saved.record.get("updates"),
         **results.as_dict(),
     }
     del entry["seconds"]
-    print(setting, entry["measured"], "published", published)
+    print(setting, entry["measured"], "published", entry["published"])
     return entry
 
 

@@ -22,13 +22,10 @@ from kshot.saved.shipped import open_saved
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.question import Question, answer, ask
 from kshot.workflows.recipe import read_recipe
-from record_results import RESULTS
+from published import RESULTS, published_of
 
 STEPS = (0, 1, 5, 10)
 QUESTION = Question(shape=EpisodeShape(1, 5, 100), episodes=600)
-PUBLISHED = {1: "0.67", 5: "0.38", 10: "0.35"}
-"""Errors of MAML after each number of steps, as quoted from Finn et al. 2017; jointly trained: 4.19, 3.85, 3.69."""
-JOINT = {1: "4.19", 5: "3.85", 10: "3.69"}
 
 
 def main() -> None:
@@ -40,8 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     learners = [trained(options.recipe, seed, options.runs / f"{options.recipe}-{seed}") for seed in range(options.seeds)]
     scores = np.stack([scored(saved) for saved in learners])  # (seeds, steps, tasks)
-    published = JOINT if "joint" in options.recipe else PUBLISHED
-    entries = [entry(options.recipe, learners[0], scores, place, published.get(steps, "none")) for place, steps in enumerate(STEPS)]
+    entries = [entry(options.recipe, learners[0], scores, place) for place in range(len(STEPS))]
     for one in entries:
         print(
             f"{one['setting']:28s} {one['measured']:20s} published {one['published']:6s} by seed {one['means']}  {one['diverged']} diverged"
@@ -64,19 +60,21 @@ def scored(saved: Saved) -> np.ndarray:
     return np.stack([answer(saved, episodes, "inductive", steps=steps).scores for steps in STEPS])
 
 
-def entry(recipe: str, saved: Saved, scores: np.ndarray, place: int, published: str) -> dict[str, Any]:
+def entry(recipe: str, saved: Saved, scores: np.ndarray, place: int) -> dict[str, Any]:
     """Return the record of one number of steps."""
     own, before = scores[:, place], scores[:, 0]  # (seeds, tasks)
     means, episodes = own.mean(1), ask(saved, QUESTION)
     interval = float(means.std(ddof=1) / len(means) ** 0.5 * 2.776) if len(means) == 5 else float("nan")  # t with 4 degrees of freedom
     steps = STEPS[place]
+    setting = f"5-shot, {steps} step{'' if steps == 1 else 's'}"
     return {
         "recipe": recipe,
-        "setting": f"5-shot, {steps} step{'' if steps == 1 else 's'}",
-        "published": published,
+        "setting": setting,
+        **published_of(recipe, setting),
         "measured": f"{means.mean():.3f} ± {interval:.3f}, median {np.median(own):.3f}",
         "command": f"kshot evaluate runs/{recipe}-0 --shot 5 --query 100 --episodes 600 --steps {steps}",
         "trained_by": f"kshot train {recipe} --seed SEED, seeds 0 to {len(means) - 1}",
+        "updates": saved.record.get("updates"),
         "mean_squared_error": float(means.mean()),
         "interval": interval,
         "interval_of": "the mean over seeds",

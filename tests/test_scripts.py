@@ -1,6 +1,7 @@
-"""What the scripts promise: recipes that train alike go through the same parameters."""
+"""What the scripts promise: recipes that train alike go through the same parameters; the pages hold the recorded numbers."""
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -96,3 +97,55 @@ def test_members_that_read_differently_are_refused(tmp_path: Path) -> None:
     shipped = open_saved("omniglot-protonet")
     with pytest.raises(SavedError, match="member 1 reads other data, or reads them in another way"):
         script("assemble").together(tmp_path / "both", [shipped, replace(shipped, preprocess=Ink(32))], 1)
+
+
+ENTRIES = json.loads((Path(__file__).parents[1] / "src" / "kshot" / "recipes" / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", script("fill_tables").PAGES, ids=lambda page: page.name)
+def test_the_tables_of_the_readme_and_the_pages_are_those_of_the_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert script("fill_tables").filled(text, ENTRIES) == text, "run `python scripts/fill_tables.py`"
+
+
+def test_the_results_hold_the_published_numbers_of_the_script() -> None:
+    published_of = script("published").published_of
+    for entry in ENTRIES:
+        expected = published_of(entry["recipe"], entry["setting"])
+        assert {name: entry[name] for name in expected} == expected, "run `python scripts/published.py`"
+
+
+def entry_of(recipe: str, setting: str, **fields: Any) -> dict[str, Any]:
+    """An entry of two settings' worth of fields, without a published number."""
+    plain = {"data": "omniglot", "split": "vinyals/test", "published": "none", "source": None, "published_updates": None, "updates": None}
+    return {"recipe": recipe, "setting": setting, "measured": "1.00 ± 0.10", "command": "kshot …", **plain, **fields}
+
+
+def test_a_table_of_recipes_shows_what_is_published_and_where_a_run_is_short() -> None:
+    told = {"source": "Ab 2020, Table 1", "published_updates": 60_000}
+    entries = [
+        entry_of("short", "5-way 1-shot", published="98.8 (Ab 2020)", updates=1_500, **told),
+        entry_of("short", "5-way 5-shot", published="99.7 (Ab 2020)", updates=1_500, **told),
+        entry_of("long", "5-way 1-shot", published="97.0 (Cd 2021)", source="Cd 2021, page 3", published_updates=60_000, updates=60_000),
+        entry_of("none", "5-way 1-shot"),
+    ]
+    assert script("fill_tables").overview(entries, "vinyals").splitlines() == [
+        "| recipe | 5-way 1-shot | 5-way 5-shot | published | updates (of the authors') |",
+        "| --- | --- | --- | --- | --- |",
+        "| `short` | 1.00 ± 0.10 | 1.00 ± 0.10 | 98.8 / 99.7 [1] | **1,500 of 60,000** |",
+        "| `long` | 1.00 ± 0.10 | – | 97.0 [2] | 60,000 of 60,000 |",
+        "| `none` | 1.00 ± 0.10 | – | – | – |",
+        "",
+        "Published: [1] Ab 2020, Table 1; [2] Cd 2021, page 3.",
+    ]
+
+
+def test_a_page_keeps_everything_but_its_tables() -> None:
+    entries = [entry_of("a", "5-way 1-shot", published="98.8 (Ab 2020)", source="Ab 2020, Table 1")]
+    text = "before\n<!-- measured: a -->\nold\n<!-- end -->\nafter \\1\n"
+    assert script("fill_tables").filled(text, entries) == (
+        "before\n<!-- measured: a -->\n"
+        "| Omniglot, accuracy % | published | measured here | command |\n| --- | --- | --- | --- |\n"
+        "| 5-way 1-shot | 98.8 (Ab 2020) | **1.00 ± 0.10** | `kshot …` |\n\n"
+        "Published: Ab 2020, Table 1.\n<!-- end -->\nafter \\1\n"
+    )

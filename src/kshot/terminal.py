@@ -86,9 +86,13 @@ def show_recipes(rows: list[dict[str, Any]]) -> None:
         out.print(f"[bold]{row['name']}[/bold]  {row['train'] or ''}")
         out.print(f"  {row['description']}", markup=False, soft_wrap=True)
         for entry in row["results"]:
-            out.print(f"  {entry['setting']:<15} {entry['measured']} % here, {entry['published']} published", markup=False, soft_wrap=True)
+            unit = " %" if "accuracy" in entry else ""
+            told = f"{entry['measured']}{unit} here, {entry['published']} published"
+            out.print(f"  {entry['setting']:<15} {told}", markup=False, soft_wrap=True)
             details = f"{entry['mode']}, {entry['split']}, {entry['episodes']} episodes, seed {entry['seed']}"
             out.print(f"  {'':<16}{entry['command']}  ({details})", markup=False, soft_wrap=True)
+        for source in dict.fromkeys(entry["source"] for entry in row["results"] if entry["source"]):
+            out.print(f"  published: {source}", markup=False, soft_wrap=True)
         out.print()
 
 

@@ -64,7 +64,11 @@ def test_the_counts_are_plain_values_with_an_exact_interval_and_two_tests() -> N
     ("wrong", "interval", "told"),
     [
         (7, "0.7 to 3.6 %", "smaller than that of people (p = 0.04) and not different from that of Bayesian program learning (p = 0.26)"),
-        (18, "2.7 to 7.0 %", "not different from that of people (p = 1) and not different from that of Bayesian program learning (p = 0.46)"),
+        (
+            18,
+            "2.7 to 7.0 %",
+            "not different from that of people (p = 1) and not different from that of Bayesian program learning (p = 0.46)",
+        ),
         (56, "10.8 to 17.8 %", "larger than that of people (p = 4.1e-06) and larger than that of Bayesian program learning (p = 4.8e-08)"),
     ],
 )

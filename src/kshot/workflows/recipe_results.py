@@ -17,7 +17,8 @@ def recipe_rows() -> list[dict[str, Any]]:
 
     Returns:
         Entries with `name`, `description`, `train` (the command, or None if nothing is trained) and `results`, a list with `setting`,
-        `published`, `measured`, `command` and what else identifies the number (split, seed, episodes, hash, mode).
+        `published` with its `source` (None where nothing is published), `measured`, `command` and what else identifies the number (split,
+        seed, episodes, hash, mode); `updates` and `published_updates` are the lengths of this run and of the authors', where known.
     """
     numbers = json.loads((Path(str(resources.files("kshot"))) / "recipes" / "results.json").read_text(encoding="utf-8"))
     recipes = {name: read_recipe(name).description for name in recipe_names()}

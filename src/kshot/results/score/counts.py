@@ -75,11 +75,7 @@ def _check(count: int, trials: int) -> None:
 def _at_most(count: int, trials: int, rate: float) -> float:
     """The probability of at most `count` events, 0 < rate < 1."""
     logs = (
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(rate)
-        + (trials - k) * math.log1p(-rate)
+        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * math.log(rate) + (trials - k) * math.log1p(-rate)
         for k in range(count + 1)
     )
     return min(1.0, math.fsum(map(math.exp, logs)))
