@@ -107,6 +107,9 @@ def test_recipes_as_json_and_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
     assert kshot_("recipes", monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr()
     assert all(row["name"] in shown.out for row in rows)
+    assert "98.81 ± 0.15 % here, 98.8 (Snell et al. 2017) published" in shown.out
+    assert "  published: Snell et al. 2017, Table 1, page 5\n" in shown.out
+    assert "median 1.581 here, 2.41 (Finn et al. 2017) published" in shown.out  # an error is not in per cent
     assert shown.err == ""
 
 

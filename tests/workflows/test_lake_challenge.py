@@ -112,3 +112,11 @@ def test_the_command_refuses_in_one_message() -> None:
     for flags, message in ((["--protocol", "lake"], "30 background alphabets"), (["--protocol", "lakes"], "no protocol 'lakes'")):
         result = CliRunner().invoke(app, ["evaluate", "omniglot-protonet", *flags])
         assert message in str(result.exception)
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_counts_with_the_score() -> None:
+    result = CliRunner().invoke(app, ["evaluate", "omniglot-lake", "--protocol", "lake", "--json"])
+    answered = json.loads(result.stdout)
+    assert (answered["wrong"], answered["trials"], answered["accuracy"]) == (7, 400, pytest.approx(0.9825))
+    assert answered["error_interval"] == pytest.approx([0.0071, 0.0357], abs=5e-5)
