@@ -327,7 +327,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["train", "protonet", "--set", "data.name=omniglott"], "Did you mean 'omniglot'? Expected one of: the word 'omniglot'"),
         (
             ["train", "protonet", "--set", "data.kind=omniglott"],
-            "no kind of data 'omniglott'. Did you mean 'omniglot'? Known are auto, omniglot, sinusoids, pictures",
+            "no kind of data 'omniglott'. Did you mean 'omniglot'? The known ones are auto, omniglot, sinusoids, pictures",
         ),
         (["train", "protonet", "--data", "{pets}", "--set", "data.kind=omniglot"], "needs the word 'omniglot' as data.name"),
         (["train", "protonet", "--set", "data.preprocess=inc"], "it takes no preprocessing 'inc'. Did you mean 'ink'?"),
@@ -354,7 +354,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
         (
             ["evaluate", "{run}", "--way", "2", "--query", "1", "--refine", "k_means"],
-            "there is no refinement 'k_means'; the known ones are soft_k_means",
+            "there is no refinement 'k_means'. Did you mean 'soft_k_means'? The known ones are soft_k_means",
         ),
         (["evaluate", "{run}", "--refine", "soft_k_means:iterations=-1"], "iterations of a refinement must be 0 or more; found -1"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--split", "all"], "were seen in training"),

@@ -32,6 +32,13 @@ def test_each_says_what_it_is_for(name: str) -> None:
     assert classes()[name].__doc__
 
 
+def test_an_unknown_name_is_told_the_nearest_and_the_known_ones() -> None:
+    assert errors.known_ones("adm", ("sgd", "adam")) == " Did you mean 'adam'? The known ones are sgd, adam."
+    assert errors.known_ones("rule", ("sgd", "adam")) == " The known ones are sgd, adam."
+    assert errors.known_ones(3, iter(["sgd"])) == " The known ones are sgd."
+    assert errors.known_ones("adm", ()) == " It has none."
+
+
 def test_a_missing_extra_names_the_line_that_installs_it() -> None:
     error = errors.missing_extra("matplotlib", "plots", "A picture of episodes")
     assert isinstance(error, errors.SetupError)

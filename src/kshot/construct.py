@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from kshot.errors import RecipeError
+from kshot.errors import RecipeError, known_ones
 
 Built = TypeVar("Built")
 
@@ -25,10 +25,10 @@ def construct(
         RecipeError: The name or an argument is unknown, or a value is invalid.
     """
     if name not in table:
-        raise RecipeError(f"there is no {kind} {name!r}; the known ones are {', '.join(table)}.")
+        raise RecipeError(f"there is no {kind} {name!r}.{known_ones(name, table)}")
     known = [argument for argument in inspect.signature(table[name]).parameters if argument not in (*given, "backbone", "family")]
     if unknown := [argument for argument in arguments if argument not in known]:
-        raise RecipeError(f"{kind} {name!r} has no argument {unknown[0]!r}; the known ones are {', '.join(known) or 'none'}.")
+        raise RecipeError(f"{kind} {name!r} has no argument {unknown[0]!r}.{known_ones(unknown[0], known)}")
     try:
         return table[name](**given, **arguments)
     except (TypeError, ValueError) as error:

@@ -61,6 +61,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {alike[0]!r}?" if alike else ""
 
 
+def known_ones(name: object, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name.
+
+    Example:
+        >>> known_ones("adm", ["sgd", "adam"]), known_ones("adm", [])
+        (" Did you mean 'adam'? The known ones are sgd, adam.", ' It has none.')
+    """
+    names = list(known)
+    return f"{did_you_mean(str(name), names)} The known ones are {', '.join(names)}." if names else " It has none."
+
+
 def missing_extra(package: str, extra: str, purpose: str) -> SetupError:
     """Return the error for an optional dependency that is not installed.
 

@@ -48,8 +48,13 @@ def test_arguments_reach_the_constructor() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("conv5", {}, "no backbone 'conv5'; the known ones are conv4, conv4_maps, conv4_strided, conv_maps, mlp, resnet12"),
-        ("conv4", {"filters": 3}, "backbone 'conv4' has no argument 'filters'; the known ones are channels, width"),
+        (
+            "conv5",
+            {},
+            r"no backbone 'conv5'\. Did you mean 'conv4'\? The known ones are conv4, conv4_maps, conv4_strided, conv_maps, mlp, resnet12",
+        ),
+        ("conv4", {"filters": 3}, r"backbone 'conv4' has no argument 'filters'\. The known ones are channels, width"),
+        ("mpl", {"inputs": 4, "outputs": 0}, r"no backbone 'mpl'\. Did you mean 'mlp'\? "),
         ("conv4", {"width": "64"}, "'conv4' cannot be built with"),
         ("conv4", {"width": 2.5}, "'conv4' cannot be built with"),
         ("conv4", {"width": True}, "backbone 'conv4': width must be at least 1; found True"),

@@ -29,10 +29,10 @@ def test_the_table_holds_the_preprocessings_of_all_kinds_by_their_own_names() ->
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"name": "inc"}, r"no preprocessing 'inc'; known are as_is, ink, picture\. Did you mean 'ink'\?"),
+        ({"name": "inc"}, r"no preprocessing 'inc'\. Did you mean 'ink'\? The known ones are as_is, ink, picture"),
         ({"name": ["ink"]}, "no preprocessing"),
-        ({"name": "ink", "arguments": {"side": 3}}, "'ink' has no argument 'side'; known are size"),
-        ({"name": "as_is", "arguments": {"size": 3}}, "'as_is' has no argument 'size'; known are none"),
+        ({"name": "ink", "arguments": {"side": 3}}, r"'ink' has no argument 'side'\. Did you mean 'size'\? The known ones are size"),
+        ({"name": "as_is", "arguments": {"size": 3}}, r"'as_is' has no argument 'size'\. It has none\."),
         ({"name": "ink", "arguments": [28]}, "arguments of preprocessing 'ink' are names with values"),
         ({"name": "picture", "arguments": {"size": -1}}, "size of 'picture' is a positive whole number"),
         ({"arguments": {}}, "described by a name and arguments"),

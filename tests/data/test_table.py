@@ -67,8 +67,12 @@ def test_a_name_that_is_nothing_is_told_what_could_be_meant(
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("omniglot", "omniglott", r"no kind of data 'omniglott'\. Did you mean 'omniglot'\? Known are auto, omniglot, sinusoids, pictures"),
-        ("omniglot", "", r"no kind of data ''\. Known are"),
+        (
+            "omniglot",
+            "omniglott",
+            r"no kind of data 'omniglott'\. Did you mean 'omniglot'\? The known ones are auto, omniglot, sinusoids, pictures",
+        ),
+        ("omniglot", "", r"no kind of data ''\. The known ones are"),
         ("letters", "omniglot", r"data\.kind='omniglot' needs the word 'omniglot' as data\.name; found 'letters'"),
         ("omniglot", "sinusoids", "needs the word 'sinusoids'"),
     ],

@@ -58,7 +58,7 @@ def test_what_cannot_be_turned_is_refused(found: object) -> None:
 
 def test_names() -> None:
     assert augmentation("none") is None
-    with pytest.raises(EpisodeError, match="no augmentation 'flips'; the known ones are none, affine, elastic, mirror, quarter_turns"):
+    with pytest.raises(EpisodeError, match=r"no augmentation 'flips'\. The known ones are none, affine, elastic, mirror, quarter_turns"):
         augmentation("flips")
     for name in ("affine+mirror", "mirror+quarter_turns", "mirror+affine+elastic", "affine+affine"):
         with pytest.raises(EpisodeError, match=r"one of mirror, quarter_turns, then one of affine, elastic; found '"):

@@ -47,5 +47,5 @@ def test_families_are_found_by_the_name_they_are_saved_as() -> None:
         assert family_named(name) is family
     assert Classification().higher_is_better
     assert not Regression().higher_is_better
-    with pytest.raises(RecipeError, match="no task family 'ranking'; the known ones are classification, regression"):
+    with pytest.raises(RecipeError, match=r"no task family 'ranking'\. The known ones are classification, regression"):
         family_named("ranking")

@@ -44,11 +44,17 @@ def test_arguments_reach_the_constructor() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (LearnerSpec("protonets", "conv4"), "no learner 'protonets'; the known ones are protonet, protonet_cosine"),
-        (LearnerSpec("protonet", "conv4", {"scale": 3.0}), "learner 'protonet' has no argument 'scale'; the known ones are none"),
+        (
+            LearnerSpec("protonets", "conv4"),
+            r"no learner 'protonets'\. Did you mean 'protonet'\? The known ones are protonet, protonet_cosine",
+        ),
+        (LearnerSpec("protonet", "conv4", {"scale": 3.0}), r"learner 'protonet' has no argument 'scale'\. It has none\."),
         (LearnerSpec("protonet", "conv4", {"family": "regression"}), "learner 'protonet' has no argument 'family'"),
         (LearnerSpec("protonet_cosine", "conv4", {"scale": -3.0}), "must be a positive number; found -3.0"),
-        (LearnerSpec("ridge", "conv4", {"scales": 3.0}), "'ridge' has no argument 'scales'; the known ones are regularisation, scale"),
+        (
+            LearnerSpec("ridge", "conv4", {"scales": 3.0}),
+            r"'ridge' has no argument 'scales'\. Did you mean 'scale'\? The known ones are regularisation, scale",
+        ),
         (LearnerSpec("protonet_cosine", "conv4", {"scale": "big"}), "'protonet_cosine' cannot be built with"),
         (LearnerSpec("protonet", "vit"), "no backbone 'vit'"),
         (LearnerSpec("protonet", "conv4", family="ranking"), "no task family 'ranking'"),

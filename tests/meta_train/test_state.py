@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_another_recipe_is_refused_key_by_key(tmp_path: Path) -> None:
     message = str(caught.value)
     assert str(tmp_path / "state") in message
     assert "training.lr was 0.1, is 0.2" in message
-    assert "training.new was None, is 1" in message
+    assert "training.new was not set, is 1" in message
     assert "data.fractions was [0.5, 0.25, 0.25], is [0.5, 0.5, 0.0]" in message
     assert "seed" not in message
     same(before, back.learner.state_dict())
@@ -164,7 +165,7 @@ def test_another_recipe_is_refused_key_by_key(tmp_path: Path) -> None:
 
 def test_differences_look_into_tables_and_both_ways() -> None:
     assert differences({"a": {"b": 1}}, {"a": {"b": 1}}) == []
-    assert differences({"a": {"b": 1}}, {"a": {"c": 1}}) == ["a.b was 1, is None", "a.c was None, is 1"]
+    assert differences({"a": {"b": 1}}, {"a": {"c": 1}}) == ["a.b was 1, is not set", "a.c was not set, is 1"]
     assert differences({"a": {"b": 1}}, {"a": 5}) == ["a was {'b': 1}, is 5"]
 
 
@@ -236,6 +237,61 @@ def test_a_learner_of_another_shape_is_refused(tmp_path: Path) -> None:
         SavedError, match=r"does not fit the learner that its recipe builds today: Unexpected key\(s\) in state_dict: .log_scale"
     ):
         restore(tmp_path / "state", TrainState(learner, Optimization().build(learner.parameters())), RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("recipe", []),
+        ("environment", None),
+        ("optimizer", []),
+        ("optimizer", {"x": {}}),
+        ("optimizer", {"0": 3}),
+        ("update", "x"),
+        ("update", -1),
+        ("update", 2.5),
+        ("best_score", "high"),
+        ("best_update", None),
+        ("waited", True),
+        ("stopped", "no"),
+        ("history", 3),
+        ("history", [1]),
+        ("history", [{"update": "x"}]),
+        ("loss_sum", "0.1"),
+    ],
+)
+def test_a_header_of_other_values_is_refused_by_its_key(tmp_path: Path, key: str, value: Any) -> None:
+    file = tmp_path / "state"
+    save_state(file, trained()[0], RECIPE)
+    header, tensors = read_state(file)
+    rewrite(file, {**header, key: value, "checksum": ""}, tensors)
+    with pytest.raises(SavedError, match=rf"is damaged: {key} is {re.escape(repr(value))}\. Start the run again"):
+        restore(file, fresh()[0], RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("learner/log_scale", torch.zeros(3), "does not fit the learner that its recipe builds today: size mismatch for log_scale"),
+        ("learner/log_scale", None, r"does not fit the learner that its recipe builds today: Missing key\(s\) in state_dict: .log_scale"),
+        ("best/log_scale", torch.zeros(3), "damaged: its best state has other tensors than the learner"),
+        ("best/log_scale", None, "damaged: its best state has other tensors than the learner"),
+        ("optimizer/0/exp_avg", torch.zeros(3), r"does not fit the parameters .*: found optimizer/0/exp_avg of shape \(3,\)"),
+        ("optimizer/0/step", torch.zeros(3), r"found optimizer/0/step of shape \(3,\)"),
+        ("optimizer/77/exp_avg", torch.zeros(3), "found optimizer/77/exp_avg"),
+        ("optimizer/x/exp_avg", torch.zeros(3), "found optimizer/x/exp_avg"),
+        ("optimizer/0", torch.zeros(3), r"found optimizer/0 of shape"),
+        ("optimizer/0/exp_avg", None, "damaged: the optimiser's values of some parameters are missing"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path: Path, name: str, tensor: Tensor | None, message: str) -> None:
+    file = tmp_path / "state"
+    save_state(file, trained()[0], RECIPE)
+    header, tensors = read_state(file)
+    assert tensors.pop(name, None) is not None or tensor is not None
+    rewrite(file, {**header, "checksum": ""}, tensors if tensor is None else {**tensors, name: tensor})
+    with pytest.raises(SavedError, match=message):
+        restore(file, fresh()[0], RECIPE)
 
 
 @pytest.mark.parametrize("refusing", ["fsync", "replace"])

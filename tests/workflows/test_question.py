@@ -210,5 +210,5 @@ def test_omniglots_splits_by_name(omniglot: Omniglot) -> None:
     assert names(saved, split="characters")[0] == "characters/test"  # the same test characters
     with pytest.raises(DataError, match=r"classes of alphabets/test were seen in training"):
         names(saved, split="alphabets")
-    with pytest.raises(DataError, match=r"Omniglot has the splits vinyals, characters, alphabets; there is no 'lake'"):
+    with pytest.raises(DataError, match=r"Omniglot has no split 'lake'\. The known ones are vinyals, characters, alphabets"):
         names(saved, split="lake")

@@ -105,6 +105,13 @@ def test_a_bad_recipe_says_what_is_wrong(tmp_path: Path, text: str, message: str
         read_recipe(write(tmp_path, text))
 
 
+def test_a_number_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"seed = {'9' * 5000}\n")
+    with pytest.raises(RecipeError, match=r"cannot read the recipe .*mine\.toml: Exceeds the limit"):
+        read_recipe(file)
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"cannot read the recipe .*none\.toml: .*No such file"):
         read_recipe(tmp_path / "none.toml")
@@ -149,6 +156,8 @@ def test_set_takes_bare_words_lists_and_text_and_the_last_wins() -> None:
     assert recipe.backbone.arguments["width"] == 16
     assert recipe.learner.arguments == {"scale": 2.5}
     assert read_recipe("protonet", ["data.name=a=b"]).data.name == "a=b"
+    quoted = ['learner.layer_lr."head.*"=0.1', "learner.layer_lr.'*.bias' = 0.2", 'learner.layer_lr."*"=0.3']
+    assert read_recipe("protonet", quoted).learner.arguments == {"layer_lr": {"head.*": 0.1, "*.bias": 0.2, "*": 0.3}}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +178,9 @@ def test_set_takes_bare_words_lists_and_text_and_the_last_wins() -> None:
         ("training.updates=-3", r"training\.updates must be at least 1; found -3"),
         ("episodes.way=0.5", r"episodes\.way must be a whole number or a list of 2 numbers; found 0\.5"),
         ("learner.arguments=1", r"\[learner\.arguments\] must be a table"),
+        ("training.updates=" + "9" * 5000, r"training\.updates must be a whole number; found '9999"),
+        ('learner."head=1', r"--set needs a key of names and dots, .*; found 'learner\.\"head'"),
+        ("'#=1", r"--set needs a key of names and dots"),
     ],
 )
 def test_a_bad_setting_says_what_is_wrong(setting: str, message: str) -> None:

@@ -51,7 +51,9 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         RecipeError: The name or an argument is unknown, a count is not positive, or a switch is neither true nor false.
     """
-    for argument, value in arguments.items():  # every whole number among these arguments is a count, except for switches
+    for argument, value in (
+        arguments.items() if name in BACKBONES else ()
+    ):  # every whole number among these arguments is a count, except for switches
         if (name, argument, value) == ("mlp", "outputs", 0) and not isinstance(value, bool):
             continue  # zero outputs: the network has no last layer
         if (name, argument) in SWITCHES:

@@ -6,7 +6,7 @@ from typing import Any
 from kshot.data.kind import field_names
 from kshot.data.preprocess import Preprocess
 from kshot.data.table import KINDS
-from kshot.errors import RecipeError, did_you_mean
+from kshot.errors import RecipeError, known_ones
 
 
 def preprocesses() -> dict[str, type[Preprocess]]:
@@ -43,11 +43,11 @@ def preprocess_from(description: Mapping[str, Any]) -> Preprocess:
         raise RecipeError(f"a preprocessing is described by a name and arguments; found {description!r}.")
     name, arguments, table = description["name"], description.get("arguments", {}), preprocesses()
     if not isinstance(name, str) or name not in table:
-        raise RecipeError(f"there is no preprocessing {name!r}; known are {', '.join(table)}.{did_you_mean(str(name), table)}")
+        raise RecipeError(f"there is no preprocessing {name!r}.{known_ones(name, table)}")
     if not isinstance(arguments, Mapping):
         raise RecipeError(f"the arguments of preprocessing {name!r} are names with values; found {arguments!r}.")
     known = field_names(table[name])
     if unknown := [argument for argument in arguments if argument not in known]:
-        raise RecipeError(f"preprocessing {name!r} has no argument {unknown[0]!r}; known are {', '.join(known) or 'none'}.")
+        raise RecipeError(f"preprocessing {name!r} has no argument {unknown[0]!r}.{known_ones(unknown[0], known)}")
     build: Callable[..., Preprocess] = table[name]
     return build(**arguments)

@@ -18,7 +18,7 @@ from kshot.data.pictures.omniglot import OMNIGLOT
 from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import SINUSOIDS
 from kshot.data.split import Split, divide_by_file, divide_by_fraction
-from kshot.errors import DataError, RecipeError, did_you_mean
+from kshot.errors import DataError, RecipeError, did_you_mean, known_ones
 
 KINDS: dict[str, Kind] = {
     "omniglot": OMNIGLOT,
@@ -97,7 +97,7 @@ def find_kind(name: str, kind: str = AUTO) -> str:
     """
     if kind != AUTO:
         if kind not in KINDS:
-            raise RecipeError(f"there is no kind of data {kind!r}.{did_you_mean(kind, KINDS)} Known are {', '.join([AUTO, *KINDS])}.")
+            raise RecipeError(f"there is no kind of data {kind!r}.{known_ones(kind, [AUTO, *KINDS])}")
         if KINDS[kind].words and name not in KINDS[kind].words:
             raise RecipeError(f"data.kind={kind!r} needs {KINDS[kind].expects} as data.name; found {name!r}.")
         return kind

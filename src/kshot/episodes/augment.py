@@ -14,7 +14,7 @@ from torch import Tensor
 from kshot.data.inputs import Inputs
 from kshot.episodes.counter_random import below
 from kshot.episodes.warp import affine, draw_warps, elastic
-from kshot.errors import EpisodeError
+from kshot.errors import EpisodeError, known_ones
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def augmentation(name: str) -> Augmentation | None:
     parts = name.split("+")
     for part in parts:
         if part not in AUGMENTATIONS:
-            raise EpisodeError(f"there is no augmentation {part!r}; the known ones are none, {', '.join(sorted(AUGMENTATIONS))}.")
+            raise EpisodeError(f"there is no augmentation {part!r}.{known_ones(part, ['none', *sorted(AUGMENTATIONS)])}")
     if len(parts) == 1:
         return AUGMENTATIONS[name]
     found = [AUGMENTATIONS[part] for part in parts]

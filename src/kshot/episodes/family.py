@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kshot.errors import DataError, RecipeError
+from kshot.errors import DataError, RecipeError, known_ones
 
 
 class TaskFamily(Protocol):
@@ -104,5 +104,5 @@ def family_named(name: str) -> TaskFamily:
         RecipeError: The name is unknown.
     """
     if name not in FAMILIES:
-        raise RecipeError(f"there is no task family {name!r}; the known ones are {', '.join(FAMILIES)}.")
+        raise RecipeError(f"there is no task family {name!r}.{known_ones(name, FAMILIES)}")
     return FAMILIES[name]

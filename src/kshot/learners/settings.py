@@ -6,6 +6,9 @@ from typing import Any
 
 from kshot.errors import RecipeError
 
+SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+"""The positive numbers that float32 holds with all their digits."""
+
 
 def require_count(name: str, value: Any, least: int) -> None:
     """Raise an error unless the value is a whole number of at least `least`.
@@ -20,23 +23,27 @@ def require_count(name: str, value: Any, least: int) -> None:
 
 
 def require_positive(name: str, value: Any) -> None:
-    """Raise an error unless the value is a positive, finite number.
+    """Raise an error unless the value is a positive number that float32 holds.
 
     Raises:
         RecipeError: The value is not; the message names the setting.
     """
     if not _is_number(value) or not 0 < value < math.inf:
         raise RecipeError(f"{name} must be a positive number; found {value!r}.")
+    if not SMALLEST <= value <= LARGEST:
+        raise RecipeError(f"{name} must be a positive number that float32 holds, from 1.2e-38 to 3.4e+38; found {value!r}.")
 
 
 def require_no_less_than_zero(name: str, value: Any, zero: str) -> None:
-    """Raise an error unless the value is a positive, finite number or 0, which means `zero`.
+    """Raise an error unless the value is a positive number that float32 holds or 0, which means `zero`.
 
     Raises:
         RecipeError: The value is not; the message names the setting.
     """
     if not _is_number(value) or not 0 <= value < math.inf:
         raise RecipeError(f"{name} must be 0 ({zero}) or a positive number; found {value!r}.")
+    if value:
+        require_positive(name, value)
 
 
 def require_part(name: str, value: Any) -> None:

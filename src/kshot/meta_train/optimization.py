@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from kshot.errors import RecipeError
+from kshot.learners.settings import require_count, require_no_less_than_zero, require_part_below_one, require_positive
 from kshot.short_repr import repr_of_fields
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -52,15 +53,12 @@ class Optimization:
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise RecipeError(f"{name} must be one of {', '.join(known)}; found {getattr(self, name)!r}.")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise RecipeError(f"lr must be a number above 0; found {self.lr}.")
-        for name in ("weight_decay", "warmup", "clip_norm"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise RecipeError(f"{name} must be 0 or more; found {getattr(self, name)}.")
-        if not 0 <= self.momentum < 1:
-            raise RecipeError(f"momentum must be at least 0 and below 1; found {self.momentum}.")
-        if self.halve_every < 1:
-            raise RecipeError(f"halve_every must be at least 1; found {self.halve_every}.")
+        require_positive("lr", self.lr)
+        require_no_less_than_zero("weight_decay", self.weight_decay, "no decay")
+        require_no_less_than_zero("clip_norm", self.clip_norm, "no clipping")
+        require_part_below_one("momentum", self.momentum)
+        require_count("warmup", self.warmup, 0)
+        require_count("halve_every", self.halve_every, 1)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build the optimiser of these parameters.

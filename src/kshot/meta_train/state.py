@@ -9,6 +9,7 @@ as the learner. The file is safetensors with the JSON part in its header.
 import hashlib
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,37 @@ class TrainState:
 
 
 _PLAIN = ("update", "best_score", "best_update", "waited", "stopped", "history", "loss_sum")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_table_of_tables(value: Any) -> bool:
+    return isinstance(value, dict) and all(number.isdecimal() and isinstance(part, dict) for number, part in value.items())
+
+
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in value)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "recipe": lambda value: isinstance(value, dict),
+    "environment": lambda value: isinstance(value, dict),
+    "optimizer": _is_table_of_tables,
+    "update": _is_count,
+    "best_score": lambda value: value is None or _is_number(value),
+    "best_update": _is_count,
+    "waited": _is_count,
+    "stopped": lambda value: isinstance(value, bool),
+    "history": _is_history,
+    "loss_sum": _is_number,
+}
+"""What the header of a state file holds, and whether a value can be that."""
 
 
 def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -152,10 +184,12 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise SavedError(f"{path} is not a training state: it has no format. Start the run again in another folder.")
     if version > FORMAT:
         raise SavedError(f"{path} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
-    if missing := [key for key in ("recipe", "environment", "optimizer", *_PLAIN) if key not in header]:
+    if missing := [key for key in _FITS if key not in header]:
         raise SavedError(f"{path} is damaged: {', '.join(missing)} is missing. Start the run again in another folder.")
     if header.get("checksum", "") not in ("", _checksum(header, tensors)):  # earlier versions wrote none
         raise SavedError(f"{path} is damaged: its contents have changed since it was written. Start the run again in another folder.")
+    if wrong := [key for key, fits in _FITS.items() if not fits(header[key])]:
+        raise SavedError(f"{path} is damaged: {wrong[0]} is {header[wrong[0]]!r}. Start the run again in another folder.")
     return header, tensors
 
 
@@ -179,22 +213,15 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
             f"{path} belongs to a run with another recipe: {'; '.join(differing[:5])}. "
             "Resume with the recipe of the run, or start a new run in another folder."
         )
-    trained = {name.removeprefix("learner/"): value for name, value in tensors.items() if name.startswith("learner/")}
     try:
-        state.trained.load_state_dict(trained)
+        state.trained.load_state_dict(_under("learner", tensors))
     except RuntimeError as error:  # the code has changed: the same recipe now builds another network
         first = str(error).partition("\n\t")[2].partition("\n")[0]
         raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error
-    state.best = {name.removeprefix("best/"): value for name, value in tensors.items() if name.startswith("best/")}
-    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    values: dict[int, dict[str, Any]] = {int(number): dict(plain) for number, plain in header["optimizer"].items()}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer/"):
-            _, number, key = name.split("/")
-            parameter = parameters[int(number)]
-            if key != "step" and tensor.shape == parameter.shape:  # other strides would round differently
-                tensor = torch.empty_like(parameter).copy_(tensor)
-            values.setdefault(int(number), {})[key] = tensor
+    state.best = _under("best", tensors)
+    if state.best and _shapes(state.best) != _shapes(state.learner.state_dict()):
+        raise SavedError(f"{path} is damaged: its best state has other tensors than the learner. Start the run again in another folder.")
+    values = _optimizer_values(path, header["optimizer"], _under("optimizer", tensors), state.optimizer)
     state.optimizer.load_state_dict({"state": values, "param_groups": state.optimizer.state_dict()["param_groups"]})
     for name in _PLAIN:
         setattr(state, name, header[name])
@@ -202,9 +229,48 @@ def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
     return differences(header["environment"], now)
 
 
+def _under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part of a state file, by their names in it."""
+    return {name.removeprefix(f"{part}/"): value for name, value in tensors.items() if name.startswith(f"{part}/")}
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _optimizer_values(
+    path: Path, plain: dict[str, dict[str, Any]], tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> dict[int, dict[str, Any]]:
+    """What the optimiser remembers, by the number of the parameter and by name, in the memory layout of the parameters.
+
+    Raises:
+        SavedError: A tensor belongs to no parameter or has another shape, or one parameter has values that another lacks.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    values: dict[str, dict[str, Any]] = {number: dict(part) for number, part in plain.items()}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition("/")
+        known = number.isdecimal() and int(number) < len(parameters)
+        if known and tensor.shape == (() if key == "step" else parameters[int(number)].shape):
+            # other strides would round differently
+            values.setdefault(number, {})[key] = tensor if key == "step" else torch.empty_like(parameters[int(number)]).copy_(tensor)
+        else:
+            found = f"optimizer/{name} of shape {tuple(tensor.shape)}"
+            raise SavedError(f"{path} does not fit the parameters that its recipe builds today: found {found}. Start the run again.")
+    if len({frozenset(part) for part in values.values()}) > 1:
+        raise SavedError(
+            f"{path} is damaged: the optimiser's values of some parameters are missing. Start the run again in another folder."
+        )
+    return {int(number): part for number, part in values.items()}
+
+
 def differences(saved: Any, now: Any, where: str = "") -> list[str]:
     """List the differences between two nested structures of plain values, for example `training.lr was 0.1, is 0.2`."""
     if isinstance(saved, dict) and isinstance(now, dict):
         keys = [*saved, *(key for key in now if key not in saved)]
         return [text for key in keys for text in differences(saved.get(key), now.get(key), f"{where}.{key}" if where else key)]
-    return [] if saved == now else [f"{where} was {saved!r}, is {now!r}"]
+    return [] if saved == now else [f"{where} was {_said(saved)}, is {_said(now)}"]
+
+
+def _said(value: Any) -> str:
+    return "not set" if value is None else repr(value)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from kshot.data.table import KINDS
-from kshot.errors import RecipeError, did_you_mean
+from kshot.errors import RecipeError, did_you_mean, known_ones
 from kshot.workflows.value_types import fits, in_words
 
 Count = int | tuple[int, int]
@@ -173,7 +173,7 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
         )
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML, or a whole number of thousands of digits
         raise RecipeError(f"cannot read the recipe {file}: {error}") from error
     for setting in settings:
         _put(table, setting)
@@ -211,10 +211,7 @@ def _build(kind: Any, table: Mapping[str, Any], where: str, recipe: str) -> Any:
     for key, value in table.items():
         place = f"{where}.{key}" if where else key
         if key not in known:
-            keys = _keys(kind, where)
-            raise RecipeError(
-                f"recipe {recipe}: there is no setting {place!r}.{did_you_mean(place, keys)} The known ones are {', '.join(keys)}."
-            )
+            raise RecipeError(f"recipe {recipe}: there is no setting {place!r}.{known_ones(place, _keys(kind, where))}")
         if is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
                 raise RecipeError(f"recipe {recipe}: [{place}] must be a table of settings; found {value!r}.")
@@ -253,7 +250,7 @@ def _put(table: dict[str, Any], setting: str) -> None:
     key, found, text = setting.partition("=")
     if not found or not key.strip():
         raise RecipeError(f"--set needs key=value, for example training.lr=0.01; found {setting!r}.")
-    parts = key.strip().split(".")
+    parts = _parts(key.strip())
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
@@ -261,8 +258,23 @@ def _put(table: dict[str, Any], setting: str) -> None:
         table = inner
     try:
         table[parts[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         table[parts[-1]] = text.strip()  # a bare word, as in data.split=characters
+
+
+def _parts(key: str) -> list[str]:
+    """The parts of a dotted key; a part in quotes may hold dots, as in `learner.layer_lr."head.*"`."""
+    if not {'"', "'"} & set(key):
+        return key.split(".")
+    parts: list[str] = []
+    try:
+        table: Any = tomllib.loads(f"{key} = 0")
+        while isinstance(table, dict):
+            ((part, table),) = table.items()
+            parts.append(part)
+    except ValueError as error:
+        raise RecipeError(f"--set needs a key of names and dots, with quotes around a name that holds dots; found {key!r}.") from error
+    return parts
 
 
 def _plain(value: Any) -> Any:

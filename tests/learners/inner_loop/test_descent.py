@@ -1,6 +1,7 @@
 """One step by hand: rates of every kind, clipping, per task; directions by hand and against `torch.optim`; what is refused."""
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -39,12 +40,25 @@ def test_rates_of_each_step_and_the_last_one_beyond_them() -> None:
 
 def test_fixed_rates_of_layers_by_pattern() -> None:
     names = ["backbone.0.weight", "backbone.0.bias", "head.weight", "head.bias"]
-    rates = rates_by_pattern({"*.weight": 0.5, "head.*": 2}, names)
+    rates = rates_by_pattern({"backbone.*.weight": 0.5, "head.*": 2}, names)
     assert rates == {"backbone.0.weight": 0.5, "head.weight": 2.0, "head.bias": 2.0}
+    assert rates_by_pattern(None, names) == rates_by_pattern({}, names) == {}
     fast = {name: torch.zeros(1, 1) for name in names}
     slopes = {name: torch.ones(1, 1) for name in names}
     moved = moved_by(Descent(1.0, by_name=rates), fast, slopes)
     assert [moved[name].item() for name in names] == [-0.5, -1.0, -2.0, -2.0]
+
+
+def test_the_narrower_pattern_counts_in_any_order() -> None:
+    names = ["backbone.weight", "head.weight", "head.bias"]
+    patterns = {"*": 0.1, "head.*": 0.2, "head.bias": 0.3}
+    for order in permutations(patterns.items()):
+        assert rates_by_pattern(dict(order), names) == {"backbone.weight": 0.1, "head.weight": 0.2, "head.bias": 0.3}
+    across = {"*.weight": 0.1, "head.*": 0.2}
+    with pytest.raises(RecipeError, match=r"gives 'head\.weight' the rate 0\.1 by '\*\.weight' and 0\.2 by 'head\.\*'\. Name it in full"):
+        rates_by_pattern(across, names)
+    assert rates_by_pattern({**across, "head.weight": 0.3}, names) == {"backbone.weight": 0.1, "head.weight": 0.3, "head.bias": 0.2}
+    assert rates_by_pattern({"*.weight": 0.1, "head.*": 0.1}, names) == dict.fromkeys(names, 0.1)
 
 
 def test_clipping_takes_the_norm_of_all_of_a_task_s_gradients_together() -> None:
@@ -111,8 +125,11 @@ def test_the_root_has_a_slope_at_zero() -> None:
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ("adm", r"there is no inner optimizer 'adm'\. Did you mean 'adam'\? Known are sgd, momentum, rmsprop, adam"),
-        ({"name": "adam", "beta3": 0.5}, "inner optimizer 'adam' has no argument 'beta3'; the known ones are beta1, beta2, epsilon"),
+        ("adm", r"there is no inner optimizer 'adm'\. Did you mean 'adam'\? The known ones are sgd, momentum, rmsprop, adam"),
+        (
+            {"name": "adam", "beta3": 0.5},
+            r"inner optimizer 'adam' has no argument 'beta3'\. Did you mean 'beta2'\? The known ones are beta1, beta2, epsilon",
+        ),
         ({"name": "adam", "beta1": 1.0}, "the beta1 of Adam must be a number from 0 up to, but not including, 1; found 1.0"),
         ({"name": "momentum", "momentum": -0.1}, "momentum of an inner optimiser"),
         ({"name": "rmsprop", "epsilon": 0}, "the epsilon of RMSprop must be a positive number; found 0"),
@@ -137,6 +154,16 @@ def test_a_rule_by_name_with_and_without_settings() -> None:
         ({"head.*": 0.0}, r"the inner rate of 'head\.\*' must be a positive number; found 0\.0"),
         ({"head.*": "fast"}, "must be a positive number"),
         (0.1, "layer_lr is a table of patterns and rates"),
+        (0, "layer_lr is a table of patterns and rates"),
+        (False, "layer_lr is a table of patterns and rates"),
+        ("", "layer_lr is a table of patterns and rates"),
+        ([], "layer_lr is a table of patterns and rates"),
+        ({3: 0.1}, "layer_lr is a table of patterns and rates"),
+        ({"head": {"weight": 0.1}}, r"quotes around a pattern with dots, .*; found 'head' = \{'weight': 0\.1\}"),
+        (
+            {"*.weight": 0.1, "head.w*": 0.2},
+            r"gives 'head\.weight' the rate 0\.1 by '\*\.weight' and 0\.2 by 'head\.w\*'\. Name it in full",
+        ),
     ],
 )
 def test_patterns_that_match_nothing_are_refused(patterns: Mapping[str, float], message: str) -> None:
@@ -147,7 +174,11 @@ def test_patterns_that_match_nothing_are_refused(patterns: Mapping[str, float], 
 def test_rates_and_clips_out_of_range_are_refused() -> None:
     for make, message in (
         (lambda: Descent(-1.0), "the inner rate must be a positive number; found -1.0"),
-        (lambda: Descent(1e39), "must fit into float32"),
+        (lambda: Descent(1e39), r"the inner rate must be a positive number that float32 holds, from 1\.2e-38 to 3\.4e\+38; found 1e\+39"),
+        (lambda: Descent(1e-46), "the inner rate must be a positive number that float32 holds"),
+        (lambda: Descent(0.1, clip=1e300), "clip must be a positive number that float32 holds"),
+        (lambda: Adam(epsilon=1e-60), "the epsilon of Adam must be a positive number that float32 holds"),
+        (lambda: Adam(epsilon=10**400), "the epsilon of Adam must be a positive number that float32 holds"),
         (lambda: Descent(0.1, clip=-1.0), r"clip must be 0 \(no clipping\) or a positive number; found -1.0"),
     ):
         with pytest.raises(RecipeError, match=message):

@@ -280,9 +280,9 @@ def test_the_record_names_every_setting_and_a_users_own_class() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("k_means", "there is no refinement 'k_means'; the known ones are soft_k_means, optimal_transport"),
+        ("k_means", r"there is no refinement 'k_means'\. Did you mean 'soft_k_means'\? The known ones are soft_k_means, optimal_transport"),
         ("", "there is no refinement ''"),
-        ("soft_k_means:steps=1", "refinement 'soft_k_means' has no argument 'steps'; the known ones are iterations, scale"),
+        ("soft_k_means:steps=1", r"refinement 'soft_k_means' has no argument 'steps'\. The known ones are iterations, scale"),
         ("soft_k_means:1", r"a refinement must be NAME or NAME:SETTING=VALUE,SETTING=VALUE; found '1' in 'soft_k_means:1'"),
         ("soft_k_means:scale=big", "the value of scale in 'soft_k_means:scale=big' must be a number, true or false; found 'big'"),
         ("soft_k_means:scale=[1]", "scale of a refinement must be a positive number"),

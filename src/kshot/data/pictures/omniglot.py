@@ -19,7 +19,7 @@ from kshot.data.pictures.ink import Ink, resize_ink
 from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, SIDE, Drawings, read_header, read_official, unpack
 from kshot.data.split import Split, divide_by_names
 from kshot.data.summary import summary
-from kshot.errors import DataError
+from kshot.errors import DataError, known_ones
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,7 +122,7 @@ class Omniglot:
             DataError: There is no such split.
         """
         if name not in SPLITS:
-            raise DataError(f"Omniglot has the splits {', '.join(SPLITS)}; there is no {name!r}.")
+            raise DataError(f"Omniglot has no split {name!r}.{known_ones(name, SPLITS)}")
         random = np.random.Generator(np.random.Philox(seed))
         if name == "alphabets":
             background = sorted(self.background)

@@ -81,7 +81,7 @@ class ANIL(GradientLearner):
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         self.mode = mode_named(mode)
         names = divide_parameters(self.network(), self.adapting).adapting
-        self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr or {}, names), clip=clip)
+        self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
         self.family = family
 
     def rule(self) -> Descent:

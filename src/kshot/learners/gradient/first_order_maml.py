@@ -77,7 +77,7 @@ class FirstOrderMAML(GradientLearner):
         self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         names = divide_parameters(self.network(), self.adapting).adapting
-        self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr or {}, names), clip=clip)
+        self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
         self.family = family
 
     def rule(self) -> Descent:

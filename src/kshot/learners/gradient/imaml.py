@@ -97,7 +97,7 @@ class IMAML(Learner):
         self.outputs, self.steps, self.regularisation = outputs, steps, regularisation
         self.mode = implicit(regularisation, iterations, damping)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        by_name = rates_by_pattern(layer_lr or {}, divide_parameters(self.network()).adapting)
+        by_name = rates_by_pattern(layer_lr, divide_parameters(self.network()).adapting)
         cure = "Lower inner_lr, take fewer steps, or raise regularisation."
         self.rule = Descent(inner_lr, direction_named(inner_optimizer), by_name, cure=cure)
         self.family = family

@@ -115,7 +115,7 @@ class Reptile(Learner):
         self.arguments = {**counts, "adapt_steps": adapt_steps, "inner_lr": inner_lr, "inner_optimizer": named, "layer_lr": layer_lr}
         self.outputs, self.inner_batch, self.inner_steps, self.adapt_steps = outputs, inner_batch, inner_steps, adapt_steps
         self.backbone, self.head = backbone, head_of(features, outputs)
-        by_name = rates_by_pattern(layer_lr or {}, divide_parameters(self.network()).adapting)
+        by_name = rates_by_pattern(layer_lr, divide_parameters(self.network()).adapting)
         self.rule = Descent(inner_lr, direction, by_name, cure="Lower inner_lr, or take fewer steps.")
         self.family = family
         for slot in direction.decays:

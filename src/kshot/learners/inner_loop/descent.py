@@ -49,8 +49,6 @@ class Descent:
     def __post_init__(self) -> None:
         for name, rate in {"": self.rate, **self.by_name}.items():
             require_positive("the inner rate" + (f" of {name!r}" if name else ""), rate)
-            if rate > torch.finfo(torch.float32).max:
-                raise RecipeError(f"the inner rate must fit into float32, at most 3.4e38; found {rate}. Lower it.")
         require_no_less_than_zero("clip", self.clip, "no clipping")
 
     def init(self, parameters: Tensors) -> Tensors:
@@ -106,36 +104,51 @@ def direction_named(optimizer: InnerOptimizer) -> Direction:
             f"inner_optimizer is a name, one of {', '.join(DIRECTIONS)}, or a table such as {{name = 'adam', beta1 = 0.0}}; "
             f"found {optimizer!r}."
         )
-    if name not in DIRECTIONS:
-        raise RecipeError(f"there is no inner optimizer {name!r}.{did_you_mean(name, DIRECTIONS)} Known are {', '.join(DIRECTIONS)}.")
     direction: Direction = construct("inner optimizer", name, DIRECTIONS, settings, {})
     return direction
 
 
-def rates_by_pattern(patterns: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
-    """Fixed inner rates of parameters by patterns of their names.
+def rates_by_pattern(patterns: Mapping[str, float] | None, names: Iterable[str]) -> dict[str, float]:
+    """Fixed inner rates of parameters by patterns of their names; the order of the patterns does not matter.
 
     Args:
-        patterns: Such as `{"head.*": 0.5}`, with `*`, `?` and `[…]` as in file names. Of several that match, the last counts.
+        patterns: Such as `{"*": 0.1, "head.*": 0.5}`, with `*`, `?` and `[…]` as in file names; None: no rates. A pattern whose names are
+            some of those of another counts before it.
         names: The names of the parameters that adapt.
 
     Returns:
         Name → rate, of the parameters that a pattern matches.
 
     Raises:
-        RecipeError: A pattern matches nothing, or a rate is not a positive number.
+        RecipeError: A pattern matches nothing, a rate is not a positive number, or two patterns give a name different rates and neither
+            counts before the other.
     """
-    names = list(names)
-    rates: dict[str, float] = {}
-    if not isinstance(patterns, Mapping):
+    names, patterns = list(names), {} if patterns is None else patterns
+    if not isinstance(patterns, Mapping) or not all(isinstance(pattern, str) for pattern in patterns):
         raise RecipeError(f"layer_lr is a table of patterns and rates, such as {{'head.*' = 0.5}}; found {patterns!r}.")
+    matches: dict[str, set[str]] = {}
     for pattern, rate in patterns.items():
+        if isinstance(rate, Mapping):
+            raise RecipeError(
+                f"layer_lr needs quotes around a pattern with dots, such as 'head.*' = 0.5; found {pattern!r} = {dict(rate)}."
+            )
         require_positive(f"the inner rate of {pattern!r}", rate)
-        matched = [name for name in names if fnmatchcase(name, pattern)]
-        if not matched:
+        matches[pattern] = {name for name in names if fnmatchcase(name, pattern)}
+        if not matches[pattern]:
             raise RecipeError(
                 f"layer_lr names {pattern!r}, which matches no parameter that adapts.{did_you_mean(pattern, names)} "
                 f"They are {', '.join(names)}."
             )
-        rates |= dict.fromkeys(matched, float(rate))
+    rates: dict[str, float] = {}
+    for name in names:
+        naming = [pattern for pattern in matches if name in matches[pattern]]
+        if not naming:
+            continue
+        first = min(naming, key=lambda pattern: len(matches[pattern]))
+        for other in naming:
+            if patterns[other] != patterns[first] and not matches[first] < matches[other]:
+                raise RecipeError(
+                    f"layer_lr gives {name!r} the rate {patterns[first]} by {first!r} and {patterns[other]} by {other!r}. Name it in full."
+                )
+        rates[name] = float(patterns[first])
     return rates
