@@ -257,11 +257,11 @@ def test_counts_that_are_no_whole_numbers(name: str, value: Any) -> None:
         LEARNERS[name](nn.Identity(), features=4, outputs=value)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan"), None, "fast", True])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan"), None, "fast", True, 1e300, 1e-60, 10**400])
 @every_learner
 def test_rates_that_are_no_positive_numbers(name: str, value: Any) -> None:
     rate = "highest" if name == "meta_sgd" else "inner_lr"
-    with pytest.raises(RecipeError, match=rf"{rate}( of .*)? must be a positive number; found"):
+    with pytest.raises(RecipeError, match=rf"{rate}( of .*)? must be a positive number( that float32 holds, .*)?; found"):
         made(name, **{rate: value})
 
 

@@ -28,6 +28,7 @@ from kshot.errors import RecipeError
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.learner import Learner, require_family, way_of
+from kshot.learners.short_forms import repr_of_adapted
 
 
 class SeenSupport(NamedTuple):
@@ -40,6 +41,8 @@ class SeenSupport(NamedTuple):
 
     features: dict[str, Tensor]
     labels: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class Ensemble(Learner):

@@ -24,6 +24,7 @@ from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.task_loss import one_task
 from kshot.learners.learner import Mode
 from kshot.learners.settings import require_count
+from kshot.learners.short_forms import repr_of_adapted
 
 STATISTICS: Mapping[Mode, str] = MappingProxyType({"inductive": "support and this query", "transductive": "all queries"})
 """Whose statistics `answer_with_support` and `answer_together` use."""
@@ -55,6 +56,8 @@ class FastWeights(NamedTuple):
     parameters: Tensors
     statistics: Tensors
 
+    __repr__ = repr_of_adapted
+
 
 class WithSupport(NamedTuple):
     """What gradient steps learn of a task, answered together with the support set.
@@ -66,6 +69,8 @@ class WithSupport(NamedTuple):
 
     parameters: Tensors
     support: Inputs
+
+    __repr__ = repr_of_adapted
 
 
 def head_of(features: int, outputs: int) -> nn.Linear:

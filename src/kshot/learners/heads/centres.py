@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kshot.learners.short_forms import repr_of_adapted
+
 
 class Prototypes(NamedTuple):
     """The centres of the classes of a task.
@@ -20,6 +22,8 @@ class Prototypes(NamedTuple):
 
     centres: Tensor
     known: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 def class_means(features: Tensor, y: Tensor, way: int) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kshot.learners.short_forms import repr_of_adapted
+
 
 class Examples(NamedTuple):
     """An unchanged support set: what a learner that compares queries with every support item learns from a task.
@@ -22,6 +24,8 @@ class Examples(NamedTuple):
 
     features: Tensor
     labels: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 def one_hot(y: Tensor, way: int, like: Tensor) -> Tensor:

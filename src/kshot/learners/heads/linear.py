@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kshot.learners.short_forms import repr_of_adapted
+
 
 class LinearHeads(NamedTuple):
     """One linear head per task; T is N for classification.
@@ -20,6 +22,8 @@ class LinearHeads(NamedTuple):
 
     weights: Tensor
     known: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 def with_ones(features: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ is the norm of all of a task's gradients together. In: a name and settings from 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -19,6 +19,8 @@ from kshot.errors import RecipeError, did_you_mean
 from kshot.learners.inner_loop.directions import DIRECTIONS, Direction, GradientDescent
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
 from kshot.learners.settings import require_no_less_than_zero, require_positive
+from kshot.learners.short_forms import short_form
+from kshot.short_repr import short_repr
 
 InnerOptimizer = str | Mapping[str, Any]
 """A direction as a recipe names it: `"adam"`, or with settings, `{name = "adam", beta1 = 0.0}`."""
@@ -45,6 +47,9 @@ class Descent:
     per_step: bool = False
     clip: float = 0.0
     cure: str = "Lower inner_lr, take fewer steps, or clip inner gradients (clip=1)."
+
+    def __repr__(self) -> str:
+        return short_repr("Descent", (f"{part.name}={short_form(getattr(self, part.name))}" for part in fields(self)))
 
     def __post_init__(self) -> None:
         for name, rate in {"": self.rate, **self.by_name}.items():

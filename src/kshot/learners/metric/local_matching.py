@@ -30,6 +30,7 @@ from kshot.learners.heads.feature_maps import maps_of, places_of
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.heads.over_items import check_over_items, over_items
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
+from kshot.learners.short_forms import repr_of_adapted
 
 _PAIRS_AT_ONCE = 1 << 23
 """Pairs of places computed at once in evaluation: 32 MB per tensor."""
@@ -45,6 +46,8 @@ class ExampleMaps(NamedTuple):
 
     maps: Tensor
     labels: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class LocalMatching(Learner):

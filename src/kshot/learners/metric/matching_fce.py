@@ -35,6 +35,7 @@ from kshot.learners.heads.comparison_space import Space, cosine_space
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.metric.matching import log_attention
+from kshot.learners.short_forms import repr_of_adapted
 
 
 class ExamplesInContext(NamedTuple):
@@ -47,6 +48,8 @@ class ExamplesInContext(NamedTuple):
 
     features: Tensor
     labels: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class MatchingNetFCE(Learner):

@@ -35,6 +35,7 @@ from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.heads.over_items import check_over_items, over_items
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
 from kshot.learners.metric.pair_blocks import HEAD, AttentionBlock, waves_of
+from kshot.learners.short_forms import repr_of_adapted
 
 LOSSES = ("cross-entropy", "pairs")
 _TOKENS_AT_ONCE = 1 << 15
@@ -51,6 +52,8 @@ class ExampleTokens(NamedTuple):
 
     tokens: Tensor
     labels: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class PairAttention(Learner):

@@ -42,6 +42,7 @@ from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.heads.feature_maps import maps_of
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
+from kshot.learners.short_forms import repr_of_adapted
 
 LOSSES = ("squared", "cross-entropy")
 _PAIRS_AT_ONCE = 1024
@@ -58,6 +59,8 @@ class ClassHalves(NamedTuple):
 
     halves: Tensor
     known: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class RelationNet(Learner):

@@ -34,6 +34,7 @@ from kshot.errors import RecipeError
 from kshot.learners.heads.centres import class_means, cosines
 from kshot.learners.heads.comparison_space import Space, cosine_space
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
+from kshot.learners.short_forms import repr_of_adapted
 from kshot.learners.transfer.baseline import require_finite
 from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, form_of_training
 
@@ -50,6 +51,8 @@ class Directions(NamedTuple):
 
     weights: Tensor
     known: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class BaselinePlusPlus(ItemLearner):

@@ -45,6 +45,7 @@ from kshot.learners.inner_loop.directions import Adam
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
 from kshot.learners.settings import require_count, require_positive
+from kshot.learners.short_forms import repr_of_adapted
 from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, linear_head
 
 FOLDS, PATIENCE = 5, 3
@@ -53,7 +54,7 @@ CANDIDATES = (0, 1, 2, 3, 5, 10, 20, 50)
 
 
 class FineTuned(NamedTuple):
-    """What fine-tuning learns from a task.
+    """What fine-tuning learns from B tasks; of one task alone, without the dimension B.
 
     Attributes:
         network: θ', the backbone's parameters by name, each (B, …).
@@ -64,6 +65,8 @@ class FineTuned(NamedTuple):
     network: dict[str, Tensor]
     weights: Tensor
     bias: Tensor
+
+    __repr__ = repr_of_adapted
 
 
 class FineTune(ItemLearner):
@@ -160,20 +163,6 @@ class FineTune(ItemLearner):
         choose_steps(self, score)
 
 
-class Tuned(NamedTuple):
-    """The result of a fine-tuning, detached.
-
-    Attributes:
-        network: θ' by name.
-        weights: W, (D, N).
-        bias: (N,).
-    """
-
-    network: Tensors
-    weights: Tensor
-    bias: Tensor
-
-
 class Progress(NamedTuple):
     """The present state of a fine-tuning.
 
@@ -208,14 +197,14 @@ class Tuning:
         with torch.no_grad():
             self.features = functional_call(network, self.parameters, (x,))  # (S, D), before any step
 
-    def after(self, steps: int) -> Tuned:
+    def after(self, steps: int) -> FineTuned:
         """Return the result of `steps` steps on all items."""
         everything = torch.ones_like(self.y, dtype=torch.bool)
         progress = self._begin(everything)
         for _ in range(steps):
             progress, _ = self._step(progress, everything)
         network = {name: progress.tuned[name] for name in self.parameters}
-        return Tuned(network, progress.tuned[WEIGHTS], progress.tuned[BIAS])
+        return FineTuned(network, progress.tuned[WEIGHTS], progress.tuned[BIAS])
 
     def held_out_losses(self, held_out: Tensor) -> Iterator[Tensor]:
         """Yield the summed loss on held-out items, bool (S,), after 0, 1, 2 … steps on the others."""
