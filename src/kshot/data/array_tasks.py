@@ -28,10 +28,10 @@ class ArrayTasks:
         preprocess: How items become inputs. By default they are inputs already.
 
     Attributes:
-        name: As given.
+        name: The argument `name`.
         fingerprint: SHA-256 of inputs, targets and groups.
         index: The groups, sorted; split them like classes (`kshot.data.split`), so that no person is in two parts.
-        preprocess: As given.
+        preprocess: The argument `preprocess`.
 
     Raises:
         DataError: Lengths differ, there are no items, or a number is not finite.

@@ -32,10 +32,10 @@ class ArrayDataset:
         preprocess: How items become inputs. By default they are inputs already.
 
     Attributes:
-        name: As given.
+        name: The argument `name`.
         fingerprint: SHA-256 of the arrays' names, dtypes, shapes and contents, and of the labels.
         index: The classes, sorted by label.
-        preprocess: As given.
+        preprocess: The argument `preprocess`.
 
     Raises:
         DataError: Lengths differ, there are no items, an item holds a number that is not finite, or a label is neither a whole number

@@ -140,7 +140,7 @@ def divide(dataset: Dataset, split: str, *, fractions: tuple[float, float, float
         split: One of its own splits; for other data `fractions`, or a JSON file of class names. The split of another kind counts as
             `fractions`, because a recipe that says nothing says `vinyals`.
         fractions: Shares of train, val and test.
-        seed: Of what is drawn at random.
+        seed: Seed of what is drawn at random.
 
     Raises:
         DataError: The split is unknown, or there are too few classes.

@@ -33,10 +33,10 @@ class TorchDataset:
         name: The name in records.
 
     Attributes:
-        name: As given.
+        name: The argument `name`.
         fingerprint: SHA-256 of the kept items and labels.
         index: The classes, sorted by label.
-        preprocess: As given.
+        preprocess: The argument `preprocess`.
 
     Raises:
         DataError: It is not map-style, an item is not such a pair, or items differ in shape or type.

@@ -50,7 +50,7 @@ class ImageFolder:
         name: The path as given.
         fingerprint: SHA-256 of the sorted relative paths and the contents of the files; it does not depend on the preprocessing.
         index: The classes, sorted by name; items are numbered in the order of `files`.
-        preprocess: As given.
+        preprocess: The argument `preprocess`.
         files: The path of each item.
         ignored: Paths of the files that were skipped.
 

@@ -24,7 +24,7 @@ _EVEN = 0.15
 _DARKEST = 0.1
 """Added before the logarithm: below a tenth of full light, differences are noise."""
 _LEAST_CONTRAST = 0.08
-"""In logarithms of light: ink that takes less than 8 % of the paper's light cannot be told from paper."""
+"""Least depth of ink, in logarithms of light: ink that takes less than 8 % of the paper's light cannot be told from paper."""
 _LEAST_STEEPNESS = 0.1
 """Somewhere, the edge of a line rises by this share of its height within 5 pixels; light that fades does not."""
 _CONTRAST_TO_NOISE = 5.0

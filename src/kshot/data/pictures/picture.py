@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.5,)}
 STD = {3: (0.229, 0.224, 0.225), 1: (0.25,)}
-"""Of light in [0, 1]: the usual constants of ImageNet for colour, round numbers for grey."""
+"""Mean and spread of light in [0, 1]: the usual constants of ImageNet for colour, round numbers for grey."""
 
 
 @dataclass(frozen=True)

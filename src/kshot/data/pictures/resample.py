@@ -82,12 +82,12 @@ Taps = tuple[np.ndarray, np.ndarray]
 
 
 def slide(join: np.ufunc, values: np.ndarray, side: int) -> np.ndarray:
-    """What `join` (`np.add`, `np.maximum`) makes of each square window.
+    """Join (`np.add`, `np.maximum`) the values of each square window.
 
     Args:
-        join: Of two arrays.
+        join: Joins two arrays.
         values: (H, W).
-        side: Of a window, in cells.
+        side: Side of a window, in cells.
 
     Returns:
         (H - side + 1, W - side + 1), one entry per window.

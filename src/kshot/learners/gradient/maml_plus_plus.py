@@ -48,7 +48,7 @@ from kshot.learners.learner import Learner
 from kshot.learners.settings import require_count, require_part, require_positive
 
 LEAST = 0.03
-"""Of the weight that each of the earlier losses has at first, the part that it keeps until m."""
+"""The part of its first weight that each of the earlier losses keeps until m."""
 
 
 class MAMLPlusPlus(Learner):
@@ -165,7 +165,7 @@ class MAMLPlusPlus(Learner):
         return found.loss
 
     def _gradient(self, batch: EpisodeBatch, weights: list[float], *, second_order: bool) -> TaskGradient:
-        """Of the loss with these weights, mean over the tasks."""
+        """The gradient of the loss with these weights, mean over the tasks."""
         norms = self._norms()
         mode = multi_step(weights, detached(norms), second_order=second_order)
         first = Parameters(self._adapting(), {name: value[0] for name, value in norms.items()})  # of a form that the network takes as it is

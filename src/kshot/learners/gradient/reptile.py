@@ -12,8 +12,8 @@ the authors' come one after another; what they leave is what tasks one after ano
 
 No gradient goes through the inner steps. What is left in `.grad` is θ - mean φ_b, so that plain gradient descent of rate ε is the outer
 step: `optimizer = "sgd"`, `momentum = 0`, `schedule = "linear"`, and `lr` is ε at the beginning. In training all items of a task, support
-and query alike, are one set to learn from; a task with 5 of each a class is trained on 10 shots. To answer, the support set is adapted to
-by more steps, in minibatches that are no larger than it.
+and query alike, are one set to learn from; a task with 5 support and 5 query items per class is trained on 10 shots. To answer, the
+support set is adapted to by more steps, in minibatches that are no larger than it.
 
 Batch normalisation uses the statistics of the items that go through the network together, in training and in answering; running ones are
 neither used nor kept. So a query is answered together with the support set, and nothing else (inductive); or with all queries of the

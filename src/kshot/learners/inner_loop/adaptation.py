@@ -43,7 +43,7 @@ def adapt(assignment: Assignment, *, change: Callable[[Problem], Problem] | None
     own = assignment.with_copies(copied)
 
     def networks() -> tuple[Network, Network]:
-        """For the steps, and for what follows them: there running statistics become those of the support set."""
+        """A network for the steps and one for what follows them, where running statistics become those of the support set."""
         return assignment.network(), Network(module, loop.statistics, momentum=1.0)
 
     shared = None if over_threads else networks()

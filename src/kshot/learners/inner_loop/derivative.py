@@ -51,7 +51,7 @@ def pulled_back(values: Tensors, weights: Tensors, *at: Tensors) -> tuple[Tensor
 
     Args:
         values: Parts of a graph, which stays, so that others may be pulled back through it.
-        weights: In the shapes of the values.
+        weights: Tensors in the shapes of the values.
         *at: Leaves of the graph, or other parts of it.
 
     Raises:

@@ -145,7 +145,7 @@ DIRECTIONS: dict[str, Callable[..., Direction]] = {
     "rmsprop": RMSprop,
     "adam": Adam,
 }
-"""By the name that recipes use."""
+"""Directions by the name that recipes use."""
 
 
 def filled(decay: float, step: int | Tensor) -> float | Tensor:

@@ -19,7 +19,7 @@ def require_descent(losses: Tensor, names: list[str], rule: UpdateRule, error: t
         error: What to raise.
 
     Raises:
-        KshotError: Of the kind `error`; it names the first such task and its first such step.
+        KshotError: A task diverged. The error is an `error`, and names the first such task and its first such step.
     """
     if losses.shape[1] == 0:
         return

@@ -51,7 +51,7 @@ def _normalise(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
 
 
 def _by_operator(norm: nn.modules.batchnorm._BatchNorm, x: Tensor) -> tuple[Tensor, Statistics]:
-    """With the items' own statistics; rows, or maps of any number of sides."""
+    """Normalise rows, or maps of any number of sides, with the items' own statistics."""
     gamma = x.new_ones(x.shape[1]) if norm.weight is None else norm.weight
     beta = x.new_zeros(x.shape[1]) if norm.bias is None else norm.bias
     if x.ndim == 2:

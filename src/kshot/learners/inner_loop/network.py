@@ -66,11 +66,11 @@ class Network:
     def __call__(
         self, parameters: Tensors, buffers: Tensors, x: Inputs, *, seed: tuple[int, str, int] | None = None
     ) -> tuple[Any, Tensors]:
-        """What the module makes of x, and what it makes of the buffers; nothing that is given changes.
+        """Return the outputs for x and the buffers after the pass; nothing that is given changes.
 
         Args:
-            parameters: By name; those that are missing are the module's own.
-            buffers: By name.
+            parameters: Parameters by name; those that are missing are the module's own.
+            buffers: The buffers by name.
             x: Items of one task (n, …).
             seed: What dropout draws from (see `kshot.seeding.seeded`); None leaves the generator alone.
 
@@ -91,7 +91,7 @@ class Network:
         return self.each is not None and too_large_together(x)
 
     def one_of_many(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:
-        """As when called, for one of many tasks; nothing has a first dimension of tasks."""
+        """Return the outputs and buffers of one of many tasks; nothing has a first dimension of tasks."""
         return self._one(parameters, buffers, x, None, alone=True)
 
     def _apart(self, parameters: Tensors, buffers: Tensors, x: Inputs) -> tuple[Any, Tensors]:

@@ -52,5 +52,5 @@ def tasks_of(batch: EpisodeBatch, buffers: Tensors, rows: Tensor | None = None) 
 
 
 def _plain(inputs: Inputs) -> Inputs:
-    """Of a mapping, a dictionary: what `torch.vmap` takes apart."""
+    """Turn a mapping into a dictionary, which `torch.vmap` takes apart."""
     return inputs if isinstance(inputs, Tensor) else dict(inputs)

@@ -43,7 +43,7 @@ class Footprint:
     state: int = 0
 
     def needed(self, kept: Kept, *, at_once: int, apart: int | None = None) -> int:
-        """What will be taken.
+        """Return the memory that will be taken.
 
         Args:
             kept: What one task holds.
@@ -108,7 +108,7 @@ def require_room(needed: int, device: torch.device, advice: str, free: int | Non
         needed: Bytes.
         device: Where.
         advice: What would need less.
-        free: In place of what the device says.
+        free: Free memory in bytes, in place of what the device says.
 
     Raises:
         SetupError: More is needed than is free.

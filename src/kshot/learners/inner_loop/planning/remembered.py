@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """What was found for the last few questions; for any number of threads."""
+    """A cache of the answers to the last few questions, for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -18,9 +18,9 @@ from kshot.learners.inner_loop.problem import TaskGradient
 from kshot.learners.inner_loop.schedule import solve
 
 _FEW_STEPS = 3
-"""Of the trial of tasks together: an operation that is differentiated wrongly there is so after one."""
+"""Steps of the trial of tasks together: an operation that is differentiated wrongly there is so after one step."""
 _ROUNDING = 1e-8
-"""Relative, in float64."""
+"""Largest relative difference that rounding explains, in float64."""
 
 
 def fault_together(assignment: Assignment) -> str | None:
