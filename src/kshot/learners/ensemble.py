@@ -42,7 +42,8 @@ class SeenSupport(NamedTuple):
     features: dict[str, Tensor]
     labels: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class Ensemble(Learner):

@@ -56,7 +56,8 @@ class FastWeights(NamedTuple):
     parameters: Tensors
     statistics: Tensors
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class WithSupport(NamedTuple):
@@ -70,7 +71,8 @@ class WithSupport(NamedTuple):
     parameters: Tensors
     support: Inputs
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 def head_of(features: int, outputs: int) -> nn.Linear:

@@ -23,7 +23,8 @@ class Prototypes(NamedTuple):
     centres: Tensor
     known: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 def class_means(features: Tensor, y: Tensor, way: int) -> Tensor:

@@ -25,7 +25,8 @@ class Examples(NamedTuple):
     features: Tensor
     labels: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 def one_hot(y: Tensor, way: int, like: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ class LinearHeads(NamedTuple):
     weights: Tensor
     known: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 def with_ones(features: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class ExampleMaps(NamedTuple):
     maps: Tensor
     labels: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class LocalMatching(Learner):

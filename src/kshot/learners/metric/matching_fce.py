@@ -49,7 +49,8 @@ class ExamplesInContext(NamedTuple):
     features: Tensor
     labels: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class MatchingNetFCE(Learner):

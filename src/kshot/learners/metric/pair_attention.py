@@ -53,7 +53,8 @@ class ExampleTokens(NamedTuple):
     tokens: Tensor
     labels: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class PairAttention(Learner):

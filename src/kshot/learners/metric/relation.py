@@ -60,7 +60,8 @@ class ClassHalves(NamedTuple):
     halves: Tensor
     known: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class RelationNet(Learner):

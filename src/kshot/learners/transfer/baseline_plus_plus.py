@@ -52,7 +52,8 @@ class Directions(NamedTuple):
     weights: Tensor
     known: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class BaselinePlusPlus(ItemLearner):

@@ -66,7 +66,8 @@ class FineTuned(NamedTuple):
     weights: Tensor
     bias: Tensor
 
-    __repr__ = repr_of_adapted
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class FineTune(ItemLearner):
