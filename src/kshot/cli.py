@@ -340,6 +340,7 @@ def _exit_code() -> int:
 def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":
     """Train with a progress bar. The first Ctrl-C saves the state and ends with exit code 130."""
     from kshot.allocator import keep_freed_memory
+    from kshot.episodes.shape import chance
     from kshot.terminal import TrainingBar, interrupts, say
     from kshot.workflows.experiment import command_line, prepare, run
 
@@ -348,7 +349,8 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
     for note in ready.notes:
         say(note)
     looks = len(ready.validation) * max(1, len(recipe.validation.steps))
-    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, looks, ready.stream.source)
+    guessing = chance(ready.validation.shape.way) if ready.spec.family == "classification" else None
+    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, looks, ready.stream.source, guessing)
     with interrupts() as stop, bar:
         command = command_line(sys.argv[1:])
         saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)

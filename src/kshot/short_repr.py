@@ -40,3 +40,8 @@ def repr_of_fields(thing: Any) -> str:
 def shown(value: object) -> str:
     """Return a plain value as text; a float has six digits."""
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def per_cent(fraction: float) -> str:
+    """Return a fraction in per cent with up to one decimal: `20`, `1.7`."""
+    return f"{100 * fraction:.1f}".removesuffix(".0")

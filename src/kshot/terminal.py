@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from kshot.short_repr import per_cent
+
 if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
     from kshot.results.compare.comparison import Comparison
@@ -138,9 +140,13 @@ class TrainingBar:
         tasks: Episodes or items per update.
         validation_episodes: Episodes per validation.
         what: The units of an update, `episodes` or `items`.
+        chance: Accuracy of guessing in a validation episode; None for other scores.
     """
 
-    def __init__(self, updates: int, done: int, tasks: int, validation_episodes: int, what: str = "episodes") -> None:
+    def __init__(
+        self, updates: int, done: int, tasks: int, validation_episodes: int, what: str = "episodes", chance: float | None = None
+    ) -> None:
+        self._chance = "" if chance is None else f", chance {per_cent(chance)} %"
         self._progress = _bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -173,7 +179,8 @@ class TrainingBar:
         if step.validation is not None:
             self._checked = 0
             mark = " (best)" if step.best else ""
-            self._score = f"validation {score(step.validation.mean, step.validation.interval, step.validation.higher_is_better)}{mark}"
+            reached = score(step.validation.mean, step.validation.interval, step.validation.higher_is_better)
+            self._score = f"validation {reached}{self._chance}{mark}"
             if not err.is_terminal:
                 elapsed = time.perf_counter() - self._began
                 done = f"update {step.update}/{self._updates}  loss {loss:.4f}"

@@ -54,13 +54,16 @@ class Classification:
         return losses.reshape(B, Q).mean(1)
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the fraction of queries whose largest logit is the right one, float64 (B,).
+        """Return the fraction of queries whose largest logit is the right one, float64 (B,)."""
+        return self.right(outputs, y).double().mean(1)
+
+    def right(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return whether the largest logit of each query is the right one, bool (B, Q).
 
         NaN never wins: a class without support items is not chosen, and a query whose logits are all NaN is wrong.
         """
         numbers = outputs.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-        right = (numbers.argmax(-1) == y) & ~outputs.isnan().all(-1)
-        return right.double().mean(1)
+        return (numbers.argmax(-1) == y) & ~outputs.isnan().all(-1)
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,14 @@ def _range(name: str, value: Any) -> Range:
     if len(pair) != 2 or not all(isinstance(item, int) and not isinstance(item, bool) for item in pair):
         raise EpisodeError(f"{name} must be a whole number or a pair of whole numbers (smallest, largest); found {value!r}.")
     return pair
+
+
+def chance(way: int | Range) -> float:
+    """Return the accuracy of guessing, a fraction: the mean of 1 / way over the ways of a range.
+
+    Example:
+        >>> chance(5), chance((2, 4))
+        (0.2, 0.3611111111111111)
+    """
+    low, high = way if isinstance(way, tuple) else (way, way)
+    return sum(1 / each for each in range(low, high + 1)) / (high - low + 1)

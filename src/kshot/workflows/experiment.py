@@ -20,6 +20,7 @@ from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split, divide_by_file
 from kshot.episodes.item_stream import all_items
+from kshot.episodes.shape import EpisodeShape, chance
 from kshot.errors import EpisodeError, KshotError, RecipeError
 from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
@@ -32,6 +33,7 @@ from kshot.results.score.evaluate import evaluate
 from kshot.results.score.interval import mean_and_interval
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save
+from kshot.short_repr import per_cent
 from kshot.workflows.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
 from kshot.workflows.preflight import try_answering, try_training
 from kshot.workflows.recipe import DataRecipe, Recipe
@@ -122,7 +124,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     for number in look.steps:
         with_steps(learner, number)
     state = start(learner, plan, stream)
-    notes = _test_warnings(split)
+    notes = (*_validation_note(look_shape, recipe, spec), *_test_warnings(split))
     if resume:
         changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
         if changed:
@@ -265,6 +267,13 @@ def _naming(split: Split, part: str, settings: str) -> Iterator[None]:
         raise EpisodeError(
             f"the {part} classes cannot give what [{settings}] in the recipe asks for: {error} The division has {sizes} classes. {cure}"
         ) from error
+
+
+def _validation_note(shape: EpisodeShape, recipe: Recipe, spec: LearnerSpec) -> tuple[str, ...]:
+    if recipe.validation.way != 0 or spec.family != "classification" or shape.way_range[1] >= 5:
+        return ()
+    guessing = f"guessing is right in {per_cent(chance(shape.way))} % of cases"
+    return (f"Note: few classes are left for validation, so it is {shape.way}-way: {guessing}.",)
 
 
 def _test_warnings(split: Split) -> tuple[str, ...]:

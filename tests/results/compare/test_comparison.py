@@ -28,7 +28,9 @@ HAND = {"b|ar": results([0.5, 0.7, 0.6, 0.2]), "foo": results([0.9, 0.7, 0.8, 0.
 
 def test_the_table_is_that_of_a_case_worked_by_hand() -> None:
     heading, empty, top, rule, *rows = comparison(HAND).table().splitlines()
-    assert heading == (f"5-way 1-shot, 15 queries per class, 4 episodes of omniglot vinyals/test, seed 3, inductive, episodes {'ab' * 32}")
+    assert heading == (
+        f"5-way 1-shot, 15 queries per class, chance 20 %, 4 episodes of omniglot vinyals/test, seed 3, inductive, episodes {'ab' * 32}"
+    )
     assert empty == ""
     cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in (top, *rows)]
     costs = ["12.3", "500", "1.28", "18.4", "111,936", "running"]

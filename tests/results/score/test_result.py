@@ -37,6 +37,15 @@ def test_as_dict_is_json_with_the_promised_keys() -> None:
     assert (content["split"], content["mode"], content["seconds"]) == ("vinyals/test", "inductive", 1.235)
 
 
+def test_chance_stands_beside_every_accuracy() -> None:
+    assert make().as_dict()["chance"] == 0.2
+    assert dict(make().rows())["chance"] == "20 %"
+    assert "%  chance 20 %, 5-way" in str(make())
+    assert make(way=(2, 4)).chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
+    assert make(score_name="mean squared error").as_dict()["chance"] is None
+    assert "chance" not in str(make(score_name="mean squared error"))
+
+
 def test_a_refinement_is_named_wherever_the_mode_is() -> None:
     results = make(mode="transductive", refinement="soft_k_means:iterations=4,scale=1.0")
     assert results.as_dict()["refinement"] == "soft_k_means:iterations=4,scale=1.0"

@@ -17,7 +17,7 @@ from kshot.results.compare.plot_standings import plot_standings
 from kshot.results.compare.sentence import Standings, sentence
 from kshot.results.score.html_table import escaped, html_table
 from kshot.results.score.result import Results, span
-from kshot.short_repr import short_repr
+from kshot.short_repr import per_cent, short_repr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,9 +75,9 @@ class Round:
     def heading(self) -> str:
         """The test of this round in one line; `episodes` is the hash that identifies the test."""
         one = self.first
-        return (
-            f"{one.task}, {len(one.scores):,} episodes of {one.data} {one.split}, seed {one.seed}, {one.mode}, episodes {one.episodes_hash}"
-        )
+        guessing = "" if one.chance is None else f", chance {per_cent(one.chance)} %"
+        test = f"{len(one.scores):,} episodes of {one.data} {one.split}, seed {one.seed}, {one.mode}"
+        return f"{one.task}{guessing}, {test}, episodes {one.episodes_hash}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ class Comparison:
 
 
 def _round_as_dict(one: Round) -> dict[str, Any]:
-    shared = ("episodes", "episodes_hash", "way", "shot", "query", "data", "split", "nearness", "seed", "mode")
+    shared = ("episodes", "episodes_hash", "chance", "way", "shot", "query", "data", "split", "nearness", "seed", "mode")
     plain = {name: results.as_dict() for name, results in one.results.items()}
     learners = []
     for standing in one.standings:

@@ -13,6 +13,7 @@ import torch
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, Mode
+from kshot.results.score.class_spread import ClassCounts
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluating, predict_rectangle, require_mode, results_of
 from kshot.results.score.features import with_features
@@ -71,14 +72,15 @@ def answer_episodes(
         raise RecipeError(f"confusion and difficulty need classes; {type(learner).__name__} learns {learner.family.name} tasks.")
     require_mode(learner, mode)
     began, device = time.perf_counter(), torch.device(device)
-    answers, numbers, scores = [], [], []
+    answers, numbers, scores, counts = [], [], [], ClassCounts(len(episodes.index))
     with evaluating(learner.to(device)):
         for drawn, features in with_features(learner, episodes, device):
             logits = predict_rectangle(learner, episodes, drawn, features, mode, device)
             scores.append(learner.family.score(logits, torch.from_numpy(drawn.query_y).to(device)).cpu().numpy())
             numbers.append(drawn.numbers)
             answers.append(Answers.of(drawn, logits.cpu().float().numpy()))
+            counts.add(drawn.classes, drawn.query_y, answers[-1].chosen == drawn.query_y)
             if progress is not None:
                 progress(len(drawn))
     by_number = np.concatenate(scores)[np.argsort(np.concatenate(numbers))]
-    return answers, results_of(learner, episodes, by_number, mode, time.perf_counter() - began)
+    return answers, results_of(learner, episodes, by_number, mode, time.perf_counter() - began, counts)

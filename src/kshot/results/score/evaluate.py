@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.batch import gather_targets
 from kshot.episodes.episode import DrawnEpisodes
+from kshot.episodes.family import Classification
 from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode, require_kind
+from kshot.results.score.class_spread import ClassCounts, class_spread
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.features import Features, with_features
 from kshot.results.score.result import Results
@@ -54,15 +56,15 @@ def evaluate(
     require_kind(learner, real_targets=has_targets(episodes.dataset))
     began = time.perf_counter()
     device = torch.device(device)
-    numbers, scores = [], []
+    numbers, scores, counts = [], [], ClassCounts(len(episodes.index))
     with evaluating(learner.to(device)):
         for rectangle, encoded in with_features(learner, episodes, device, features):
-            scores.append(score_rectangle(learner, episodes, rectangle, encoded, mode, device).cpu().numpy())
+            scores.append(score_rectangle(learner, episodes, rectangle, encoded, mode, device, counts))
             numbers.append(rectangle.numbers)
             if progress is not None:
                 progress(len(rectangle))
     by_number = np.concatenate(scores)[np.argsort(np.concatenate(numbers))]
-    return results_of(learner, episodes, by_number, mode, time.perf_counter() - began)
+    return results_of(learner, episodes, by_number, mode, time.perf_counter() - began, counts)
 
 
 def require_mode(learner: Learner, mode: Mode) -> None:
@@ -76,8 +78,11 @@ def require_mode(learner: Learner, mode: Mode) -> None:
         raise RecipeError(f"{type(learner).__name__} offers {offered} prediction; {mode} was asked for. Ask for a mode that it offers.")
 
 
-def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode: Mode, seconds: float) -> Results:
+def results_of(
+    learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode: Mode, seconds: float, counts: ClassCounts | None = None
+) -> Results:
     """Join scores (E,), in the order of the episode numbers, with everything that describes the test."""
+    spread = None if counts is None else class_spread(counts.right, counts.asked, episodes.index.groups)
     return Results(
         scores=scores,
         score_name=learner.family.score_name,
@@ -94,6 +99,7 @@ def results_of(learner: Learner, episodes: EpisodeSet, scores: np.ndarray, mode:
         nearness=episodes.shape.nearness,
         augment=episodes.shape.augment,
         steps=learner.adapt_steps,
+        class_spread=spread,
     )
 
 
@@ -110,12 +116,21 @@ def evaluating(learner: Learner) -> Iterator[None]:
 
 
 def score_rectangle(
-    learner: Learner, episodes: EpisodeSet, drawn: DrawnEpisodes, features: "Features", mode: Mode, device: torch.device
-) -> Tensor:
-    """Return the score of each episode of a rectangle, float64 (B,)."""
+    learner: Learner,
+    episodes: EpisodeSet,
+    drawn: DrawnEpisodes,
+    features: "Features",
+    mode: Mode,
+    device: torch.device,
+    counts: ClassCounts,
+) -> np.ndarray:
+    """Return the score of each episode of a rectangle, float64 (B,), and count the right answers of each class."""
     outputs = predict_rectangle(learner, episodes, drawn, features, mode, device)
     _, query_y, _ = gather_targets(episodes.dataset, drawn, device)
-    return learner.family.score(outputs, query_y)
+    if isinstance(learner.family, Classification):
+        counts.add(drawn.classes, drawn.query_y, learner.family.right(outputs, query_y).cpu().numpy())
+    scores: np.ndarray = learner.family.score(outputs, query_y).cpu().numpy()
+    return scores
 
 
 def predict_rectangle(

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kshot.episodes.nearness import Nearness
+from kshot.episodes.shape import chance
 from kshot.figure import write_png
 from kshot.learners.learner import Mode
+from kshot.results.score.class_spread import ClassSpread
 from kshot.results.score.html_table import html_table
 from kshot.results.score.interval import mean_and_interval
 from kshot.results.score.plot_scores import plot_scores
-from kshot.short_repr import short_repr
+from kshot.short_repr import per_cent, short_repr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,6 +44,7 @@ class Results:
         nearness: Nearness of the classes of an episode: `any`, `near` or `far`.
         augment: What was done to the classes: `none`, or an augmentation, for example `quarter_turns`.
         steps: Gradient steps from a support set to an answer; None for learners without a number of steps.
+        class_spread: How far the mean depends on the classes of the test; None where it is not measured.
         refinement: The refinement of the answers with its settings (`kshot.learners.refinement.refined.words_of`); None without one.
     """
 
@@ -61,6 +64,7 @@ class Results:
     refinement: str | None = None
     augment: str = "none"
     steps: int | None = None
+    class_spread: ClassSpread | None = None
 
     @property
     def mean(self) -> float:
@@ -72,11 +76,20 @@ class Results:
         """Half width of the 95 % interval of the mean."""
         return mean_and_interval(self.scores)[1]
 
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of guessing, the mean over the ways if they differ; None for other scores."""
+        return None if self.score_name != "accuracy" else chance(self.way)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return one JSON object. Accuracies and intervals are fractions."""
+        """Return one JSON object. Accuracies, chance and intervals are fractions."""
+        spread = self.class_spread
         return {
             self.score_name.replace(" ", "_"): self.mean,
             "interval": self.interval,
+            "chance": self.chance,
+            "class_interval": None if spread is None else spread.interval,
+            "classes_resampled": None if spread is None else f"{spread.count} {spread.unit}",
             "episodes": len(self.scores),
             "episodes_hash": self.episodes_hash,
             "way": _plain(self.way),
@@ -121,6 +134,8 @@ class Results:
         """Return everything that identifies the result, as names and values in words, for a table."""
         return [
             (self.score_name, f"{self.shown} (mean and 95 % interval)"),
+            *([] if (chance := self.chance) is None else [("chance", f"{per_cent(chance)} %")]),
+            *([] if self.class_spread is None else [("with other classes", self._spread_in_words(self.class_spread))]),
             ("data", self.data),
             ("classes" if self.way != 1 else "tasks", self.split),
             ("task", self.task),
@@ -132,6 +147,9 @@ class Results:
             *([] if self.steps is None else [("gradient steps", str(self.steps))]),
             ("seconds", f"{self.seconds:.1f}"),
         ]
+
+    def _spread_in_words(self, spread: ClassSpread) -> str:
+        return f"{100 * self.mean:.2f} ± {100 * spread.interval:.2f} % (95 % bootstrap over {spread.count} {spread.unit})"
 
     def plot(self, *, path: str | Path | None = None) -> "Figure":
         """Draw how the scores spread over the episodes, and how their mean settles with its 95 % band.
@@ -167,6 +185,7 @@ class Results:
         """The score, and the test that it belongs to."""
         return [
             f"{self.score_name} {self.shown}",
+            *([] if (chance := self.chance) is None else [f"chance {per_cent(chance)} %"]),
             self.task,
             f"{len(self.scores)} episodes of {self.data} {self.split}",
             f"seed {self.seed}",

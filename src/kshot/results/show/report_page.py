@@ -43,7 +43,7 @@ def headline(results: Results) -> str:
     each = f"from {shot} example{'' if results.shot == 1 else 's'} each"
     if results.score_name != "accuracy":
         return f"The {results.score_name} of a task is {results.mean:.4g} on average, {each}."
-    guessing = f" Guessing would get {100 / results.way:.1f}." if isinstance(results.way, int) else ""
+    guessing = "" if results.chance is None else f" Guessing would get {100 * results.chance:.1f}."
     which = f"the right one of {way} classes{known.get(part, '')}"
     return f"In {100 * results.mean:.1f} of 100 cases it picks {which}, {each}.{guessing}"
 
@@ -55,6 +55,16 @@ def meaning_of_interval(results: Results) -> str:
     return (
         f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. About 19 times in 20, such an interval "
         "contains the mean over endlessly many episodes of the same classes. Other classes, or another training run, may differ by more."
+        + _other_classes(results)
+    )
+
+
+def _other_classes(results: Results) -> str:
+    if (spread := results.class_spread) is None:
+        return ""
+    return (
+        f" With other classes of the same kind, it is ± {100 * spread.interval:.2f} %: the 95 % interval of a bootstrap over the "
+        f"{spread.count} {spread.unit} of this test."
     )
 
 
