@@ -125,6 +125,11 @@ def test_it_passes_the_contract_suite_with_views() -> None:
 # Bad input.
 
 
+def test_it_depends_on_the_order_of_the_support_as_its_members_do() -> None:
+    assert not Ensemble(nn.Flatten(), learner="protonet").depends_on_support_order
+    assert Ensemble(nn.Flatten(), learner="matching_fce").depends_on_support_order
+
+
 def test_a_class_without_a_support_item_has_no_chance() -> None:
     ensemble = assembled(nets(2), "protonet")
     with torch.no_grad():

@@ -83,6 +83,7 @@ class Ensemble(Learner):
         self.arguments = {"learner": learner, "members": members, "views": views, "arguments": dict(arguments or {})}
         self.views = views
         first = construct("learner", learner, SINGLE, dict(arguments or {}), {"backbone": backbone, "family": family})
+        self.depends_on_support_order = first.depends_on_support_order
         self.members = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(members - 1))])
 
     @property

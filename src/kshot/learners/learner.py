@@ -63,12 +63,15 @@ class Learner(Trainable):
             (`predict`). `transductive`: the answer depends on all queries asked together (`predict_together`).
         statistics: The source of the statistics that batch normalisation uses in a mode, in words for records, for example
             `support and this query`. A mode is left out if the modules use the statistics that they keep.
+        depends_on_support_order: Whether the order of the support items may change an answer, as in a learner that reads them as a
+            sequence. If it is False, the contract suite requires the same answers for every order, up to rounding.
         adapt_steps: Gradient steps from a support set to an answer, for learners that can take any number; `with_steps` changes it.
     """
 
     training_source: ClassVar[Literal["episodes", "items", "none"]] = "episodes"
     modes: ClassVar[tuple[Mode, ...]] = ("inductive",)
     statistics: ClassVar[Mapping[Mode, str]] = MappingProxyType({})
+    depends_on_support_order: bool = False
     family: TaskFamily
     arguments: Mapping[str, Any] = MappingProxyType({})
     adapt_steps: int | None = None

@@ -16,13 +16,13 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import ContractError
-from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, check_learner, made_batch
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, UNORDERED, check_learner, made_batch
 from kshot.learners.heads.centres import class_means, squared_distances
 from kshot.learners.learner import Learner, Trainable, backward_of_query_loss, way_of
 from kshot.learners.metric.protonet import ProtoNet
 
-RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **EPISODIC}
-ITEM_RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **ITEMS}
+RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **UNORDERED, **INDUCTIVE, **EPISODIC}
+ITEM_RULES = {**FIRST, **ALWAYS, **CLASSIFICATION, **UNORDERED, **INDUCTIVE, **ITEMS}
 
 
 class Centres(NamedTuple):
@@ -78,6 +78,10 @@ class NoModes(Patched):
 
 class OneString(Patched):
     modes = "inductive"  # type: ignore[assignment]  # the mistake under test
+
+
+class Ordered(Patched):
+    depends_on_support_order = True
 
 
 class UnknownSource(Patched):
@@ -226,6 +230,11 @@ def seeds_the_global_generator(learner: Patched, features: Tensor, y: Tensor, wa
 def mixes_tasks(learner: Patched, features: Tensor, y: Tensor, way: int | None) -> Any:
     centres = Good.adapt(learner, features, y, way).centres
     return Centres(centres + 0.5 * centres.nan_to_num().mean(0))
+
+
+def prefers_early_items(learner: Patched, features: Tensor, y: Tensor, way: int | None) -> Any:
+    falling = 0.5 ** torch.arange(y.shape[1])
+    return Good.adapt(learner, features * falling[:, None], y, way)
 
 
 def wants_balance(learner: Patched, features: Tensor, y: Tensor, way: int | None) -> Any:
@@ -418,6 +427,8 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("adapt reads the way from the labels", "when way is not given", lambda: Patched(adapt=needs_way)),
     ("a class without support items leaves the others usable", "expected 5 outputs", lambda: Patched(adapt=ignores_way)),
     ("a class without support items leaves the others usable", "with NaN or infinity", lambda: Patched(adapt=spreads_nan)),
+    ("an answer does not depend on the order of the support", "in reverse order, found a difference",
+     lambda: Patched(adapt=prefers_early_items)),
     ("an answer does not depend on the other queries", "queries 1 at a time", lambda: Patched(predict=normalises_queries)),
     (LOSSES, "one floating loss per task, (3,), found torch.float32 ()", lambda: Patched(meta_backward=returns_the_mean)),
     (LOSSES, "found a graph behind them", lambda: Patched(meta_backward=returns_a_graph)),
@@ -515,6 +526,11 @@ def test_the_learner_stays_exactly_as_it_was(training: bool) -> None:
     assert flags == [module.training for module in learner.modules()]
     assert attributes == [set(vars(module)) for module in learner.modules()]
     assert torch.equal(generator, torch.get_rng_state())
+
+
+def test_a_learner_that_declares_it_may_depend_on_the_order_of_the_support() -> None:
+    torch.manual_seed(0)
+    assert sorted(check_learner(Ordered(adapt=prefers_early_items))) == sorted({*RULES} - {*UNORDERED})
 
 
 def test_it_runs_under_no_grad_too() -> None:

@@ -23,6 +23,7 @@ from kshot.learners.contract.case import (
     features_of,
     first_item,
     flip,
+    flip_items,
     form_of,
     gap_between,
     named_tensors,
@@ -179,6 +180,19 @@ def unbalanced_support(case: Case) -> str:
         expected, found = answer(learner, case.batch, mode), answer(learner, more, mode)
         if expected.shape != found.shape or not bool(torch.isfinite(found).all()):
             return f"expected finite {form_of(expected)} with one more item in a class, found {form_of(found)}. Count items per class."
+    return ""
+
+
+def support_in_any_order(case: Case) -> str:
+    """A support set in another order gives the same answers."""
+    batch, learner = case.batch, case.fresh()
+    moved = replace(batch, support_x=map_inputs(flip_items, batch.support_x), support_y=batch.support_y.flip(1))
+    for mode in learner.modes:
+        if gap := gap_between(answer(learner, batch, mode), answer(learner, moved, mode)):
+            return (
+                f"expected the same answer for the support set in reverse order, found {gap}. "
+                "Treat the support as a set, or set depends_on_support_order = True."
+            )
     return ""
 
 

@@ -100,6 +100,11 @@ def flip(value: Tensor) -> Tensor:
     return value.flip(0)
 
 
+def flip_items(value: Tensor) -> Tensor:
+    """Reverse the items of each task."""
+    return value.flip(1)
+
+
 def first_item(value: Tensor) -> Tensor:
     """Return the first item of each task."""
     return value[:, :1]

@@ -43,6 +43,9 @@ CLASSIFICATION: dict[str, Rule] = {
     "adapt reads the way from the labels": rules.way_from_labels,
     "a class without support items leaves the others usable": rules.missing_class,
 }
+UNORDERED: dict[str, Rule] = {
+    "an answer does not depend on the order of the support": rules.support_in_any_order,
+}
 INDUCTIVE: dict[str, Rule] = {
     "an answer does not depend on the other queries": rules.queries_alone,
 }
@@ -104,6 +107,7 @@ def check_learner(learner: Learner, batch: EpisodeBatch | None = None) -> list[s
         if not any(complaints.values()):
             later = dict(ALWAYS)
             later |= CLASSIFICATION if case.batch.way is not None else {}
+            later |= {} if learner.depends_on_support_order else UNORDERED
             later |= INDUCTIVE if "inductive" in learner.modes else {}
             later |= {"episodes": EPISODIC, "items": ITEMS, "none": {}}[learner.training_source]
             complaints |= _complaints(later, case)

@@ -66,6 +66,8 @@ class MatchingNetFCE(Learner):
         RecipeError: A count is below 1.
     """
 
+    depends_on_support_order = True
+
     def __init__(
         self,
         backbone: nn.Module,
