@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # the same names as in _HOMES, for type checkers and editors
     from kshot.learners.gradient.reptile import Reptile as Reptile
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
+    from kshot.learners.memory.snail import SNAIL as SNAIL
     from kshot.learners.metric.hausdorff import ModifiedHausdorff as ModifiedHausdorff
     from kshot.learners.metric.local_matching import LocalMatching as LocalMatching
     from kshot.learners.metric.matching import MatchingNet as MatchingNet
@@ -114,6 +115,8 @@ _HOMES = {
     "RidgeNet": "kshot.learners.metric.ridge",
     "ScaledMatchingNet": "kshot.learners.metric.matching",
     "SiameseNet": "kshot.learners.metric.siamese",
+    # learners: memory
+    "SNAIL": "kshot.learners.memory.snail",
     # learners: gradient
     "ANIL": "kshot.learners.gradient.anil",
     "FirstOrderMAML": "kshot.learners.gradient.first_order_maml",

@@ -67,6 +67,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "maml++": {"features": 8, "inner_steps": 2},
     "reptile": {"features": 8, "adapt_steps": 2},
     "siamese": {"features": 8},
+    "snail": {"features": 8, "slots": 6, "length": 12, "filters": 4, "keys": [4, 6, 8]},
     "simple_shot": {"features": 8},
 }
 """Both backbones give 8 features, which these learners are told."""

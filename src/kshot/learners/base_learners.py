@@ -10,6 +10,7 @@ from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
 from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
+from kshot.learners.memory.snail import SNAIL
 from kshot.learners.metric.local_matching import LocalMatching
 from kshot.learners.metric.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.metric.matching_fce import MatchingNetFCE
@@ -41,6 +42,7 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "finetune": FineTune,
     "pair_attention": PairAttention,
     "local_matching": LocalMatching,
+    "snail": SNAIL,
     "maml": MAML,
     "first_order_maml": FirstOrderMAML,
     "anil": ANIL,

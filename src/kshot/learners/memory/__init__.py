@@ -1,0 +1,1 @@
+"""Learners that read a support set into a memory, item after item, and answer queries from it."""
