@@ -95,6 +95,43 @@ def test_the_folder_holds_two_files_of_which_one_is_readable_json(tmp_path: Path
     assert record["tensors"]["shapes"]["backbone.blocks.0.conv.weight"] == "float32 (3, 1, 3, 3)"
 
 
+def test_floating_point_numbers_can_be_stored_in_16_bits(tmp_path: Path) -> None:
+    made = learner(seed=3)
+    save(tmp_path / "whole", made, spec=SPEC)
+    save(tmp_path / "half", made, spec=SPEC, dtype=torch.float16)
+    (whole,), (half,) = (list((tmp_path / name).glob("tensors-*")) for name in ("whole", "half"))
+    written = safetensors.torch.load_file(half)
+    assert {value.dtype for value in written.values()} == {torch.float16, torch.int64}  # the counter of batch norm stays whole
+    assert half.stat().st_size < whole.stat().st_size
+    content = read_record(tmp_path / "half")
+    assert content["tensors"]["stored_as"] == "float16"
+    assert content["tensors"]["shapes"] == read_record(tmp_path / "whole")["tensors"]["shapes"]
+    assert "stored_as" not in read_record(tmp_path / "whole")["tensors"]
+    back = load_folder(tmp_path / "half").learner
+    for name, value in made.state_dict().items():
+        found = back.state_dict()[name]
+        assert found.dtype == value.dtype
+        expected = value.half().to(value.dtype) if value.is_floating_point() else value
+        assert torch.equal(found, expected), name
+
+
+def test_a_number_that_16_bits_cannot_hold_is_refused_and_the_folder_untouched(tmp_path: Path) -> None:
+    put(tmp_path)
+    before = files(tmp_path)
+    made = learner()
+    made.state_dict()["backbone.blocks.0.norm.running_var"].fill_(1e5)
+    with pytest.raises(SavedError, match=r"running_var holds 100000, which is too large for float16\. Save the learner without dtype"):
+        save(tmp_path, made, spec=SPEC, dtype=torch.float16)
+    assert files(tmp_path) == before
+
+
+def test_a_record_that_names_no_type_for_narrow_tensors_is_damaged(tmp_path: Path) -> None:
+    save(tmp_path, learner(), spec=SPEC, dtype=torch.float16)
+    edit(tmp_path, lambda content: content["tensors"].update(shapes={}))
+    with pytest.raises(SavedError, match="is damaged: it names no type for backbone"):
+        load_folder(tmp_path)
+
+
 def test_saving_again_replaces_and_tidies_up(tmp_path: Path) -> None:
     put(tmp_path, seed=1)
     second = put(tmp_path, seed=2)

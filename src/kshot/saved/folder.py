@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -67,6 +68,7 @@ def save(
     preprocess: Preprocess | None = None,
     trained_on: TrainingStream | None = None,
     record: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a learner.
 
@@ -79,9 +81,12 @@ def save(
         trained_on: The stream on which it was trained. The record then names its data, split and classes, so `kshot evaluate` can find
             them again and refuse the classes seen.
         record: Further facts as plain JSON values, for example how well it does. They override those of `trained_on`.
+        dtype: The type in which floating-point tensors are written: `torch.float16` halves the folder. Loading widens them to the learner's
+            own type, so what is loaded differs from `learner` by that rounding. None: their own types.
 
     Raises:
-        SavedError: The folder holds something else, or the disk refused the files. What was there before is untouched.
+        SavedError: The folder holds something else, the disk refused the files, or a number is too large for `dtype`. What was there before
+            is untouched.
     """
     folder = Path(folder)
     spec = spec_of(learner) if spec is None else spec
@@ -93,6 +98,9 @@ def save(
         preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
         record = {**origin_of(trained_on), **(record or {})}
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
+    shapes = _shapes(tensors)
+    if dtype is not None:
+        tensors = {name: _narrowed(name, tensor, dtype) for name, tensor in tensors.items()}
     data = safetensors.torch.save(tensors)
     digest = hashlib.sha256(data).hexdigest()
     file = folder / f"tensors-{digest[:12]}.safetensors"
@@ -106,7 +114,12 @@ def save(
             "family": learner.family.name,
             "class": f"{type(learner).__module__}.{type(learner).__qualname__}",
             "preprocess": None if preprocess is None else describe(preprocess),
-            "tensors": {"file": file.name, "sha256": digest, "shapes": _shapes(tensors)},
+            "tensors": {
+                "file": file.name,
+                "sha256": digest,
+                "shapes": shapes,
+                **({} if dtype is None else {"stored_as": _word(dtype)}),
+            },
             "record": dict(record or {}),
         },
     )
@@ -141,6 +154,8 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
             f"{folder} was saved from {content['class']}, which is not one of kshot's own learners on one of its own backbones. "
             "Build one yourself and fill it: kshot.load(folder, into=learner)."
         )
+    if "stored_as" in content["tensors"]:
+        tensors = _widened(folder, tensors, content["tensors"])
     _check_fit(folder, learner.state_dict(), tensors)
     preprocess = _preprocess(folder, content)
     learner.load_state_dict(tensors)
@@ -245,8 +260,36 @@ def _check_fit(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
         raise SavedError(f"{folder} does not fit the learner: {shown}{more}. Build the learner with the arguments it was saved with.")
 
 
+def _narrowed(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a tensor in the type in which it is stored; whole numbers stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    narrow = tensor.to(dtype)
+    if bool((narrow.isinf() & tensor.isfinite()).any()):
+        raise SavedError(
+            f"{name} holds {float(tensor.abs().max()):g}, which is too large for {_word(dtype)}. Save the learner without dtype."
+        )
+    return narrow
+
+
+def _widened(folder: Path, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return tensors that were stored in another type in the types that the learner had."""
+    wide = {}
+    for name, tensor in tensors.items():
+        word = str(described.get("shapes", {}).get(name, "")).partition(" ")[0]
+        dtype = getattr(torch, word, None)
+        if tensor.is_floating_point() and not isinstance(dtype, torch.dtype):
+            raise SavedError(f"{folder / RECORD} is damaged: it names no type for {name}. Save or copy the learner again.")
+        wide[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return wide
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _form(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+    return f"{_word(tensor.dtype)} {tuple(tensor.shape)}"
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
