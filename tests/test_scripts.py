@@ -45,6 +45,7 @@ def recipe_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "data": {"name": str(folder), "split": "fractions", "size": 16},
             "learner": {"name": learner, **arguments},
             "backbone": {"width": 3},
+            "episodes": {"query": 2},
             "items": {"batch": 6},
             "validation": {"way": 2, "query": 2, "episodes": 3, "every": 4},
             "training": {"updates": updates},
@@ -69,6 +70,18 @@ def test_sharing_gives_what_training_would_have_given(recipe_of: Any, tmp_path: 
         assert expected.keys() == found.keys()
         expected.pop("batches", None)  # SimpleShot's count of the batches that moved its mean, which is taken anew after training
         assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+
+
+def test_the_weights_of_an_unfinished_run_are_kept(recipe_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = prepare(recipe_of("protonet"), tmp_path / "run", device="cpu")
+    assert run(ready, stop=lambda: ready.state.update == 2) is None
+    monkeypatch.setattr("sys.argv", ["keep_weights.py", str(tmp_path / "run"), str(tmp_path / "kept")])
+    script("keep_weights").main()
+    kept = open_saved(tmp_path / "kept")
+    assert kept.record["updates"] == 2
+    for name, value in kept.learner.state_dict().items():
+        mine = ready.state.learner.state_dict()[name]
+        assert torch.equal(value, mine.half().to(mine.dtype) if mine.is_floating_point() else mine), name
 
 
 def test_what_does_not_train_alike_is_refused(recipe_of: Any, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ In: a `Recipe`. Out: the folder of a run (`run_folder`), with the best state as 
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from kshot.atomic import write_json
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
-from kshot.data.split import PARTS, Split, divide_by_file
+from kshot.data.split import PARTS, Split
 from kshot.episodes.item_stream import all_items
 from kshot.episodes.shape import EpisodeShape, chance
 from kshot.errors import EpisodeError, KshotError, RecipeError
@@ -36,8 +36,9 @@ from kshot.saved.folder import Saved, save
 from kshot.short_repr import per_cent
 from kshot.workflows.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
 from kshot.workflows.preflight import try_answering, try_training
-from kshot.workflows.recipe import DataRecipe, Recipe
-from kshot.workflows.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, unfinished_files
+from kshot.workflows.recipe import Recipe
+from kshot.workflows.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, saved_division, unfinished_files
+from kshot.workflows.starting_point import take_parameters
 
 _LEAST_CLASSES = 6
 
@@ -58,6 +59,8 @@ class Run:
         plan: How long to train, and when to validate.
         validation: The fixed validation episodes.
         notes: Plain sentences for the user, for example how the machine of a resumed run differs.
+        started_from: The learner whose parameters the run started from, for the record (`kshot.workflows.starting_point`); None: it started
+            from new parameters.
     """
 
     recipe: Recipe
@@ -71,6 +74,7 @@ class Run:
     plan: Plan
     validation: EpisodeSet
     notes: tuple[str, ...] = ()
+    started_from: Mapping[str, Any] | None = None
 
 
 def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str = "auto") -> Run:
@@ -91,7 +95,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
         require_tensorboard()
     resume = goes_on(folder, recipe, resume)
     dataset = open_dataset(recipe.data)
-    split = divide(dataset, recipe.data) if not resume else _saved_division(folder, dataset, recipe.data)
+    split = divide(dataset, recipe.data) if not resume else saved_division(folder, dataset, recipe.data)
     val = split.part("val")
     look = recipe.validation
     look_shape = validation_shape(recipe, dataset, val)
@@ -114,6 +118,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
         raise RecipeError(f"the learner {spec.learner!r} is not trained, so a recipe has nothing to do. Use it without training.")
+    started_from = take_parameters(learner, steps.start_from, split.part(recipe.data.train_part)) if steps.start_from != "none" else None
     with _naming(split, recipe.data.train_part, "items" if learner.training_source == "items" else "episodes"):
         stream = training_stream(recipe, learner.training_source, dataset, split, where)
         first = stream.batches(0)[0]
@@ -126,10 +131,10 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     state = start(learner, plan, stream)
     notes = (*_validation_note(look_shape, recipe, spec), *_test_warnings(split))
     if resume:
-        changed = restore(folder / STATE, state, _identity(recipe, dataset, split))
+        changed = restore(folder / STATE, state, _identity(recipe, dataset, split, started_from))
         if changed:
             notes += (f"Resumed in another environment ({'; '.join(changed)}): the result is right, but not bit-identical.",)
-    return Run(recipe, folder, where, dataset, split, spec, state, stream, plan, validation, notes)
+    return Run(recipe, folder, where, dataset, split, spec, state, stream, plan, validation, notes, started_from)
 
 
 def run(
@@ -158,7 +163,7 @@ def run(
         SavedError: The disk refused a file. The last state written is whole.
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
-    identity = _identity(recipe, ready.dataset, ready.split)
+    identity = _identity(recipe, ready.dataset, ready.split, ready.started_from)
     for unfinished in unfinished_files(folder):  # left by a run that was killed during a write
         unfinished.unlink(missing_ok=True)
     if not (folder / STATE).exists():
@@ -190,11 +195,18 @@ def run(
             track.flush()
             save_state(folder / STATE, state, identity)
             raise
-    return _save(ready, command)
+    return save_best(ready, folder / LEARNER, command=command)
 
 
-def _save(ready: Run, command: str) -> Saved:
-    """Save the best state as a learner, completed by `after_training`."""
+def save_best(ready: Run, folder: Path, *, command: str = "", dtype: torch.dtype | None = None) -> Saved:
+    """Save the best state so far as a learner, completed by `after_training`. The run may be unfinished; the record names its updates.
+
+    Args:
+        ready: The run.
+        folder: Folder of the learner.
+        command: Command that started the run, for the record.
+        dtype: As in `kshot.saved.folder.save`, whose errors it raises.
+    """
     state = ready.state
     learner = ready.spec.build().eval()
     learner.load_state_dict(state.best_or_last())
@@ -210,8 +222,7 @@ def _save(ready: Run, command: str) -> Saved:
         "validation": state.history,
         "environment": environment(),
     }
-    folder = ready.folder / LEARNER
-    save(folder, learner, spec=ready.spec, preprocess=ready.dataset.preprocess, record=record)
+    save(folder, learner, spec=ready.spec, preprocess=ready.dataset.preprocess, record=record, dtype=dtype)
     return Saved(learner, ready.dataset.preprocess, record, ready.spec, folder)
 
 
@@ -226,6 +237,7 @@ def _origin(ready: Run) -> dict[str, Any]:
         "classes_seen": fold(ready.split.part(ready.recipe.data.train_part).names),
         "seed": ready.recipe.seed,
         "recipe": ready.recipe.as_dict(),
+        **({} if ready.started_from is None else {"started_from": ready.started_from}),
     }
 
 
@@ -245,10 +257,11 @@ def command_line(arguments: list[str]) -> str:
     return shlex.join(["kshot", *arguments])
 
 
-def _identity(recipe: Recipe, dataset: Dataset, split: Split) -> dict[str, Any]:
-    """Return what a run does, for comparison: the recipe without descriptions and bookkeeping, the data, and its division."""
+def _identity(recipe: Recipe, dataset: Dataset, split: Split, started_from: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a run does, for comparison: the recipe without descriptions and bookkeeping, the data, its division, and its start."""
     division = hashlib.sha256(json.dumps(split.as_names()).encode()).hexdigest()
-    return {**compared(recipe), "fingerprint": dataset.fingerprint, "division": division}
+    start_of_run = {} if started_from is None else {"started_from": started_from["sha256"]}
+    return {**compared(recipe), "fingerprint": dataset.fingerprint, "division": division, **start_of_run}
 
 
 @contextmanager
@@ -284,8 +297,3 @@ def _test_warnings(split: Split) -> tuple[str, ...]:
         return ()
     shown = ", ".join(map(repr, alone[:3])) + (" …" if len(alone) > 3 else "")
     return (f"Note: a test class needs an item for support and one for query; {shown} has only one. kshot evaluate will refuse it.",)
-
-
-def _saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
-    """Return the division with which the run was started."""
-    return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if divides_itself(dataset) else "division")

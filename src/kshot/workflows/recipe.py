@@ -110,6 +110,7 @@ class TrainingRecipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     save_every: int = 200  # updates between two saves of the state
     tensorboard: bool = False  # write event files beside the JSON lines; needs the extra `track`
+    start_from: str = "none"  # a saved learner whose parameters the run starts from, with a new optimiser; none: new parameters
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,13 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, which the state of a run and the record of a learner keep."""
         plain: dict[str, Any] = _plain(asdict(self))
-        data = plain["data"]
-        plain["data"] = {key: value for key, value in data.items() if key not in _LATER or value != _LATER[key]}
+        for part, later in _LATER.items():
+            plain[part] = {key: value for key, value in plain[part].items() if key not in later or value != later[key]}
         return plain
 
 
-_LATER: dict[str, Any] = {"kind": "auto", "arguments": {}}
-"""Settings of `[data]` that came later, with the values that change nothing: records and states of earlier runs do not have them."""
+_LATER: dict[str, dict[str, Any]] = {"data": {"kind": "auto", "arguments": {}}, "training": {"start_from": "none"}}
+"""Settings that came later, with the values that change nothing: records and states of earlier runs do not have them."""
 
 _LEAST = {
     "data.size": 0, "data.split_seed": 0, "seed": 0,

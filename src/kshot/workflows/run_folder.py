@@ -13,10 +13,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kshot.data.dataset import Dataset
+from kshot.data.divided_dataset import divides_itself
+from kshot.data.split import Split, divide_by_file
 from kshot.errors import RecipeError, SavedError
 from kshot.meta_train.state import STATE, differences
 from kshot.saved.folder import RECORD
-from kshot.workflows.recipe import Recipe, parse_recipe
+from kshot.workflows.build import divide
+from kshot.workflows.recipe import DataRecipe, Recipe, parse_recipe
 
 RECIPE, DIVISION = "recipe.json", "division.json"
 METRICS, LEARNER = "metrics.jsonl", "learner"
@@ -70,6 +74,11 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
     if left:
         raise SavedError(f"{folder} is not empty, and its contents are not a run of kshot. Choose another --out.")
     return False
+
+
+def saved_division(folder: Path, dataset: Dataset, data: DataRecipe) -> Split:
+    """Return the division with which the run was started."""
+    return divide_by_file(dataset.index, folder / DIVISION, divide(dataset, data).name if divides_itself(dataset) else "division")
 
 
 def unfinished_files(folder: Path) -> list[Path]:

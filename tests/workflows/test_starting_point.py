@@ -1,0 +1,147 @@
+"""A run that starts from the parameters of a saved learner: what it takes, what its record says, and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kshot.errors import RecipeError, SavedError
+from kshot.saved.folder import load_folder, read_record, save
+from kshot.workflows.experiment import prepare, run, save_best
+from kshot.workflows.recipe import Recipe, parse_recipe
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight classes of four pictures."""
+    root = tmp_path_factory.mktemp("data") / "pets"
+    random = np.random.default_rng(0)
+    for number in range(8):
+        (root / f"pet{number}").mkdir(parents=True)
+        for item in range(4):
+            Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(root / f"pet{number}" / f"{item}.png")
+    return root
+
+
+def recipe_of(pets: Path, *, start_from: Path | str = "none", seed: int = 0, split_seed: int = 0, width: int = 3) -> Recipe:
+    parts: dict[str, Any] = {
+        "seed": seed,
+        "data": {"name": str(pets), "split": "fractions", "split_seed": split_seed, "size": 16, "fractions": [0.5, 0.25, 0.25]},
+        "backbone": {"name": "conv4", "width": width},
+        "episodes": {"way": 2, "query": 2},
+        "validation": {"way": 2, "query": 2, "episodes": 3, "every": 2},
+        "training": {"updates": 4, "start_from": str(start_from)},
+    }
+    return parse_recipe(parts, "made")
+
+
+def trained(pets: Path, folder: Path, **other: Any) -> Path:
+    saved = run(prepare(recipe_of(pets, **other), folder, device="cpu"))
+    assert saved is not None
+    assert saved.folder is not None
+    return saved.folder
+
+
+def test_a_run_starts_from_the_parameters_and_its_record_says_so(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    ready = prepare(recipe_of(pets, start_from=first, seed=1), tmp_path / "second", device="cpu")
+    for name, value in load_folder(first).learner.state_dict().items():
+        assert torch.equal(ready.state.learner.state_dict()[name], value), name
+    assert ready.state.optimizer.state_dict()["state"] == {}
+    assert ready.state.learner.training
+    saved = run(ready)
+    assert saved is not None
+    origin = {"learner": str(first), "sha256": read_record(first)["tensors"]["sha256"], "updates": 4, "seed": 0}
+    assert saved.record["started_from"] == origin
+    third = run(prepare(recipe_of(pets, start_from=tmp_path / "second", seed=2), tmp_path / "third", device="cpu"))
+    assert third is not None
+    assert third.record["started_from"]["started_from"] == origin
+    assert third.record["recipe"]["training"]["start_from"] == str(tmp_path / "second")
+
+
+def test_it_is_resumed_to_the_same_bits(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    whole = trained(pets, tmp_path / "whole", start_from=first, seed=1)
+    ready = prepare(recipe_of(pets, start_from=first, seed=1), tmp_path / "halves", device="cpu")
+    assert run(ready, stop=lambda: ready.state.update == 1) is None
+    again = run(prepare(recipe_of(pets, start_from=first, seed=1), tmp_path / "halves", resume=True, device="cpu"))
+    assert again is not None
+    for name, value in load_folder(whole).learner.state_dict().items():
+        assert torch.equal(again.learner.state_dict()[name], value), name
+
+
+def test_a_resume_from_other_parameters_is_refused(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    recipe = recipe_of(pets, start_from=first, seed=1)
+    ready = prepare(recipe, tmp_path / "halves", device="cpu")
+    run(ready, stop=lambda: ready.state.update == 1)
+    held = load_folder(first)
+    save(first, held.learner, spec=held.spec, preprocess=held.preprocess, record=held.record, dtype=torch.float16)
+    with pytest.raises(SavedError, match="belongs to a run with another recipe: started_from was"):
+        prepare(recipe, tmp_path / "halves", resume=True, device="cpu")
+
+
+def test_a_recipe_without_it_is_recorded_as_before(pets: Path) -> None:
+    assert "start_from" not in recipe_of(pets).as_dict()["training"]
+    assert recipe_of(pets, start_from="x").as_dict()["training"]["start_from"] == "x"
+
+
+def test_an_unfinished_run_leaves_its_parameters_from_which_another_goes_on(pets: Path, tmp_path: Path) -> None:
+    ready = prepare(recipe_of(pets), tmp_path / "run", device="cpu")
+    run(ready, stop=lambda: ready.state.update == 3)
+    kept = save_best(prepare(recipe_of(pets), tmp_path / "run", resume=True, device="cpu"), tmp_path / "kept", dtype=torch.float16)
+    assert (kept.record["updates"], kept.record["best_update"]) == (3, 2)
+    best = ready.state.best
+    for name, value in load_folder(tmp_path / "kept").learner.state_dict().items():
+        rounded = best[name].half().to(value.dtype) if value.is_floating_point() else best[name]
+        assert torch.equal(value, rounded), name
+    going_on = run(prepare(recipe_of(pets, start_from=tmp_path / "kept", seed=1), tmp_path / "goes-on", device="cpu"))
+    assert going_on is not None
+    assert going_on.record["started_from"]["updates"] == 3
+
+
+# What is refused.
+
+
+def refused(pets: Path, tmp_path: Path, kind: type[Exception], message: str, **other: Any) -> None:
+    with pytest.raises(kind, match=message):
+        prepare(recipe_of(pets, **other), tmp_path / "new", device="cpu")
+    assert not (tmp_path / "new").exists()
+
+
+def test_other_training_classes_are_refused(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    refused(
+        pets, tmp_path, RecipeError, "trained on classes that are not training classes of this run: 'pet", start_from=first, split_seed=1
+    )
+
+
+def test_another_network_is_refused(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    refused(pets, tmp_path, SavedError, "does not fit the learner", start_from=first, width=4)
+
+
+def test_a_learner_that_does_not_say_what_it_has_seen_is_refused(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    file = first / "learner.json"
+    content = json.loads(file.read_text())
+    del content["record"]["classes_seen"]
+    file.write_text(json.dumps(content))
+    refused(pets, tmp_path, RecipeError, "does not say on which classes it was trained", start_from=first)
+
+
+def test_a_learner_that_is_not_there_is_refused(pets: Path, tmp_path: Path) -> None:
+    refused(pets, tmp_path, SavedError, "no saved learner 'nowhere'", start_from="nowhere")
+
+
+def test_the_recipe_that_a_run_wrote_names_its_start(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    trained(pets, tmp_path / "second", start_from=first)
+    written = parse_recipe(json.loads((tmp_path / "second" / "recipe.json").read_text()), "back")
+    assert written == recipe_of(pets, start_from=first)
+    assert replace(written, training=replace(written.training, start_from="none")) == recipe_of(pets)
