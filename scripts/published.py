@@ -43,6 +43,7 @@ VINYALS_PIXELS = Paper("Vinyals et al. 2016", "Table 1, pixels by cosine", quote
 VINYALS_CLASSIFIER = Paper("Vinyals et al. 2016", "Table 1, a classifier, fine-tuned", quoted=True)
 KOCH = Paper("quoted by Finn et al. 2017", "Table 1, page 7, as those of Koch et al. 2015, whose own test is another")
 SUNG = Paper("Sung et al. 2018", "Table 1", quoted=True)
+MISHRA = Paper("Mishra et al. 2018", "Table 1")
 BERTINETTO = Paper("Bertinetto et al. 2019", "R2-D2 on a wider network", quoted=True)
 FINN = Paper("Finn et al. 2017", "Table 1, page 7")
 FINN_SINUSOIDS = Paper("Finn et al. 2017", "Table 2, page 12")
@@ -63,6 +64,7 @@ FOUR: dict[str, tuple[Paper, str, str, str, str]] = {
     "omniglot-matching-fce": (VINYALS, "98.1", "98.9", "93.8", "98.5"),
     "omniglot-siamese": (KOCH, "97.3", "98.4", "88.2", "97.0"),
     "omniglot-relation": (SUNG, "99.6", "99.8", "97.6", "99.1"),
+    "omniglot-snail": (MISHRA, "99.07 ± 0.16", "99.78 ± 0.09", "97.64 ± 0.30", "99.36 ± 0.18"),
     "omniglot-ridge": (BERTINETTO, "98.91", "99.74", "96.24", "99.20"),
     "omniglot-finetune": (VINYALS_CLASSIFIER, "86.0", "97.6", "72.9", "92.3"),
     "nearest": (VINYALS_PIXELS, "41.7", "63.2", "26.7", "42.6"),
