@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kshot.learners.learner import Mode
     from kshot.results.score.result import Results
     from kshot.saved.folder import Saved
+    from kshot.saved.optimizer_file import SavedOptimizer
     from kshot.workflows.question import Question
     from kshot.workflows.recipe import Recipe
 
@@ -104,7 +105,13 @@ def train(
     if seed is not None:
         chosen += [f"seed={seed}"]
     folder = out or Path("runs") / Path(recipe).stem
-    saved = _train(read_recipe(recipe, chosen), folder, resume=resume, device=device)
+    asked = read_recipe(recipe, chosen)
+    if asked.trains == "optimizer":
+        trained = _train_optimizer(asked, folder, resume=resume, device=device)
+        say(f"The learned optimiser is saved in {trained.folder}. To set it against hand-made ones on functions that it has not seen:")
+        console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
+        return
+    saved = _train(asked, folder, resume=resume, device=device)
     say(f"The learner is saved in {saved.folder}. To score it on classes that it has not seen:")
     console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
 
@@ -356,6 +363,26 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
         saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
     if saved is None:
         say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use {again}.")
+        raise typer.Exit(130)
+    return saved
+
+
+def _train_optimizer(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "SavedOptimizer":
+    """Train a learned optimiser as `_train` trains a learner."""
+    from kshot.terminal import TrainingBar, interrupts, say
+    from kshot.workflows.experiment import command_line
+    from kshot.workflows.optimizer_experiment import prepare_optimizer, run_optimizer
+
+    ready = prepare_optimizer(recipe, folder, resume=resume, device=device)
+    for note in ready.notes:
+        say(note)
+    looks = len(recipe.optimizer.functions) * recipe.validation.episodes
+    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, looks, "functions")
+    with interrupts() as stop, bar:
+        command = command_line(sys.argv[1:])
+        saved = run_optimizer(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
+    if saved is None:
+        say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use the same command and --resume.")
         raise typer.Exit(130)
     return saved
 

@@ -6,8 +6,9 @@ state. The caller draws progress bars, writes metrics and saves states between t
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.item_stream import ItemStream
@@ -15,8 +16,8 @@ from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, require_kind
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, on_cpu
-from kshot.meta_train.step import meta_step
+from kshot.meta_train.state import Trained, TrainState, on_cpu
+from kshot.meta_train.step import Batch, meta_step
 from kshot.seeding import seeded
 from kshot.short_repr import repr_of_fields
 
@@ -92,7 +93,15 @@ class Step:
 Stream = EpisodeStream | ItemStream
 
 
-def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainState:
+class Batches(Protocol):
+    """The batches of every update, a function of its number."""
+
+    def batches(self, update: int) -> Sequence[Batch]:
+        """The batches of an update."""
+        ...
+
+
+def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainState[Learner]:
     """Return the state of a run before its first update.
 
     Args:
@@ -128,7 +137,9 @@ def check_source(learner: Learner, stream: Stream) -> None:
     require_kind(learner, real_targets=has_targets(stream.dataset))
 
 
-def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Learner], Validation] | None = None) -> Iterator[Step]:
+def train(
+    state: TrainState[Learner], stream: Stream, plan: Plan, validate: Callable[[Learner], Validation] | None = None
+) -> Iterator[Step]:
     """Train until the plan is done or patience runs out.
 
     Args:
@@ -145,6 +156,16 @@ def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Lea
         TrainingError: A loss or gradient is not a number. The state is that after the last good update.
     """
     check_source(state.learner, stream)
+    yield from updates(state, stream, plan, validate)
+
+
+def updates(
+    state: TrainState[Trained], stream: Batches, plan: Plan, validate: Callable[[Trained], Validation] | None = None
+) -> Iterator[Step]:
+    """The loop of `train`, for everything that is trained: learners, and learned optimisers, which are trained on functions to minimise.
+
+    Arguments and errors are those of `train`; that what is trained fits the stream is not checked.
+    """
     while state.update < plan.updates and not state.stopped:
         began = time.perf_counter()
         state.trained.train()
@@ -171,7 +192,7 @@ def train(state: TrainState, stream: Stream, plan: Plan, validate: Callable[[Lea
     state.trained.eval()
 
 
-def _record(state: TrainState, result: Validation, plan: Plan) -> bool:
+def _record(state: TrainState[Any], result: Validation, plan: Plan) -> bool:
     """Record a validation in the state. Return whether it is the best so far."""
     since = state.update - (state.history[-1]["update"] if state.history else 0)
     state.history.append({"update": state.update, "mean": result.mean, "interval": result.interval, "loss": state.loss_sum / since})

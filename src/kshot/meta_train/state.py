@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import safetensors.torch
 import torch
@@ -21,20 +21,22 @@ from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
-from kshot.learners.learner import Learner, Trainable
+from kshot.learners.learner import Trainable
 from kshot.short_repr import short_repr, shown
 
 FORMAT = 1
 STATE = "state.safetensors"
 """Name of the state file in the folder of a run."""
 
+Trained = TypeVar("Trained", bound=Trainable)
+
 
 @dataclass
-class TrainState:
+class TrainState(Generic[Trained]):
     """The state of a run between two updates.
 
     Attributes:
-        learner: The learner with its present parameters and buffers.
+        learner: The learner, or a learned optimiser in its training, with its present parameters and buffers.
         optimizer: Optimiser of the parameters that are trained.
         update: Updates done.
         with_head: The module that holds the learner and a head, if the learner is trained with a head (`Learner.for_training`).
@@ -47,7 +49,7 @@ class TrainState:
         loss_sum: Sum of the losses since the last validation, so that its mean survives a resume.
     """
 
-    learner: Learner
+    learner: Trained
     optimizer: torch.optim.Optimizer
     with_head: Trainable | None = None
     update: int = 0
@@ -124,7 +126,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def save_state(path: Path, state: TrainState, recipe: dict[str, Any]) -> None:
+def save_state(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> None:
     """Write a state. The file at `path` is whole at all times.
 
     Args:
@@ -193,7 +195,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, tensors
 
 
-def restore(path: Path, state: TrainState, recipe: dict[str, Any]) -> list[str]:
+def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[str]:
     """Bring a new state to where a saved one was.
 
     Args:

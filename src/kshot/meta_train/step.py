@@ -6,13 +6,36 @@ changed. If a loss or the gradient is not a number, nothing changes and the erro
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from kshot.errors import TrainingError
-from kshot.learners.learner import Batch, Trainable
+from kshot.learners.learner import Trainable
 from kshot.meta_train.optimization import Optimization
+
+
+class Batch(Protocol):
+    """What an update needs to know of its tasks, items or functions; the rest is for what is trained."""
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The number of each, for messages."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What one is, such as `episode`, for messages."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 def meta_step(

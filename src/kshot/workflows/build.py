@@ -24,8 +24,9 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError, SetupError
 from kshot.learners.table import LEARNERS, LearnerSpec
+from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
-from kshot.workflows.recipe import Count, DataRecipe, Recipe
+from kshot.workflows.recipe import Count, DataRecipe, Recipe, TrainingRecipe
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -115,6 +116,25 @@ def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
     if said not in (None, found):
         raise RecipeError(f"learner.features={said}, but the backbone {spec.backbone!r} gives {found} features. Leave the setting out.")
     return replace(spec, learner_arguments={**spec.learner_arguments, "features": found})
+
+
+def optimization_of(steps: TrainingRecipe) -> Optimization:
+    """The settings of the outer optimiser.
+
+    Raises:
+        RecipeError: A setting makes no sense.
+    """
+    return Optimization(
+        optimizer=steps.optimizer,
+        lr=steps.lr,
+        weight_decay=steps.weight_decay,
+        momentum=steps.momentum,
+        schedule=steps.schedule,
+        halve_every=steps.halve_every,
+        warmup=steps.warmup,
+        clip_norm=steps.clip_norm,
+        precision=steps.precision,
+    )
 
 
 def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split, device: torch.device) -> EpisodeStream | ItemStream:

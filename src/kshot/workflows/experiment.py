@@ -21,24 +21,33 @@ from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split
 from kshot.episodes.item_stream import all_items
 from kshot.episodes.shape import EpisodeShape, chance
-from kshot.errors import EpisodeError, KshotError, RecipeError
+from kshot.errors import EpisodeError, RecipeError
 from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
-from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
-from kshot.meta_train.track import Track, require_tensorboard
+from kshot.meta_train.track import require_tensorboard
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.results.score.interval import mean_and_interval
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save
 from kshot.short_repr import per_cent
-from kshot.workflows.build import divide, learner_spec, open_dataset, pick_device, training_stream, validation_shape, with_features
+from kshot.workflows.build import (
+    divide,
+    learner_spec,
+    open_dataset,
+    optimization_of,
+    pick_device,
+    training_stream,
+    validation_shape,
+    with_features,
+)
 from kshot.workflows.preflight import try_answering, try_training
 from kshot.workflows.recipe import Recipe
-from kshot.workflows.run_folder import DIVISION, LEARNER, METRICS, RECIPE, compared, goes_on, saved_division, unfinished_files
+from kshot.workflows.run_folder import DIVISION, LEARNER, RECIPE, compared, goes_on, saved_division, unfinished_files
 from kshot.workflows.starting_point import take_parameters
+from kshot.workflows.training_steps import take_steps
 
 _LEAST_CLASSES = 6
 
@@ -69,7 +78,7 @@ class Run:
     dataset: Dataset
     split: Split
     spec: LearnerSpec
-    state: TrainState
+    state: TrainState[Learner]
     stream: Stream
     plan: Plan
     validation: EpisodeSet
@@ -102,18 +111,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     with _naming(split, "val", "validation"):
         validation = EpisodeSet.draw(dataset, val, f"{split.name}/val", look_shape, episodes=look.episodes, seed=recipe.seed)
     steps = recipe.training
-    optimization = Optimization(
-        optimizer=steps.optimizer,
-        lr=steps.lr,
-        weight_decay=steps.weight_decay,
-        momentum=steps.momentum,
-        schedule=steps.schedule,
-        halve_every=steps.halve_every,
-        warmup=steps.warmup,
-        clip_norm=steps.clip_norm,
-        precision=steps.precision,
-    )
-    plan = Plan(steps.updates, optimization, validate_every=look.every, patience=look.patience, seed=recipe.seed)
+    plan = Plan(steps.updates, optimization_of(steps), validate_every=look.every, patience=look.patience, seed=recipe.seed)
     spec = with_features(learner_spec(recipe, dataset), dataset)
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
@@ -178,24 +176,9 @@ def run(
         mean, interval = mean_and_interval(np.mean([result.scores for result in results], axis=0))
         return Validation(mean, interval, learner.family.higher_is_better)
 
-    board = folder / "tensorboard" if recipe.training.tensorboard else None
-    with Track(folder / METRICS, since=state.update, tensorboard=board) as track:
-        try:
-            for step in train(state, ready.stream, ready.plan, validate):
-                track.write(step)
-                if on_step is not None:
-                    on_step(step)
-                stopping = stop()
-                if stopping or step.validation is not None or state.update % recipe.training.save_every == 0:
-                    track.flush()
-                    save_state(folder / STATE, state, identity)
-                if stopping and state.update < recipe.training.updates:
-                    return None
-        except KshotError:  # the update or validation that failed has not changed the state
-            track.flush()
-            save_state(folder / STATE, state, identity)
-            raise
-    return save_best(ready, folder / LEARNER, command=command)
+    steps = train(state, ready.stream, ready.plan, validate)
+    complete = take_steps(steps, state, folder, identity, recipe.training, on_step=on_step, stop=stop)
+    return save_best(ready, folder / LEARNER, command=command) if complete else None
 
 
 def save_best(ready: Run, folder: Path, *, command: str = "", dtype: torch.dtype | None = None) -> Saved:

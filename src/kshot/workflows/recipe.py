@@ -13,6 +13,7 @@ from typing import Any, Literal, get_type_hints
 
 from kshot.data.table import KINDS
 from kshot.errors import RecipeError, did_you_mean, known_ones
+from kshot.workflows.optimizer_recipe import OptimizerRecipe
 from kshot.workflows.value_types import fits, in_words
 
 Count = int | tuple[int, int]
@@ -86,7 +87,7 @@ class ValidationRecipe:
     way: Count = 0  # classes per episode; 0: as many as there are, at most 5
     shot: Count = 1
     query: Count = 5  # 0: as many as the smallest class has left, at most 5
-    episodes: int = 400
+    episodes: int = 400  # for a learned optimiser: functions of each kind
     every: int = 500  # updates between two validations
     patience: int = 0  # training stops after this many validations without a better one; 0: never
     steps: tuple[
@@ -119,6 +120,7 @@ class Recipe:
 
     description: str = ""
     seed: int = 0  # seed of the initial parameters, the episodes and everything else drawn at random
+    trains: Literal["learner", "optimizer"] = "learner"  # optimizer: a learned optimiser, from [optimizer], [validation] and [training]
     data: DataRecipe = field(default_factory=DataRecipe)
     learner: LearnerRecipe = field(default_factory=LearnerRecipe)
     backbone: BackboneRecipe = field(default_factory=BackboneRecipe)
@@ -126,14 +128,21 @@ class Recipe:
     items: ItemsRecipe = field(default_factory=ItemsRecipe)
     validation: ValidationRecipe = field(default_factory=ValidationRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, which the state of a run and the record of a learner keep."""
         plain: dict[str, Any] = _plain(asdict(self))
         for part, later in _LATER.items():
             plain[part] = {key: value for key, value in plain[part].items() if key not in later or value != later[key]}
+        if self.trains == "optimizer":
+            return {key: value for key, value in plain.items() if key not in _OF_LEARNERS}
+        del plain["trains"], plain["optimizer"]  # records and states of learners do not have them
         return plain
 
+
+_OF_LEARNERS = ("data", "learner", "backbone", "episodes", "items")
+"""Sections that say something of learners alone."""
 
 _LATER: dict[str, dict[str, Any]] = {"data": {"kind": "auto", "arguments": {}}, "training": {"start_from": "none"}}
 """Settings that came later, with the values that change nothing: records and states of earlier runs do not have them."""
@@ -143,6 +152,7 @@ _LEAST = {
     "episodes.way": 0, "episodes.shot": 1, "episodes.query": 0, "episodes.tasks": 1, "items.batch": 2,
     "validation.way": 0, "validation.shot": 1, "validation.query": 0, "validation.episodes": 1, "validation.every": 1,
     "validation.patience": 0, "validation.steps": 0,
+    "optimizer.hidden": 1, "optimizer.layers": 1, "optimizer.horizon": 1, "optimizer.truncation": 1, "optimizer.pairs": 1,
     "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
 }  # fmt: skip
 
@@ -192,6 +202,10 @@ def parse_recipe(table: Mapping[str, Any], name: str) -> Recipe:
         RecipeError: A key is unknown, a value has the wrong type, or a count is too small.
     """
     recipe: Recipe = _build(Recipe, table, "", name)
+    foreign = [key for key in (_OF_LEARNERS if recipe.trains == "optimizer" else ("optimizer",)) if table.get(key)]
+    if foreign:
+        what = "a learned optimiser" if recipe.trains == "optimizer" else "a learner"
+        raise RecipeError(f"recipe {name} trains {what}; it has no use for [{foreign[0]}]. Leave it out, or change `trains`.")
     return recipe
 
 

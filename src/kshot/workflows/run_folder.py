@@ -4,7 +4,7 @@
     division.json       which classes are for training, validation and test
     state.safetensors   the latest state, from which `--resume` continues
     metrics.jsonl       one line per update
-    learner/            the best state as a saved learner
+    learner/            the best state as a saved learner; optimizer/ for a learned optimiser
 
 In: a folder and a `Recipe`. Next: `kshot.workflows.experiment`.
 """
@@ -23,7 +23,7 @@ from kshot.workflows.build import divide
 from kshot.workflows.recipe import DataRecipe, Recipe, parse_recipe
 
 RECIPE, DIVISION = "recipe.json", "division.json"
-METRICS, LEARNER = "metrics.jsonl", "learner"
+METRICS, LEARNER, OPTIMIZER = "metrics.jsonl", "learner", "optimizer"
 
 
 def finished(folder: Path, recipe: Recipe) -> bool:

@@ -1,0 +1,1 @@
+"""Learned updates: update rules that are networks, meta-trained on many optimisations."""

@@ -1,0 +1,16 @@
+"""Kinds of objectives by name, for recipes. Next: `kshot.meta_train.unroll`."""
+
+from kshot.meta_train.objectives.networks import Networks
+from kshot.meta_train.objectives.objective import ObjectiveKind
+from kshot.meta_train.objectives.quadratics import Quadratics
+
+OBJECTIVES: dict[str, ObjectiveKind] = {
+    "quadratics": Quadratics(),
+    "omniglot-mlp": Networks("omniglot", "mlp", (32,)),
+    "omniglot-mlp-2": Networks("omniglot", "mlp", (32, 32)),
+    "omniglot-conv4": Networks("omniglot", "conv4", (8, 8, 8, 8)),
+    "omniglot-conv4-32": Networks("omniglot", "conv4", (32, 32, 32, 32)),
+    "digits-mlp": Networks("digits", "mlp", (32,)),
+    "digits-conv4": Networks("digits", "conv4", (8, 8, 8, 8)),
+}
+"""The last of each kind that are larger than the trained ones are for tests alone."""

@@ -1,0 +1,95 @@
+"""A saved learned optimiser: one safetensors file in a folder, written whole or not at all, with its description in the header.
+
+    optimizer.safetensors     weights; format, rule, checksum, training record
+
+In: a learned optimiser and what it was trained on. Out: `SavedOptimizer`. Next: `shipped`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from kshot.atomic import write_bytes
+from kshot.errors import RecipeError, SavedError
+from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
+from kshot.short_repr import short_repr
+
+FORMAT = 1
+FILE = "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class SavedOptimizer:
+    """A learned optimiser and what is known of its training.
+
+    Attributes:
+        optimizer: The learned optimiser.
+        record: All that its training wrote down: recipe, seed, command, validations.
+        folder: Its folder.
+    """
+
+    optimizer: LearnedOptimizer
+    record: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def __repr__(self) -> str:
+        folder = None if self.folder is None else str(self.folder)
+        return short_repr("SavedOptimizer", [repr(self.optimizer), f"updates={self.record.get('updates')!r}", f"folder={folder!r}"])
+
+
+def save_optimizer(folder: Path, optimizer: LearnedOptimizer, record: Mapping[str, Any]) -> None:
+    """Write a learned optimiser.
+
+    Args:
+        folder: Its folder; it is made if missing.
+        optimizer: The learned optimiser.
+        record: Facts of its training as plain JSON values.
+
+    Raises:
+        SavedError: The disk refused the file. What was there before is untouched.
+    """
+    tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in optimizer.state_dict().items()}
+    header = {"format": FORMAT, "arguments": optimizer.arguments, "record": dict(record)}
+    header["checksum"] = _checksum(header, tensors)
+    write_bytes(folder / FILE, safetensors.torch.save(tensors, {"kshot": json.dumps(header)}))
+
+
+def load_optimizer(folder: Path) -> SavedOptimizer:
+    """Read a learned optimiser.
+
+    Raises:
+        SavedError: The file is missing, cut off, damaged or of a newer format, or does not fit.
+    """
+    file = folder / FILE
+    try:
+        data = file.read_bytes()
+        tensors = safetensors.torch.load(data)
+        header = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["kshot"])
+        version, arguments, record = header["format"], header["arguments"], header["record"]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise SavedError(f"{file} is not a whole learned optimiser ({error}). Save or copy it again.") from error
+    if version > FORMAT:
+        raise SavedError(f"{file} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
+    if header.get("checksum") != _checksum(header, tensors):
+        raise SavedError(f"{file} is damaged: its contents have changed since it was written. Save or copy it again.")
+    try:
+        optimizer = LearnedOptimizer(**arguments)
+        optimizer.load_state_dict(tensors)
+    except (TypeError, RecipeError, RuntimeError) as error:
+        raise SavedError(f"the learned optimiser that {file} describes cannot be built: {error}") from error
+    return SavedOptimizer(optimizer, record, folder)
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """The checksum of everything in the file except the checksum."""
+    digest = hashlib.sha256(json.dumps({name: value for name, value in header.items() if name != "checksum"}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"\0{name}\0{tuple(tensors[name].shape)}\0".encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()
