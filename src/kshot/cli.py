@@ -140,15 +140,27 @@ def evaluate(
     augment: Annotated[str, typer.Option(help="quarter_turns or mirror: turn or mirror classes at random.")] = "none",
     as_json: _Json = False,
     report: Annotated[Path | None, typer.Option(help="Write a report with pictures into this folder.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the scores, or an optimiser's loss curves, into this PNG file.")] = None,
     device: _Device = "auto",
 ) -> None:
-    """Score a learner on episodes of classes that it has not seen: mean accuracy with its 95 % interval."""
+    """Score a learner on episodes of classes that it has not seen: mean accuracy with its 95 % interval.
+
+    A learned optimiser is set against hand-made ones on functions that it has not seen: ten seeds from --seed on, --steps steps, and the
+    kinds of functions that --data names (several with commas) instead of those it was trained on.
+    """
     from kshot.episodes.shape import EpisodeShape
+    from kshot.saved.shipped import find_optimizer
     from kshot.terminal import say, show_results
     from kshot.workflows.lake_challenge import error_counts, in_words
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import Question
 
+    check_plot(plot, "scores.png")
+    if (folder := find_optimizer(saved)) is not None:
+        learners_own = "split way shot query episodes nearness transductive protocol refine augment report device"
+        refuse_given(context, f"{saved} is a learned optimiser, which minimises functions and sees no episodes", learners_own)
+        _evaluate_optimizer(folder, data, steps, seed, as_json=as_json, plot=plot)
+        return
     if protocol not in (None, "lake"):
         raise RecipeError(f"there is no protocol {protocol!r}; the only one is lake. Without the flag, episodes are drawn.")
     opened = open_learner(saved)
@@ -159,6 +171,8 @@ def evaluate(
     shape, notes = fitted(context, shape, [opened])
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report, notes=notes)
+    if plot is not None:
+        results.plot(path=plot)
     if as_json:
         print(json.dumps(results.as_dict() | (error_counts(results) if protocol == "lake" else {})))
     else:
@@ -167,6 +181,31 @@ def evaluate(
             say(in_words(results))
     if page is not None:
         say(f"The report with its pictures is {page}")
+    if plot is not None:
+        say(f"The picture is {plot}")
+
+
+@app.command()
+def show(
+    saved: Annotated[str, typer.Argument(help="A run, a saved learner's or learned optimiser's folder, or the name of a shipped one.")],
+    as_json: _Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the course of its training into this PNG file.")] = None,
+) -> None:
+    """Describe a saved learner or learned optimiser: what it is, what it was trained on, and how training went."""
+    from kshot.results.show.plot_learning import plot_learning
+    from kshot.terminal import say, show_rows
+    from kshot.workflows.description import describe_saved
+
+    check_plot(plot, "training.png")
+    description = describe_saved(saved)
+    if plot is not None:
+        plot_learning(description.required_history(), plot, score_name=description.score, higher_is_better=description.higher_is_better)
+    if as_json:
+        print(json.dumps(description.as_dict(), ensure_ascii=False))
+    else:
+        show_rows(description.rows, saved)
+    if plot is not None:
+        say(f"The picture is {plot}")
 
 
 @app.command()
@@ -385,6 +424,30 @@ def _train_optimizer(recipe: "Recipe", folder: Path, *, resume: bool, device: st
         say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use the same command and --resume.")
         raise typer.Exit(130)
     return saved
+
+
+def _evaluate_optimizer(folder: Path, data: str | None, steps: int | None, seed: int, *, as_json: bool, plot: Path | None) -> None:
+    """Set a learned optimiser against hand-made ones, with a progress bar."""
+    from kshot.results.score.loss_curves import measure_curves, trajectories_of
+    from kshot.results.score.plot_curves import plot_curves
+    from kshot.saved.optimizer_file import load_optimizer
+    from kshot.terminal import counting, say, show_curves
+    from kshot.workflows.optimizer_experiment import kind_named
+
+    opened = load_optimizer(folder)
+    asked = data.split(",") if data is not None else opened.record["recipe"]["optimizer"]["functions"]
+    kinds = {name: kind_named(name) for name in asked}
+    seeds = range(seed, seed + 10)
+    with counting("trajectories", trajectories_of(len(kinds), len(seeds))) as progress:
+        results = measure_curves(opened.optimizer, kinds, steps=steps, seeds=seeds, progress=progress)
+    if plot is not None:
+        plot_curves(results, plot)
+    if as_json:
+        print(json.dumps(results.as_dict(), ensure_ascii=False))
+    else:
+        show_curves(results)
+    if plot is not None:
+        say(f"The picture is {plot}")
 
 
 def _evaluate(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
     from kshot.results.compare.comparison import Comparison
     from kshot.results.inspect.task_report import TaskReport
+    from kshot.results.score.loss_curves import LossCurves
     from kshot.results.score.result import Results
     from kshot.tasks.classifier import Prediction
 
@@ -55,11 +56,22 @@ def _short(text: str, most: int = 80) -> str:
 
 def show_results(results: "Results", title: str) -> None:
     """Print a table of the score and everything that identifies it."""
+    show_rows(results.rows(), title, results.score_name)
+
+
+def show_rows(rows: Sequence[tuple[str, str]], title: str, important: str = "") -> None:
+    """Print a title, then names and values in two columns; the value of the important name is bold."""
     out.print(Text(title, "bold"))
-    rows = results.rows()
     width = 2 + max(len(name) for name, _ in rows)
     for name, value in rows:
-        out.print(Text(f"{name:<{width}}") + Text(value, "bold" if name == results.score_name else ""), soft_wrap=True)
+        out.print(Text(f"{name:<{width}}") + Text(value, "bold" if name == important else ""), soft_wrap=True)
+
+
+def show_curves(results: "LossCurves") -> None:
+    """Print the losses of a learned optimiser and of hand-made ones, then what they mean."""
+    out.print(Text(results.table()), soft_wrap=True)
+    out.print()
+    out.print(Text(results.sentence(), "bold"), soft_wrap=True)
 
 
 def show_comparison(comparison: "Comparison") -> None:

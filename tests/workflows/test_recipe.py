@@ -51,8 +51,8 @@ def test_every_built_in_recipe_is_good_and_described(name: str) -> None:
         (
             "sed = 1",
             r"mine\.toml: there is no setting 'sed'\. Did you mean 'seed'\? The known ones are description, seed, "
-            r"data, learner, backbone, episodes, items, "
-            "validation, training",
+            r"trains, data, learner, backbone, episodes, items, "
+            "validation, training, optimizer",
         ),
         (
             "[training]\nlearning_rate = 1",

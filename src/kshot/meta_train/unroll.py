@@ -36,7 +36,7 @@ from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.update_rule import UpdateRule
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.learners.learner import Trainable
-from kshot.meta_train.objectives.objective import Objective, ObjectiveKind
+from kshot.meta_train.objectives.objective import Objective, ObjectiveKind, Part
 
 FLOOR = 0.01
 """ε: below this share of the first loss, progress counts for less and less."""
@@ -249,7 +249,7 @@ def _put(buffers: Tensors, values: Tensors) -> None:
 
 
 def trajectories(
-    rule: UpdateRule, kind: ObjectiveKind, *, seed: int, numbers: Sequence[int], part: Literal["train", "val", "test"], steps: int
+    rule: UpdateRule, kind: ObjectiveKind, *, seed: int, numbers: Sequence[int], part: Part, steps: int, every: int = 1
 ) -> Tensor:
     """The losses on all data while a rule minimises functions.
 
@@ -259,20 +259,21 @@ def trajectories(
         seed: Seed of the functions.
         numbers: Numbers of the functions, B of them.
         part: Part of the functions.
-        steps: How many steps.
+        steps: How many steps, a multiple of `every`.
+        every: Steps from one loss to the next.
 
     Returns:
-        (steps + 1, B), before the first and after every step. Where a loss is not finite, it is infinite from there on.
+        (1 + steps / every, B), from before the first step to after the last one. Where a loss is not finite, it is infinite from there on.
     """
     objective = kind.draw(seed, numbers, part)
     parameters, state = objective.start, rule.init(objective.start)
-    curves = []
     with torch.no_grad():
-        for step in range(steps + 1):
-            curves.append(objective.full_loss(parameters))
-            if step < steps:
-                gradients = gradients_at(objective, parameters, step)[1]
-                parameters, state = rule.update(gradients, state, parameters, step)
+        curves = [objective.full_loss(parameters)]
+        for step in range(steps):
+            gradients = gradients_at(objective, parameters, step)[1]
+            parameters, state = rule.update(gradients, state, parameters, step)
+            if (step + 1) % every == 0:
+                curves.append(objective.full_loss(parameters))
     curve = torch.stack(curves)
     lost = torch.isfinite(curve).logical_not().cumsum(0) > 0
     return curve.masked_fill(lost, torch.inf)

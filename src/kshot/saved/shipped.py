@@ -2,11 +2,14 @@
 
 from importlib import resources
 from pathlib import Path
+from typing import Literal, overload
 
 from kshot.errors import SavedError, did_you_mean
+from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.learners.learner import Learner
 from kshot.learners.untrained import UNTRAINED
 from kshot.saved.folder import RECORD, Saved, load_folder
+from kshot.saved.optimizer_file import FILE, load_optimizer
 
 
 def shipped() -> list[str]:
@@ -21,8 +24,14 @@ def find(source: str | Path) -> Path:
         source: A folder, or the name of a shipped learner. If there is a folder of that name, it is used, so a path is never ambiguous.
 
     Raises:
-        SavedError: There is neither such a folder nor such a learner.
+        SavedError: There is neither such a folder nor such a learner, or it holds a learned optimiser.
     """
+    if find_optimizer(source) is not None:
+        raise SavedError(
+            f"{source} is a learned optimiser, not a learner: it answers no queries, but trains a model of yours in place of Adam. Use it "
+            f"with kshot.load({str(source)!r}).optimizer(model.parameters()). kshot show describes it, and kshot evaluate sets it against "
+            "hand-made optimisers."
+        )
     folder = Path(source)
     if folder.is_dir():
         inner = folder / "learner"
@@ -52,16 +61,40 @@ def open_saved(source: str | Path, into: Learner | None = None) -> Saved:
     return load_folder(find(source), into)
 
 
-def load(source: str | Path, into: Learner | None = None) -> Learner:
-    """Return a saved learner in evaluation mode.
+def find_optimizer(source: str | Path) -> Path | None:
+    """Return the folder of a learned optimiser, or None where `source` is something else.
 
     Args:
-        source: The folder of a learner, the folder of a run, or the name of a shipped learner.
+        source: The folder of a learned optimiser, the folder of its run, or the name of a shipped one. A folder comes first.
+    """
+    folder = Path(source)
+    places = [folder, folder / "optimizer"] if folder.is_dir() else [_shelf() / str(source)]
+    return next((place for place in places if (place / FILE).is_file()), None)
+
+
+@overload
+def load(  # type: ignore[overload-overlap]  # the shipped name is also a str, for which the other signature says what most folders hold
+    source: Literal["learned-optimizer"], into: None = None
+) -> LearnedOptimizer: ...
+
+
+@overload
+def load(source: str | Path, into: Learner | None = None) -> Learner: ...
+
+
+def load(source: str | Path, into: Learner | None = None) -> Learner | LearnedOptimizer:
+    """Return a saved learner in evaluation mode, or a saved learned optimiser.
+
+    Args:
+        source: The folder of a learner, the folder of a run, or the name of a shipped learner. Where it is that of a learned optimiser,
+            a `LearnedOptimizer` is returned; type checkers know so only of the shipped one.
         into: Your own learner to fill, checked name by name. None builds the saved one.
 
     Raises:
         SavedError: The learner cannot be found or read, or does not fit.
     """
+    if into is None and (folder := find_optimizer(source)) is not None:
+        return load_optimizer(folder).optimizer
     return open_saved(source, into).learner
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from kshot.errors import RecipeError, SavedError, did_you_mean
 from kshot.learners.untrained import UNTRAINED
 from kshot.saved.folder import Saved
-from kshot.saved.shipped import open_saved, shipped
+from kshot.saved.shipped import find_optimizer, open_saved, shipped
 from kshot.workflows.experiment import foreseen, prepare
 from kshot.workflows.recipe import Recipe, read_recipe, recipe_names
 from kshot.workflows.run_folder import LEARNER, begun, finished
@@ -78,10 +78,15 @@ def find_entrants(names: Sequence[str], runs: Path, device: str = "auto") -> dic
 
 def _entrant(name: str, runs: Path, device: str) -> Entrant:
     path = Path(name)
-    if path.is_dir() or name in shipped():
+    if path.is_dir() or name in shipped() or find_optimizer(name) is not None:  # which is refused in words
         return Entrant(open_saved(name))
     if path.suffix == ".toml" or name in recipe_names():
         recipe, folder = read_recipe(name), runs / path.stem
+        if recipe.trains == "optimizer":
+            raise RecipeError(
+                f"the recipe {name} trains a learned optimiser, not a learner: it answers no queries, so it has no accuracy to compare. "
+                f"Train it with kshot train {name}, and set it against hand-made optimisers with kshot evaluate."
+            )
         if finished(folder, recipe):
             return Entrant(open_saved(folder))
         resume = begun(folder)
@@ -101,7 +106,7 @@ def open_learner(name: str) -> Saved:
     Raises:
         SavedError: The name is none of these, or the learner cannot be read.
     """
-    if Path(name).is_dir() or name in shipped():
+    if Path(name).is_dir() or name in shipped() or find_optimizer(name) is not None:
         return open_saved(name)
     if name in UNTRAINED:
         return Saved(UNTRAINED[name]().eval(), None)

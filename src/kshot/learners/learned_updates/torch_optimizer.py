@@ -143,7 +143,7 @@ class LearnedUpdates(torch.optim.Optimizer):
                 name = f"the gradient of parameter {place} of group {number}, of shape {tuple(parameter.shape)},"
                 if parameter.grad.layout != torch.strided:
                     raise RecipeError(f"{name} is sparse; a learned optimiser needs dense ones. Build the embedding with sparse=False.")
-                norms.append(torch.linalg.vector_norm(parameter.grad.detach(), dtype=torch.float32))
+                norms.append(torch.linalg.vector_norm(parameter.grad.detach().float()))
                 names.append(name)
         if norms and not bool(torch.isfinite(torch.stack(norms)).all()):
             bad = next(name for name, norm in zip(names, norms, strict=True) if not bool(torch.isfinite(norm)))

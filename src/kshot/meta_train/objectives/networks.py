@@ -37,11 +37,13 @@ class Networks:
         pictures: A name in `PICTURES`.
         architecture: `mlp` or `conv4`.
         hidden: Widths of the hidden layers of an mlp, or of the four layers of a conv4.
+        tested: How many functions a test draws for each seed: one of each activation.
     """
 
     pictures: str
     architecture: Literal["mlp", "conv4"]
     hidden: tuple[int, ...] = (32,)
+    tested: int = 3
 
     @property
     def what(self) -> str:

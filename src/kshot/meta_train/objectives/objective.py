@@ -46,6 +46,11 @@ class ObjectiveKind(Protocol):
         """What the functions are, in words."""
         ...
 
+    @property
+    def tested(self) -> int:
+        """How many functions a test draws for each seed."""
+        ...
+
     def draw(self, seed: int, numbers: Sequence[int], part: Part) -> Objective:
         """The functions of these numbers.
 

@@ -21,6 +21,7 @@ class Quadratics:
     """The distribution."""
 
     what: str = "quadratics ‖Wθ - y‖² of 10 numbers"
+    tested: int = 64
 
     def draw(self, seed: int, numbers: Sequence[int], part: Part) -> "Quadratic":
         """B quadratics; arguments as in `ObjectiveKind`."""
