@@ -19,6 +19,7 @@ In: gradients. Out: an `UpdateRule`. Next: `learned_optimizer`; `tensor_lstm_fus
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -109,48 +110,44 @@ class TensorLSTM:
         return state
 
     def update(self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor) -> tuple[Tensors, Tensors]:
-        """The parameters and the state after a step; arguments as in `UpdateRule`. The parameters are in all dictionaries in one order."""
+        """The parameters and the state after a step; arguments as in `UpdateRule`. All T tensors are computed as one of P coordinates."""
+        sizes = [value[0].numel() for value in parameters.values()]
+        names = list(parameters)
+        g, theta = (torch.cat([values[name].flatten(1) for name in names], 1) for values in (gradients, parameters))  # (B, P)
+        kept = torch.cat([state[f"means/{name}"].flatten(2) for name in names], 2)  # (B, 3, P)
+        means = torch.lerp(g.unsqueeze(1), kept, kept.new_tensor(DECAYS)[:, None])
+        kept = torch.cat([state[f"squares/{name}"].flatten(1) for name in names], 1)
+        squares = torch.lerp(g * g, kept, SQUARES_DECAY)
         after: Tensors = {}
-        flat: list[tuple[Tensor, Tensor]] = []  # the means (B, 4, n) and squares (B, n) of every tensor, corrected
-        columns = []
-        beginning = torch.as_tensor(step) == 0
-        for name, value in parameters.items():
-            g = gradients[name].flatten(1)  # (B, n)
-            kept = state[f"means/{name}"].flatten(2)  # (B, 3, n)
-            means = torch.lerp(g.unsqueeze(1), kept, kept.new_tensor(DECAYS)[:, None])
-            squares = torch.lerp(g * g, state[f"squares/{name}"].flatten(1), SQUARES_DECAY)
-            after[f"means/{name}"] = means.view_as(state[f"means/{name}"])
-            after[f"squares/{name}"] = squares.view_as(value)
-            corrections = means.new_tensor([1 / (1 - decay ** (step + 1)) for decay in DECAYS])
-            corrected = torch.cat((g.unsqueeze(1), means * corrections[:, None]), 1)  # (B, 4, n)
-            squares = squares / (1 - SQUARES_DECAY ** (step + 1)) + TINY
-            sums = Sums(
-                gradient=(g * g).mean(1),
-                means=(corrected[:, 1:] ** 2).mean(2),
-                squares=squares.mean(1),
-                agreement=(g * corrected[:, 2]).mean(1),
-                parameter=(value.flatten(1) ** 2).mean(1),
-            )
-            first = torch.where(beginning, 0.5 * (sums.gradient + TINY).log(), state[f"first/{name}"])
-            after[f"first/{name}"] = first
-            columns.append(statistics(sums, first, g.shape[1], value.ndim - 1))
-            flat.append((corrected, squares))
-        hidden = torch.stack([state[f"lstm/{name}"] for name in parameters], 1)  # (B, T, layers, 2, hidden)
-        controls, hidden = self.control(torch.stack(columns, 1), hidden, step)
-        moved: Tensors = {}
-        for place, (name, value) in enumerate(parameters.items()):
-            after[f"lstm/{name}"] = hidden[:, place]
-            corrected, squares = flat[place]
-            scale = (squares.log() - squares.mean(1, keepdim=True).log()) / 2  # log r/R, (B, n)
-            direction = corrected / squares.sqrt().unsqueeze(1)  # m_k / r, (B, 4, n)
-            agreement = (direction[:, 0] * direction[:, 2]).clamp(-2, 2)
-            even = torch.cat((scale.unsqueeze(1), direction.abs(), agreement.unsqueeze(1)), 1)  # (B, 6, n)
-            gate = self.learnt["gate_out"] @ torch.relu(self.learnt["gate_in"] @ even + self.learnt["gate_bias"][:, None])  # (B, n)
-            factor = controls.log_step[:, place, None] + controls.shared[:, place, None] * scale
-            factor = (factor + (controls.strength[:, place, None] * gate).clamp(-2, 2)).exp()
-            mixed = (controls.mixture[:, place].unsqueeze(1) @ direction).squeeze(1)  # (B, n)
-            moved[name] = value - (factor * mixed).view_as(value)
-        return moved, after
+        for name, some, others in zip(names, torch.split(means, sizes, 2), torch.split(squares, sizes, 1), strict=True):
+            after[f"means/{name}"] = some.view_as(state[f"means/{name}"])
+            after[f"squares/{name}"] = others.view_as(state[f"squares/{name}"])
+
+        corrections = means.new_tensor([1 / (1 - decay ** (step + 1)) for decay in DECAYS])
+        corrected = torch.cat((g.unsqueeze(1), means * corrections[:, None]), 1)  # m_0 … m_3, (B, 4, P)
+        squares = squares / (1 - SQUARES_DECAY ** (step + 1)) + TINY  # v
+        seen = torch.cat((corrected.square(), torch.stack((squares, g * corrected[:, 2], theta * theta), 1)), 1)  # (B, 7, P)
+        sums = Sums.of(torch.stack([part.mean(2) for part in torch.split(seen, sizes, 2)], 1))
+        first = torch.stack([state[f"first/{name}"] for name in names], 1)  # (B, T)
+        first = torch.where(torch.as_tensor(step) == 0, 0.5 * (sums.gradient + TINY).log(), first)
+        hidden = torch.stack([state[f"lstm/{name}"] for name in names], 1)  # (B, T, layers, 2, hidden)
+        dimensions = [value.ndim - 1 for value in parameters.values()]
+        controls, hidden = self.control(statistics(sums, first, sizes, dimensions), hidden, step)
+        for place, name in enumerate(names):
+            after[f"first/{name}"], after[f"lstm/{name}"] = first[:, place], hidden[:, place]
+
+        owner = torch.arange(len(names), device=g.device).repeat_interleave(torch.tensor(sizes, device=g.device))
+        said = torch.cat((torch.stack((controls.log_step, controls.shared, controls.strength, sums.squares.log()), 2), controls.mixture), 2)
+        log_step, shared, strength, root, *mixture = said.transpose(1, 2).index_select(2, owner).unbind(1)  # each (B, P)
+        scale = (squares.log() - root) / 2  # log r/R
+        direction = corrected / squares.sqrt().unsqueeze(1)  # m_k / r, (B, 4, P)
+        agreement = (direction[:, 0] * direction[:, 2]).clamp(-2, 2)
+        even = torch.cat((scale.unsqueeze(1), direction.abs(), agreement.unsqueeze(1)), 1)  # (B, 6, P)
+        gate = self.learnt["gate_out"] @ torch.relu(self.learnt["gate_in"] @ even + self.learnt["gate_bias"][:, None])  # (B, P)
+        factor = (log_step + shared * scale + (strength * gate).clamp(-2, 2)).exp()
+        mixed = sum(part * direction[:, k] for k, part in enumerate(mixture))
+        moved = torch.split(theta - factor * mixed, sizes, 1)
+        return {name: value.view_as(parameters[name]) for name, value in zip(names, moved, strict=True)}, after
 
     def control(self, columns: Tensor, hidden: Tensor, step: int | Tensor) -> tuple[Controls, Tensor]:
         """Let the LSTM run one step.
@@ -183,7 +180,7 @@ class TensorLSTM:
 
 
 class Sums(NamedTuple):
-    """Means over the coordinates of one tensor, each (B,), but `means` (B, 3).
+    """Means over the coordinates of T tensors, each (B, T), but `means` (B, T, 3).
 
     Attributes:
         gradient: Of g².
@@ -199,31 +196,28 @@ class Sums(NamedTuple):
     agreement: Tensor
     parameter: Tensor
 
+    @classmethod
+    def of(cls, values: Tensor) -> "Sums":
+        """From (B, T, 7) in this order."""
+        return cls(values[..., 0], values[..., 1:4], *values[..., 4:].unbind(-1))
 
-def statistics(sums: Sums, first: Tensor, coordinates: int, dimensions: int) -> Tensor:
-    """The ten inputs of the LSTM for one tensor, of the order of 1.
+
+def statistics(sums: Sums, first: Tensor, coordinates: Sequence[int], dimensions: Sequence[int]) -> Tensor:
+    """The ten inputs of the LSTM for each tensor, of the order of 1.
 
     Args:
-        sums: Of the tensor.
-        first: Log of the root mean square of the first gradient, (B,).
-        coordinates: How many it has.
-        dimensions: How many dimensions it has, without that of tasks.
+        sums: Of the tensors.
+        first: Log of the root mean square of the first gradient, (B, T).
+        coordinates: How many each tensor has.
+        dimensions: How many dimensions each tensor has, without that of tasks.
 
     Returns:
-        (B, 10).
+        (B, T, 10).
     """
     gradient, squares = (0.5 * (value + TINY).log() for value in (sums.gradient, sums.squares))
-    coherence = 0.5 * (sums.means + TINY).log() - squares.unsqueeze(-1)  # (B, 3)
-    agreement = sums.agreement / ((sums.gradient + TINY) * (sums.means[:, 1] + TINY)).sqrt()
+    coherence = 0.5 * (sums.means + TINY).log() - squares.unsqueeze(-1)  # (B, T, 3)
+    agreement = sums.agreement / ((sums.gradient + TINY) * (sums.means[..., 1] + TINY)).sqrt()
     size = sums.parameter.clamp_min(_SMALL_PARAMETER**2).log() / 2
-    constant = torch.ones_like(size)
-    rest = (
-        0.3 * (gradient - first),
-        0.3 * (squares - first),
-        gradient - squares,
-        agreement,
-        0.3 * size,
-        constant * (math.log(coordinates) / 10),
-        constant * float(dimensions < 2),
-    )
-    return torch.cat((0.5 * coherence, torch.stack(rest, -1)), -1)
+    form = size.new_tensor([(math.log(count) / 10, float(number < 2)) for count, number in zip(coordinates, dimensions, strict=True)])
+    rest = torch.stack((0.3 * (gradient - first), 0.3 * (squares - first), gradient - squares, agreement, 0.3 * size), -1)
+    return torch.cat((0.5 * coherence, rest, form.expand(*size.shape, 2)), -1)

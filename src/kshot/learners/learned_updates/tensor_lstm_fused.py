@@ -21,17 +21,15 @@ _PIECE = 16384
 
 def advance(rule: TensorLSTM, slots: Sequence[Slot]) -> None:
     """Take one step of all tensors: targets and states change in place."""
-    columns, squares = [], []
-    for slot in slots:
-        sums = _remember(slot)
+    sums = Sums.of(torch.stack([_remember(slot) for slot in slots]).unsqueeze(0))  # of (1, T)
+    for place, slot in enumerate(slots):
         if slot.step == 0:
-            slot.state["first"].copy_(0.5 * (sums.gradient[0] + TINY).log())
-        columns.append(statistics(sums, slot.state["first"].view(1), len(slot.gradient), slot.dimensions))
-        squares.append(sums.squares)
+            slot.state["first"].copy_(0.5 * (sums.gradient[0, place] + TINY).log())
+    first = torch.stack([slot.state["first"] for slot in slots]).unsqueeze(0)
+    columns = statistics(sums, first, [len(slot.gradient) for slot in slots], [slot.dimensions for slot in slots])
     hidden = torch.stack([slot.state["lstm"] for slot in slots]).unsqueeze(0)  # (1, T, layers, 2, hidden)
-    steps = torch.tensor([float(slot.step) for slot in slots], device=hidden.device)
-    controls, hidden = rule.control(torch.stack(columns, 1), hidden, steps)
-    log_root = 0.5 * torch.cat(squares).log()  # log R, (T,)
+    controls, hidden = rule.control(columns, hidden, hidden.new_tensor([float(slot.step) for slot in slots]))
+    log_root = 0.5 * sums.squares[0].log()  # log R, (T,)
     plain = torch.stack((controls.log_step[0], controls.shared[0], log_root), 1).tolist()
     for place, slot in enumerate(slots):
         slot.state["lstm"].copy_(hidden[0, place])
@@ -47,8 +45,8 @@ def _width(slot: Slot) -> int:
     return _pieces(slot).step
 
 
-def _remember(slot: Slot) -> Sums:
-    """Bring the running means up to date, and sum over the coordinates what the LSTM sees."""
+def _remember(slot: Slot) -> Tensor:
+    """Bring the running means up to date, and return the means over the coordinates of what the LSTM sees, as `Sums` orders them: (7,)."""
     means, squares = slot.state["means"].view(len(DECAYS), -1), slot.state["squares"].view(-1)
     width, found = _width(slot), []
     for first in _pieces(slot):
@@ -58,14 +56,10 @@ def _remember(slot: Slot) -> Sums:
         v.mul_(SQUARES_DECAY).addcmul_(g, g, value=1 - SQUARES_DECAY)
         found += [torch.dot(g, g), *(torch.dot(row, row) for row in m), v.sum(), torch.dot(g, m[1]), torch.dot(p, p)]
     total = torch.stack(found).view(-1, 4 + len(DECAYS)).sum(0) / len(slot.gradient)
-    corrections = total.new_tensor([1 / (1 - decay ** (slot.step + 1)) for decay in DECAYS])
-    return Sums(
-        gradient=total[:1],
-        means=(total[1:4] * corrections**2).unsqueeze(0),
-        squares=total[4:5] / (1 - SQUARES_DECAY ** (slot.step + 1)) + TINY,
-        agreement=total[5:6] * corrections[1],
-        parameter=total[6:7],
-    )
+    corrections = [1 / (1 - decay ** (slot.step + 1)) for decay in DECAYS]
+    total *= total.new_tensor([1.0, *(one**2 for one in corrections), 1 / (1 - SQUARES_DECAY ** (slot.step + 1)), corrections[1], 1.0])
+    total[4] += TINY
+    return total
 
 
 def _move(rule: TensorLSTM, slot: Slot, log_step: float, shared: float, root: float, mixture: Tensor, strength: Tensor) -> None:
