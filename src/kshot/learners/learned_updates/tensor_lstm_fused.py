@@ -8,6 +8,7 @@ Corrections of the running means and signs are multiplied into the weights, whic
 of one step. Next: `torch_optimizer`.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from kshot.learners.learned_updates.slot import Slot
 from kshot.learners.learned_updates.tensor_lstm import DECAYS, EVEN, SQUARES_DECAY, TINY, Sums, TensorLSTM, statistics
 
-_PIECE = 16384
+_PIECE = 32768
 
 
 def advance(rule: TensorLSTM, slots: Sequence[Slot]) -> None:
@@ -37,24 +38,19 @@ def advance(rule: TensorLSTM, slots: Sequence[Slot]) -> None:
         _move(rule, slot, log_step, shared, root, controls.mixture[0, place], controls.strength[0, place])
 
 
-def _pieces(slot: Slot) -> range:
-    return range(0, len(slot.gradient), _PIECE if slot.gradient.device.type == "cpu" else len(slot.gradient))
-
-
 def _width(slot: Slot) -> int:
-    return _pieces(slot).step
+    return _PIECE if slot.gradient.device.type == "cpu" else len(slot.gradient)
 
 
 def _remember(slot: Slot) -> Tensor:
     """Bring the running means up to date, and return the means over the coordinates of what the LSTM sees, as `Sums` orders them: (7,)."""
-    means, squares = slot.state["means"].view(len(DECAYS), -1), slot.state["squares"].view(-1)
-    width, found = _width(slot), []
-    for first in _pieces(slot):
-        g, p, v, m = (value[..., first : first + width] for value in (slot.gradient, slot.parameter, squares, means))
-        for row, decay in enumerate(DECAYS):
-            m[row].lerp_(g, 1 - decay)
+    means, width, found = slot.state["means"].view(len(DECAYS), -1), _width(slot), []
+    flat = (slot.gradient, slot.parameter, slot.state["squares"].view(-1), *means)
+    for g, p, v, *rows in zip(*(value.split(width) for value in flat), strict=True):
+        for row, decay in zip(rows, DECAYS, strict=True):
+            row.lerp_(g, 1 - decay)
         v.mul_(SQUARES_DECAY).addcmul_(g, g, value=1 - SQUARES_DECAY)
-        found += [torch.dot(g, g), *(torch.dot(row, row) for row in m), v.sum(), torch.dot(g, m[1]), torch.dot(p, p)]
+        found += [torch.dot(g, g), *(torch.dot(row, row) for row in rows), v.sum(), torch.dot(g, rows[1]), torch.dot(p, p)]
     total = torch.stack(found).view(-1, 4 + len(DECAYS)).sum(0) / len(slot.gradient)
     corrections = [1 / (1 - decay ** (slot.step + 1)) for decay in DECAYS]
     total *= total.new_tensor([1.0, *(one**2 for one in corrections), 1 / (1 - SQUARES_DECAY ** (slot.step + 1)), corrections[1], 1.0])
@@ -63,24 +59,38 @@ def _remember(slot: Slot) -> Tensor:
 
 
 def _move(rule: TensorLSTM, slot: Slot, log_step: float, shared: float, root: float, mixture: Tensor, strength: Tensor) -> None:
-    """Add the step to the target. Letters as in `tensor_lstm`; the rows of `even` hold log 1/r, |m_k|/r without correction, agreement."""
-    width, means, squares = _width(slot), slot.state["means"].view(len(DECAYS), -1), slot.state["squares"].view(-1)
-    corrections = [1.0, *(1 / (1 - decay ** (slot.step + 1)) for decay in DECAYS)]
-    weights = rule.learnt["gate_in"] * mixture.new_tensor([-1.0, *corrections, 1.0])
-    bias = (rule.learnt["gate_bias"] - root * rule.learnt["gate_in"][:, 0]).unsqueeze(1)
-    out = rule.learnt["gate_out"] * strength
-    mixture = mixture * mixture.new_tensor(corrections)
-    even_buffer, direction_buffer = mixture.new_empty(EVEN, width), mixture.new_empty(len(mixture), width)
-    for first in _pieces(slot):
-        g, v, m, target = (value[..., first : first + width] for value in (slot.gradient, squares, means, slot.target))
-        even, direction = even_buffer[:, : len(g)], direction_buffer[:, : len(g)]
-        inverse = (v * (1 / (1 - SQUARES_DECAY ** (slot.step + 1)))).add_(TINY).rsqrt_()  # 1/r
-        torch.mul(g, inverse, out=direction[0])
-        torch.mul(m, inverse, out=direction[1:])
-        torch.log(inverse, out=even[0])
-        torch.abs(direction, out=even[1:-1])
-        torch.mul(direction[0], direction[2], out=even[-1])
-        even[-1].mul_(corrections[2]).clamp_(-2, 2)
-        factor = out @ torch.addmm(bias, weights, even).relu_()
-        factor.clamp_(-2, 2).add_(even[0], alpha=-shared).add_(log_step - shared * root).exp_()
-        target.addcmul_(factor, mixture @ direction, value=-slot.rate)
+    """Add the step to the target, with letters as in `tensor_lstm`.
+
+    Let a² be the correction of v and b_k that of m_k. The rows hold 1/r' = a/r and m_k r'^-1 without correction, so that
+    m_k/r = (b_k/a) m_k r'^-1 and log r/R = -log(1/r') - log a - log R; the factors are in the weights.
+    """
+    a = (1 / (1 - SQUARES_DECAY ** (slot.step + 1))) ** 0.5
+    scales = [1 / a, *(1 / (1 - decay ** (slot.step + 1)) / a for decay in DECAYS)]
+    agreement = scales[0] * scales[2]
+    weights = rule.learnt["gate_in"] * mixture.new_tensor([-1.0, *scales, agreement])
+    offset = math.log(a) - root
+    bias = (rule.learnt["gate_bias"] + offset * rule.learnt["gate_in"][:, 0]).unsqueeze(1)
+    out, mixture = rule.learnt["gate_out"] * strength, mixture * mixture.new_tensor(scales)
+    size = -slot.rate * math.exp(log_step + shared * offset)
+    means, width = slot.state["means"].view(len(DECAYS), -1), min(_width(slot), len(slot.gradient))
+    rows = _rows(mixture, width)
+    flat = (slot.gradient, slot.state["squares"].view(-1), slot.target)
+    for m, g, v, target in zip(means.split(width, 1), *(value.split(width) for value in flat), strict=True):
+        if len(g) != width:
+            rows = _rows(mixture, len(g))
+        even, direction, log_inverse, sizes, agree, now, slow, old, inverse, factor, mixed = rows
+        torch.add(v, TINY / (a * a), out=inverse).rsqrt_()
+        torch.mul(g, inverse, out=now)
+        torch.mul(m, inverse, out=old)
+        torch.log(inverse, out=log_inverse)
+        torch.abs(direction, out=sizes)
+        torch.mul(now, slow, out=agree).clamp_(-2 / agreement, 2 / agreement)
+        torch.mv(torch.addmm(bias, weights, even).relu_().T, out, out=factor).clamp_(-2, 2).add_(log_inverse, alpha=-shared).exp_()
+        torch.mv(direction.T, mixture, out=mixed)
+        target.addcmul_(factor, mixed, value=size)
+
+
+def _rows(like: Tensor, width: int) -> tuple[Tensor, ...]:
+    """Memory for a piece: the inputs of n and the m_k/r, the views of their rows, and three rows more."""
+    even, direction, rest = like.new_empty(EVEN, width), like.new_empty(len(like), width), like.new_empty(3, width)
+    return even, direction, even[0], even[1:-1], even[-1], direction[0], direction[2], direction[1:], *rest
