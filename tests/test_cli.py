@@ -18,7 +18,7 @@ from kshot import cli
 from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
-COMMANDS = ("demo", "train", "evaluate", "compare", "inspect", "predict", "recipes")
+COMMANDS = ("demo", "train", "evaluate", "compare", "inspect", "show", "predict", "recipes")
 QUICK = [
     "--set", "data.size=16", "--set", "backbone.width=3", "--set", "episodes.query=2", "--set", "validation.query=2",
     "--set", "validation.episodes=5", "--set", "training.updates=2", "--set", "data.fractions=[0.5,0.25,0.25]", "--device", "cpu",
@@ -460,3 +460,42 @@ def test_a_reader_that_stops_reading_is_no_fault() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+OPTIMIZER = [
+    "--set", "optimizer.functions={quadratics=2}", "--set", "optimizer.horizon=20", "--set", "optimizer.truncation=10",
+    "--set", "optimizer.hidden=3", "--set", "training.updates=2", "--set", "validation.episodes=2",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_learned_optimiser_from_training_to_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert kshot_("train", "learned-optimizer", "--out", run, *OPTIMIZER, monkeypatch=monkeypatch) == 0
+    assert "set it against hand-made ones" in " ".join(capsys.readouterr().err.split())
+    assert kshot_("train", "learned-optimizer", "--out", run, "--resume", *OPTIMIZER, monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    assert kshot_("show", run, "--json", "--plot", tmp_path / "training.png", monkeypatch=monkeypatch) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["kind"], shown["horizon"], len(shown["validation"])) == ("optimizer", "20 steps", 1)
+    with Image.open(tmp_path / "training.png") as picture:
+        assert picture.size[0] > 300
+    assert (
+        kshot_("evaluate", run, "--steps", "20", "--seed", "5", "--json", "--plot", tmp_path / "curves.png", monkeypatch=monkeypatch) == 0
+    )
+    curves = json.loads(capsys.readouterr().out)
+    assert curves["seeds"] == list(range(5, 15))
+    assert set(curves["kinds"]["quadratics"]["optimizers"]) == {"learned", "sgd", "momentum", "rmsprop", "adam", "adamw"}
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 300
+    for words, part in (
+        (("evaluate", run, "--way", "5"), "sees no episodes: --way would change nothing"),
+        (("evaluate", run, "--data", "cubics"), "no kind of objective 'cubics'"),
+        (("predict", run, "--support", tmp_path, tmp_path / "x.png"), "is a learned optimiser, not a learner"),
+        (("compare", run, "nearest"), "is a learned optimiser, not a learner"),
+        (("inspect", run), "is a learned optimiser, not a learner"),
+    ):
+        assert kshot_(*words, monkeypatch=monkeypatch) == 2
+        assert part in " ".join(capsys.readouterr().err.split())

@@ -26,6 +26,9 @@ from kshot.workflows.recipe import Recipe
 from kshot.workflows.run_folder import OPTIMIZER, RECIPE, compared, goes_on, unfinished_files
 from kshot.workflows.training_steps import take_steps
 
+_BETWEEN = 5
+"""Steps from one loss of a validation to the next; the loss on all data costs more than a step."""
+
 
 @dataclass(frozen=True)
 class OptimizerRun:
@@ -117,10 +120,17 @@ def run_optimizer(
 
     def validate(trained: Unrolling) -> Validation:
         scores = []
+        horizon = recipe.optimizer.horizon
         for name in recipe.optimizer.functions:
             numbers = range(recipe.validation.episodes)
             curves = trajectories(
-                trained.optimizer.rule, OBJECTIVES[name], seed=recipe.seed, numbers=numbers, part="val", steps=recipe.optimizer.horizon
+                trained.optimizer.rule,
+                OBJECTIVES[name],
+                seed=recipe.seed,
+                numbers=numbers,
+                part="val",
+                steps=horizon,
+                every=_BETWEEN if horizon % _BETWEEN == 0 else 1,
             )
             scores.append(progress_of(curves).numpy())
             if on_validation is not None:

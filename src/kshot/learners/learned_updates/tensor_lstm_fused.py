@@ -46,7 +46,7 @@ def _remember(slot: Slot) -> Tensor:
     """Bring the running means up to date, and return the means over the coordinates of what the LSTM sees, as `Sums` orders them: (7,)."""
     means, width, found = slot.state["means"].view(len(DECAYS), -1), _width(slot), []
     flat = (slot.gradient, slot.parameter, slot.state["squares"].view(-1), *means)
-    for g, p, v, *rows in zip(*(value.split(width) for value in flat), strict=True):
+    for g, p, v, *rows in zip(*(torch.split(value, width) for value in flat), strict=True):
         for row, decay in zip(rows, DECAYS, strict=True):
             row.lerp_(g, 1 - decay)
         v.mul_(SQUARES_DECAY).addcmul_(g, g, value=1 - SQUARES_DECAY)
@@ -75,7 +75,7 @@ def _move(rule: TensorLSTM, slot: Slot, log_step: float, shared: float, root: fl
     means, width = slot.state["means"].view(len(DECAYS), -1), min(_width(slot), len(slot.gradient))
     rows = _rows(mixture, width)
     flat = (slot.gradient, slot.state["squares"].view(-1), slot.target)
-    for m, g, v, target in zip(means.split(width, 1), *(value.split(width) for value in flat), strict=True):
+    for m, g, v, target in zip(torch.split(means, width, 1), *(torch.split(value, width) for value in flat), strict=True):
         if len(g) != width:
             rows = _rows(mixture, len(g))
         even, direction, log_inverse, sizes, agree, now, slow, old, inverse, factor, mixed = rows

@@ -1,0 +1,81 @@
+"""A learned optimiser on disk: there and back, damage, and where a learner is wanted."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import kshot
+from kshot.errors import RecipeError, SavedError
+from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
+from kshot.saved.optimizer_file import FILE, load_optimizer, save_optimizer
+from kshot.workflows.description import describe_saved
+from kshot.workflows.named_learners import find_entrants, open_learner
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    record = {"recipe": {"optimizer": {"functions": {"quadratics": 3}, "estimator": "truncated", "truncation": 20}}, "updates": 7}
+    save_optimizer(tmp_path / "optimizer", LearnedOptimizer("coordinate_lstm", hidden=3, horizon=50, seed=4), record)
+    return tmp_path
+
+
+@pytest.mark.parametrize("inner", ["", "optimizer"])
+def test_there_and_back(folder: Path, inner: str) -> None:
+    again = kshot.load(folder / inner)
+    assert isinstance(again, LearnedOptimizer)
+    assert again.arguments == {"rule": "coordinate_lstm", "hidden": 3, "layers": 2, "horizon": 50}
+    first = LearnedOptimizer("coordinate_lstm", hidden=3, horizon=50, seed=4)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+    again.optimizer([torch.nn.Parameter(torch.zeros(2))])
+
+
+@pytest.mark.parametrize("place", [20, -3])
+def test_damage_is_found(folder: Path, place: int) -> None:
+    file = folder / "optimizer" / FILE
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(SavedError, match=r"is damaged|is not a whole learned optimiser"):
+        load_optimizer(folder / "optimizer")
+    file.write_bytes(bytes(data[:-5]))
+    with pytest.raises(SavedError, match="is not a whole learned optimiser"):
+        load_optimizer(folder / "optimizer")
+
+
+def test_a_newer_format_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kshot.saved.optimizer_file.FORMAT", 0)
+    with pytest.raises(SavedError, match="has format 1; this kshot reads up to 0"):
+        load_optimizer(folder / "optimizer")
+
+
+@pytest.mark.parametrize("wanted", [kshot.open_saved, open_learner, lambda source: kshot.Classifier(source, Path())])
+def test_where_a_learner_is_wanted_the_message_says_what_it_is(folder: Path, wanted: object) -> None:
+    with pytest.raises(SavedError, match=r"is a learned optimiser, not a learner.*in place of Adam.*kshot evaluate"):
+        wanted(str(folder))  # type: ignore[operator]
+
+
+def test_a_comparison_refuses_it_trained_or_not(folder: Path) -> None:
+    with pytest.raises(SavedError, match="is a learned optimiser, not a learner"):
+        find_entrants([str(folder), "nearest"], folder)
+    toml = folder / "mine.toml"
+    toml.write_text('trains = "optimizer"\n')
+    with pytest.raises(RecipeError, match="trains a learned optimiser, not a learner"):
+        find_entrants([str(toml), "nearest"], folder)
+
+
+def test_it_is_described(folder: Path) -> None:
+    rows = dict(describe_saved(folder).rows)
+    assert rows["horizon"] == "50 steps"
+    assert rows["trained on quadratics"] == "quadratics ‖Wθ - y‖² of 10 numbers, 3 at a time"
+    assert rows["updates"] == "7"
+    with pytest.raises(SavedError, match="no course of training"):
+        describe_saved(folder).required_history()
+
+
+def test_a_learner_is_described() -> None:
+    description = describe_saved("omniglot-maml")
+    assert dict(description.rows)["learner"] == "maml"
+    assert description.score == "accuracy"
+    assert description.required_history()
