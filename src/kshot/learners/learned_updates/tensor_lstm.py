@@ -34,8 +34,10 @@ DECAYS = (0.5, 0.9, 0.99)
 SQUARES_DECAY = 0.95
 TINY = 1e-16
 """Added to squares of gradients: where the root of v is below 1e-8, a gradient counts as 0."""
-LARGEST, SMALLEST = 1.0, -20.0
+LARGEST, SMALLEST = 0.0, -20.0
 """Bounds of λ."""
+GATE = 1.0
+"""Bound of the exponent of n, on both sides."""
 _STATISTICS = 10  # inputs of the LSTM per tensor that differ between tensors; their means are inputs, too
 _OF_TIME = 3
 _OUTPUTS = 4 + len(DECAYS)
@@ -144,7 +146,7 @@ class TensorLSTM:
         agreement = (direction[:, 0] * direction[:, 2]).clamp(-2, 2)
         even = torch.cat((scale.unsqueeze(1), direction.abs(), agreement.unsqueeze(1)), 1)  # (B, 6, P)
         gate = self.learnt["gate_out"] @ torch.relu(self.learnt["gate_in"] @ even + self.learnt["gate_bias"][:, None])  # (B, P)
-        factor = (log_step + shared * scale + (strength * gate).clamp(-2, 2)).exp()
+        factor = (log_step + shared * scale + (strength * gate).clamp(-GATE, GATE)).exp()
         mixed = sum(part * direction[:, k] for k, part in enumerate(mixture))
         moved = torch.split(theta - factor * mixed, sizes, 1)
         return {name: value.view_as(parameters[name]) for name, value in zip(names, moved, strict=True)}, after
@@ -205,6 +207,8 @@ class Sums(NamedTuple):
 def statistics(sums: Sums, first: Tensor, coordinates: Sequence[int], dimensions: Sequence[int]) -> Tensor:
     """The ten inputs of the LSTM for each tensor, of the order of 1.
 
+    They are bounded: a batch that is fitted exactly has a gradient smaller than any in training, and a step larger than any would follow.
+
     Args:
         sums: Of the tensors.
         first: Log of the root mean square of the first gradient, (B, T).
@@ -219,5 +223,6 @@ def statistics(sums: Sums, first: Tensor, coordinates: Sequence[int], dimensions
     agreement = sums.agreement / ((sums.gradient + TINY) * (sums.means[..., 1] + TINY)).sqrt()
     size = sums.parameter.clamp_min(_SMALL_PARAMETER**2).log() / 2
     form = size.new_tensor([(math.log(count) / 10, float(number < 2)) for count, number in zip(coordinates, dimensions, strict=True)])
-    rest = torch.stack((0.3 * (gradient - first), 0.3 * (squares - first), gradient - squares, agreement, 0.3 * size), -1)
-    return torch.cat((0.5 * coherence, rest, form.expand(*size.shape, 2)), -1)
+    shrunk = (0.3 * (torch.stack((gradient, squares), -1) - first.unsqueeze(-1))).clamp(-3, 1)
+    rest = torch.stack(((gradient - squares).clamp(-1.5, 1.5), agreement, (0.3 * size).clamp(-3, 3)), -1)
+    return torch.cat(((0.5 * coherence).clamp(-1.5, 1.5), shrunk, rest, form.expand(*size.shape, 2)), -1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kshot.learners.learned_updates.slot import Slot
-from kshot.learners.learned_updates.tensor_lstm import DECAYS, EVEN, SQUARES_DECAY, TINY, Sums, TensorLSTM, statistics
+from kshot.learners.learned_updates.tensor_lstm import DECAYS, EVEN, GATE, SQUARES_DECAY, TINY, Sums, TensorLSTM, statistics
 
 _PIECE = 32768
 
@@ -85,7 +85,7 @@ def _move(rule: TensorLSTM, slot: Slot, log_step: float, shared: float, root: fl
         torch.log(inverse, out=log_inverse)
         torch.abs(direction, out=sizes)
         torch.mul(now, slow, out=agree).clamp_(-2 / agreement, 2 / agreement)
-        torch.mv(torch.addmm(bias, weights, even).relu_().T, out, out=factor).clamp_(-2, 2).add_(log_inverse, alpha=-shared).exp_()
+        torch.mv(torch.addmm(bias, weights, even).relu_().T, out, out=factor).clamp_(-GATE, GATE).add_(log_inverse, alpha=-shared).exp_()
         torch.mv(direction.T, mixture, out=mixed)
         target.addcmul_(factor, mixed, value=size)
 

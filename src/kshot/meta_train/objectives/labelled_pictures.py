@@ -1,6 +1,6 @@
-"""Small labelled pictures to classify, for objectives: a few classes of Omniglot's characters, or scikit-learn's digits.
+"""Small labelled items to classify, for objectives: Omniglot's characters, scikit-learn's digits, or rows of 16 numbers in clusters.
 
-In: a part. Out: pictures of many classes, as many for each. Next: `networks`.
+In: a part. Out: items of many classes, as many for each. Next: `networks`.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from kshot.data.pictures.omniglot import Omniglot
+from kshot.episodes.counter_random import key_of
 from kshot.errors import SetupError
 from kshot.meta_train.objectives.objective import Part
 
-OMNIGLOT_SIDE, DIGITS_SIDE = 16, 8
+OMNIGLOT_SIDE, DIGITS_SIDE, CLUSTERS_SIDE = 16, 8, 4
+_CLUSTERS = 1000
 _DIGITS_PER_CLASS = {"train": (0, 100), "val": (100, 130), "test": (130, 170)}
 
 
@@ -47,8 +49,21 @@ def digits(part: Part) -> Tensor:
     return torch.from_numpy(np.round(chosen * (255 / 16)).astype(np.uint8)).view(10, -1, 1, DIGITS_SIDE, DIGITS_SIDE)
 
 
+@cache
+def clusters(part: Part) -> Tensor:
+    """Clusters of normal numbers, as standardised tables have them: (1000, 20, 1, 4, 4) float32.
+
+    The centre of a class is normal with deviation 1 in each of 16 numbers; its items deviate by 0.2 to 1 from it.
+    """
+    generator = torch.Generator().manual_seed(key_of({"clusters": part}) >> 1)
+    centre = torch.randn(_CLUSTERS, 1, 1, CLUSTERS_SIDE, CLUSTERS_SIDE, generator=generator)
+    width = 0.2 + 0.8 * torch.rand(_CLUSTERS, 1, 1, 1, 1, generator=generator)
+    return centre + width * torch.randn(_CLUSTERS, 20, 1, CLUSTERS_SIDE, CLUSTERS_SIDE, generator=generator)
+
+
 PICTURES: dict[str, tuple[Callable[[Part], Tensor], int]] = {
     "omniglot": (omniglot_characters, OMNIGLOT_SIDE),
     "digits": (digits, DIGITS_SIDE),
+    "clusters": (clusters, CLUSTERS_SIDE),
 }
-"""Name → how the pictures of a part are read, and pixels per side."""
+"""Name → how the items of a part are read, and numbers per side."""

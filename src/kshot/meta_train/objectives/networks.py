@@ -63,7 +63,8 @@ class Networks:
         for generator in generators(seed, numbers, part, name):
             classes = torch.randperm(len(pool), generator=generator)[:CLASSES]
             items = torch.randperm(pool.shape[1], generator=generator)[:PER_CLASS]
-            x.append(pool[classes][:, items].flatten(0, 1).float() / 255)
+            chosen = pool[classes][:, items].flatten(0, 1)
+            x.append(chosen / 255 if chosen.dtype == torch.uint8 else chosen)
             starts.append(self._start(side, generator))
         batches = streams(key_of({"batches": name, "part": part, "seed": seed}), np.asarray(numbers, dtype=np.int64))
         return Network(
@@ -100,7 +101,7 @@ class Network:
     """B problems of one architecture.
 
     Attributes:
-        x: Pictures in [0, 1], (B, 200, 1, side, side).
+        x: Pictures in [0, 1], or rows of numbers, (B, 200, 1, side, side).
         y: Labels, (200,), the same for all problems.
         start: Where the parameters start.
         activations: Which activation an mlp has, (B, 1, 1): 0 ReLU, 1 tanh, 2 sigmoid.

@@ -10,7 +10,8 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
     "omniglot-mlp-2": Networks("omniglot", "mlp", (32, 32)),
     "omniglot-conv4": Networks("omniglot", "conv4", (8, 8, 8, 8)),
     "omniglot-conv4-32": Networks("omniglot", "conv4", (32, 32, 32, 32)),
+    "clusters-mlp": Networks("clusters", "mlp", (32, 32)),
     "digits-mlp": Networks("digits", "mlp", (32,)),
     "digits-conv4": Networks("digits", "conv4", (8, 8, 8, 8)),
 }
-"""The last of each kind that are larger than the trained ones are for tests alone."""
+"""Kinds of objectives. Which are trained on and which are for tests alone is up to the recipe."""
