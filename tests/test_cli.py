@@ -78,6 +78,7 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
     flags = {
         "demo": ["--out"],
         "train": ["--data", "--set", "--out", "--resume", "--device", "--seed", "KEY=VALUE"],
+        "show": ["--json", "--plot"],
         "evaluate": [
             "--data",
             "--split",

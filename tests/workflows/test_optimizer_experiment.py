@@ -77,6 +77,12 @@ def test_sections_of_the_other_kind_are_refused() -> None:
         parse_recipe({"optimizer": {"rule": "tensor_lstm"}}, "mixed")
 
 
+def test_a_start_from_a_learner_is_refused(tmp_path: Path) -> None:
+    recipe = parse_recipe({"trains": "optimizer", "training": {"start_from": "omniglot-maml"}}, "started")
+    with pytest.raises(RecipeError, match=r"starts from its own initial weights; found training\.start_from='omniglot-maml'"):
+        prepare_optimizer(recipe, tmp_path)
+
+
 def test_another_device_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kshot.workflows.optimizer_experiment.pick_device", lambda name: torch.device(name))
     with pytest.raises(RecipeError, match="trained on the CPU"):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kshot.atomic import write_json
-from kshot.errors import RecipeError, did_you_mean
+from kshot.errors import RecipeError, known_ones
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.loop import Plan, Step, Validation, updates
 from kshot.meta_train.objectives.objective import ObjectiveKind
@@ -66,6 +66,10 @@ def prepare_optimizer(recipe: Recipe, folder: Path, *, resume: bool = False, dev
     if device != "auto" and pick_device(device).type != "cpu":
         raise RecipeError(
             f"learned optimisers are trained on the CPU, because their functions are small; found device {device!r}. Use cpu."
+        )
+    if recipe.training.start_from != "none":
+        raise RecipeError(
+            f"a learned optimiser starts from its own initial weights; found training.start_from={recipe.training.start_from!r}."
         )
     if recipe.training.tensorboard:
         require_tensorboard()
@@ -162,7 +166,5 @@ def kind_named(name: str) -> ObjectiveKind:
         RecipeError: There is none.
     """
     if name not in OBJECTIVES:
-        raise RecipeError(
-            f"there is no kind of objective {name!r}.{did_you_mean(name, OBJECTIVES)} The known ones are {', '.join(OBJECTIVES)}."
-        )
+        raise RecipeError(f"there is no kind of objective {name!r}.{known_ones(name, OBJECTIVES)}")
     return OBJECTIVES[name]

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+OF_LEARNERS = ("data", "learner", "backbone", "episodes", "items")
+"""Sections of a recipe that say something of learners alone."""
+
 
 @dataclass(frozen=True)
 class OptimizerRecipe:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_type_hints
 
 from kshot.data.table import KINDS
 from kshot.errors import RecipeError, did_you_mean, known_ones
-from kshot.workflows.optimizer_recipe import OptimizerRecipe
+from kshot.workflows.optimizer_recipe import OF_LEARNERS, OptimizerRecipe
 from kshot.workflows.value_types import fits, in_words
 
 Count = int | tuple[int, int]
@@ -136,13 +136,10 @@ class Recipe:
         for part, later in _LATER.items():
             plain[part] = {key: value for key, value in plain[part].items() if key not in later or value != later[key]}
         if self.trains == "optimizer":
-            return {key: value for key, value in plain.items() if key not in _OF_LEARNERS}
+            return {key: value for key, value in plain.items() if key not in OF_LEARNERS}
         del plain["trains"], plain["optimizer"]  # records and states of learners do not have them
         return plain
 
-
-_OF_LEARNERS = ("data", "learner", "backbone", "episodes", "items")
-"""Sections that say something of learners alone."""
 
 _LATER: dict[str, dict[str, Any]] = {"data": {"kind": "auto", "arguments": {}}, "training": {"start_from": "none"}}
 """Settings that came later, with the values that change nothing: records and states of earlier runs do not have them."""
@@ -202,7 +199,7 @@ def parse_recipe(table: Mapping[str, Any], name: str) -> Recipe:
         RecipeError: A key is unknown, a value has the wrong type, or a count is too small.
     """
     recipe: Recipe = _build(Recipe, table, "", name)
-    foreign = [key for key in (_OF_LEARNERS if recipe.trains == "optimizer" else ("optimizer",)) if table.get(key)]
+    foreign = [key for key in (OF_LEARNERS if recipe.trains == "optimizer" else ("optimizer",)) if table.get(key)]
     if foreign:
         what = "a learned optimiser" if recipe.trains == "optimizer" else "a learner"
         raise RecipeError(f"recipe {name} trains {what}; it has no use for [{foreign[0]}]. Leave it out, or change `trains`.")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kshot.errors import RecipeError, did_you_mean
+from kshot.errors import RecipeError, known_ones
 from kshot.learners.learned_updates import coordinate_lstm, tensor_lstm_fused
 from kshot.learners.learned_updates.coordinate_lstm import CoordinateLSTM
 from kshot.learners.learned_updates.tensor_lstm import TensorLSTM
@@ -44,7 +44,7 @@ class LearnedOptimizer(nn.Module):
     def __init__(self, rule: str = "tensor_lstm", *, hidden: int = 20, layers: int = 2, horizon: int = 100, seed: int = 0) -> None:
         super().__init__()
         if rule not in RULES:
-            raise RecipeError(f"there is no learned rule {rule!r}.{did_you_mean(rule, RULES)} The known ones are {', '.join(RULES)}.")
+            raise RecipeError(f"there is no learned rule {rule!r}.{known_ones(rule, RULES)}")
         for name, value in (("hidden", hidden), ("layers", layers), ("horizon", horizon)):
             require_count(name, value, 1)
         self.arguments: dict[str, Any] = {"rule": rule, "hidden": hidden, "layers": layers, "horizon": horizon}
