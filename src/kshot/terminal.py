@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
     from kshot.results.compare.comparison import Comparison
     from kshot.results.inspect.task_report import TaskReport
+    from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.tasks.classifier import Prediction
 
@@ -53,13 +54,13 @@ def _short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[:most].rpartition(",")[0] + " …"
 
 
-def show_results(results: "Results", title: str) -> None:
-    """Print a table of the score and everything that identifies it."""
+def show_results(results: "Results | Presentations", title: str) -> None:
+    """Print a table of the score, which is its first row, and everything that identifies it."""
     out.print(Text(title, "bold"))
     rows = results.rows()
     width = 2 + max(len(name) for name, _ in rows)
-    for name, value in rows:
-        out.print(Text(f"{name:<{width}}") + Text(value, "bold" if name == results.score_name else ""), soft_wrap=True)
+    for number, (name, value) in enumerate(rows):
+        out.print(Text(f"{name:<{width}}") + Text(value, "" if number else "bold"), soft_wrap=True)
 
 
 def show_comparison(comparison: "Comparison") -> None:

@@ -91,11 +91,15 @@ class LabelCode:
 
     def right(self, logits: Tensor, spelled: Tensor) -> Tensor:
         """Return whether every character of an answer is right: (B, T, L · A) and (B, T, L) → bool (B, T)."""
-        return (logits.unflatten(-1, (self.length, self.letters)).argmax(-1) == spelled).all(-1)
+        right: Tensor = (self._by_character(logits).argmax(-1) == spelled).all(-1)
+        return right
 
     def class_logits(self, logits: Tensor, strings: Tensor) -> Tensor:
         """Return log P of the string of each class: (B, Q, L · A) and (B, N, L) → (B, Q, N)."""
-        characters = logits.unflatten(-1, (self.length, self.letters)).log_softmax(-1)  # (B, Q, L, A)
+        characters = self._by_character(logits).log_softmax(-1)  # (B, Q, L, A)
         B, Q, L, _ = characters.shape
         chosen = strings.mT[:, None].expand(B, Q, L, strings.shape[1])  # (B, Q, L, N)
         return characters.gather(-1, chosen).sum(2)
+
+    def _by_character(self, logits: Tensor) -> Tensor:
+        return logits.reshape(*logits.shape[:-1], self.length, self.letters)

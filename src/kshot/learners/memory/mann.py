@@ -105,7 +105,7 @@ class MANN(SequenceLearner):
 
     def follow(self, inputs: Tensor, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Do T steps: (T, B, I) → logits (T, B, L · A), and the state after them."""
-        weights = Weights(self.from_state.weight.T, self.emit.weight.T, self.emit.bias)
+        weights = Weights(self.from_state.weight, self.emit.weight, self.emit.bias)
         outputs, after = run_sequence(self.from_input(inputs), _recurrent(state), weights, self.usage_decay)
         return self.classify(outputs), _named(after)
 

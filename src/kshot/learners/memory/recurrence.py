@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kshot.learners.memory.external_memory import EMPTY, Memory, least_used
+from kshot.learners.memory.external_memory import EMPTY, Emitted, Memory, least_used
 
 
 class State(NamedTuple):
@@ -41,8 +41,8 @@ class Weights(NamedTuple):
     """The weights of the recurrence.
 
     Attributes:
-        state: From output to gates, (H + R·W, 4H); the gates are input, forget and output gate, then the candidate.
-        emit: From h to what is emitted, (H, 2·R·W + 2·R): keys, values, gates, strengths.
+        state: From output to gates, (4H, H + R·W); the gates are input, forget and output gate, then the candidate.
+        emit: From h to what is emitted, (2·R·W + 2·R, H): keys, values, gates, strengths.
         emit_bias: (2·R·W + 2·R,).
     """
 
@@ -71,7 +71,13 @@ def run_sequence(gates: Tensor, state: State, weights: Weights, decay: float) ->
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrence with its derivative. Names: Z gates after their nonlinearity, P emitted, O outputs, C cells, M slots."""
+    """The recurrence with its derivative.
+
+    Names of what is kept for all steps: Z gates after their nonlinearity, P emitted, Y outputs, C cells and TC their tanh, WR and WW read
+    and write weights, E the erased slots, K cosines, S strengths, IK and IM one over the norms of keys and slots. The same name in lower
+    case has one view per step. m is the slots with their numbers last, (B, W, N), which makes the products quick. It is changed in place:
+    backward takes each write back and puts the erased slot in again, exact up to rounding, so that no copy per step has to be kept.
+    """
 
     @staticmethod
     def forward(
@@ -88,99 +94,120 @@ class _Recurrence(torch.autograd.Function):
         decay: float,
     ) -> tuple[Tensor, ...]:
         (T, B, H), (N, W), R = (x.shape[0], x.shape[1], cell.shape[1]), slots.shape[1:], read_weights.shape[1]
-        RW = R * W
-        O, C, M = (first.new_empty(T + 1, *first.shape) for first in (output, cell, slots))
-        WR, WW, K = (read_weights.new_empty(T + extra, B, R, N) for extra in (1, 0, 0))
-        Z, P = torch.empty_like(x), x.new_empty(T, B, len(b_emit))
-        TC = x.new_empty(T, B, H)
+        Y, C, WR = (first.new_empty(T + 1, *first.shape) for first in (output, cell, read_weights))
+        m, E = slots.mT.clone(memory_format=torch.contiguous_format), slots.new_empty(T, B, W, 1)
+        Z, P, TC, WW, K, S = (x.new_empty(T, B, *rest) for rest in ((4 * H,), (len(b_emit),), (H,), (R, N), (R, N), (R, 1)))
         IK, IM = x.new_empty(T, B, R, 1), x.new_empty(T, B, 1, N)
-        where = x.new_empty(T, B, R, dtype=torch.int64)
-        O[0], C[0], M[0], WR[0] = output, cell, slots, read_weights
+        Y[0], C[0], WR[0] = output, cell, read_weights
+        chosen: list[Tensor] = []
         usage = usage.clone()
-        first_rows = torch.arange(B, device=x.device) * N
-        for t in range(T):
-            z, p, c, h = Z[t], P[t], C[t + 1], O[t + 1, :, :H]
-            torch.addmm(x[t], O[t], W_state, out=z)
-            z[:, : 3 * H].sigmoid_()
-            z[:, 3 * H :].tanh_()
-            torch.mul(z[:, H : 2 * H], C[t], out=c).addcmul_(z[:, :H], z[:, 3 * H :])
-            torch.tanh(c, out=TC[t])
-            torch.mul(z[:, 2 * H : 3 * H], TC[t], out=h)
-            torch.addmm(b_emit, h, W_emit, out=p)
-            p[:, : 2 * RW].tanh_()
-            p[:, 2 * RW : 2 * RW + R].sigmoid_()
-            k, v = p[:, :RW].view(B, R, W), p[:, RW : 2 * RW].view(B, R, W)
-            gate, strength = p[:, 2 * RW : 2 * RW + R, None], F.softplus(p[:, 2 * RW + R :]).add_(1.0)[..., None]
-            where[t] = chosen = least_used(usage, R)
-            torch.mul(gate, WR[t], out=WW[t]).scatter_add_(-1, chosen[..., None], 1 - gate)
-            m = M[t + 1].copy_(M[t])
-            m.view(B * N, W).index_fill_(0, first_rows + chosen[:, 0], 0.0)
-            m.baddbmm_(WW[t].mT, v)
-            torch.rsqrt(k.square().sum(-1, keepdim=True).add_(1e-12), out=IK[t])
-            torch.rsqrt(m.square().sum(-1).add_(EMPTY**2), out=IM[t, :, 0])
-            torch.bmm(k, m.mT, out=K[t]).mul_(IK[t]).mul_(IM[t])
-            torch.softmax(K[t] * strength, -1, out=WR[t + 1])
-            O[t + 1, :, H:].view(B, R, W).copy_(torch.bmm(WR[t + 1], m))
-            usage.mul_(decay).add_(WR[t + 1].sum(1)).add_(WW[t].sum(1))
-        ctx.save_for_backward(O, C, M, WR, WW, K, Z, P, TC, IK, IM, where, W_state, W_emit)
+        from_state, from_h = W_state.T.contiguous(), W_emit.T.contiguous()  # a product with a transposed view takes twice as long
+        y, c, e, wr, z, p, tc, ww, k, s, ik, im = (kept.unbind() for kept in (Y, C, E, WR, Z, P, TC, WW, K, S, IK, IM))
+        z_i, z_f, z_o, z_u = (part.unbind() for part in Z.view(T, B, 4, H).unbind(2))
+        z_sigmoid, h = Z[..., : 3 * H].unbind(), Y[..., :H].unbind()
+        r = Y[..., H:].view(T + 1, B, R, W).unbind()
+        parts = _emitted(P, R, W)
+        p_tanh, p_raw = P[..., : 2 * R * W].unbind(), parts.strengths.unbind()
+        key, value, gate = (part.unbind() for part in (parts.keys, parts.values, parts.gates))
+        for t, after in enumerate(range(1, T + 1)):
+            torch.addmm(x[t], y[t], from_state, out=z[t])
+            z_sigmoid[t].sigmoid_()
+            z_u[t].tanh_()
+            torch.mul(z_f[t], c[t], out=c[after]).addcmul_(z_i[t], z_u[t])
+            torch.tanh(c[after], out=tc[t])
+            torch.mul(z_o[t], tc[t], out=h[after])
+            torch.addmm(b_emit, h[after], from_h, out=p[t])
+            p_tanh[t].tanh_()
+            gate[t].sigmoid_()
+            torch.add(F.softplus(p_raw[t]), 1, out=s[t])
+            chosen.append(least_used(usage, R))
+            torch.mul(gate[t], wr[t], out=ww[t]).scatter_add_(-1, chosen[t][..., None], 1 - gate[t])
+            erased = _column(chosen[t], W)
+            torch.gather(m, -1, erased, out=e[t])
+            m.scatter_(-1, erased, 0.0).baddbmm_(value[t].mT, ww[t])
+            torch.sum(key[t].square(), -1, keepdim=True, out=ik[t]).add_(1e-12).rsqrt_()
+            torch.sum(m.square(), 1, keepdim=True, out=im[t]).add_(EMPTY**2).rsqrt_()
+            torch.bmm(key[t], m, out=k[t]).mul_(ik[t]).mul_(im[t])
+            torch.softmax(k[t] * s[t], -1, out=wr[after])
+            r[after].copy_(torch.bmm(wr[after], m.mT))
+            usage.mul_(decay).add_(wr[after].sum(1)).add_(ww[t].sum(1))
+        ctx.save_for_backward(Y, C, m, E, WR, WW, K, S, Z, P, TC, IK, IM, torch.stack(chosen), W_state, W_emit)
         ctx.mark_non_differentiable(usage)
-        return O[1:], C[T].clone(), M[T].clone(), usage, WR[T].clone()
+        return Y[1:], C[T].clone(), m.mT.contiguous(), usage, WR[T].clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_cell: Tensor, d_slots: Tensor, _usage: Tensor, d_read: Tensor) -> tuple[Tensor | None, ...]:
-        O, C, M, WR, WW, K, Z, P, TC, IK, IM, where, W_state, W_emit = ctx.saved_tensors
-        T, B, R, N = WW.shape
-        H, W, RW = C.shape[2], M.shape[3], R * M.shape[3]
+        Y, C, M, E, WR, WW, K, S, Z, P, TC, IK, IM, where, W_state, W_emit = ctx.saved_tensors
+        (T, B, R, N), H, W = WW.shape, C.shape[2], M.shape[1]
+        m = M.clone()
         dZ, dP = torch.empty_like(Z), torch.empty_like(P)
-        dc, dM, dWR = d_cell.clone(), d_slots.contiguous().clone(), d_read.contiguous().clone()
-        d_o = torch.zeros_like(O[0])  # the gradient of what step t gave, from step t + 1
+        # What the gradients are multiplied by, for all steps at once.
+        i, f, o, u = Z.view(T, B, 4, H).unbind(2)
+        F_i, F_f, F_o, F_u, F_c = u * i * (1 - i), C[:T] * f * (1 - f), TC * o * (1 - o), i * (1 - u * u), o * (1 - TC * TC)
+        parts, d_parts = _emitted(P, R, W), _emitted(dP, R, W)
+        F_key, F_value, F_gate = 1 - parts.keys.square(), 1 - parts.values.square(), parts.gates * (1 - parts.gates)
+        F_strength = parts.strengths.sigmoid()
+        S_IK, IK2, IM2 = S * IK, IK.square(), IM.square()
+        of_steps = (d_outputs, f, F_i, F_f, F_o, F_u, F_c, F_key, F_value, F_gate, F_strength, S, S_IK, IK2, IM, IM2, E, WR, WW, K, where)
+        d_y, z_f, f_i, f_f, f_o, f_u, f_c, f_key, f_value, f_gate, f_strength, s, s_ik, ik2, im, im2, e, wr, ww, k, chosen = (
+            value.unbind() for value in of_steps
+        )
+        dz, dp = dZ.unbind(), dP.unbind()
+        dz_i, dz_f, dz_o, dz_u = (part.unbind() for part in dZ.view(T, B, 4, H).unbind(2))
+        key, value, gate = parts.keys.unbind(), parts.values.unbind(), parts.gates.unbind()
+        dp_key, dp_value, dp_gate, dp_strength = (part.unbind() for part in d_parts)
+        dc, dM, dWR = d_cell.clone(), d_slots.mT.contiguous(), d_read.contiguous().clone()
+        d_now = torch.zeros_like(Y[0])  # the gradient of what a step gave, from the step after it
+        d_h, d_r = d_now[:, :H], d_now[:, H:].view(B, R, W)
         left, right = WW.new_empty(B, 2 * R, N), WW.new_empty(B, 2 * R, W)
-        first_rows = torch.arange(B, device=Z.device) * N
+        (left_r, dC), (right_r, right_k) = left.chunk(2, 1), right.chunk(2, 1)
         for t in reversed(range(T)):
-            m, p, dp, z, dz = M[t + 1], P[t], dP[t], Z[t], dZ[t]
-            d_o += d_outputs[t]
-            k, v = p[:, :RW].view(B, R, W), p[:, RW : 2 * RW].view(B, R, W)
-            gate, raw = p[:, 2 * RW : 2 * RW + R], p[:, 2 * RW + R :]
-            strength = F.softplus(raw).add_(1.0)[..., None]
-            # r = w^r M
-            d_r = d_o[:, H:].view(B, R, W)
-            dWR.baddbmm_(d_r, m.mT)
-            # w^r = softmax(β K)
-            dA = torch._softmax_backward_data(dWR, WR[t + 1], -1, WW.dtype)
-            dA_K = dA * K[t]
-            dp[:, 2 * RW + R :] = dA_K.sum(-1) * torch.sigmoid(raw)
-            dA_K.mul_(strength)  # dK K
-            # K = k·M / (‖k‖ ‖M‖)
-            left[:, :R], right[:, :R], right[:, R:] = WR[t + 1], d_r, k
-            dC = torch.mul(dA, IM[t], out=left[:, R:]).mul_(strength * IK[t])
-            dk = torch.bmm(dC, m)
-            dk.addcmul_(k, dA_K.sum(-1, keepdim=True) * IK[t].square(), value=-1)
-            dM.baddbmm_(left.mT, right)
-            dM.addcmul_(m, (dA_K.sum(1, keepdim=True) * IM[t].square()).mT, value=-1)
-            # M = erased M' + w^wᵀ v
-            dv = torch.bmm(WW[t], dM)
-            dWW = torch.bmm(v, dM.mT)
-            dM.view(B * N, W).index_fill_(0, first_rows + where[t, :, 0], 0.0)
-            # w^w = σ w^r' + (1 - σ) w^lu
-            d_gate = (dWW * WR[t]).sum(-1) - dWW.gather(-1, where[t][..., None])[..., 0]
-            torch.mul(dWW, gate[..., None], out=dWR)
-            # what was emitted
-            both = p[:, : 2 * RW]
-            d_both = torch.cat([dk.view(B, RW), dv.view(B, RW)], 1)
-            torch.addcmul(d_both, d_both * both, both, value=-1, out=dp[:, : 2 * RW])
-            torch.mul(d_gate, gate * (1 - gate), out=dp[:, 2 * RW : 2 * RW + R])
-            # the LSTM
-            dh = torch.addmm(d_o[:, :H], dp, W_emit.T)
-            i, f, o, g = z.view(B, 4, H).unbind(1)
-            tc = TC[t]
-            dc.addcmul_(dh * o, 1 - tc * tc)
-            torch.mul(dc * g, i * (1 - i), out=dz[:, :H])
-            torch.mul(dc * C[t], f * (1 - f), out=dz[:, H : 2 * H])
-            torch.mul(dh * tc, o * (1 - o), out=dz[:, 2 * H : 3 * H])
-            torch.mul(dc * i, 1 - g * g, out=dz[:, 3 * H :])
-            dc.mul_(f)
-            torch.mm(dz, W_state.T, out=d_o)
-        dW_state = O[:T].reshape(T * B, -1).T @ dZ.view(T * B, -1)
-        dW_emit = O[1:, :, :H].reshape(T * B, H).T @ dP.view(T * B, -1)
-        return dZ, d_o, dc, dM, None, dWR, dW_state, dW_emit, dP.sum((0, 1)), None
+            after = t + 1
+            d_now += d_y[t]
+            # (4) and (3): r = w^r M, w^r = softmax(β K)
+            dWR.baddbmm_(d_r, m)
+            dA = torch._softmax_backward_data(dWR, wr[after], -1, WW.dtype)
+            dK_K = dA * k[t]
+            torch.mul(dK_K.sum(-1, keepdim=True), f_strength[t], out=dp_strength[t])
+            dK_K.mul_(s[t])
+            # (2): K = k·M / (‖k‖ ‖M‖)
+            torch.mul(dA, im[t], out=dC).mul_(s_ik[t])
+            d_key = torch.bmm(dC, m.mT).addcmul_(key[t], dK_K.sum(-1, keepdim=True) * ik2[t], value=-1)
+            left_r.copy_(wr[after])
+            right_r.copy_(d_r)
+            right_k.copy_(key[t])
+            dM.baddbmm_(right.mT, left).addcmul_(m, dK_K.sum(1, keepdim=True) * im2[t], value=-1)
+            # (8) and (7): M = erased M' + w^wᵀ v, w^w = σ w^r' + (1 - σ) w^lu
+            d_value, dWW = torch.bmm(ww[t], dM.mT), torch.bmm(value[t], dM)
+            erased = _column(chosen[t], W)
+            dM.scatter_(-1, erased, 0.0)
+            m.baddbmm_(value[t].mT, ww[t], alpha=-1).scatter_(-1, erased, e[t])
+            d_gate = (dWW * wr[t]).sum(-1, keepdim=True) - dWW.gather(-1, chosen[t][..., None])
+            torch.mul(dWW, gate[t], out=dWR)
+            # the controller
+            torch.mul(d_key, f_key[t], out=dp_key[t])
+            torch.mul(d_value, f_value[t], out=dp_value[t])
+            torch.mul(d_gate, f_gate[t], out=dp_gate[t])
+            dh = torch.addmm(d_h, dp[t], W_emit)
+            dc.addcmul_(dh, f_c[t])
+            torch.mul(dc, f_i[t], out=dz_i[t])
+            torch.mul(dc, f_f[t], out=dz_f[t])
+            torch.mul(dh, f_o[t], out=dz_o[t])
+            torch.mul(dc, f_u[t], out=dz_u[t])
+            dc.mul_(z_f[t])
+            torch.mm(dz[t], W_state, out=d_now)
+        dW_state = dZ.view(T * B, -1).T @ Y[:T].view(T * B, -1)
+        dW_emit = dP.view(T * B, -1).T @ Y[1:, :, :H].reshape(T * B, H)
+        return dZ, d_now, dc, dM.mT, None, dWR, dW_state, dW_emit, dP.sum((0, 1)), None
+
+
+def _emitted(P: Tensor, R: int, W: int) -> Emitted:
+    """Divide what is emitted: (T, B, 2·R·W + 2·R) → keys and values (T, B, R, W), gates and strengths (T, B, R, 1), as views."""
+    keys, values = P[..., : R * W].view(*P.shape[:-1], R, W), P[..., R * W : 2 * R * W].view(*P.shape[:-1], R, W)
+    return Emitted(keys, values, P[..., 2 * R * W : -R, None], P[..., -R:, None])
+
+
+def _column(chosen: Tensor, width: int) -> Tensor:
+    """Return the erased slot as an index of a memory (B, W, N): (B, R) → (B, W, 1)."""
+    return chosen[:, :1, None].expand(-1, width, 1)
