@@ -86,7 +86,8 @@ class LabelCode:
     def loss(self, logits: Tensor, spelled: Tensor) -> Tensor:
         """Return -log P of the right string in nats, the mean over the steps: (B, T, L · A) and (B, T, L) → (B,)."""
         B, T, L = spelled.shape
-        per_character = F.cross_entropy(logits.reshape(-1, self.letters).float(), spelled.reshape(-1), reduction="none")
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        per_character = F.cross_entropy(wide.reshape(-1, self.letters), spelled.reshape(-1), reduction="none")
         return per_character.view(B, T, L).sum(-1).mean(1)
 
     def right(self, logits: Tensor, spelled: Tensor) -> Tensor:
