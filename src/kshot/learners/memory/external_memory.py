@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from kshot.errors import DataError, RecipeError
+from kshot.learners.short_forms import repr_of_adapted
 
 EMPTY = 0.1
 """ε: the norm below which a slot counts as empty."""
@@ -50,6 +51,9 @@ class Memory(NamedTuple):
     usage: Tensor
     read_weights: Tensor
 
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
+
 
 class Emitted(NamedTuple):
     """What a controller emits for the memory at a step.
@@ -65,6 +69,9 @@ class Emitted(NamedTuple):
     values: Tensor
     gates: Tensor
     strengths: Tensor
+
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 def empty_memory(tasks: int, slots: int, width: int, heads: int, like: Tensor) -> Memory:

@@ -27,6 +27,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, encode_tasks, way_of
 from kshot.learners.memory.label_code import LabelCode
+from kshot.learners.short_forms import repr_of_adapted
 
 _KEY = key_of({"sequence learner": "order"})
 
@@ -46,6 +47,9 @@ class Remembered(NamedTuple):
     state: dict[str, Tensor]
     last_label: Tensor
     strings: Tensor
+
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class SequenceLearner(Learner):
