@@ -45,7 +45,7 @@ def test_an_answer_depends_on_the_labels_before_it_and_not_on_its_own(make: Call
 
 
 @BOTH
-def test_a_query_is_the_next_item_and_leaves_no_trace(make: Callable[[], SequenceLearner]) -> None:
+def test_a_query_leaves_no_trace(make: Callable[[], SequenceLearner]) -> None:
     learner, x, y = make().eval(), items(2, 5), torch.tensor([[0, 1, 2, 0, 1]] * 2)
     adapted = learner.adapt(x, y, way=3)
     before = {name: value.clone() for name, value in adapted.state.items()}
@@ -54,8 +54,9 @@ def test_a_query_is_the_next_item_and_leaves_no_trace(make: Callable[[], Sequenc
     torch.testing.assert_close(learner.predict(adapted, items(2, 3)[:, [2]]), first[:, [2]])
 
 
-def test_the_control_answers_a_query_as_the_next_item_of_the_sequence() -> None:
-    learner, x, y = control().eval(), items(1, 5), torch.tensor([[0, 1, 2, 0, 1]])
+@BOTH
+def test_a_query_is_answered_as_the_next_item_of_the_sequence(make: Callable[[], SequenceLearner]) -> None:
+    learner, x, y = make().eval(), items(1, 5), torch.tensor([[0, 1, 2, 0, 1]])
     query = items(1, 6)[:, 5:]
     adapted = learner.adapt(x, y, way=3)
     order = sequence_order(np.zeros(1, dtype=np.int64), 5)
@@ -63,6 +64,14 @@ def test_the_control_answers_a_query_as_the_next_item_of_the_sequence() -> None:
     spelled = learner.code.spell(torch.cat([y.gather(1, order), torch.zeros(1, 1, dtype=torch.int64)], 1), adapted.strings)
     expected = learner.code.class_logits(learner.answer_sequence(shown, spelled)[:, -1:], adapted.strings)
     torch.testing.assert_close(learner.predict(adapted, query), expected)
+
+
+def test_more_queries_than_are_answered_at_once_are_answered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = mann().eval()
+    adapted = learner.adapt(items(2, 5), torch.tensor([[0, 1, 2, 0, 1]] * 2), way=3)
+    whole = learner.predict(adapted, items(2, 7))
+    monkeypatch.setattr("kshot.learners.memory.mann._COPIES", 6)
+    torch.testing.assert_close(learner.predict(adapted, items(2, 7)), whole)
 
 
 @BOTH

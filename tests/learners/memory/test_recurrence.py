@@ -14,7 +14,8 @@ F64 = torch.float64
 def small(seed: int = 0, **arguments: int) -> MANN:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        learner = MANN(nn.Identity(), 4, 3, **{"hidden": 6, "heads": 2, "slots": 7, "width": 3, **arguments}).double()
+        sizes = {"heads": 2, "slots": 7, "width": 3, **arguments}
+        learner = MANN(nn.Identity(), 4, 3, hidden=6, heads=sizes["heads"], slots=sizes["slots"], width=sizes["width"]).double()
         for parameter in learner.parameters():
             nn.init.normal_(parameter, std=0.4)
     return learner

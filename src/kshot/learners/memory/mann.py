@@ -11,7 +11,8 @@ ICML 2016, arXiv 1605.06065, sections 2 and 3. At step t, with the item x_t, the
     P(y_t) = softmax(W_o [h_t, r_t] + b_o)
 
 and the loss is the cross-entropy of all steps. `run_sequence` does the steps of a sequence in one go; `step` is the same by the equations.
-A query (`predict`) is one step that reads M_S and writes nothing. In the paper's protocol every step writes.
+A query (`predict`) is one such step. What it writes goes into a copy of the memory that is thrown away, so queries leave no trace and do
+not influence each other. Leaving the write out would not do: the network was never trained to read a memory without its own last write.
 
 Departures: the value written is not the key, and the cosine has a strength β (`external_memory`). Adam instead of RMSProp, with another
 rate: see the recipe. Choices where the paper is silent: tanh for keys and values, a forget bias of 1, γ = 0.95.
@@ -26,12 +27,15 @@ from torch import Tensor, nn
 
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.learners.learner import require_family
-from kshot.learners.memory.external_memory import Emitted, Memory, access, empty_memory, read
+from kshot.learners.memory.external_memory import Emitted, Memory, access, empty_memory
 from kshot.learners.memory.label_code import LabelCode
 from kshot.learners.memory.recurrence import State as Recurrent
 from kshot.learners.memory.recurrence import Weights, run_sequence
 from kshot.learners.memory.sequence_learner import SequenceLearner, State
 from kshot.learners.settings import require_count, require_part_below_one
+
+_COPIES = 1024
+"""Queries that are answered at once, each with a copy of the memory: 21 MB with the paper's sizes."""
 
 
 class MANN(SequenceLearner):
@@ -110,14 +114,13 @@ class MANN(SequenceLearner):
         return self.classify(outputs), _named(after)
 
     def glance(self, inputs: Tensor, state: State) -> Tensor:
-        """Answer each item as the next one, reading the memory as it is: (B, Q, I) → (B, Q, L · A)."""
-        before = _recurrent(state)
-        h, _ = self.control(inputs, before.output[:, None], before.cell[:, None])  # (B, Q, H)
-        emitted = self.emitted(h)
-        keys, strengths = emitted.keys.flatten(1, 2), emitted.strengths.flatten(1, 2)  # (B, Q · R, …): reading changes nothing
-        r, _ = read(keys, strengths, before.memory.slots)
-        logits: Tensor = self.classify(torch.cat([h, r.reshape(*h.shape[:2], -1)], -1))
-        return logits
+        """Answer each item as the next one, on a copy of the memory of its own: (B, Q, I) → (B, Q, L · A)."""
+        logits = []
+        for some in inputs.split(max(1, _COPIES // len(inputs)), 1):  # type: ignore[no-untyped-call]  # torch's own
+            B, q, _ = some.shape
+            copies = {name: torch.repeat_interleave(value, q, 0) for name, value in state.items()}
+            logits.append(self.step(some.flatten(0, 1), copies)[0].view(B, q, -1))
+        return torch.cat(logits, 1)
 
     def control(self, inputs: Tensor, output: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Do one step of the LSTM: inputs (…, I), the last output (…, H + R·W) and c_{t-1} (…, H) → h_t and c_t (…, H)."""

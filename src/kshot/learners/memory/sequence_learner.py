@@ -2,7 +2,7 @@
 
     answer_sequence  items with the labels of the items before them -> an answer at every step, before its label is seen
     adapt            the support set, shown as a sequence           -> the state after it, and the last label
-    predict          a query as the next item, for each query apart -> its answer; nothing is written
+    predict          a query as the next item, for each query apart -> its answer; the state after it is thrown away
 
 The protocol is of Santoro et al. 2016 (arXiv 1605.06065, section 2): because the label comes one step late, the network has to keep an item
 until its label is there, bind the two, and find them again. Training shows all items of an episode, support and query together, as one
@@ -75,7 +75,7 @@ class SequenceLearner(Learner):
 
     @abstractmethod
     def glance(self, inputs: Tensor, state: State) -> Tensor:
-        """Answer Q items, each as if it were the next one, and write nothing: inputs (B, Q, I) → logits (B, Q, L · A)."""
+        """Answer Q items, each as if it were the next one, and leave the state as it is: inputs (B, Q, I) → logits (B, Q, L · A)."""
 
     def encode(self, x: Inputs) -> Tensor:
         """Compute the features: (M, …) → (M, D).
