@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_loop", "learned_update")
+NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_loop", "learned_update", "mann_step")
 
 
 def main() -> int:

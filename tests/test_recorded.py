@@ -121,8 +121,9 @@ def shortened(name: str) -> list[str]:
     if recipe.data.name == "sinusoids":
         return tasks
     small = [*tasks, "data.rotations=none", "data.size=28", "episodes.way=5", "episodes.query=2", "items.batch=16", "validation.way=5"]
-    small += ["backbone.widths=[4, 8]", "backbone.depths=[1, 1]"] if recipe.backbone.name == "conv_maps" else ["backbone.width=8"]
-    least = {"outputs": 5, "features": 8, "width": 16, "steps": 4, "inner_steps": 3}  # of the learner's arguments
+    backbones = {"conv_maps": ["backbone.widths=[4, 8]", "backbone.depths=[1, 1]"], "flat": []}
+    small += backbones.get(recipe.backbone.name, ["backbone.width=8"])
+    least = {"outputs": 5, "features": 8, "width": 16, "steps": 4, "inner_steps": 3, "hidden": 16}  # of the learner's arguments
     return small + [f"learner.{argument}={value}" for argument, value in least.items() if recipe.learner.arguments.get(argument, 0) > value]
 
 

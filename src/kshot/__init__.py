@@ -48,6 +48,8 @@ if TYPE_CHECKING:  # the same names as in _HOMES, for type checkers and editors
     from kshot.learners.gradient.reptile import Reptile as Reptile
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
+    from kshot.learners.memory.lstm_control import LSTMControl as LSTMControl
+    from kshot.learners.memory.mann import MANN as MANN
     from kshot.learners.memory.snail import SNAIL as SNAIL
     from kshot.learners.metric.hausdorff import ModifiedHausdorff as ModifiedHausdorff
     from kshot.learners.metric.local_matching import LocalMatching as LocalMatching
@@ -125,6 +127,9 @@ _HOMES = {
     "MAMLPlusPlus": "kshot.learners.gradient.maml_plus_plus",
     "MetaSGD": "kshot.learners.gradient.meta_sgd",
     "Reptile": "kshot.learners.gradient.reptile",
+    # learners: memory
+    "LSTMControl": "kshot.learners.memory.lstm_control",
+    "MANN": "kshot.learners.memory.mann",
     # learners: transfer
     "Baseline": "kshot.learners.transfer.baseline",
     "BaselinePlusPlus": "kshot.learners.transfer.baseline_plus_plus",

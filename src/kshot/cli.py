@@ -22,6 +22,7 @@ from kshot.flags import check_plot, fitted, numbers_of, refuse_given
 
 if TYPE_CHECKING:
     from kshot.learners.learner import Mode
+    from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.saved.folder import Saved
     from kshot.saved.optimizer_file import SavedOptimizer
@@ -129,7 +130,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
     nearness: _Nearness = "any",
     transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
-    protocol: Annotated[str | None, typer.Option(help="lake: Lake's 20 fixed runs instead of drawn episodes.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="lake: Lake's 20 fixed runs. mann: sequences, scored by presentation of a class.")
+    ] = None,
     refine: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="soft_k_means or optimal_transport: refine the answers together; implies --transductive."),
@@ -161,13 +164,21 @@ def evaluate(
         refuse_given(context, f"{saved} is a learned optimiser, which minimises functions and sees no episodes", learners_own)
         _evaluate_optimizer(folder, data, steps, seed, as_json=as_json, plot=plot)
         return
-    if protocol not in (None, "lake"):
-        raise RecipeError(f"there is no protocol {protocol!r}; the only one is lake. Without the flag, episodes are drawn.")
+    if protocol not in (None, "lake", "mann"):
+        raise RecipeError(f"there is no protocol {protocol!r}; the known ones are lake and mann. Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     if protocol == "lake":
         refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # EpisodeShape checks the word
+    if protocol == "mann":
+        refuse_given(context, "the protocol mann shows each class ten times in a sequence", "shot query transductive refine steps report")
+        presentations = _sequences(opened, Question(data, split, shape, episodes, seed, protocol="mann"), device)
+        if as_json:
+            print(json.dumps(presentations.as_dict()))
+        else:
+            show_results(presentations, saved)
+        return
     shape, notes = fitted(context, shape, [opened])
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
     results, page = _evaluate(opened, question, device, report=report, notes=notes)
@@ -477,6 +488,19 @@ def _evaluate(
         return results, None
     history, command = saved.record.get("validation", ()), command_line(sys.argv[1:])
     return results, write_report(report, results, episodes, learner, history=history, title=title, command=command)
+
+
+def _sequences(saved: "Saved", question: "Question", device: str) -> "Presentations":
+    """Score a learner on sequences with a progress bar."""
+    from kshot.terminal import counting, say
+    from kshot.workflows.mann_protocol import answer_sequences
+    from kshot.workflows.question import ask, cautions
+
+    episodes = ask(saved, question)
+    for note in cautions(saved, episodes):
+        say(f"Note: {note}")
+    with counting("episodes", len(episodes)) as progress:
+        return answer_sequences(saved, episodes, device, progress)
 
 
 if __name__ == "__main__":

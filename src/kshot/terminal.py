@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kshot.results.compare.comparison import Comparison
     from kshot.results.inspect.task_report import TaskReport
     from kshot.results.score.loss_curves import LossCurves
+    from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.tasks.classifier import Prediction
 
@@ -54,9 +55,10 @@ def _short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[:most].rpartition(",")[0] + " …"
 
 
-def show_results(results: "Results", title: str) -> None:
-    """Print a table of the score and everything that identifies it."""
-    show_rows(results.rows(), title, results.score_name)
+def show_results(results: "Results | Presentations", title: str) -> None:
+    """Print a table of the score, which is its first row, and everything that identifies it."""
+    rows = results.rows()
+    show_rows(rows, title, rows[0][0])
 
 
 def show_rows(rows: Sequence[tuple[str, str]], title: str, important: str = "") -> None:

@@ -14,6 +14,7 @@ SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "conv4_maps": ({"channels": 1, "width": 4}, (1, 28, 28)),
     "conv4_strided": ({"channels": 1, "width": 4}, (1, 28, 28)),
     "conv_maps": ({"channels": 1, "widths": [4, 4], "depths": [1, 2]}, (1, 28, 28)),
+    "flat": ({}, (1, 5, 5)),
     "mlp": ({"inputs": 6, "hidden": [4], "outputs": 3}, (6,)),
     "resnet12": ({"channels": 3, "widths": [2, 3, 4, 5]}, (3, 32, 32)),
 }
@@ -35,6 +36,7 @@ def test_a_backbone_is_told_what_its_constructor_takes() -> None:
     form = {"inputs": 300, "channels": 3, "atoms": 7}
     told = {name: fitting_arguments(name, form) for name in BACKBONES}
     assert told.pop("mlp") == {"inputs": 300}
+    assert told.pop("flat") == {}
     assert set(map(str, told.values())) == {"{'channels': 3}"}
     assert fitting_arguments("conv4", {}) == fitting_arguments("conf4", form) == {}  # an unknown one is refused when it is built
 
@@ -51,7 +53,7 @@ def test_arguments_reach_the_constructor() -> None:
         (
             "conv5",
             {},
-            r"no backbone 'conv5'\. Did you mean 'conv4'\? The known ones are conv4, conv4_maps, conv4_strided, conv_maps, mlp, resnet12",
+            r"no backbone 'conv5'\. Did you mean 'conv4'\? The known ones are conv4, conv4_maps, conv4_strided, conv_maps, flat, mlp",
         ),
         ("conv4", {"filters": 3}, r"backbone 'conv4' has no argument 'filters'\. The known ones are channels, width"),
         ("mpl", {"inputs": 4, "outputs": 0}, r"no backbone 'mpl'\. Did you mean 'mlp'\? "),

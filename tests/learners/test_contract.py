@@ -68,6 +68,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "reptile": {"features": 8, "adapt_steps": 2},
     "siamese": {"features": 8},
     "snail": {"features": 8, "slots": 6, "length": 12, "filters": 4, "keys": [4, 6, 8]},
+    "mann": {"features": 8, "hidden": 12, "slots": 16, "width": 6},
+    "lstm_control": {"features": 8, "hidden": 12},
     "simple_shot": {"features": 8},
 }
 """Both backbones give 8 features, which these learners are told."""
@@ -75,7 +77,7 @@ SCHEDULES = {"pictures": 5, "mappings": 4}
 """What learners with a head of so many outputs are told."""
 
 
-QUICK = {"protonet", "maml", "finetune", "baseline"}
+QUICK = {"protonet", "maml", "finetune", "baseline", "mann"}
 """Learners that the quick tests try, one of each family."""
 
 

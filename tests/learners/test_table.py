@@ -74,6 +74,17 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "simple_shot": {"features": 16},
     "pair_attention": {"features": 16, "width": 32, "blocks": [0, 1], "loss": "pairs", "over_items": "max"},
     "siamese": {"features": 16, "odds": 5.0},
+    "mann": {
+        "features": 16,
+        "outputs": 4,
+        "characters": 2,
+        "hidden": 12,
+        "heads": 2,
+        "slots": 9,
+        "width": 6,
+        "usage_decay": 0.9,
+    },
+    "lstm_control": {"features": 16, "outputs": 4, "characters": 2, "hidden": 12},
     "maml": {
         "features": 16,
         "outputs": 3,

@@ -13,6 +13,7 @@ from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.conv_maps import ConvMaps
+from kshot.backbones.flat import Flat
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
 from kshot.construct import construct
@@ -23,6 +24,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4_maps": Conv4Maps,
     "conv4_strided": Conv4Strided,
     "conv_maps": ConvMaps,
+    "flat": Flat,
     "mlp": MLP,
     "resnet12": ResNet12,
 }

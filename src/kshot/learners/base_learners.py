@@ -10,6 +10,8 @@ from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
 from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
+from kshot.learners.memory.lstm_control import LSTMControl
+from kshot.learners.memory.mann import MANN
 from kshot.learners.memory.snail import SNAIL
 from kshot.learners.metric.local_matching import LocalMatching
 from kshot.learners.metric.matching import MatchingNet, ScaledMatchingNet
@@ -50,4 +52,6 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "reptile": Reptile,
     "imaml": IMAML,
     "maml++": MAMLPlusPlus,
+    "mann": MANN,
+    "lstm_control": LSTMControl,
 }

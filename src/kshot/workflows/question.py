@@ -26,6 +26,7 @@ from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 from kshot.workflows.build import open_dataset, pick_device
 from kshot.workflows.lake_challenge import ask_lake
+from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
 from kshot.workflows.recipe import DataRecipe, parse_recipe
 
 FEW = 30
@@ -43,7 +44,8 @@ class Question:
         episodes: Number of episodes.
         seed: Seed of the episode stream.
         mode: Inductive or transductive.
-        protocol: `episodes`, drawn as the other fields say, or `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count.
+        protocol: `episodes`, drawn as the other fields say; `mann`, drawn likewise, with the shot and query of that protocol
+            (`kshot.workflows.mann_protocol`); or `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count.
         refine: Name of a refinement of the answers, such as `soft_k_means` (`kshot.learners.refinement.refined.refinement_named`): the
             mode is then `transductive`, whatever the field says. None refines nothing.
         steps: Number of gradient steps to answer, in place of the learner's own.
@@ -55,7 +57,7 @@ class Question:
     episodes: int = 1000
     seed: int = 0
     mode: Mode = "inductive"
-    protocol: Literal["episodes", "lake"] = "episodes"
+    protocol: Literal["episodes", "lake", "mann"] = "episodes"
     refine: str | None = None
     steps: int | None = None
 
@@ -66,9 +68,13 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
     Raises:
         DataError: The data or the split cannot be found, or the learner has seen some of the classes in training and the
             question does not name its training part.
+        RecipeError: The protocol is not for this learner.
     """
     if question.protocol == "lake":
         return ask_lake(saved)
+    if question.protocol == "mann":
+        sequence_learner(saved)  # refuses any other before data are opened
+        question = replace(question, shape=sequence_shape(question.shape))
     asked = asked_classes(saved, question)
     if asked.seen and asked.split.rpartition("/")[2] not in ("train", "trainval"):
         raise DataError(

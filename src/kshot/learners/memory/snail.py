@@ -36,6 +36,7 @@ from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.memory.causal_blocks import AttentionBlock, Memory, TCBlock, part
 from kshot.learners.settings import require_count
+from kshot.learners.short_forms import repr_of_adapted
 
 EMBEDDING = 64
 """Numbers that represent an item, without its label."""
@@ -51,6 +52,9 @@ class ReadSupport(NamedTuple):
 
     memory: Memory
     slots: Tensor
+
+    def __repr__(self) -> str:
+        return repr_of_adapted(self)
 
 
 class SNAIL(Learner):
