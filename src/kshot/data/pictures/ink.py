@@ -164,10 +164,10 @@ def _own_form(image: Image.Image) -> np.ndarray | None:
 def _strokes(contrast: Contrast) -> np.ndarray:
     """Cut out the strokes of a picture, scaled so that the longer side is Omniglot's extent on the fine canvas: bool."""
     height, threshold, noise = contrast
-    mask = _without_specks(height > threshold, height, threshold)
-    if pen_width(mask, thin(mask)) < _HAIRLINE:  # no pixel is all ink: a line between two pixels is half in each
+    mask, pen = _without_specks(height > threshold, height, threshold)
+    if pen < _HAIRLINE:  # no pixel is all ink: a line between two pixels is half in each
         threshold = max(0.6 * threshold, min(4 * noise, threshold))
-        mask = _without_specks(height > threshold, height, threshold)
+        mask, _ = _without_specks(height > threshold, height, threshold)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     # Heights between paper and ink tell where the edge runs inside a pixel; ink that was dropped stays below the threshold.
@@ -181,15 +181,15 @@ def _strokes(contrast: Contrast) -> np.ndarray:
     return strokes
 
 
-def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> np.ndarray:
-    """Remove what is too small, too faint or too close to the picture's edge to be writing."""
+def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
+    """Remove what is too small, too faint or too close to the picture's edge to be writing, and measure the pen of what is left."""
     labels, count = parts_of(mask)
     if count == 0:
         raise DataError(_NO_INK)
     pixels = labels[mask] - 1
     areas = np.bincount(pixels, minlength=count)
     strengths = np.bincount(pixels, height[mask], minlength=count) / areas
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
     boxes = np.empty((count, 4), dtype=np.int64)  # top, bottom, left, right, inclusive
     for column, (values, extreme, start) in enumerate(
         [
@@ -206,7 +206,8 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
     if not keep.any():
         keep[:] = True
     main = int(np.argmax(np.where(keep, areas * strengths, 0)))
-    pen = pen_width(labels == main + 1, thin(labels == main + 1))
+    largest = labels == main + 1
+    pen = pen_width(largest, thin(largest))
     keep &= areas >= max(4.0, 0.25 * pen * pen)
     keep &= strengths >= threshold + 0.3 * (strengths[main] - threshold)
     keep[main] = True
@@ -214,7 +215,10 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
     wide = boxes[keep, 3].max() - boxes[keep, 2].min() + 1
     if max(tall, wide) < 0.02 * max(mask.shape):
         raise DataError(_NO_INK)
-    return np.isin(labels, np.flatnonzero(keep) + 1)
+    if np.count_nonzero(keep) == 1:
+        return largest, pen
+    kept = np.concatenate([[False], keep])[labels]
+    return kept, pen_width(kept, thin(kept))
 
 
 def _share_in_strip(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -266,6 +270,6 @@ def _without_roughness(strokes: np.ndarray) -> np.ndarray:
     if reach < 1:
         return filled
     window = 2 * reach + 1
-    inked = slide(np.add, np.pad(filled.astype(np.int64), reach), window)  # how many pixels of each window are ink
-    smooth: np.ndarray = 2 * slide(np.add, np.pad(inked, reach), window) > window**4  # the mean of the windows' means, twice
+    inked = slide(np.add, np.pad(filled.astype(np.int16), reach), window)  # how many pixels of each window are ink
+    smooth: np.ndarray = slide(np.add, np.pad(inked, reach), window) > window**4 // 2  # the mean of the windows' means
     return smooth if smooth.any() else filled

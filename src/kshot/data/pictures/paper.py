@@ -114,9 +114,10 @@ def _paper(light: np.ndarray) -> np.ndarray:
     cell = max(1, -(-max(height, width) // _CELLS))
     rows, columns = -(-height // cell), -(-width // cell)
     filled = np.pad(light, ((0, rows * cell - height), (0, columns * cell - width), (0, 0)), mode="edge")
-    cells = filled.reshape(rows, cell, columns, cell, channels).swapaxes(1, 2).reshape(rows, columns, cell * cell, channels)
+    cells = filled.reshape(rows, cell, columns, cell, channels).transpose(0, 2, 4, 1, 3).reshape(rows, columns, channels, cell * cell)
     middle = cell * cell // 2
-    grid = np.partition(cells, middle, axis=2)[:, :, middle].astype(np.float64)  # (rows, columns, C)
+    cells.partition(middle)
+    grid = cells[..., middle].astype(np.float64)  # (rows, columns, C)
     plane, even = _plane_of_border(grid)
     smooth = plane if even else plane + _median_around(grid - plane)
     return enlarge_linear(smooth.astype(np.float32), cell)[:height, :width]
@@ -128,7 +129,10 @@ def _median_around(grid: np.ndarray) -> np.ndarray:
     down, right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
     padded = np.pad(grid, ((down, down), (right, right), (0, 0)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * right + 1), axis=(0, 1))
-    around: np.ndarray = np.median(windows.reshape(rows, columns, channels, -1), axis=-1)
+    each = windows.reshape(rows, columns, channels, -1)
+    middle = each.shape[-1] // 2  # of an odd number
+    each.partition(middle)
+    around: np.ndarray = each[..., middle]
     return around
 
 
@@ -162,7 +166,7 @@ def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
     strong = flat[strength >= np.quantile(strength, 0.95)]
     _, vectors = np.linalg.eigh(strong.T @ strong)
     height = flat @ vectors[:, -1]
-    if (height**3).sum() < 0:
+    if (height * height * height).sum() < 0:
         height = -height
     along: np.ndarray = height.reshape(beside_paper.shape[:2]).astype(np.float32)
     return along

@@ -57,8 +57,8 @@ def resize_cubic(values: np.ndarray, rows: int, columns: int, *, averaged: bool)
     """
     height, width = values.shape
     table = _cubic_area_taps if averaged else _cubic_taps
-    wide = _along_last(values, table(width, columns))  # (H, columns)
-    return np.ascontiguousarray(_along_last(np.ascontiguousarray(wide.T), table(height, rows)).T)
+    wide = _along_first(np.ascontiguousarray(values.T), table(width, columns))  # (columns, H)
+    return _along_first(np.ascontiguousarray(wide.T), table(height, rows))
 
 
 def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
@@ -73,8 +73,9 @@ def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
     Returns:
         float32 (rows · factor, columns · factor, C).
     """
-    tall = _along_last(np.moveaxis(grid, 0, -1), _linear_taps(grid.shape[0], factor))  # (columns, C, rows · factor)
-    return np.ascontiguousarray(_along_last(np.moveaxis(tall, 0, -1), _linear_taps(grid.shape[1], factor)).transpose(1, 2, 0))
+    tall = _along_first(grid, _linear_taps(grid.shape[0], factor))  # (rows · factor, columns, C)
+    across = np.ascontiguousarray(tall.transpose(1, 0, 2))
+    return np.ascontiguousarray(_along_first(across, _linear_taps(grid.shape[1], factor)).transpose(1, 0, 2))
 
 
 Taps = tuple[np.ndarray, np.ndarray]
@@ -170,12 +171,17 @@ def _keys(x: np.ndarray, a: np.float32) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, np.float32(0)))
 
 
-def _along_last(values: np.ndarray, taps: Taps) -> np.ndarray:
-    """(..., before) float32 -> (..., after), each product added to the sum in one rounding, as a fused multiply-add does."""
+def _along_first(values: np.ndarray, taps: Taps) -> np.ndarray:
+    """(before, ...) float32 -> (after, ...), each product added to the sum in one rounding, as a fused multiply-add does."""
     places, weights = taps
-    sums = values[..., places[:, 0]] * weights[:, 0]
+    exact = values.astype(np.float64)  # in which a product of two float32 has room
+    shape = (len(places), *(1 for _ in values.shape[1:]))
+    sums = (exact[places[:, 0]] * weights[:, 0].reshape(shape)).astype(np.float32)
     for place, weight in zip(places.T[1:], weights.T[1:], strict=True):
-        sums = _fused(values[..., place], weight, sums)
+        product = exact[place]
+        product *= weight.reshape(shape)
+        product += sums
+        sums = product.astype(np.float32)
     return sums
 
 
