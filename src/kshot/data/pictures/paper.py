@@ -162,7 +162,8 @@ def _plane_of_border(grid: np.ndarray) -> tuple[np.ndarray, bool]:
 def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
     """Project (H, W, 3) → (H, W) on the direction of most variance, with the rarer and stronger side positive."""
     flat = beside_paper.reshape(-1, 3).astype(np.float64)
-    strength = (flat**2).sum(1)
+    red, green, blue = np.ascontiguousarray(flat.T)
+    strength = red * red + (green * green + blue * blue)
     strong = flat[strength >= np.quantile(strength, 0.95)]
     _, vectors = np.linalg.eigh(strong.T @ strong)
     height = flat @ vectors[:, -1]

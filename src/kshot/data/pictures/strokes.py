@@ -95,7 +95,8 @@ def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
     padded = np.pad(skeleton, 1)
     line = padded.reshape(-1)
     pixels = np.flatnonzero(line)
-    code = _codes(line, pixels, _offsets(padded.shape[1]))
+    around = np.array([down * padded.shape[1] + right for down, right in _AROUND])
+    code = np.packbits(line[pixels[:, None] + around].reshape(-1), bitorder="little")
     if length < 1 or not _FORKS[code].any():
         return skeleton
     fork, end = np.zeros_like(skeleton), np.zeros_like(skeleton)
@@ -156,33 +157,19 @@ def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
 
 
 def _thin_box(mask: np.ndarray) -> np.ndarray:
-    skeleton = np.pad(mask, 1)
-    ink = skeleton.reshape(-1)  # the same memory
-    around = _offsets(skeleton.shape[1])
-    mark = np.zeros(ink.size, dtype=np.int64)
-    # A pixel's fate in a pass depends on its neighbours alone. So each pass looks only at neighbours of what went since its last turn.
-    pixels = np.flatnonzero(np.pad(_edge(mask), 1).reshape(-1))
-    waiting = [pixels, pixels]  # for the first pass, and for the second
-    turn, quiet = 0, 0
+    bits, words = _packed(mask)
+    inside = bits[words:-words]  # the same memory
+    quiet = 0
     while quiet < 2:
-        pixels = waiting[turn]
-        gone = pixels[(_FIRST, _SECOND)[turn][_codes(ink, pixels, around)]]
-        ink[gone] = False
-        near = (gone[:, None] + around).reshape(-1)
-        near = near[ink[near]]
-        order = np.arange(near.size)
-        mark[near] = order
-        near = near[mark[near] == order]  # each pixel once
-        other = 1 - turn
-        waiting[turn] = near
-        waiting[other] = np.concatenate([waiting[other], near])
-        waiting[other] = waiting[other][ink[waiting[other]]]
-        turn, quiet = other, 0 if gone.size else quiet + 1
-    pixels = np.flatnonzero(ink)
-    for corner in _CORNERS:
-        ink[pixels[corner[_codes(ink, pixels, around)]]] = False
-        pixels = pixels[ink[pixels]]
-    thinned: np.ndarray = skeleton[1:-1, 1:-1]
+        for removable in (_removable_first, _removable_second):
+            gone = inside & removable(_neighbours(bits, words))
+            inside ^= gone
+            quiet = 0 if gone.any() else quiet + 1
+    for corner, other, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
+        # Two neighbours at a right angle touch each other at their corner; nothing on the far side depends on this pixel.
+        p = _neighbours(bits, words)
+        inside &= ~(p[corner] & p[other]) | p[far[0]] | p[far[1]] | p[far[2]]
+    thinned = _unpacked(bits, words, mask.shape)
     labels, count = parts_of(mask)
     left = np.bincount(labels[thinned], minlength=count + 1)
     for lost in np.flatnonzero(left[1:] == 0) + 1:
@@ -192,12 +179,51 @@ def _thin_box(mask: np.ndarray) -> np.ndarray:
     return thinned
 
 
-def _edge(mask: np.ndarray) -> np.ndarray:
-    """Find the pixels of a mask that do not have eight neighbours."""
-    padded = np.pad(mask, 1)
-    tall = padded[:-2] & padded[1:-1] & padded[2:]
-    edge: np.ndarray = mask & ~(tall[:, :-2] & tall[:, 1:-1] & tall[:, 2:])
-    return edge
+def _packed(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Pack a mask with an empty ring, 64 pixels to a word, row after row: uint64 ((H + 2) · words,); and the number of words per row."""
+    height, width = mask.shape
+    words = -(-(width + 2) // 64)
+    padded = np.zeros((height + 2, words * 64), dtype=bool)
+    padded[1:-1, 1 : 1 + width] = mask
+    return np.packbits(padded.reshape(-1), bitorder="little").view("<u8").astype(np.uint64), words
+
+
+def _unpacked(bits: np.ndarray, words: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Undo `_packed`."""
+    pixels = np.unpackbits(bits.astype("<u8").view(np.uint8), bitorder="little").view(bool).reshape(shape[0] + 2, words * 64)
+    return pixels[1:-1, 1 : 1 + shape[1]].copy()
+
+
+def _neighbours(bits: np.ndarray, words: int) -> tuple[np.ndarray, ...]:
+    """Give P2 to P9 of every pixel inside the ring of a packed mask, each uint64 (H · words,)."""
+    one, last = np.uint64(1), np.uint64(63)
+    left, right = bits << one, bits >> one
+    left[1:] |= bits[:-1] >> last
+    right[:-1] |= bits[1:] << last
+    up, here, down = slice(-2 * words), slice(words, -words), slice(2 * words, None)
+    return bits[up], right[up], right[here], right[down], bits[down], left[down], left[here], left[up]
+
+
+def _may_go(p: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Find where A(P1) = 1 and 2 ≤ B(P1) ≤ 6, but for pixels with all of P2, P4, P6 and P8, which both passes keep.
+
+    With A(P1) = 1, the neighbours in the mask are one run around the pixel. It has one pixel or seven unless it, and what is left of the
+    circle, hold both pixels beside P1 and pixels at its corners.
+    """
+    off = [~one for one in p]
+    # A quarter of the way round changes from 0 to 1 at most once: at its middle, or else at its end.
+    a, b, c, d = (off[i] & p[i + 1] | off[i + 1] & p[(i + 2) % 8] for i in (0, 2, 4, 6))
+    once = ((a | b) ^ (c | d)) & ~(a & b | c & d)
+    two = (p[0] | p[2] | p[4] | p[6]) & (p[1] | p[3] | p[5] | p[7])
+    return once & two & (off[1] | off[3] | off[5] | off[7])
+
+
+def _removable_first(p: tuple[np.ndarray, ...]) -> np.ndarray:
+    return _may_go(p) & ~(p[2] & p[4] & (p[0] | p[6]))
+
+
+def _removable_second(p: tuple[np.ndarray, ...]) -> np.ndarray:
+    return _may_go(p) & ~(p[0] & p[6] & (p[2] | p[4]))
 
 
 def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -217,31 +243,12 @@ def _count(mask: np.ndarray) -> int:
     return int(np.count_nonzero(mask))
 
 
-def _offsets(width: int) -> np.ndarray:
-    """List how far the eight neighbours of a pixel lie from it in a flat picture of rows of this width."""
-    return np.array([down * width + right for down, right in _AROUND])
-
-
-def _codes(ink: np.ndarray, pixels: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """Compute the neighbour code of some pixels of a flat picture, uint8 (n,)."""
-    return np.packbits(ink[pixels[:, None] + around].reshape(-1), bitorder="little")
-
-
-def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
-    """List what each of the 256 neighbour codes means: removed in pass 1, in pass 2, as one of four corners; an end; a fork."""
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """List what each of the 256 neighbour codes means: an end of a line; a fork."""
     p = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8): columns are P2 … P9
-    p2, p4, p6, p8 = p[:, 0], p[:, 2], p[:, 4], p[:, 6]
-    neighbours = p.sum(1)
     changes = ((p == 0) & (np.roll(p, -1, axis=1) == 1)).sum(1)  # A(P1): 0 → 1 around the pixel
-    may_go = (neighbours >= 2) & (neighbours <= 6) & (changes == 1)
-    first = may_go & (p2 * p4 * p6 == 0) & (p4 * p6 * p8 == 0)
-    second = may_go & (p2 * p4 * p8 == 0) & (p2 * p6 * p8 == 0)
-    corners = []
-    for a, b, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
-        # Two neighbours at a right angle touch each other at their corner; nothing on the far side depends on this pixel.
-        corners.append((p[:, a] == 1) & (p[:, b] == 1) & (p[:, list(far)].sum(1) == 0))
-    ends = (neighbours == 1) | ((neighbours == 2) & (changes == 1))
-    return first, second, corners, ends, changes >= 3
+    neighbours = p.sum(1)
+    return (neighbours == 1) | ((neighbours == 2) & (changes == 1)), changes >= 3
 
 
-_FIRST, _SECOND, _CORNERS, _ENDS, _FORKS = _tables()
+_ENDS, _FORKS = _tables()
