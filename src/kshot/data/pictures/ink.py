@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from kshot.data.inputs import Inputs, map_inputs
-from kshot.data.pictures.paper import Contrast, find_contrast, flat_rgb
+from kshot.data.pictures.flat import Levels, checked_levels, flat_rgb, upright
+from kshot.data.pictures.paper import LONGER_SIDE, Contrast, find_contrast
 from kshot.data.pictures.picture_file import opened_picture
 from kshot.data.pictures.resample import resize_bytes, resize_cubic, slide
 from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
@@ -92,9 +93,10 @@ class Ink:
         size: The side of the result, in pixels.
         zoom: How far a drawing is brought to one common size, from 0 (not at all) to 1; see `resize_ink`. Drawings of Omniglot fill
             two thirds of their side in the median, and only a quarter in some alphabets.
+        levels: The range of grey values of more than 8 bits; see `kshot.data.pictures.flat.Levels`.
 
     Raises:
-        RecipeError: The size is not a positive whole number, or zoom is not a number from 0 to 1.
+        RecipeError: The size is not a positive whole number, zoom is not a number from 0 to 1, or levels is no range.
 
     Example:
         >>> paper = Image.new("L", (300, 200), "white")
@@ -107,12 +109,14 @@ class Ink:
 
     size: int = 28
     zoom: float = 0.0
+    levels: Levels = "full"
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
             raise RecipeError(f"size of 'ink' is a positive whole number of pixels; found {self.size!r}.")
         if isinstance(self.zoom, bool) or not isinstance(self.zoom, int | float) or not 0 <= self.zoom <= 1:
             raise RecipeError(f"zoom of 'ink' is a number from 0 to 1; found {self.zoom!r}.")
+        object.__setattr__(self, "levels", checked_levels(self.levels, self.name))  # JSON and TOML know no tuples
 
     def read(self, thing: object) -> np.ndarray:
         """Return a picture of ink as uint8 (1, size, size), ink 255 on 0.
@@ -121,12 +125,12 @@ class Ink:
             thing: A path or a Pillow image.
 
         Raises:
-            DataError: It is neither, the file cannot be read, or there is no ink on the picture.
+            DataError: It is neither, the file cannot be read, its grey values have no known range, or there is no ink on the picture.
         """
-        with opened_picture(thing) as image:
+        with opened_picture(thing, LONGER_SIDE) as image:
             drawing = _own_form(image)
             if drawing is None:
-                drawing = as_drawing(image)
+                drawing = as_drawing(image, self.levels)
         kept: np.ndarray = resize_ink(drawing[None, None].astype(np.uint8) * np.uint8(255), self.size, self.zoom)[0]
         return kept
 
@@ -139,13 +143,13 @@ class Ink:
         return asdict(self)
 
 
-def as_drawing(image: Image.Image) -> np.ndarray:
+def as_drawing(image: Image.Image, levels: Levels = "full") -> np.ndarray:
     """Draw the ink of any picture as an Omniglot drawing: bool (105, 105).
 
     Raises:
-        DataError: There is no ink on it.
+        DataError: There is no ink on it, or its grey values have no known range.
     """
-    contrast = find_contrast(flat_rgb(image))
+    contrast = find_contrast(flat_rgb(image, LONGER_SIDE, max, levels))
     return _drawn_again(_strokes(contrast))
 
 
@@ -157,7 +161,7 @@ def _own_form(image: Image.Image) -> np.ndarray | None:
     """
     if image.size != (SIDE, SIDE) or image.mode != "1":
         return None
-    dark = ~np.asarray(image)
+    dark = ~np.asarray(upright(image))
     return dark if 0 < 2 * dark.sum() < dark.size else None
 
 

@@ -1,6 +1,6 @@
 """Ink told from paper: how much ink each pixel of a photograph holds.
 
-In: any Pillow image. Out: a picture of contrast, high where there is ink, and the height that divides ink from paper. Next: `ink`.
+In: a picture from `flat`. Out: a picture of contrast, high where there is ink, and the height that divides ink from paper. Next: `ink`.
 
 The paper is estimated locally, by a median over wide windows, and subtracted; uneven light and shadows go with it. The rest is projected on
 the direction in colour space in which it varies most, so that red ink on green paper of the same grey is found. The rarer side is the ink,
@@ -10,12 +10,12 @@ so that chalk on slate is found as well.
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from kshot.data.pictures.resample import enlarge_linear, slide
 from kshot.errors import DataError
 
-_LONGER_SIDE = 480
+LONGER_SIDE = 480
 """The working size: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
 _CELLS = 30
 """The paper is estimated on a grid of this many cells along the longer side."""
@@ -44,29 +44,11 @@ class Contrast(NamedTuple):
     noise: float
 
 
-def flat_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture upright, in RGB, with 8 bits per channel, without transparency.
-
-    Transparent parts become white, or black where the visible parts are light, so that ink on a transparent ground stays visible.
-    """
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        upright = Image.fromarray(_in_8_bits(np.asarray(upright)))
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
-        light = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float64)
-        visible_light = (light * alpha).sum() / max(alpha.sum(), 1.0)
-        ground = Image.new("RGBA", rgba.size, "white" if visible_light < 128 or alpha.min() == 255 else "black")
-        return Image.alpha_composite(ground, rgba).convert("RGB")
-    return upright.convert("RGB")
-
-
 def find_contrast(image: Image.Image) -> Contrast:
     """Measure how much ink each pixel of a picture holds.
 
     Args:
-        image: From `flat_rgb`, of any size. It is brought to a working size of 240 to 480 pixels along the longer side.
+        image: RGB, of any size. It is brought to a working size of 240 to 480 pixels along the longer side.
 
     Returns:
         The contrast at the working size.
@@ -91,17 +73,9 @@ def find_contrast(image: Image.Image) -> Contrast:
     return Contrast(height, threshold, noise)
 
 
-def _in_8_bits(values: np.ndarray) -> np.ndarray:
-    """Stretch grey values of any range to 0 … 255: a 16-bit picture seldom uses all its range."""
-    finite = np.nan_to_num(values.astype(np.float64))
-    low, high = finite.min(), finite.max()
-    scaled: np.ndarray = np.rint((finite - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-    return scaled
-
-
 def _working_size(image: Image.Image) -> Image.Image:
     longer = max(image.size)
-    side = min(max(longer, _LONGER_SIDE // 2), _LONGER_SIDE)
+    side = min(max(longer, LONGER_SIDE // 2), LONGER_SIDE)
     if side == longer:
         return image
     size = (max(1, round(image.width * side / longer)), max(1, round(image.height * side / longer)))
@@ -129,7 +103,7 @@ def _median_around(grid: np.ndarray) -> np.ndarray:
     down, right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
     padded = np.pad(grid, ((down, down), (right, right), (0, 0)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * right + 1), axis=(0, 1))
-    each = windows.reshape(rows, columns, channels, -1)
+    each = np.require(windows.reshape(rows, columns, channels, -1), requirements="W")
     middle = each.shape[-1] // 2  # of an odd number
     each.partition(middle)
     around: np.ndarray = each[..., middle]

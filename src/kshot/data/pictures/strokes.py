@@ -215,15 +215,18 @@ def _may_go(p: tuple[np.ndarray, ...]) -> np.ndarray:
     a, b, c, d = (off[i] & p[i + 1] | off[i + 1] & p[(i + 2) % 8] for i in (0, 2, 4, 6))
     once = ((a | b) ^ (c | d)) & ~(a & b | c & d)
     two = (p[0] | p[2] | p[4] | p[6]) & (p[1] | p[3] | p[5] | p[7])
-    return once & two & (off[1] | off[3] | off[5] | off[7])
+    may_go: np.ndarray = once & two & (off[1] | off[3] | off[5] | off[7])
+    return may_go
 
 
 def _removable_first(p: tuple[np.ndarray, ...]) -> np.ndarray:
-    return _may_go(p) & ~(p[2] & p[4] & (p[0] | p[6]))
+    removable: np.ndarray = _may_go(p) & ~(p[2] & p[4] & (p[0] | p[6]))
+    return removable
 
 
 def _removable_second(p: tuple[np.ndarray, ...]) -> np.ndarray:
-    return _may_go(p) & ~(p[0] & p[6] & (p[2] | p[4]))
+    removable: np.ndarray = _may_go(p) & ~(p[0] & p[6] & (p[2] | p[4]))
+    return removable
 
 
 def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
