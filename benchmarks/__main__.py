@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_loop")
+NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_loop", "read_pictures")
 
 
 def main() -> int:

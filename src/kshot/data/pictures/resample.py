@@ -13,6 +13,8 @@ _MOST_BITS = 22
 """PyTorch's limit on the fraction bits of its 16-bit weights."""
 _AT_ONCE = 64
 """Pictures that are resized together: enough for long loops in NumPy, few enough for a processor's cache."""
+_BLOCK = 16384
+"""New values that are computed together, likewise."""
 
 
 def resize_bytes(pictures: np.ndarray, size: int) -> np.ndarray:
@@ -175,14 +177,18 @@ def _along_first(values: np.ndarray, taps: Taps) -> np.ndarray:
     """(before, ...) float32 -> (after, ...), each product added to the sum in one rounding, as a fused multiply-add does."""
     places, weights = taps
     exact = values.astype(np.float64)  # in which a product of two float32 has room
-    shape = (len(places), *(1 for _ in values.shape[1:]))
-    sums = (exact[places[:, 0]] * weights[:, 0].reshape(shape)).astype(np.float32)
-    for place, weight in zip(places.T[1:], weights.T[1:], strict=True):
-        product = exact[place]
-        product *= weight.reshape(shape)
-        product += sums
-        sums = product.astype(np.float32)
-    return sums
+    after = np.empty((len(places), *values.shape[1:]), np.float32)
+    block = max(1, _BLOCK // max(1, values[0].size))
+    for start in range(0, len(places), block):
+        rows = slice(start, start + block)
+        sums = after[rows]
+        for number in range(places.shape[1]):
+            product = exact[places[rows, number]]
+            product *= weights[rows, number].reshape(-1, *(1 for _ in values.shape[1:]))
+            if number:
+                product += sums
+            sums[...] = product
+    return after
 
 
 def _fused(a: np.ndarray | np.floating, b: np.ndarray, c: np.ndarray | np.floating) -> np.ndarray:
