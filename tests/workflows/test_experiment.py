@@ -17,12 +17,16 @@ import torch
 from PIL import Image
 
 import kshot.errors
+from cases.folders import fill
+from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, KshotError, RecipeError, SavedError, SetupError, TrainingError
 from kshot.learners.learner import with_steps
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import load_folder
+from kshot.tasks.classifier import Classifier
 from kshot.workflows import experiment
 from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, ask, cautions
 from kshot.workflows.recipe import Recipe, parse_recipe, read_recipe
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]

@@ -13,7 +13,9 @@ from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.pictures.image_folder import ImageFolder
+from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.near_copies import CELLS, MOST_APART, near_copies
+from kshot.data.pictures.picture import Picture
 from kshot.episodes.centres import class_centres, pixels
 from kshot.errors import DataError, EpisodeError
 from kshot.results.inspect.confusion import count_confusion
@@ -132,7 +134,7 @@ def _near_copies(parts: Sequence[Part]) -> tuple[str, ...]:
     places: list[str] = []
     files: list[Path] = []
     for part in parts:
-        if isinstance(part.dataset, ImageFolder):
+        if isinstance(part.dataset, ImageFolder) and isinstance(part.dataset.preprocess, Picture | Ink):
             pictures = part.index.items[: _MOST_COMPARED - len(files)]
             kept.append(np.asarray(part.dataset.gather(pictures)))
             classes += list(np.repeat(part.index.names, part.index.sizes)[: len(pictures)])
@@ -141,15 +143,14 @@ def _near_copies(parts: Sequence[Part]) -> tuple[str, ...]:
     if not files:
         return ()
     pairs = near_copies(np.concatenate(kept))
-    counted = f"Of {len(files):,} pictures, {len(pairs):,} pairs are nearly the same"
     if not len(pairs):
-        return (f"{counted}.",)
+        return ()
     across = [(one, other) for one, other in pairs if classes[one] != classes[other]]
     learnt = [(one, other) for one, other in pairs if (places[one] == "train") != (places[other] == "train")]
     one, other = (learnt or across or list(pairs))[0]
     return (
-        f"{counted} (to {MOST_APART:.0f} of 255 grey levels in {CELLS} × {CELLS} cells): {len(across):,} in two classes, {len(learnt):,} "
-        f"with one in a training class. Look at {files[one]} and {files[other]}.",
+        f"Of {len(files):,} pictures, {len(pairs):,} pairs are nearly the same (to {MOST_APART:.0f} of 255 grey levels in {CELLS} × {CELLS} "
+        f"cells): {len(across):,} in two classes, {len(learnt):,} with one in a training class. Look at {files[one]} and {files[other]}.",
     )
 
 

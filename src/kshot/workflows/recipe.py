@@ -25,7 +25,7 @@ class DataRecipe:
     name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders
     kind: str = "auto"  # a name in `kshot.data.table.KINDS`; auto: the kind whose word it is, or that holds such a path
     split: str = (
-        "vinyals"  # omniglot: vinyals, characters or alphabets; sinusoids: sinusoids; a folder: `fractions` (or its own parts), or a JSON file of class names
+        "vinyals"  # omniglot: vinyals, characters or alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
     )
     split_seed: int = 0  # seed of the splits `characters`, `alphabets` and `fractions`
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # shares of a folder's classes: train, val, test

@@ -234,7 +234,11 @@ def test_unreadable_copies_are_named_as_unreadable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"), [("duplicates", "data.duplicates is one of 'one'"), ("parts", "data.parts is one of 'own'")]
+    ("setting", "message"),
+    [
+        ("duplicates", "there is no data.duplicates 'merged'"),
+        ("parts", r"there is no data.parts 'merged'. Did you mean 'merge'. The known ones are own, merge, separate"),
+    ],
 )
 def test_unknown_words_are_refused(tmp_path: Path, setting: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from kshot.data.pictures.picture_file import is_picture_name
-from kshot.errors import DataError, RecipeError, did_you_mean
+from kshot.errors import DataError, RecipeError, known_ones
 
 Parts = Literal["own", "merge", "separate"]
 """What folders named train, val and test are: `own`, parts of a division; `merge`, nothing, so that their classes are pooled; `separate`,
@@ -73,8 +73,7 @@ def find_classes(root: Path, parts: Parts = "own") -> ClassFolders:
         RecipeError: There are no such `parts`.
     """
     if parts not in get_args(Parts):
-        known = get_args(Parts)
-        raise RecipeError(f"data.parts is one of {', '.join(map(repr, known))}; found {parts!r}.{did_you_mean(str(parts), known)}")
+        raise RecipeError(f"there is no data.parts {parts!r}.{known_ones(parts, get_args(Parts))}")
     files = _found(root)
     folders = _part_folders(files)
     if not folders:

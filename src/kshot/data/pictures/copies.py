@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from kshot.errors import DataError, RecipeError, did_you_mean
+from kshot.errors import DataError, RecipeError, known_ones
 
 Duplicates = Literal["one", "keep", "drop"]
 """What is done about copies: `one` keeps one of each set in a class, and refuses copies in two classes; `drop` leaves the latter out,
@@ -37,10 +37,8 @@ def check_duplicates(duplicates: str) -> None:
     Raises:
         RecipeError: It is none.
     """
-    known = get_args(Duplicates)
-    if duplicates not in known:
-        hint = did_you_mean(str(duplicates), known)
-        raise RecipeError(f"data.duplicates is one of {', '.join(map(repr, known))}; found {duplicates!r}.{hint}")
+    if duplicates not in get_args(Duplicates):
+        raise RecipeError(f"there is no data.duplicates {duplicates!r}.{known_ones(duplicates, get_args(Duplicates))}")
 
 
 def choose(files: Mapping[str, Sequence[Path]], digest: Mapping[Path, bytes], duplicates: Duplicates) -> Chosen:
