@@ -149,8 +149,9 @@ def _near_copies(parts: Sequence[Part]) -> tuple[str, ...]:
     learnt = [(one, other) for one, other in pairs if (places[one] == "train") != (places[other] == "train")]
     one, other = (learnt or across or list(pairs))[0]
     return (
-        f"Of {len(files):,} pictures, {len(pairs):,} pairs are nearly the same (to {MOST_APART:.0f} of 255 grey levels in {CELLS} × {CELLS} "
-        f"cells): {len(across):,} in two classes, {len(learnt):,} with one in a training class. Look at {files[one]} and {files[other]}.",
+        f"Of {len(files):,} pictures, {len(pairs):,} pairs are nearly the same (to {MOST_APART:.0f} of 255 grey levels in "
+        f"{CELLS} × {CELLS} cells): {len(across):,} in two classes, {len(learnt):,} with one in a training class. "
+        f"Look at {files[one]} and {files[other]}.",
     )
 
 
