@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-NAMES = ("load", "draw", "meta_step", "memory", "compare", "conv_block", "inner_loop", "learned_update", "mann_step")
+NAMES = (
+    "load",
+    "draw",
+    "meta_step",
+    "memory",
+    "compare",
+    "conv_block",
+    "inner_loop",
+    "learned_update",
+    "mann_step",
+    "read_pictures",
+)
 
 
 def main() -> int:

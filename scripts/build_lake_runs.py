@@ -12,11 +12,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from kshot.atomic import write_text
 from kshot.data.pictures.lake_runs import LAKE_RUNS
 from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, unpack
+from kshot.data.pictures.picture_file import open_image
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         found.setdefault(np.packbits(ink).tobytes(), []).append(number)
 
     def drawing(content: bytes, name: str) -> list[object]:
-        numbers = found.get(np.packbits(~np.asarray(Image.open(io.BytesIO(content)).convert("1"))).tobytes(), [])
+        numbers = found.get(np.packbits(~np.asarray(open_image(io.BytesIO(content)).convert("1"))).tobytes(), [])
         if len(numbers) != 1:
             raise SystemExit(f"{name} is {len(numbers)} drawings of Omniglot; expected one.")
         character, drawer = divmod(numbers[0], DRAWERS)

@@ -29,10 +29,10 @@ def test_the_form_of_an_item_is_that_which_a_network_reads() -> None:
 
 
 def test_settings_are_those_of_opening_and_of_the_preprocessings() -> None:
-    assert OMNIGLOT.settings() == ("rotations", "size", "zoom")
-    assert PICTURES.settings() == ("size", "channels", "fit", "zoom")
+    assert OMNIGLOT.settings() == ("rotations", "size", "zoom", "levels")
+    assert PICTURES.settings() == ("parts", "duplicates", "size", "channels", "fit", "levels", "zoom")
     assert SINUSOIDS.settings() == ()
-    assert (OMNIGLOT.open_settings(), PICTURES.open_settings()) == (("rotations",), ())
+    assert (OMNIGLOT.open_settings(), PICTURES.open_settings()) == (("rotations",), ("parts", "duplicates"))
 
 
 def test_the_first_preprocessing_is_the_usual_one() -> None:

@@ -22,9 +22,9 @@ X = np.zeros((4, 3), np.float32)
 
 
 def folder(root: Path) -> ImageFolder:
-    for name in ("fox", "owl"):
+    for name, colour in (("fox", "red"), ("owl", "gray")):
         (root / name).mkdir(parents=True)
-        Image.new("RGB", (9, 9)).save(root / name / "1.png")
+        Image.new("RGB", (9, 9), colour).save(root / name / "1.png")
     return ImageFolder(root, Picture(8))
 
 
@@ -47,7 +47,7 @@ def test_omniglot_and_its_split() -> None:
 @pytest.mark.parametrize(
     ("make", "parts"),
     [
-        (folder, ["ImageFolder('", "2 classes, 2 items of uint8 (3, 8, 8)", "Picture(size=8, channels=3, fit='crop')"]),
+        (folder, ["ImageFolder('", "2 classes, 2 items of uint8 (3, 8, 8)", "Picture(size=8, channels=3, fit='crop', levels='full')"]),
         (
             lambda root: Sinusoids(3, 2, 2),
             ["Sinusoids('sinusoids', 7 classes, 1,792 items", "float32 (1,) with targets float32 (1,), AsIs()"],

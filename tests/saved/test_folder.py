@@ -91,7 +91,7 @@ def test_the_folder_holds_two_files_of_which_one_is_readable_json(tmp_path: Path
     assert record["learner"] == {"name": "protonet", "arguments": {}}
     assert record["backbone"] == {"name": "conv4", "arguments": {"channels": 1, "width": 3}}
     assert record["family"] == "classification"
-    assert record["preprocess"] == {"name": "ink", "arguments": {"size": 28, "zoom": 0.0}}
+    assert record["preprocess"] == {"name": "ink", "arguments": {"size": 28, "zoom": 0.0, "levels": "full"}}
     assert record["tensors"]["shapes"]["backbone.blocks.0.conv.weight"] == "float32 (3, 1, 3, 3)"
 
 

@@ -29,10 +29,10 @@ def test_a_record_of_what_a_learner_was_trained_on_lets_a_test_refuse_it(tmp_pat
 
 
 def test_a_record_of_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("fox", "hen", "owl"):
+    for shade, name in enumerate(("fox", "hen", "owl")):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for number in range(2):
-            Image.new("RGB", (9, 9), (number * 90, 20, 30)).save(tmp_path / "pets" / name / f"{number}.png")
+            Image.new("RGB", (9, 9), (number * 90, 20, shade)).save(tmp_path / "pets" / name / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     pets = kshot.ImageFolder(Path("pets"), Picture(8))
     seen = pets.index.subset(["fox", "hen"])

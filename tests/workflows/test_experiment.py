@@ -17,12 +17,16 @@ import torch
 from PIL import Image
 
 import kshot.errors
+from cases.folders import fill
+from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, EpisodeError, KshotError, RecipeError, SavedError, SetupError, TrainingError
 from kshot.learners.learner import with_steps
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import load_folder
+from kshot.tasks.classifier import Classifier
 from kshot.workflows import experiment
 from kshot.workflows.experiment import prepare, run
+from kshot.workflows.question import Question, ask, cautions
 from kshot.workflows.recipe import Recipe, parse_recipe, read_recipe
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
@@ -450,3 +454,56 @@ def test_a_backbone_that_cannot_read_the_items_is_refused(pets: Path, tmp_path: 
     with pytest.raises(RecipeError, match=r"cannot (read one item|answer a validation task).*[Cc]heck .*data\.size"):
         prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_folders_three_deep_with_parts_are_trained_on_evaluated_and_predicted_with(tmp_path: Path) -> None:
+    names = [f"train/Fruit/Apple/a{number}" for number in range(4)] + [f"val/Fruit/Pear/p{number}" for number in range(2)]
+    root = fill(tmp_path / "grocery", [*names, *(f"test/Dairy/Milk/m{number}" for number in range(3))], 4)
+    shutil.copy(root / "test/Dairy/Milk/m0/0.png", root / "test/Dairy/Milk/m0/9.png")
+    table = {
+        "data": {"name": str(root), "split": "fractions", "size": 16},
+        "backbone": {"width": 3},
+        "episodes": {"query": 2, "within_groups": True},
+        "validation": {"way": 2, "query": 2, "episodes": 2},
+        "training": {"updates": 1},
+    }
+    ready = prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
+    assert ready.split.as_names()["test"] == ["Dairy/Milk/m0", "Dairy/Milk/m1", "Dairy/Milk/m2"]
+    assert ready.split.part("train").groups == ("Fruit/Apple",) * 4
+    assert "the folders divide the classes: 4 train, 2 val, 3 test." in ready.notes[0]
+    assert "1 picture is a copy of another one of its class" in ready.notes[1]
+    saved = run(ready)
+    assert saved is not None
+    episodes = ask(saved, Question(shape=EpisodeShape(2, 1, 2), episodes=2))
+    assert (episodes.split, episodes.index.names) == ("division/test", ("Dairy/Milk/m0", "Dairy/Milk/m1", "Dairy/Milk/m2"))
+    assert any("1 picture is a copy" in note for note in cautions(saved, episodes))
+    other = replace(saved, record={})
+    assert ask(other, Question(data=str(root), shape=EpisodeShape(2, 1, 2), episodes=2)).split == "division/test"
+    assert ask(other, Question(data=str(root), split="val", shape=EpisodeShape(2, 1, 2), episodes=2)).split == "division/val"
+    support = root / "test"
+    classifier = Classifier(saved, support)
+    assert classifier.classes == ("Dairy/Milk/m0", "Dairy/Milk/m1", "Dairy/Milk/m2")
+    assert classifier.predict([support / "Dairy/Milk/m1/0.png"])[0].label in classifier.classes
+    with pytest.raises(DataError, match="is divided into 'test', 'train' and 'val'"):
+        Classifier(saved, root)
+
+
+def test_parts_are_merged_on_request_and_evaluated_likewise(tmp_path: Path) -> None:
+    root = fill(tmp_path / "pets", [f"train/pet{number}" for number in range(6)], 3)
+    for number in range(6):
+        shutil.copytree(root / "train" / f"pet{number}", root / "test" / f"pet{number}")
+    table = {
+        "data": {"name": str(root), "split": "fractions", "size": 16, "parts": "merge"},
+        "backbone": {"width": 3},
+        "episodes": {"query": 2},
+        "validation": {"way": 2, "query": 2, "episodes": 2},
+        "training": {"updates": 1},
+    }
+    with pytest.raises(DataError, match=r"class 'pet0' is in two parts of .*data\.parts = \"merge\""):
+        prepare(parse_recipe({**table, "data": {**table["data"], "parts": "own"}}, "made"), tmp_path / "none", device="cpu")
+    ready = prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
+    assert "18 pictures are copies of others of their class" in ready.notes[0]
+    saved = run(ready)
+    assert saved is not None
+    asked = ask(saved, Question(data=str(root), shape=EpisodeShape(2, 1, 2), episodes=2))
+    assert asked.dataset.fingerprint == saved.record["fingerprint"]

@@ -1,5 +1,6 @@
 """Which classes a saved learner's tasks are compared with, and what is said where there are none to compare with."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,18 @@ def test_arrays_have_no_groups_and_no_kin() -> None:
         rows = saved.learner.encode(data.gather(np.arange(40))).double()  # type: ignore[union-attr]
     means = torch.stack([rows[n::10].mean(0) for n in range(10)])
     assert features.nearest["test"] * features.unit == pytest.approx(torch.cdist(means[6:], means[:6]).min(1).values.numpy())
+
+
+def test_pictures_that_are_nearly_the_same_are_counted_and_two_are_named(saved: Saved, pets: Path, tmp_path: Path) -> None:
+    learnt = unfold(saved.record["classes_seen"])[0]
+    other = fill(tmp_path / "cars", ["audi", "bmw"])
+    shutil.copy(pets / learnt / "1.png", other / "audi" / "8.png")
+    shutil.copy(other / "audi" / "0.png", other / "audi" / "9.png")  # a copy, left out
+    with Image.open(other / "audi" / "2.png") as image:
+        image.point(lambda value: min(value + 1, 255)).save(other / "bmw" / "7.png")
+    parts, _ = known_parts(saved, ask(saved, Question(data=str(other), shape=SHAPE, episodes=3)))
+    _, (note,) = measure_shifts(saved, parts)
+    assert note.startswith(f"Of {6 * 3 + 3 * 3 + 8} pictures, 2 pairs are nearly the same (to 4 of 255 grey levels in 16 × 16 cells): ")
+    assert "2 in two classes, 1 with one in a training class." in note
+    assert str(other / "audi" / "8.png") in note
+    assert str(pets / learnt / "1.png") in note

@@ -288,6 +288,8 @@ def test_a_saved_one_that_knows_the_classes_or_reads_otherwise_is_refused(data: 
         compare({"knowing": knowing, "bare": bare}, episodes(data))
     elsewhere = replace(knowing, record={**knowing.record, "fingerprint": "0" * 64})  # equal names of other data are other classes
     assert compare({"elsewhere": elsewhere, "bare": bare}, episodes(data)).sentence() == "bare and elsewhere do not differ at 1 shot."
-    message = re.escape("other reads items as Picture(size=16, channels=3, fit='crop'); the data of the episodes are open as AsIs()")
+    message = re.escape(
+        "other reads items as Picture(size=16, channels=3, fit='crop', levels='full'); the data of the episodes are open as AsIs()"
+    )
     with pytest.raises(DataError, match=message):
         compare({"other": Saved(bare, Picture(16)), "bare": bare}, episodes(data))

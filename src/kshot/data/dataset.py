@@ -51,3 +51,18 @@ class Dataset(Protocol):
             A fresh tensor `(M, …)` on the CPU, or a mapping of such tensors; the caller owns it.
         """
         ...
+
+
+@runtime_checkable
+class NotedDataset(Dataset, Protocol):
+    """A `Dataset` that found something in its data that a user should know."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences, such as how many copies were left out."""
+        ...
+
+
+def notes_on(dataset: Dataset) -> tuple[str, ...]:
+    """What a user should know about the data, in sentences."""
+    return dataset.notes if isinstance(dataset, NotedDataset) else ()

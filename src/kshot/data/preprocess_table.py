@@ -21,7 +21,7 @@ def describe(preprocess: Preprocess) -> dict[str, Any]:
     Example:
         >>> from kshot.data.pictures.ink import Ink
         >>> describe(Ink(size=32))
-        {'name': 'ink', 'arguments': {'size': 32, 'zoom': 0.0}}
+        {'name': 'ink', 'arguments': {'size': 32, 'zoom': 0.0, 'levels': 'full'}}
     """
     return {"name": preprocess.name, "arguments": dict(preprocess.arguments())}
 
@@ -37,7 +37,7 @@ def preprocess_from(description: Mapping[str, Any]) -> Preprocess:
 
     Example:
         >>> preprocess_from({"name": "ink", "arguments": {"size": 32}})
-        Ink(size=32, zoom=0.0)
+        Ink(size=32, zoom=0.0, levels='full')
     """
     if not isinstance(description, Mapping) or not set(description) <= {"name", "arguments"} or "name" not in description:
         raise RecipeError(f"a preprocessing is described by a name and arguments; found {description!r}.")

@@ -119,6 +119,35 @@ def divide_by_fraction(index: ClassIndex, fractions: tuple[float, float, float],
     return divide_by_names(index, {part: sorted(members) for part, members in parts.items()}, name)
 
 
+def divide_by_parts(
+    index: ClassIndex, parts: Mapping[str, Iterable[str]], fractions: tuple[float, float, float], seed: int, name: str = "division"
+) -> Split:
+    """Divide classes as the data say; validation classes, where they name none, are drawn from those of training.
+
+    Args:
+        index: All classes.
+        parts: Class names of `train`, and of `val` and `test` where the data have such parts.
+        fractions: Shares of `train`, `val` and `test`. The first two say how many training classes become validation classes: at least
+            two, and of fewer than four, one.
+        seed: Seed of that draw.
+        name: The name of the split in records.
+
+    Raises:
+        DataError: As of `divide_by_names`, or a single training class is to give validation classes.
+    """
+    if "val" in parts or "train" not in parts:
+        return divide_by_names(index, parts, name)
+    names = sorted(parts["train"])
+    if len(names) < 2:
+        raise DataError(f"validation classes are drawn from at least 2 training classes; found {len(names)}. Add classes, or a part 'val'.")
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(names))
+    share = fractions[1] / (fractions[0] + fractions[1])
+    n_val = min(max(2 if len(names) >= 4 else 1, round(share * len(names))), len(names) - 1)
+    val = {names[position] for position in order[:n_val]}
+    train = [one for one in names if one not in val]
+    return divide_by_names(index, {**parts, "train": train, "val": sorted(val)}, name)
+
+
 def divide_by_file(index: ClassIndex, file: Path, name: str = "division") -> Split:
     """Divide classes as a JSON file says: `{"train": ["fox", …], "val": […], "test": […]}`.
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from kshot.data.dataset import Dataset
-from kshot.data.divided_dataset import divides_itself
+from kshot.data.divided_dataset import divides_itself, own_division
 from kshot.data.kind import AUTO, Kind, form_of_item
 from kshot.data.pictures.image_folder import PICTURES
 from kshot.data.pictures.omniglot import OMNIGLOT
 from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import SINUSOIDS
-from kshot.data.split import Split, divide_by_file, divide_by_fraction
+from kshot.data.split import Split, divide_by_file, divide_by_fraction, divide_by_parts
 from kshot.errors import DataError, RecipeError, did_you_mean, known_ones
 
 KINDS: dict[str, Kind] = {
@@ -138,7 +138,7 @@ def divide(dataset: Dataset, split: str, *, fractions: tuple[float, float, float
     Args:
         dataset: Divides itself, or is divided here.
         split: One of its own splits; for other data `fractions`, or a JSON file of class names. The split of another kind counts as
-            `fractions`, because a recipe that says nothing says `vinyals`.
+            `fractions`, because a recipe that says nothing says `vinyals`. Data that came divided stay so, unless a file is named.
         fractions: Shares of train, val and test.
         seed: Seed of what is drawn at random.
 
@@ -151,6 +151,8 @@ def divide(dataset: Dataset, split: str, *, fractions: tuple[float, float, float
         return divide_by_file(dataset.index, Path(split))
     if split != FRACTIONS and not any(split in kind.splits for kind in KINDS.values()):
         raise DataError(f"the classes of {dataset.name} are divided by data.split='fractions' or a .json file; found {split!r}.")
+    if (parts := own_division(dataset)) is not None:
+        return divide_by_parts(dataset.index, parts, fractions, seed)
     return divide_by_fraction(dataset.index, fractions, seed)
 
 

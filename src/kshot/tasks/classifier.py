@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from kshot.data.inputs import Inputs, concatenate, map_inputs
-from kshot.data.pictures.image_folder import class_files
+from kshot.data.pictures.class_folders import class_files
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError, SavedError
 from kshot.learners.learner import Learner

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kshot.atomic import write_json
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, notes_on
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split
 from kshot.episodes.item_stream import all_items
@@ -127,7 +127,8 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     for number in look.steps:
         with_steps(learner, number)
     state = start(learner, plan, stream)
-    notes = (*_validation_note(look_shape, recipe, spec), *_test_warnings(split))
+    seen = (f"Note: {note}" for note in notes_on(dataset))
+    notes = (*seen, *_validation_note(look_shape, recipe, spec), *_test_warnings(split))
     if resume:
         changed = restore(folder / STATE, state, _identity(recipe, dataset, split, started_from))
         if changed:

@@ -5,10 +5,17 @@ In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.workflows.quest
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
+from kshot.data.pictures.image_folder import ImageFolder
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.near_copies import CELLS, MOST_APART, near_copies
+from kshot.data.pictures.picture import Picture
 from kshot.episodes.centres import class_centres, pixels
 from kshot.errors import DataError, EpisodeError
 from kshot.results.inspect.confusion import count_confusion
@@ -26,6 +33,8 @@ from kshot.workflows.recipe import parse_recipe
 
 _ITEMS = 10
 """The centre of a class is the mean of at most this many items. The number is the same in every part, so all centres are equally exact."""
+_MOST_COMPARED = 20_000
+"""Near copies are looked for among this many pictures; the time grows with the square of their number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +124,35 @@ def measure_shifts(
             shifts.append(measure_shift(space, train, centres))
         except (DataError, EpisodeError) as error:
             notes.append(f"No distances in the {space}: {error}")
-    return tuple(shifts), tuple(notes)
+    return tuple(shifts), (*notes, *_near_copies(parts))
+
+
+def _near_copies(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Report the pictures of a user's folders that are nearly the same."""
+    kept: list[np.ndarray] = []
+    classes: list[str] = []
+    places: list[str] = []
+    files: list[Path] = []
+    for part in parts:
+        if isinstance(part.dataset, ImageFolder) and isinstance(part.dataset.preprocess, Picture | Ink):
+            pictures = part.index.items[: _MOST_COMPARED - len(files)]
+            kept.append(np.asarray(part.dataset.gather(pictures)))
+            classes += list(np.repeat(part.index.names, part.index.sizes)[: len(pictures)])
+            places += [part.name] * len(pictures)
+            files += [part.dataset.files[item] for item in pictures]
+    if not files:
+        return ()
+    pairs = near_copies(np.concatenate(kept))
+    if not len(pairs):
+        return ()
+    across = [(one, other) for one, other in pairs if classes[one] != classes[other]]
+    learnt = [(one, other) for one, other in pairs if (places[one] == "train") != (places[other] == "train")]
+    one, other = (learnt or across or list(pairs))[0]
+    return (
+        f"Of {len(files):,} pictures, {len(pairs):,} pairs are nearly the same (to {MOST_APART:.0f} of 255 grey levels in "
+        f"{CELLS} × {CELLS} cells): {len(across):,} in two classes, {len(learnt):,} with one in a training class. "
+        f"Look at {files[one]} and {files[other]}.",
+    )
 
 
 def _kin(part: Part, train: Part) -> tuple[str, ...]:

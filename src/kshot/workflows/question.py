@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset
-from kshot.data.divided_dataset import divides_itself
+from kshot.data.dataset import Dataset, notes_on
+from kshot.data.divided_dataset import divides_itself, own_division
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
 from kshot.data.table import find_kind, same_name, usual_split
@@ -24,7 +24,7 @@ from kshot.results.score.evaluate import evaluate
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
-from kshot.workflows.build import open_dataset, pick_device
+from kshot.workflows.build import divide, open_dataset, pick_device
 from kshot.workflows.lake_challenge import ask_lake
 from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
 from kshot.workflows.recipe import DataRecipe, parse_recipe
@@ -158,7 +158,7 @@ def fitting(shape: EpisodeShape, learners: Iterable[Saved]) -> EpisodeShape:
 
 def cautions(saved: Saved, episodes: EpisodeSet) -> list[str]:
     """List what a reader of a score must know and the number does not say."""
-    notes = []
+    notes = list(notes_on(episodes.dataset))
     if episodes.split.rpartition("/")[2] in ("train", "trainval"):
         notes.append("these are training classes: the score says how well they were learnt, and nothing about new classes.")
     elif saved.learner.training_source != "none" and "classes_seen" not in saved.record:
@@ -205,6 +205,9 @@ def _classes(dataset: Dataset, data: DataRecipe, record: Mapping[str, Any], aske
         if name and name != record.get("split"):
             raise DataError(f"the learner's folder has one division, {record.get('split')!r}; there is no split {name!r}.")
         split = divide_by_names(dataset.index, record["division"], str(record["split"]))
+    elif not name and own_division(dataset) is not None:
+        split = divide(dataset, data)
+        part = part or ("test" if "test" in split.parts else "train")
     elif asked:
         raise DataError(f"{dataset.name} has no split {asked!r}; give a .json file of class names, or no --split for all classes.")
     else:

@@ -1,5 +1,6 @@
 """Folders of class folders: what is read, in which order, and what each wrong folder is told."""
 
+import hashlib
 import logging
 import shutil
 from pathlib import Path
@@ -10,10 +11,11 @@ import torch
 from PIL import Image
 
 from kshot.data.dataset import Dataset
-from kshot.data.pictures.image_folder import ImageFolder, class_files
+from kshot.data.pictures.class_folders import class_files
+from kshot.data.pictures.image_folder import ImageFolder
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
-from kshot.errors import DataError
+from kshot.errors import DataError, RecipeError
 
 COLOURS = {"fox": (200, 90, 10), "owl": (90, 80, 70), "newt": (10, 160, 60)}
 
@@ -108,7 +110,7 @@ def test_above_the_limit_pictures_are_mapped_from_the_cache_folder(tmp_path: Pat
 def test_all_unreadable_files_are_counted_and_ten_named(tmp_path: Path) -> None:
     root = fill(tmp_path, {"fox": 2, "owl": 2})
     for number in range(12):
-        (root / "owl" / f"bad{number:02}.png").write_text("no picture")
+        (root / "owl" / f"bad{number:02}.png").write_text(f"no picture {number}")
     whole = (root / "fox" / "0.png").read_bytes()
     (root / "fox" / "0.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError) as caught:
@@ -166,3 +168,78 @@ def test_class_files_are_sorted(tmp_path: Path) -> None:
     found = class_files(root)
     assert list(found) == ["fox", "owl"]
     assert [path.name for path in found["owl"]] == ["0.png", "1.jpg"]
+
+
+def test_copies_within_a_class_are_left_out_counted_and_named(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 3, "owl": 2})
+    before = ImageFolder(root, Picture(8))
+    assert (before.copies, before.notes) == ((), ())
+    for name in ("a.png", "z.png"):
+        shutil.copy(root / "fox" / "2.webp", root / "fox" / name)
+    data = ImageFolder(root, Picture(8))
+    assert data.index.sizes.tolist() == [3, 2]
+    assert [path.name for path in data.files[:3]] == ["0.png", "1.jpg", "2.webp"]  # the first by name is kept
+    assert data.copies == tuple((root / "fox" / name, root / "fox" / "2.webp") for name in ("a.png", "z.png"))
+    (note,) = data.notes
+    assert note.startswith("2 pictures are copies of others of their class, byte for byte, and left out, such as ")
+    assert f"{root / 'fox' / 'a.png'} (a copy of {root / 'fox' / '2.webp'})" in note
+    assert 'data.duplicates = "keep"' in note
+    everything = ImageFolder(root, Picture(8), duplicates="keep")
+    assert everything.index.sizes.tolist() == [5, 2]
+    assert everything.notes == ()
+    assert before.fingerprint == data.fingerprint != everything.fingerprint
+
+
+def test_the_fingerprint_of_a_folder_without_copies_is_as_before(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 2, "owl": 1})
+    whole = hashlib.sha256()
+    for relative in ("fox/0.png", "fox/1.jpg", "owl/0.png"):
+        whole.update(relative.encode() + b"\0" + hashlib.sha256((root / relative).read_bytes()).digest())
+    for duplicates in ("one", "keep", "drop"):
+        assert ImageFolder(root, Picture(8), duplicates=duplicates).fingerprint == whole.hexdigest()  # type: ignore[arg-type]  # of a loop
+
+
+def test_copies_in_two_classes_are_an_error_or_left_out_on_request(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 3, "owl": 2})
+    shutil.copy(root / "fox" / "1.jpg", root / "owl" / "7.jpg")
+    shutil.copy(root / "fox" / "1.jpg", root / "fox" / "8.jpg")
+    with pytest.raises(DataError) as caught:
+        ImageFolder(root, Picture(8))
+    message = str(caught.value)
+    assert message.startswith("the same picture lies in two classes, byte for byte: ")
+    assert f"{root / 'fox' / '1.jpg'} and {root / 'owl' / '7.jpg'}." in message
+    assert 'data.duplicates = "drop"' in message
+    dropped = ImageFolder(root, Picture(8), duplicates="drop")
+    assert [path.relative_to(root).as_posix() for path in dropped.files] == ["fox/0.png", "fox/2.webp", "owl/0.png", "owl/1.jpg"]
+    assert "1 picture lies in more than one class, byte for byte, and left out" in dropped.notes[0]
+    kept = ImageFolder(root, Picture(8), duplicates="keep")
+    assert len(kept) == 7
+    assert "and kept, such as" in kept.notes[0]
+    for path in (root / "fox").iterdir():
+        shutil.copy(path, root / "owl" / path.name)
+    with pytest.raises(DataError, match="lies in more than one class, so that none is left"):
+        ImageFolder(root, Picture(8), duplicates="drop")
+
+
+def test_unreadable_copies_are_named_as_unreadable(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"fox": 2, "owl": 2})
+    for place in ("fox/bad.png", "fox/worse.png", "owl/bad.png"):
+        (root / place).write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        ImageFolder(root, Picture(8))
+    message = str(caught.value)
+    assert message.startswith("3 of 7 pictures cannot be used.")
+    for place in ("fox/bad.png", "fox/worse.png", "owl/bad.png"):
+        assert str(root / place) in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("duplicates", "there is no data.duplicates 'merged'"),
+        ("parts", r"there is no data.parts 'merged'. Did you mean 'merge'. The known ones are own, merge, separate"),
+    ],
+)
+def test_unknown_words_are_refused(tmp_path: Path, setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        ImageFolder(fill(tmp_path, {"fox": 1}), Picture(8), **{setting: "merged"})  # type: ignore[arg-type]  # wrong on purpose

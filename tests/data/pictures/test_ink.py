@@ -312,7 +312,8 @@ def test_odd_shapes_give_a_drawing_or_a_plain_error(size: tuple[int, int]) -> No
 
 
 def test_arguments_are_checked_and_given_back() -> None:
-    assert Ink(32, 0.5).arguments() == {"size": 32, "zoom": 0.5}
+    assert Ink(32, 0.5).arguments() == {"size": 32, "zoom": 0.5, "levels": "full"}
+    assert Ink(levels=[0, 4095]).levels == (0.0, 4095.0)  # type: ignore[arg-type]  # as JSON and TOML give it
     for size in (0, -3, 2.5, True, "28"):
         with pytest.raises(RecipeError, match="size of 'ink' is a positive whole number"):
             Ink(size)  # type: ignore[arg-type]  # wrong on purpose

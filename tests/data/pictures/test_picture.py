@@ -51,7 +51,7 @@ def test_every_mode_is_read(mode: str, channels: int) -> None:
     else:
         image = grey.convert(mode)
     assert image.mode == mode
-    kept = Picture(30, channels).read(image)
+    kept = Picture(30, channels, levels=(0, 51_000)).read(image)
     assert kept.shape == (channels, 30, 30)
     assert kept[0, 15, 3] < 100 < 150 < kept[0, 15, 26]
 
@@ -95,7 +95,7 @@ def test_inputs_are_standardised() -> None:
 
 
 def test_arguments_are_checked_and_given_back() -> None:
-    assert Picture(32, 1, "pad").arguments() == {"size": 32, "channels": 1, "fit": "pad"}
+    assert Picture(32, 1, "pad").arguments() == {"size": 32, "channels": 1, "fit": "pad", "levels": "full"}
     for arguments, message in [
         ({"size": 0}, "size of 'picture' is a positive whole number"),
         ({"size": "84"}, "size of 'picture' is a positive whole number"),

@@ -1,15 +1,22 @@
 """Reading one picture: every way in which a file can be none."""
 
+import io
 import os
+import struct
 import threading
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from kshot.data.pictures.picture_file import is_picture_name, read_picture
+from kshot.data.pictures import picture_file
+from kshot.data.pictures.flat import upright
+from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.picture import Picture
+from kshot.data.pictures.picture_file import is_picture_name, opened_picture
 from kshot.errors import DataError
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tiff": "TIFF", "ppm": "PPM"}
@@ -18,6 +25,11 @@ FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GI
 def photograph(size: tuple[int, int] = (64, 48)) -> Image.Image:
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def read_picture(path: Path) -> Image.Image:
+    with opened_picture(path) as image:
+        return upright(image)
 
 
 def complaint_about(path: Path) -> str | None:
@@ -131,14 +143,137 @@ def test_the_filters_of_warnings_are_as_before_whatever_the_threads(tmp_path: Pa
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
-def test_pictures_come_upright_once(tmp_path: Path, suffix: str) -> None:
+def test_pictures_come_upright(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / f"photo.{suffix}"
     photograph((64, 48)).save(path, exif=exif)
-    read = read_picture(path)
-    assert read.size == (48, 64)
-    assert read.getexif().get(0x0112, 1) == 1
+    assert read_picture(path).size == (48, 64)
+    marked = Image.new("L", (90, 60), 0)
+    marked.paste(255, (60, 0, 90, 30))  # the upper right of what lies in the file is the lower right of the upright picture
+    marked.save(path, exif=exif)
+    assert (Picture(30, 1, "pad").read(path)[0] > 128).nonzero()[0].min() == 20
+
+
+ORIENTATION = 0x0112
+
+
+def exif_header(kind: int, count: int, value: bytes) -> bytes:
+    """An EXIF block of one entry, the orientation, of any type, count and value."""
+    return b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHI", 1, ORIENTATION, kind, count) + value.ljust(4, b"\0") + b"\0\0\0\0"
+
+
+BROKEN_EXIF = {
+    "not TIFF": b"Exif\0\0nonsense",
+    "empty": b"Exif\0\0",
+    "cut off in its header": b"Exif\0\0MM\0*",
+    "a table beyond the end": b"Exif\0\0MM\0*\xff\xff\xff\xf0",
+    "a value beyond the end": exif_header(5, 1, b"\xff\xff\xff\xf0"),
+    "an unknown type": exif_header(99, 1, b"\0\x06"),
+    "text": exif_header(2, 4, b"six\0"),
+    "an unknown orientation": exif_header(3, 1, b"\0\x63"),
+    "a count beyond the end": exif_header(3, 0xFFFFFF, b"\0\0\0\x08"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("broken", BROKEN_EXIF)
+def test_a_picture_with_broken_exif_is_read_as_it_lies_without_a_warning(tmp_path: Path, broken: str, suffix: str) -> None:
+    path, plain = tmp_path / f"photo.{suffix}", tmp_path / f"plain.{suffix}"
+    image = photograph((64, 48))
+    image.save(path, exif=BROKEN_EXIF[broken])
+    image.save(plain)
+    assert np.array_equal(Picture(24).read(path), Picture(24).read(plain))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of this opening, which is not ours
+        opened = Image.open(path)
+    with opened:
+        assert np.array_equal(Picture(24).read(opened), Picture(24).read(plain))
+
+
+def test_damaged_exif_of_any_kind_stops_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    whole = exif_header(3, 1, b"\0\x06") + rng.bytes(40)
+    path = tmp_path / "photo.jpg"
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in rng.integers(6, len(whole), 3):
+            damaged[place] = rng.integers(256)
+        photograph((12, 8)).save(path, exif=bytes(damaged))
+        assert Picture(8).read(path).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("reader", [Picture(8), Picture(8, fit="pad"), Ink()])
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_picture_without_pixels_is_an_error(reader: Picture | Ink, size: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match=rf"the picture has no pixels: it is {size[0]} × {size[1]}"):
+        reader.read(Image.new("RGB", size))
+
+
+@pytest.mark.parametrize(("suffix", "place"), [("png", 16), ("bmp", 18), ("tga", 12), ("ppm", 3)])
+def test_a_file_that_says_it_has_no_pixels_is_an_error_with_its_name(tmp_path: Path, suffix: str, place: int) -> None:
+    path = tmp_path / f"none.{suffix}"
+    photograph((4, 4)).save(path)
+    data = bytearray(path.read_bytes())
+    data[place] = 0 if suffix != "ppm" else ord("0")
+    data[place : place + 4] = bytes(4) if suffix == "png" else data[place : place + 4]
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=rf"none\.{suffix}: "):
+        Picture(8).read(path)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PCX", "SGI", "MSP", "XBM"])
+def test_only_promised_formats_are_opened_whatever_a_file_is_called(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("Ghostscript was called"))
+    file = io.BytesIO()
+    photograph().convert("1" if kind in ("MSP", "XBM") else "RGB").save(file, kind)
+    path = tmp_path / "photo.png"
+    path.write_bytes(file.getvalue())
+    with pytest.raises(DataError, match=r"photo\.png: it is not a picture in a known format"):
+        read_picture(path)
+
+
+def test_pictures_are_opened_in_one_place() -> None:
+    source = Path(picture_file.__file__).parents[2]
+    opening = [path.name for path in source.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")]
+    assert opening == ["picture_file.py"]
+
+
+def png_header(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    end = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    data = b"IDAT" + zlib.compress(bytes(9))
+    return b"\x89PNG\r\n\x1a\n" + end + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+
+def test_above_100_megapixels_a_picture_is_refused_from_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(png_header(10_000, 10_001))
+    with pytest.raises(DataError, match=r"large\.png: it has 10,000 × 10,001 pixels, more than 100 million\. Make it smaller"):
+        read_picture(path)
+    path.write_bytes(png_header(10_000, 10_000))
+    with pytest.raises(DataError, match=r"large\.png: the picture is cut off or damaged"):
+        read_picture(path)
+
+
+def test_an_icon_that_hides_a_large_picture_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = io.BytesIO()
+    photograph((64, 48)).save(inside, "PNG")
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inside.getvalue()), 22)
+    path = tmp_path / "small.ico"
+    path.write_bytes(struct.pack("<HHH", 0, 1, 1) + entry + inside.getvalue())
+    assert read_picture(path).size == (64, 48)
+    monkeypatch.setattr(picture_file, "MOST_PIXELS", 2000)
+    with pytest.raises(DataError, match=r"small\.ico: it has 64 × 48 pixels"):
+        read_picture(path)
+
+
+def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    photograph((1600, 800)).resize((1600, 800)).save(path)
+    for side, measure, size in ((0, max, (1600, 800)), (100, max, (200, 100)), (100, min, (400, 200)), (401, min, (1600, 800))):
+        with opened_picture(path, side, measure) as image:
+            assert image.size == size
 
 
 def test_names_of_pictures() -> None:

@@ -1,9 +1,7 @@
 """A user's pictures: one folder per class.
 
-    letters/fox/1.png              class "fox"
-    letters/greek/alpha/1.png      class "greek/alpha" of the group "greek"
-
-In: a folder and a preprocessing. Out: a `Dataset` that holds every picture in its kept form. Next: `kshot.episodes`.
+`class_folders` says which folders are classes, groups and parts of a division; `copies` what is done about copies. In: a folder
+and a preprocessing. Out: a `Dataset` that holds every picture in its kept form. Next: `kshot.episodes`.
 """
 
 import hashlib
@@ -21,6 +19,8 @@ from kshot.data.cache import cache_folder
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
 from kshot.data.kind import Kind
+from kshot.data.pictures.class_folders import Parts, find_classes, some
+from kshot.data.pictures.copies import Duplicates, check_duplicates, choose, notes_of, torn_error
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
 from kshot.data.pictures.picture_file import is_picture_name
@@ -39,8 +39,10 @@ class ImageFolder:
     Hidden files are skipped. So are files whose suffix is not a picture's; `ignored` lists these.
 
     Args:
-        root: The folder. Its folders are the classes; where they hold only folders themselves, they are groups of classes.
+        root: The folder. Folders that hold pictures are classes, however deep; the folders above a class are its group.
         preprocess: Brings each picture to its kept form; all come out in one shape.
+        parts: What folders named train, val and test are: see `kshot.data.pictures.class_folders.Parts`.
+        duplicates: What is done about pictures that are there twice, byte for byte: see `kshot.data.pictures.copies.Duplicates`.
         n_threads: How many pictures are read at once.
         memory_limit_bytes: Above this, the kept pictures go to a file in kshot's cache folder that is mapped into memory. The system
             removes it when the process ends.
@@ -48,15 +50,19 @@ class ImageFolder:
 
     Attributes:
         name: The path as given.
-        fingerprint: SHA-256 of the sorted relative paths and the contents of the files; it does not depend on the preprocessing.
+        fingerprint: SHA-256 of the sorted relative paths and the contents of the kept files; it does not depend on the preprocessing.
         index: The classes, sorted by name; items are numbered in the order of `files`.
         preprocess: The argument `preprocess`.
         files: The path of each item.
         ignored: Paths of the files that were skipped.
+        copies: Pictures that were left out, each with the one that is kept in its place.
+        division: The names of the classes of `train`, `val` and `test`, where the folders say so; else None.
+        notes: What a user should know about the folder, in sentences.
 
     Raises:
-        DataError: There is no such folder, it holds no classes, a class holds no pictures, or pictures cannot be read (the message counts
-            all of them and names the first ten).
+        DataError: There is no such folder, it holds no classes, a class holds no pictures, the division makes no sense, a picture lies in
+            two classes, or pictures cannot be read (the message counts all of them and names the first ten).
+        RecipeError: There are no such `parts` or `duplicates`.
 
     Example:
         `ImageFolder("letters", Ink()).index.names`
@@ -67,27 +73,40 @@ class ImageFolder:
         root: str | Path,
         preprocess: Preprocess,
         *,
+        parts: Parts = "own",
+        duplicates: Duplicates = "one",
         n_threads: int = 4,
         memory_limit_bytes: int = 2 * 1024**3,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         folder = Path(root)
-        classes = class_files(folder)
+        check_duplicates(duplicates)
+        found = find_classes(folder, parts)
+        digest = _digests([path for paths in found.files.values() for path in paths], n_threads)
+        chosen = choose(found.files, digest, duplicates)
+        if duplicates == "one" and (torn := [paths for paths in chosen.torn if _is_readable(paths[0], preprocess)]):
+            raise torn_error(torn)  # what cannot be read anyway is named below
+        classes = chosen.files
+        self.settings = {"parts": parts, "duplicates": duplicates}
+        self.copies = chosen.copies
+        self.division = None if found.division is None else _those_in(classes, found.division)
+        self.notes = (*_division_notes(self.division), *notes_of(chosen, duplicates))
         self.name = str(root)
         self.preprocess = preprocess
         self.files = tuple(path for paths in classes.values() for path in paths)
         self.ignored = _other_files(folder)
         if self.ignored:
-            _log.info("%s: %d files are not pictures and were skipped, %s", root, len(self.ignored), _some(self.ignored))
+            _log.info("%s: %d files are not pictures and were skipped, %s", root, len(self.ignored), some(self.ignored))
         numbers = iter(range(len(self.files)))
         items = {name: [next(numbers) for _ in paths] for name, paths in classes.items()}
-        grouped = all("/" in name for name in classes)
-        self.index = ClassIndex.build(items, {name: name.split("/")[0] for name in classes} if grouped else None)
-        self._kept, digests = _read_all(self.files, preprocess, n_threads, memory_limit_bytes, progress)
-        pairs = sorted((path.relative_to(folder).as_posix(), digest) for path, digest in zip(self.files, digests, strict=True))
+        if not items:
+            raise DataError(f"every picture of {root} lies in more than one class, so that none is left. Correct the folder.")
+        self.index = ClassIndex.build(items, found.groups)
+        self._kept = _read_all(self.files, chosen.copies, preprocess, n_threads, memory_limit_bytes, progress)
+        pairs = sorted((path.relative_to(folder).as_posix(), digest[path]) for path in self.files)
         whole = hashlib.sha256()
-        for relative, digest in pairs:
-            whole.update(relative.encode("utf-8", "surrogateescape") + b"\0" + digest)
+        for relative, one in pairs:
+            whole.update(relative.encode("utf-8", "surrogateescape") + b"\0" + one)
         self.fingerprint = whole.hexdigest()
 
     def __len__(self) -> int:
@@ -103,61 +122,6 @@ class ImageFolder:
         return torch.from_numpy(np.ascontiguousarray(self._kept[items]))
 
 
-def class_files(root: Path) -> Mapping[str, Sequence[Path]]:
-    """List the pictures of each class of a folder of class folders, by class name; classes and pictures are sorted.
-
-    Raises:
-        DataError: There is no such folder, it cannot be listed, holds no class folders, or a class folder holds no pictures.
-    """
-    if not root.is_dir():
-        what = "a file" if root.exists() else "nothing"
-        raise DataError(f"expected a folder of class folders at {root}; found {what} there. Check the path.")
-    folders, files = _listed(root)
-    pictures = [path for path in files if is_picture_name(path)]
-    if not folders:
-        if pictures:
-            raise DataError(
-                f"{root} holds {len(pictures)} pictures but no class folders. Put the pictures of each class into a folder "
-                f"named after it, such as {root / 'fox' / pictures[0].name}."
-            )
-        raise DataError(f"{root} is empty: expected one folder per class, with pictures in it.")
-    if pictures:
-        raise DataError(
-            f"{root} holds {len(pictures)} pictures beside its class folders ({_some([path.name for path in pictures])}). "
-            "Move each picture into the folder of its class, or remove it."
-        )
-    inner = {folder: _listed(folder) for folder in folders}
-    if all(below and not any(map(is_picture_name, files)) for below, files in inner.values()):
-        folders = [folder for below, _ in inner.values() for folder in below]
-    classes = {folder.relative_to(root).as_posix(): _pictures_in(folder) for folder in folders}
-    if empty := [name for name, paths in classes.items() if not paths]:
-        raise DataError(
-            f"{len(empty)} of {len(classes)} class folders of {root} hold no pictures: {_some(empty)}. Add pictures or "
-            "remove the folders. (Classes may lie in groups, group/class/picture, when all of them do.)"
-        )
-    return dict(sorted(classes.items()))
-
-
-def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the folders and the files in a folder, sorted, without hidden ones."""
-    try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        return [path for path in entries if path.is_dir()], [path for path in entries if not path.is_dir()]
-    except OSError as error:
-        raise DataError(f"cannot list the folder {folder}: {error.strerror or error}. Allow reading it.") from error
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    folders, files = _listed(folder)
-    pictures = [path for path in files if is_picture_name(path)]
-    if pictures and folders:
-        raise DataError(
-            f"the class folder {folder} holds both pictures and folders ({_some([path.name for path in folders])}). "
-            "Keep one folder per class, or groups of class folders with no pictures beside them."
-        )
-    return pictures
-
-
 def _other_files(root: Path) -> tuple[Path, ...]:
     found = []
     for place, folders, names in os.walk(root):
@@ -166,18 +130,53 @@ def _other_files(root: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def _digests(files: Sequence[Path], n_threads: int) -> dict[Path, bytes]:
+    """Hash each file with SHA-256; one that cannot be opened has no hash, and is named when it is read."""
+
+    def digest(path: Path) -> bytes | None:
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(max(1, n_threads)) as pool:
+        return {path: one for path, one in zip(files, pool.map(digest, files), strict=True) if one is not None}
+
+
+def _is_readable(path: Path, preprocess: Preprocess) -> bool:
+    try:
+        preprocess.read(path)
+    except DataError:
+        return False
+    return True
+
+
+def _those_in(classes: Mapping[str, object], division: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {part: tuple(name for name in names if name in classes) for part, names in division.items()}
+
+
+def _division_notes(division: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    if division is None:
+        return ()
+    sizes = ", ".join(f"{len(names)} {part}" for part, names in division.items())
+    drawn = "" if "val" in division else "; the validation classes are drawn from those of training"
+    return (f"the folders divide the classes: {sizes}{drawn}.",)
+
+
 def _read_all(
     files: Sequence[Path],
+    copies: Sequence[tuple[Path, Path]],
     preprocess: Preprocess,
     n_threads: int,
     memory_limit_bytes: int,
     progress: Callable[[int, int], None] | None,
-) -> tuple[np.ndarray, list[bytes]]:
-    """Read all pictures into their kept form, (M, C, H, W), and hash each file with SHA-256."""
+) -> np.ndarray:
+    """Read all pictures into their kept form, (M, C, H, W). A picture that cannot be read is named with its copies."""
 
-    def read(path: Path) -> tuple[np.ndarray, bytes] | str:
+    def read(path: Path) -> np.ndarray | str:
         try:
-            return preprocess.read(path), hashlib.sha256(path.read_bytes()).digest()
+            return preprocess.read(path)
         except DataError as error:
             message = str(error)
             return message if str(path) in message else f"{path}: {message}"
@@ -185,21 +184,20 @@ def _read_all(
             return f"cannot read {path}: {error.strerror or error}."
 
     kept: np.ndarray | None = None
-    digests: list[bytes] = []
     faults: list[str] = []
     pool = ThreadPoolExecutor(max(1, n_threads))
     try:
         for number, result in enumerate(pool.map(read, files)):
             if isinstance(result, str):
                 faults.append(result)
+                faults += [f"{path}: it is a copy of {twin}." for path, twin in copies if twin == files[number]]
             else:
                 if kept is None:
-                    kept = _room((len(files), *result[0].shape), result[0].dtype, memory_limit_bytes)
-                if result[0].shape != kept.shape[1:]:
-                    faults.append(f"{files[number]}: the preprocessing made {result[0].shape} of it, and {kept.shape[1:]} of others.")
+                    kept = _room((len(files), *result.shape), result.dtype, memory_limit_bytes)
+                if result.shape != kept.shape[1:]:
+                    faults.append(f"{files[number]}: the preprocessing made {result.shape} of it, and {kept.shape[1:]} of others.")
                 else:
-                    kept[number] = result[0]
-                    digests.append(result[1])
+                    kept[number] = result
             if progress is not None:
                 progress(number + 1, len(files))
     finally:
@@ -207,9 +205,11 @@ def _read_all(
     if faults or kept is None:
         more = "" if len(faults) <= _NAMED else f"\n  and {len(faults) - _NAMED} more"
         raise DataError(
-            f"{len(faults)} of {len(files)} pictures cannot be used. Replace or remove them:\n  " + "\n  ".join(faults[:_NAMED]) + more
+            f"{len(faults)} of {len(files) + len(copies)} pictures cannot be used. Replace or remove them:\n  "
+            + "\n  ".join(faults[:_NAMED])
+            + more
         )
-    return kept, digests
+    return kept
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype[np.generic], memory_limit_bytes: int) -> np.ndarray:
@@ -233,13 +233,13 @@ def _room(shape: tuple[int, ...], dtype: np.dtype[np.generic], memory_limit_byte
         ) from error
 
 
-def _some(names: Sequence[object], most: int = 5) -> str:
-    shown = ", ".join(repr(str(name)) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _open(name: str, preprocess: Preprocess, *, parts: Parts = "own", duplicates: Duplicates = "one") -> ImageFolder:
+    return ImageFolder(Path(name), preprocess, parts=parts, duplicates=duplicates)
 
 
-def _open(name: str, preprocess: Preprocess) -> ImageFolder:
-    return ImageFolder(Path(name), preprocess)
+def _find_again(folder: ImageFolder) -> dict[str, str]:
+    usual = {"parts": "own", "duplicates": "one"}
+    return {"name": os.path.abspath(folder.name), **{key: value for key, value in folder.settings.items() if value != usual[key]}}
 
 
 PICTURES = Kind(
@@ -249,5 +249,5 @@ PICTURES = Kind(
     preprocesses=(Picture, Ink),
     open=_open,
     holds=Path.is_dir,
-    find_again=lambda folder: {"name": os.path.abspath(folder.name)},
+    find_again=_find_again,
 )

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from kshot.data.inputs import Inputs, map_inputs
-from kshot.data.pictures.paper import Contrast, find_contrast, flat_rgb
+from kshot.data.pictures.flat import Levels, checked_levels, flat_rgb, upright
+from kshot.data.pictures.paper import LONGER_SIDE, Contrast, find_contrast
 from kshot.data.pictures.picture_file import opened_picture
 from kshot.data.pictures.resample import resize_bytes, resize_cubic, slide
 from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
@@ -92,9 +93,10 @@ class Ink:
         size: The side of the result, in pixels.
         zoom: How far a drawing is brought to one common size, from 0 (not at all) to 1; see `resize_ink`. Drawings of Omniglot fill
             two thirds of their side in the median, and only a quarter in some alphabets.
+        levels: The range of grey values of more than 8 bits; see `kshot.data.pictures.flat.Levels`.
 
     Raises:
-        RecipeError: The size is not a positive whole number, or zoom is not a number from 0 to 1.
+        RecipeError: The size is not a positive whole number, zoom is not a number from 0 to 1, or levels is no range.
 
     Example:
         >>> paper = Image.new("L", (300, 200), "white")
@@ -107,12 +109,14 @@ class Ink:
 
     size: int = 28
     zoom: float = 0.0
+    levels: Levels = "full"
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
             raise RecipeError(f"size of 'ink' is a positive whole number of pixels; found {self.size!r}.")
         if isinstance(self.zoom, bool) or not isinstance(self.zoom, int | float) or not 0 <= self.zoom <= 1:
             raise RecipeError(f"zoom of 'ink' is a number from 0 to 1; found {self.zoom!r}.")
+        object.__setattr__(self, "levels", checked_levels(self.levels, self.name))  # JSON and TOML know no tuples
 
     def read(self, thing: object) -> np.ndarray:
         """Return a picture of ink as uint8 (1, size, size), ink 255 on 0.
@@ -121,12 +125,12 @@ class Ink:
             thing: A path or a Pillow image.
 
         Raises:
-            DataError: It is neither, the file cannot be read, or there is no ink on the picture.
+            DataError: It is neither, the file cannot be read, its grey values have no known range, or there is no ink on the picture.
         """
-        with opened_picture(thing) as image:
+        with opened_picture(thing, LONGER_SIDE) as image:
             drawing = _own_form(image)
             if drawing is None:
-                drawing = as_drawing(image)
+                drawing = as_drawing(image, self.levels)
         kept: np.ndarray = resize_ink(drawing[None, None].astype(np.uint8) * np.uint8(255), self.size, self.zoom)[0]
         return kept
 
@@ -139,13 +143,13 @@ class Ink:
         return asdict(self)
 
 
-def as_drawing(image: Image.Image) -> np.ndarray:
+def as_drawing(image: Image.Image, levels: Levels = "full") -> np.ndarray:
     """Draw the ink of any picture as an Omniglot drawing: bool (105, 105).
 
     Raises:
-        DataError: There is no ink on it.
+        DataError: There is no ink on it, or its grey values have no known range.
     """
-    contrast = find_contrast(flat_rgb(image))
+    contrast = find_contrast(flat_rgb(image, LONGER_SIDE, max, levels))
     return _drawn_again(_strokes(contrast))
 
 
@@ -157,17 +161,17 @@ def _own_form(image: Image.Image) -> np.ndarray | None:
     """
     if image.size != (SIDE, SIDE) or image.mode != "1":
         return None
-    dark = ~np.asarray(image)
+    dark = ~np.asarray(upright(image))
     return dark if 0 < 2 * dark.sum() < dark.size else None
 
 
 def _strokes(contrast: Contrast) -> np.ndarray:
     """Cut out the strokes of a picture, scaled so that the longer side is Omniglot's extent on the fine canvas: bool."""
     height, threshold, noise = contrast
-    mask = _without_specks(height > threshold, height, threshold)
-    if pen_width(mask, thin(mask)) < _HAIRLINE:  # no pixel is all ink: a line between two pixels is half in each
+    mask, pen = _without_specks(height > threshold, height, threshold)
+    if pen < _HAIRLINE:  # no pixel is all ink: a line between two pixels is half in each
         threshold = max(0.6 * threshold, min(4 * noise, threshold))
-        mask = _without_specks(height > threshold, height, threshold)
+        mask, _ = _without_specks(height > threshold, height, threshold)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     # Heights between paper and ink tell where the edge runs inside a pixel; ink that was dropped stays below the threshold.
@@ -181,15 +185,15 @@ def _strokes(contrast: Contrast) -> np.ndarray:
     return strokes
 
 
-def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> np.ndarray:
-    """Remove what is too small, too faint or too close to the picture's edge to be writing."""
+def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
+    """Remove what is too small, too faint or too close to the picture's edge to be writing, and measure the pen of what is left."""
     labels, count = parts_of(mask)
     if count == 0:
         raise DataError(_NO_INK)
     pixels = labels[mask] - 1
     areas = np.bincount(pixels, minlength=count)
     strengths = np.bincount(pixels, height[mask], minlength=count) / areas
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
     boxes = np.empty((count, 4), dtype=np.int64)  # top, bottom, left, right, inclusive
     for column, (values, extreme, start) in enumerate(
         [
@@ -206,7 +210,8 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
     if not keep.any():
         keep[:] = True
     main = int(np.argmax(np.where(keep, areas * strengths, 0)))
-    pen = pen_width(labels == main + 1, thin(labels == main + 1))
+    largest = labels == main + 1
+    pen = pen_width(largest, thin(largest))
     keep &= areas >= max(4.0, 0.25 * pen * pen)
     keep &= strengths >= threshold + 0.3 * (strengths[main] - threshold)
     keep[main] = True
@@ -214,7 +219,10 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> n
     wide = boxes[keep, 3].max() - boxes[keep, 2].min() + 1
     if max(tall, wide) < 0.02 * max(mask.shape):
         raise DataError(_NO_INK)
-    return np.isin(labels, np.flatnonzero(keep) + 1)
+    if np.count_nonzero(keep) == 1:
+        return largest, pen
+    kept = np.concatenate([[False], keep])[labels]
+    return kept, pen_width(kept, thin(kept))
 
 
 def _share_in_strip(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -266,6 +274,6 @@ def _without_roughness(strokes: np.ndarray) -> np.ndarray:
     if reach < 1:
         return filled
     window = 2 * reach + 1
-    inked = slide(np.add, np.pad(filled.astype(np.int64), reach), window)  # how many pixels of each window are ink
-    smooth: np.ndarray = 2 * slide(np.add, np.pad(inked, reach), window) > window**4  # the mean of the windows' means, twice
+    inked = slide(np.add, np.pad(filled.astype(np.int16), reach), window)  # how many pixels of each window are ink
+    smooth: np.ndarray = slide(np.add, np.pad(inked, reach), window) > window**4 // 2  # the mean of the windows' means
     return smooth if smooth.any() else filled

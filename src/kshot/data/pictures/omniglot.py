@@ -15,6 +15,7 @@ import numpy as np
 from kshot.data.cache import read_array, write_array
 from kshot.data.class_index import ClassIndex
 from kshot.data.kind import Kind
+from kshot.data.pictures.flat import Levels
 from kshot.data.pictures.ink import Ink, resize_ink
 from kshot.data.pictures.omniglot_archive import DRAWERS, EMBEDDED, SIDE, Drawings, read_header, read_official, unpack
 from kshot.data.split import Split, divide_by_names
@@ -39,6 +40,7 @@ class Omniglot:
         root: The folder of the official zips, or of their unpacked trees; None reads the copy inside the package.
         size: Pixels per side. Papers use 28; the original drawings have 105.
         zoom: How far drawings are brought to one common size, from 0 (not at all) to 1: `kshot.data.pictures.ink.resize_ink`.
+        levels: How a learner of these drawings reads other pictures: `kshot.data.pictures.flat.Levels`.
         rotations: `classes`: every quarter turn of a character is a class, named `Greek/character01/rot090`, and item
             4 · drawing + turn is a drawing turned counter-clockwise. `none`: characters as drawn, item = drawing.
 
@@ -60,13 +62,19 @@ class Omniglot:
     name = "omniglot"
 
     def __init__(
-        self, root: Path | None = None, *, size: int = 28, zoom: float = 0.0, rotations: Literal["classes", "none"] = "classes"
+        self,
+        root: Path | None = None,
+        *,
+        size: int = 28,
+        zoom: float = 0.0,
+        levels: Levels = "full",
+        rotations: Literal["classes", "none"] = "classes",
     ) -> None:
         if rotations not in ("classes", "none"):
             raise DataError(
                 f"rotations must be 'classes' or 'none'; found {rotations!r}. As augmentation, ask for augment='quarter_turns'."
             )
-        self.preprocess = Ink(size, zoom)
+        self.preprocess = Ink(size, zoom, levels)
         self.rotations = rotations
         if root is None:
             packed = EMBEDDED.read_bytes()
@@ -169,7 +177,7 @@ def _resized(drawings: Drawings, preprocess: Ink) -> np.ndarray:
 
 
 def _open(name: str, preprocess: Ink, *, rotations: Literal["classes", "none"] = "classes") -> Omniglot:
-    return Omniglot(size=preprocess.size, zoom=preprocess.zoom, rotations=rotations)
+    return Omniglot(size=preprocess.size, zoom=preprocess.zoom, levels=preprocess.levels, rotations=rotations)
 
 
 OMNIGLOT = Kind(

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from kshot.data.pictures.picture_file import open_image
 from kshot.errors import DataError
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "omniglot.xz"
@@ -144,7 +144,7 @@ def _picture(name: str, content: bytes, source: Path) -> tuple[str, str, int, np
     try:
         alphabet, character, file = name.split("/")[-3:]
         drawer = int(file.removesuffix(".png").split("_")[1])
-        grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+        grey = np.asarray(open_image(io.BytesIO(content)).convert("L"))
     except (ValueError, IndexError, OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise DataError(f"{name} in {source} is not a drawing of Omniglot: {error}. Copy the official files again.") from error
     if grey.shape != (SIDE, SIDE):

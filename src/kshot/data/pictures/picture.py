@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kshot.data.inputs import Inputs, map_inputs
-from kshot.data.pictures.paper import flat_rgb
+from kshot.data.pictures.flat import Levels, checked_levels, flat_rgb
 from kshot.data.pictures.picture_file import opened_picture
 from kshot.errors import RecipeError
 
@@ -27,13 +27,15 @@ STD = {3: (0.229, 0.224, 0.225), 1: (0.25,)}
 class Picture:
     """A picture as `size` × `size` pixels, its aspect kept, upright as its EXIF says.
 
-    Palettes become colours; transparent parts become white, or black under light drawings; 16 bits per channel become 8.
+    Palettes become colours; transparent parts become white, or black under light drawings; 16 bits per channel
+    become 8.
 
     Args:
         size: The side, in pixels.
         channels: 3 for colour, 1 for grey.
         fit: `crop` brings the shorter side to `size` and keeps the middle; `pad` brings the longer side to `size` and fills the rest
             with the mean colour of the picture's edge.
+        levels: The range of grey values of more than 8 bits; see `kshot.data.pictures.flat.Levels`.
 
     Raises:
         RecipeError: An argument has another value than these.
@@ -48,6 +50,7 @@ class Picture:
     size: int = 84
     channels: int = 3
     fit: Literal["crop", "pad"] = "crop"
+    levels: Levels = "full"
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
@@ -56,6 +59,7 @@ class Picture:
             raise RecipeError(f"channels of 'picture' is 3 for colour or 1 for grey; found {self.channels!r}.")
         if self.fit not in ("crop", "pad"):
             raise RecipeError(f"fit of 'picture' is 'crop' or 'pad'; found {self.fit!r}.")
+        object.__setattr__(self, "levels", checked_levels(self.levels, self.name))  # JSON and TOML know no tuples
 
     def read(self, thing: object) -> np.ndarray:
         """Return a picture as uint8 (channels, size, size).
@@ -64,10 +68,11 @@ class Picture:
             thing: A path or a Pillow image.
 
         Raises:
-            DataError: It is neither, or the file cannot be read.
+            DataError: It is neither, the file cannot be read, or its grey values have no known range.
         """
-        with opened_picture(thing) as image:
-            flat = flat_rgb(image)
+        measure = min if self.fit == "crop" else max
+        with opened_picture(thing, self.size, measure) as image:
+            flat = flat_rgb(image, self.size, measure, self.levels)
         upright = flat if self.channels == 3 else flat.convert("L")
         square = self._cropped(upright) if self.fit == "crop" else self._padded(upright)
         pixels = np.asarray(square)

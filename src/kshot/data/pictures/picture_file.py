@@ -1,16 +1,21 @@
-"""Read one picture file whole, or say why not.
+"""Decode one picture file, or say why not: the only place where a picture is opened.
 
-In: a path, or an image that a program holds already. Out: a loaded Pillow image. Next: the `read` of a `Preprocess`.
+In: a path, or an image that a program holds already. Out: a decoded Pillow image, as it lies in the file. Next: `flat`.
+
+Several threads may read at once. Of large pictures, one is decoded at a time, so that memory does not grow with the number of threads.
 """
 
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from kshot.errors import DataError
 
@@ -19,6 +24,21 @@ SUFFIXES = frozenset(
     | {".tga", ".jp2", ".ico", ".avif", ".heic"}
 )
 """Files with these suffixes, in lower case, are taken for pictures."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "ICO", "AVIF", "HEIF")
+"""The formats that are opened, by Pillow's names, whatever a file is called. Others, such as EPS, would start other programs."""
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError, ZeroDivisionError),
+    *(RuntimeError, struct.error, zlib.error),
+)
+"""What Pillow raises on damaged files: not one class. OSError comes from most decoders, the others from single formats and from EXIF."""
+MOST_PIXELS = 100_000_000
+"""Larger pictures are refused from their header."""
+_MOST_PIXELS_OF = {"TIFF": 60_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000, "HEIF": 40_000_000, "JPEG2000": 25_000_000}
+"""Of formats whose decoders hold several copies of the picture."""
+_LARGE = 16_000_000
+"""Pixels above which one picture is decoded at a time."""
+_DRAFT_GAP = 2
+"""A JPEG is decoded at an eighth, a quarter or half of its size as long as it stays this many times as large as is needed."""
 
 
 def is_picture_name(path: Path) -> bool:
@@ -26,39 +46,60 @@ def is_picture_name(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-@contextmanager
-def opened_picture(thing: object) -> Iterator[Image.Image]:
-    """Open what a user calls a picture; errors of data inside the block name its file.
-
-    Args:
-        thing: A path or a Pillow image.
+def open_image(file: BinaryIO) -> Image.Image:
+    """Open a picture of one of `FORMATS`, undecoded.
 
     Raises:
-        DataError: It is neither, or `read_picture` cannot read the file.
+        UnidentifiedImageError: It is none.
+    """
+    return Image.open(file, formats=_formats())
+
+
+@contextmanager
+def opened_picture(thing: object, side: int = 0, measure: Callable[..., int] = max) -> Iterator[Image.Image]:
+    """Open what a user calls a picture, decoded to its last row; errors of data inside the block name its file.
+
+    Args:
+        thing: A path or a Pillow image. Of a file with several frames, the first is read.
+        side: How many pixels are needed. A JPEG may be decoded at an eighth, a quarter or half of its size, of at least twice as many
+            pixels. 0: the whole size.
+        measure: Which of the picture's sides must have them: `min` or `max`.
+
+    Raises:
+        DataError: It is neither, or the file is missing, a folder, not readable, no picture, cut off, or too large; the message names it.
     """
     if isinstance(thing, Image.Image):
+        try:
+            with quiet:
+                thing.load()
+        except DAMAGE as error:
+            raise DataError(f"the picture is cut off or damaged ({error}). Replace or remove it.") from error
         yield thing
         return
     if not isinstance(thing, str | Path):
         raise DataError(f"a picture is a path or a Pillow image; found {type(thing).__name__}. For an array: Image.fromarray(array).")
+    with ExitStack() as until_done:
+        image = _decoded(Path(thing), side, measure, until_done)
+        try:
+            yield image
+        except DataError as error:
+            raise error if str(thing) in str(error) else DataError(f"{thing}: {error}") from error
+
+
+def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: ExitStack) -> Image.Image:
     try:
-        yield read_picture(Path(thing))
-    except DataError as error:
-        raise error if str(thing) in str(error) else DataError(f"{thing}: {error}") from error
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Read a picture upright and decoded to its last row; of a file with several frames, the first.
-
-    Raises:
-        DataError: The file is missing, a folder, not readable, not a picture, cut off, or far too large; the message names it.
-    """
-    try:
-        with _QUIET, path.open("rb") as file, Image.open(file) as image:
+        with quiet:
+            file = until_done.enter_context(path.open("rb"))
+            image = until_done.enter_context(open_image(file))
+            _check_pixels(image, path)
+            if image.width * image.height > _LARGE:
+                until_done.enter_context(_one_large)
+            _draft(image, side, measure)
             image.load()
+            _check_pixels(image, path)  # an icon's header does not say how large its picture is
             if image.format in ("JPEG", "MPO"):
-                _check_jpeg_end(path)
-            return ImageOps.exif_transpose(image)
+                _check_jpeg_end(file)
+            return image
     except FileNotFoundError:
         raise DataError(f"there is no file {path}. Check the path.") from None
     except IsADirectoryError:
@@ -71,18 +112,38 @@ def read_picture(path: Path) -> Image.Image:
         raise DataError(f"cannot read {path}: {what}. Replace or remove it.") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"cannot read {path}: its size is unreasonable ({error}). Make it smaller.") from None
-    # What Pillow's decoders raise on damaged files is not one class: OSError for most, the others come from single formats.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error) as error:
+    except DAMAGE as error:
         raise DataError(f"cannot read {path}: the picture is cut off or damaged ({error}). Replace or remove it.") from error
     except MemoryError:
         raise DataError(f"cannot read {path}: it does not fit into memory. Make it smaller.") from None
 
 
-def _check_jpeg_end(path: Path) -> None:
+def _check_pixels(image: Image.Image, path: Path) -> None:
+    most = _MOST_PIXELS_OF.get(image.format or "", MOST_PIXELS)
+    if image.width * image.height > most:
+        raise DataError(
+            f"cannot read {path}: it has {image.width:,} × {image.height:,} pixels, more than {most // 1_000_000} million. Make it smaller."
+        )
+
+
+def _draft(image: Image.Image, side: int, measure: Callable[..., int]) -> None:
+    scale = measure(image.size) // (_DRAFT_GAP * side) if side else 1
+    if image.format in ("JPEG", "MPO") and scale > 1:
+        image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
+
+
+def _check_jpeg_end(file: BinaryIO) -> None:
     # Decoders fill what is missing of a JPEG with grey when they were told to be lenient, or when little is missing.
-    data = path.read_bytes()
+    file.seek(0)
+    data = file.read()
     if data.rfind(b"\xff\xd9") < data.find(b"\xff\xda"):
         raise OSError("its end is missing")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()  # some versions of Pillow know no AVIF, and HEIF comes with a plug-in
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 class _Quiet:
@@ -109,4 +170,5 @@ class _Quiet:
                 self._caught = None
 
 
-_QUIET = _Quiet()
+quiet = _Quiet()
+_one_large = threading.RLock()

@@ -13,6 +13,8 @@ _MOST_BITS = 22
 """PyTorch's limit on the fraction bits of its 16-bit weights."""
 _AT_ONCE = 64
 """Pictures that are resized together: enough for long loops in NumPy, few enough for a processor's cache."""
+_BLOCK = 16384
+"""New values that are computed together, likewise."""
 
 
 def resize_bytes(pictures: np.ndarray, size: int) -> np.ndarray:
@@ -57,8 +59,8 @@ def resize_cubic(values: np.ndarray, rows: int, columns: int, *, averaged: bool)
     """
     height, width = values.shape
     table = _cubic_area_taps if averaged else _cubic_taps
-    wide = _along_last(values, table(width, columns))  # (H, columns)
-    return np.ascontiguousarray(_along_last(np.ascontiguousarray(wide.T), table(height, rows)).T)
+    wide = _along_first(np.ascontiguousarray(values.T), table(width, columns))  # (columns, H)
+    return _along_first(np.ascontiguousarray(wide.T), table(height, rows))
 
 
 def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
@@ -73,8 +75,9 @@ def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
     Returns:
         float32 (rows · factor, columns · factor, C).
     """
-    tall = _along_last(np.moveaxis(grid, 0, -1), _linear_taps(grid.shape[0], factor))  # (columns, C, rows · factor)
-    return np.ascontiguousarray(_along_last(np.moveaxis(tall, 0, -1), _linear_taps(grid.shape[1], factor)).transpose(1, 2, 0))
+    tall = _along_first(grid, _linear_taps(grid.shape[0], factor))  # (rows · factor, columns, C)
+    across = np.ascontiguousarray(tall.transpose(1, 0, 2))
+    return np.ascontiguousarray(_along_first(across, _linear_taps(grid.shape[1], factor)).transpose(1, 0, 2))
 
 
 Taps = tuple[np.ndarray, np.ndarray]
@@ -170,13 +173,22 @@ def _keys(x: np.ndarray, a: np.float32) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, np.float32(0)))
 
 
-def _along_last(values: np.ndarray, taps: Taps) -> np.ndarray:
-    """(..., before) float32 -> (..., after), each product added to the sum in one rounding, as a fused multiply-add does."""
+def _along_first(values: np.ndarray, taps: Taps) -> np.ndarray:
+    """(before, ...) float32 -> (after, ...), each product added to the sum in one rounding, as a fused multiply-add does."""
     places, weights = taps
-    sums = values[..., places[:, 0]] * weights[:, 0]
-    for place, weight in zip(places.T[1:], weights.T[1:], strict=True):
-        sums = _fused(values[..., place], weight, sums)
-    return sums
+    exact = values.astype(np.float64)  # in which a product of two float32 has room
+    after = np.empty((len(places), *values.shape[1:]), np.float32)
+    block = max(1, _BLOCK // max(1, values[0].size))
+    for start in range(0, len(places), block):
+        rows = slice(start, start + block)
+        sums = after[rows]
+        for number in range(places.shape[1]):
+            product = exact[places[rows, number]]
+            product *= weights[rows, number].reshape(-1, *(1 for _ in values.shape[1:]))
+            if number:
+                product += sums
+            sums[...] = product
+    return after
 
 
 def _fused(a: np.ndarray | np.floating, b: np.ndarray, c: np.ndarray | np.floating) -> np.ndarray:

@@ -24,29 +24,40 @@ def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, in
         2
     """
     height, width = mask.shape
-    numbers = np.full((height + 2, width + 2), -1, dtype=np.int64)
-    numbers[1:-1, 1:-1][mask] = np.arange(int(mask.sum()))
-    inside = numbers[1:-1, 1:-1]
-    pairs = []
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)) if diagonal else ((0, 1), (1, 0)):
-        other = numbers[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        both = (inside >= 0) & (other >= 0)
-        pairs.append(np.stack([inside[both], other[both]]))
-    first, second = np.concatenate(pairs, axis=1)
-    root = np.arange(int(mask.sum()))
-    while True:  # join the larger root to the smaller, then let each pixel point at its root; a few rounds, however long a stroke
+    wide = width + 2  # between two rows lie two empty pixels, so that runs of different rows neither meet nor touch at a corner
+    padded = np.zeros((height, wide), dtype=np.int8)
+    padded[:, 1:-1] = mask
+    steps = np.diff(padded.ravel(), prepend=np.int8(0))
+    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)  # each run of ink in a row is [start, end)
+    reach = int(diagonal)
+    lowest = np.searchsorted(ends, starts + wide - reach, side="right")  # the runs of the next row that touch each run
+    beyond = np.searchsorted(starts, ends + wide + reach, side="left")
+    counts = beyond - lowest
+    first = np.repeat(np.arange(starts.size), counts)
+    second = np.arange(first.size) + np.repeat(lowest - np.cumsum(counts) + counts, counts)
+    root = _joined(first, second, starts.size)
+    is_root = root == np.arange(starts.size)
+    part = np.cumsum(is_root)[root]  # roots are first runs, so that parts are numbered in reading order
+    labels = np.zeros(mask.shape, dtype=np.int64)
+    labels[mask] = np.repeat(part, ends - starts)
+    return labels, int(is_root.sum())
+
+
+def _joined(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
+    """Find for each of `count` things the first thing that it is connected to by pairs (first, second), int64 (count,)."""
+    root = np.arange(count)
+    while True:  # join the larger root to the smaller, then let each thing point at its root; a few rounds, however long a stroke
         low, high = np.minimum(root[first], root[second]), np.maximum(root[first], root[second])
         apart = low != high
         if not apart.any():
-            break
+            return root
         first, second, low, high = first[apart], second[apart], low[apart], high[apart]
         np.minimum.at(root, high, low)
-        while not np.array_equal(root, root[root]):
-            root = root[root]
-    roots, part = np.unique(root, return_inverse=True)
-    labels = np.zeros(mask.shape, dtype=np.int64)
-    labels[mask] = part + 1
-    return labels, int(roots.size)
+        while True:
+            further = root[root]
+            if np.array_equal(root, further):
+                break
+            root = further
 
 
 def thin(mask: np.ndarray) -> np.ndarray:
@@ -81,13 +92,18 @@ def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
     Returns:
         bool (H, W), a subset: at most the pixel beside the fork is left of each burr. Other lines keep their length.
     """
-    code = _codes(np.pad(skeleton, 1))
-    fork = skeleton & _FORKS[code]
-    if length < 1 or not fork.any():
+    padded = np.pad(skeleton, 1)
+    line = padded.reshape(-1)
+    pixels = np.flatnonzero(line)
+    around = np.array([down * padded.shape[1] + right for down, right in _AROUND])
+    code = np.packbits(line[pixels[:, None] + around].reshape(-1), bitorder="little")
+    if length < 1 or not _FORKS[code].any():
         return skeleton
+    fork, end = np.zeros_like(skeleton), np.zeros_like(skeleton)
+    fork[skeleton], end[skeleton] = _FORKS[code], _ENDS[code]
     labels, count = parts_of(skeleton & ~grow(fork, 1))  # the neighbours of a fork touch each other across it
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    ends = np.isin(np.arange(count + 1), labels[skeleton & _ENDS[code]])
+    ends = np.isin(np.arange(count + 1), labels[end])
     forked = np.isin(np.arange(count + 1), labels[grow(fork, 2)])
     cut = ends & forked & (sizes < length)
     cut[0] = False
@@ -97,9 +113,7 @@ def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
 
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask to all pixels up to `reach` away, along rows, columns and diagonals alike."""
-    wide = _along_rows(mask, reach)
-    grown: np.ndarray = np.ascontiguousarray(_along_rows(np.ascontiguousarray(wide.T), reach).T)
-    return grown
+    return _along_rows(_along_rows(mask, reach).T, reach).T
 
 
 def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: float) -> np.ndarray:
@@ -118,9 +132,12 @@ def draw_points(rows: np.ndarray, columns: np.ndarray, side: int, diameter: floa
     canvas[np.clip(np.rint(rows), 0, side - 1).astype(np.int64), np.clip(np.rint(columns), 0, side - 1).astype(np.int64)] = True
     drawn = np.zeros_like(canvas)
     radius = diameter / 2
-    for down in range(-min(int(radius), side - 1), min(int(radius), side - 1) + 1):  # a disk is a stack of rows
-        row = _along_rows(canvas, int((radius * radius - down * down) ** 0.5))
-        drawn[max(0, down) : side + min(0, down)] |= row[max(0, -down) : side - max(0, down)]
+    row, wide = canvas, 0
+    for down in range(min(int(radius), side - 1), -1, -1):  # a disk is a stack of rows, the narrowest at its top and bottom
+        half = int((radius * radius - down * down) ** 0.5)
+        row, wide = _along_rows(row, half - wide), half
+        drawn[down:] |= row[: side - down]
+        drawn[: side - down] |= row[down:]
     return drawn
 
 
@@ -131,69 +148,110 @@ def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
         mask: bool (H, W), with some ink.
         skeleton: The mask, thinned by `thin`.
     """
-    straight = int((skeleton[1:] & skeleton[:-1]).sum() + (skeleton[:, 1:] & skeleton[:, :-1]).sum())
-    diagonal = int((skeleton[1:, 1:] & skeleton[:-1, :-1]).sum() + (skeleton[1:, :-1] & skeleton[:-1, 1:]).sum())
+    straight = _count(skeleton[1:] & skeleton[:-1]) + _count(skeleton[:, 1:] & skeleton[:, :-1])
+    diagonal = _count(skeleton[1:, 1:] & skeleton[:-1, :-1]) + _count(skeleton[1:, :-1] & skeleton[:-1, 1:])
     length = straight + diagonal * 2**0.5
-    area = float(mask.sum())
+    area = float(_count(mask))
     # A pen that stays in one place draws a disk. Along a line, it draws a band as long as the line and half a disk at each end.
     return float((-length + (length * length + np.pi * area) ** 0.5) * 2 / np.pi)
 
 
 def _thin_box(mask: np.ndarray) -> np.ndarray:
-    skeleton = np.pad(mask, 1)
-    while True:
-        before = int(skeleton.sum())
-        for removable in (_FIRST, _SECOND):
-            skeleton[1:-1, 1:-1] &= ~removable[_codes(skeleton)]
-        if int(skeleton.sum()) == before:
-            break
-    for corner in _CORNERS:
-        skeleton[1:-1, 1:-1] &= ~corner[_codes(skeleton)]
-    thinned: np.ndarray = skeleton[1:-1, 1:-1]
+    bits, words = _packed(mask)
+    inside = bits[words:-words]  # the same memory
+    quiet = 0
+    while quiet < 2:
+        for removable in (_removable_first, _removable_second):
+            gone = inside & removable(_neighbours(bits, words))
+            inside ^= gone
+            quiet = 0 if gone.any() else quiet + 1
+    for corner, other, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
+        # Two neighbours at a right angle touch each other at their corner; nothing on the far side depends on this pixel.
+        p = _neighbours(bits, words)
+        inside &= ~(p[corner] & p[other]) | p[far[0]] | p[far[1]] | p[far[2]]
+    thinned = _unpacked(bits, words, mask.shape)
     labels, count = parts_of(mask)
-    for lost in np.setdiff1d(np.arange(1, count + 1), labels[thinned]):
+    left = np.bincount(labels[thinned], minlength=count + 1)
+    for lost in np.flatnonzero(left[1:] == 0) + 1:
         rows, columns = np.nonzero(labels == lost)
         nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
         thinned[rows[nearest], columns[nearest]] = True
     return thinned
 
 
+def _packed(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Pack a mask with an empty ring, 64 pixels to a word, row after row: uint64 ((H + 2) · words,); and the number of words per row."""
+    height, width = mask.shape
+    words = -(-(width + 2) // 64)
+    padded = np.zeros((height + 2, words * 64), dtype=bool)
+    padded[1:-1, 1 : 1 + width] = mask
+    return np.packbits(padded.reshape(-1), bitorder="little").view("<u8").astype(np.uint64), words
+
+
+def _unpacked(bits: np.ndarray, words: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Undo `_packed`."""
+    pixels = np.unpackbits(bits.astype("<u8").view(np.uint8), bitorder="little").view(bool).reshape(shape[0] + 2, words * 64)
+    return pixels[1:-1, 1 : 1 + shape[1]].copy()
+
+
+def _neighbours(bits: np.ndarray, words: int) -> tuple[np.ndarray, ...]:
+    """Give P2 to P9 of every pixel inside the ring of a packed mask, each uint64 (H · words,)."""
+    one, last = np.uint64(1), np.uint64(63)
+    left, right = bits << one, bits >> one
+    left[1:] |= bits[:-1] >> last
+    right[:-1] |= bits[1:] << last
+    up, here, down = slice(-2 * words), slice(words, -words), slice(2 * words, None)
+    return bits[up], right[up], right[here], right[down], bits[down], left[down], left[here], left[up]
+
+
+def _may_go(p: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Find where A(P1) = 1 and 2 ≤ B(P1) ≤ 6, but for pixels with all of P2, P4, P6 and P8, which both passes keep.
+
+    With A(P1) = 1, the neighbours in the mask are one run around the pixel. It has one pixel or seven unless it, and what is left of the
+    circle, hold both pixels beside P1 and pixels at its corners.
+    """
+    off = [~one for one in p]
+    # A quarter of the way round changes from 0 to 1 at most once: at its middle, or else at its end.
+    a, b, c, d = (off[i] & p[i + 1] | off[i + 1] & p[(i + 2) % 8] for i in (0, 2, 4, 6))
+    once = ((a | b) ^ (c | d)) & ~(a & b | c & d)
+    two = (p[0] | p[2] | p[4] | p[6]) & (p[1] | p[3] | p[5] | p[7])
+    may_go: np.ndarray = once & two & (off[1] | off[3] | off[5] | off[7])
+    return may_go
+
+
+def _removable_first(p: tuple[np.ndarray, ...]) -> np.ndarray:
+    removable: np.ndarray = _may_go(p) & ~(p[2] & p[4] & (p[0] | p[6]))
+    return removable
+
+
+def _removable_second(p: tuple[np.ndarray, ...]) -> np.ndarray:
+    removable: np.ndarray = _may_go(p) & ~(p[0] & p[6] & (p[2] | p[4]))
+    return removable
+
+
 def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask to the left and right: a pixel is set when its row has ink within `reach` of it."""
-    height, width = mask.shape
-    before = np.zeros((height, width + 1), dtype=np.int32)
-    np.cumsum(mask, axis=1, out=before[:, 1:])
-    right = np.minimum(np.arange(width) + reach + 1, width)
-    left = np.maximum(np.arange(width) - reach, 0)
-    grown: np.ndarray = before[:, right] > before[:, left]
+    grown, width = mask, mask.shape[1]
+    done, most = 0, min(reach, width - 1)
+    while done < most:  # twice as far each time, as far as there is no gap
+        step = min(most - done, 2 * done + 1)
+        wider = grown.copy(order="K")
+        wider[:, step:] |= grown[:, :-step]
+        wider[:, :-step] |= grown[:, step:]
+        grown, done = wider, done + step
     return grown
 
 
-def _codes(padded: np.ndarray) -> np.ndarray:
-    """Compute the neighbour code of each inner pixel, uint8 (H, W), of a mask with an empty ring around it (H + 2, W + 2)."""
-    height, width = padded.shape[0] - 2, padded.shape[1] - 2
-    code = np.zeros((height, width), dtype=np.uint8)
-    bits = padded.view(np.uint8)
-    for bit, (down, right) in enumerate(_AROUND):
-        code |= bits[1 + down : 1 + down + height, 1 + right : 1 + right + width] << np.uint8(bit)
-    return code
+def _count(mask: np.ndarray) -> int:
+    return int(np.count_nonzero(mask))
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
-    """List what each of the 256 neighbour codes means: removed in pass 1, in pass 2, as one of four corners; an end; a fork."""
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """List what each of the 256 neighbour codes means: an end of a line; a fork."""
     p = (np.arange(256)[:, None] >> np.arange(8)) & 1  # (256, 8): columns are P2 … P9
-    p2, p4, p6, p8 = p[:, 0], p[:, 2], p[:, 4], p[:, 6]
-    neighbours = p.sum(1)
     changes = ((p == 0) & (np.roll(p, -1, axis=1) == 1)).sum(1)  # A(P1): 0 → 1 around the pixel
-    may_go = (neighbours >= 2) & (neighbours <= 6) & (changes == 1)
-    first = may_go & (p2 * p4 * p6 == 0) & (p4 * p6 * p8 == 0)
-    second = may_go & (p2 * p4 * p8 == 0) & (p2 * p6 * p8 == 0)
-    corners = []
-    for a, b, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
-        # Two neighbours at a right angle touch each other at their corner; nothing on the far side depends on this pixel.
-        corners.append((p[:, a] == 1) & (p[:, b] == 1) & (p[:, list(far)].sum(1) == 0))
-    ends = (neighbours == 1) | ((neighbours == 2) & (changes == 1))
-    return first, second, corners, ends, changes >= 3
+    neighbours = p.sum(1)
+    return (neighbours == 1) | ((neighbours == 2) & (changes == 1)), changes >= 3
 
 
-_FIRST, _SECOND, _CORNERS, _ENDS, _FORKS = _tables()
+_ENDS, _FORKS = _tables()
