@@ -73,6 +73,7 @@ def test_a_class_of_one_picture_among_the_test_classes_is_told_before_training(t
     division.write_text('{"train": ["kind 0", "kind 1"], "val": ["kind 2", "kind 3"], "test": ["kind 4", "kind 5"]}')
     ready = prepare(read_recipe("protonet", [f'data.name="{photos}"', f'data.split="{division}"', *SHORT]), tmp_path / "run")
     assert ready.notes == (
+        "Note: few classes are left for validation, so it is 2-way: guessing is right in 50 % of cases.",
         "Note: a test class needs an item for support and one for query; 'kind 5' has only one. kshot evaluate will refuse it.",
     )
 

@@ -84,7 +84,7 @@ def test_gathering_gives_a_tensor_of_ones_own(omniglot: Omniglot) -> None:
 
 
 def test_an_unknown_split_and_unknown_rotations_are_errors(omniglot: Omniglot) -> None:
-    with pytest.raises(DataError, match=r"splits vinyals, characters, alphabets; there is no 'lake'"):
+    with pytest.raises(DataError, match=r"no split 'lake'. The known ones are vinyals, characters, alphabets"):
         omniglot.split("lake")
     with pytest.raises(DataError, match=r"rotations must be 'classes' or 'none'; found 'augment'"):
         Omniglot(rotations="augment")  # type: ignore[arg-type]
