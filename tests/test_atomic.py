@@ -53,7 +53,7 @@ def test_text_is_utf_8_and_json_is_json(tmp_path: Path) -> None:
 def test_json_refuses_what_is_not_json_and_keeps_the_file(tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     atomic.write_json(path, 1)
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="the value is nan, which JSON does not have"):
         atomic.write_json(path, float("nan"))
     assert path.read_text(encoding="utf-8") == "1\n"
 

@@ -5,9 +5,11 @@ temporary file in the same folder and are flushed to the disk. Then one rename g
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +36,76 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(handle.fileno())
         os.chmod(handle.name, 0o666 & ~_umask())
         os.replace(handle.name, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         if handle is not None:
-            Path(handle.name).unlink(missing_ok=True)
-        kept = "; the earlier file is untouched" if path.exists() else ""
+            _forget(handle.name)
+        kept = "; the earlier file is untouched" if os.path.exists(path) else ""  # False, never an error, where nobody may look
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise SavedError(
-            f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}. "
+            f"cannot write {path} ({len(data):,} bytes): {reason}{kept}. "
             "Free some space or choose another folder, then run the same command again."
         ) from error
     except BaseException:  # for example Ctrl-C: remove the unfinished file, then raise again
         if handle is not None:
-            Path(handle.name).unlink(missing_ok=True)
+            _forget(handle.name)
         raise
     _flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8 with `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    r"""Write text in UTF-8 with `write_bytes`.
+
+    A byte of a file name that is not UTF-8 is a lone surrogate in Python. It is written as `\udce9`, which JSON reads back as it was.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON: objects indented, lists of plain values on one line. NaN raises a `ValueError` because it is not JSON."""
-    write_text(path, _readable(value, "") + "\n")
+    """Write readable JSON: objects indented, lists of plain values on one line.
+
+    Raises:
+        ValueError: The value is not JSON (as of `json_text`). Nothing has been written.
+        SavedError: As of `write_bytes`.
+    """
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Return readable JSON.
+
+    Args:
+        value: Tables, lists, texts, numbers, true, false and None.
+
+    Raises:
+        ValueError: A part of it is not JSON: it is NaN, infinite or of another type. The message names the part.
+    """
+    if fault := _not_json(value, ""):
+        raise ValueError(fault)
+    return _readable(value, "")
+
+
+def finite_or_none(value: Any) -> Any:
+    """Return a value of plain parts with None, JSON's `null`, in place of each number that is NaN or infinite."""
+    if isinstance(value, Mapping):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_none(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _not_json(value: Any, place: str) -> str:
+    """Name the first part of a value that JSON does not have; empty if there is none."""
+    if isinstance(value, Mapping):
+        if odd := next((key for key in value if not isinstance(key, (str, int))), None):
+            return f"{place or 'the value'} has the name {odd!r}, but JSON has texts as names"
+        return next(filter(None, (_not_json(item, f"{place}.{key}" if place else str(key)) for key, item in value.items())), "")
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, (_not_json(item, f"{place}[{number}]") for number, item in enumerate(value))), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place or 'the value'} is {value}, which JSON does not have"
+    if value is None or isinstance(value, (str, int, float)):
+        return ""
+    return f"{place or 'the value'} is of type {type(value).__name__}, which JSON does not have"
 
 
 def _readable(value: Any, margin: str) -> str:
@@ -67,6 +116,11 @@ def _readable(value: Any, margin: str) -> str:
     if isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
         return "[\n" + ",\n".join(f"{inner}{_readable(item, inner)}" for item in value) + f"\n{margin}]"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _forget(unfinished: str) -> None:
+    with suppress(OSError):  # the first error is told, not one that follows from it
+        os.unlink(unfinished)
 
 
 def _umask() -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kshot.errors import RecipeError
+from kshot.regular_file import look
 
 if TYPE_CHECKING:
     from kshot.episodes.shape import EpisodeShape
@@ -50,7 +51,7 @@ def check_plot(plot: Path | None, example: str) -> None:
 
     if plot is not None:
         require_matplotlib()
-        if plot.is_dir() or plot.suffix != ".png":
+        if look(plot, RecipeError) == "folder" or plot.suffix != ".png":
             raise RecipeError(f"--plot must name a PNG file to write, for example {example}; found {plot}. Choose another name.")
 
 

@@ -28,6 +28,9 @@ def fits(hint: Any, value: Any) -> bool:
         if isinstance(value, tuple) and kinds[-1] is Ellipsis:
             return all(fits(kinds[0], part) for part in value)
         return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, kinds, value))
+    if get_origin(hint) is Mapping:
+        of_keys, of_values = get_args(hint)
+        return isinstance(value, Mapping) and all(fits(of_keys, key) and fits(of_values, item) for key, item in value.items())
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # neither nan nor inf
     if hint is int:
@@ -102,6 +105,8 @@ def in_words(hint: Any) -> str:
         return "one of " + ", ".join(repr(option) for option in get_args(hint))
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(in_words(option) for option in get_args(hint))
+    if get_origin(hint) is Mapping:
+        return f"a table of names, each with {in_words(get_args(hint)[1])}"
     if get_origin(hint) is tuple:
         return "a list of whole numbers" if get_args(hint)[-1] is Ellipsis else f"a list of {len(get_args(hint))} numbers"
     if get_origin(hint) is list:

@@ -15,8 +15,10 @@ import numpy as np
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError, SetupError
+from kshot.regular_file import read_bytes
 
 _DIGEST = 32
+_MOST = 2**33
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,7 @@ def read_array(name: str) -> np.ndarray | None:
     """
     try:
         path = cache_folder() / name
-        content = path.read_bytes()
+        content = read_bytes(path, _MOST)
     except (OSError, SetupError):
         return None
     body = memoryview(content)[_DIGEST:]
@@ -58,7 +60,7 @@ def read_array(name: str) -> np.ndarray | None:
         return None
     try:
         array: np.ndarray = np.load(io.BytesIO(body), allow_pickle=False)
-    except (ValueError, EOFError):
+    except (ValueError, EOFError, MemoryError, SyntaxError):  # what NumPy raises on a crafted header is not one class
         _log.warning("the cached file %s is damaged; it is made again", path)
         return None
     return array

@@ -3,7 +3,6 @@
 In: a `ClassIndex` and a rule (fractions and a seed, or lists of names). Out: a `Split`. Next: `kshot.episodes`.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from kshot.data.class_index import ClassIndex, counted
 from kshot.errors import DataError
+from kshot.regular_file import read_json
 from kshot.short_repr import short_repr
 
 PARTS = ("train", "val", "test")
@@ -155,8 +155,8 @@ def divide_by_file(index: ClassIndex, file: Path, name: str = "division") -> Spl
         DataError: The file cannot be read, is not of that form, or does not fit the classes.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = read_json(file)
+    except (OSError, ValueError) as error:
         raise DataError(
             f"cannot read the division file {file}: {error}. It must be JSON: lists of class names by train, val and test."
         ) from error

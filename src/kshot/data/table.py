@@ -19,6 +19,7 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import SINUSOIDS
 from kshot.data.split import Split, divide_by_file, divide_by_fraction, divide_by_parts
 from kshot.errors import DataError, RecipeError, did_you_mean, known_ones
+from kshot.regular_file import look
 
 KINDS: dict[str, Kind] = {
     "omniglot": OMNIGLOT,
@@ -101,16 +102,16 @@ def find_kind(name: str, kind: str = AUTO) -> str:
         if KINDS[kind].words and name not in KINDS[kind].words:
             raise RecipeError(f"data.kind={kind!r} needs {KINDS[kind].expects} as data.name; found {name!r}.")
         return kind
-    there = os.path.exists(name)  # never an error, whatever the name
     for known, one in KINDS.items():
         if name in one.words:
             return known
+    found = look(name)
     for known, one in KINDS.items():
-        if there and one.holds(Path(name)):
+        if found != "nothing" and one.holds(Path(name)):
             return known
-    found = "nothing" if not there else "a folder" if os.path.isdir(name) else "a file"
+    what = {"nothing": "nothing", "folder": "a folder", "file": "a file", "other": "neither a file nor a folder"}[found]
     raise DataError(
-        f"there is no data {name!r}: found {found} there.{'' if there else did_you_mean(name, words())} "
+        f"there is no data {name!r}: found {what} there.{did_you_mean(name, words()) if found == 'nothing' else ''} "
         f"Expected one of: {'; '.join(one.expects for one in KINDS.values())}. Check the name."
     )
 
@@ -124,7 +125,10 @@ def same_name(one: str, other: str) -> bool:
     """Whether two values of `data.name` mean the same data: the same word, or the same place."""
     if one == other or one in words() or other in words():
         return one == other
-    return os.path.realpath(one) == os.path.realpath(other)
+    try:
+        return os.path.realpath(one) == os.path.realpath(other)
+    except (OSError, ValueError):  # no working directory any more; a NUL character
+        return False
 
 
 def usual_split(kind: str) -> str:

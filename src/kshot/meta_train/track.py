@@ -10,9 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kshot.atomic import write_text
+from kshot.atomic import finite_or_none, write_text
 from kshot.errors import SavedError, missing_extra
 from kshot.meta_train.loop import Step
+from kshot.regular_file import parse_json, read_bytes
+
+_MOST = 2**32
+"""Bytes of a file of metrics: some 30 million updates."""
 
 
 class Track:
@@ -51,7 +55,7 @@ class Track:
         if step.validation is not None:
             line |= {"validation": step.validation.mean, "interval": step.validation.interval, "best": step.best}
         with self._refused():
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json.dumps(finite_or_none(line), allow_nan=False) + "\n")
             if step.validation is not None:
                 self._file.flush()
         if self._board is not None:
@@ -87,7 +91,7 @@ class Track:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")  # a line with damaged bytes is not JSON and is dropped
+        return read_bytes(file, _MOST).decode("utf-8", errors="replace")  # a line with damaged bytes is not JSON and is dropped
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -109,6 +113,7 @@ def require_tensorboard() -> Any:
 
 def _update_of(line: str) -> int | None:
     try:
-        return int(json.loads(line)["update"])
+        update = parse_json(line)["update"]
     except (ValueError, KeyError, TypeError):
         return None  # the process was killed while it wrote this line
+    return update if type(update) is int else None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kshot.errors import RecipeError, SavedError, did_you_mean
 from kshot.learners.untrained import UNTRAINED
+from kshot.regular_file import look
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import find_optimizer, open_saved, shipped
 from kshot.workflows.experiment import foreseen, prepare
@@ -78,7 +79,7 @@ def find_entrants(names: Sequence[str], runs: Path, device: str = "auto") -> dic
 
 def _entrant(name: str, runs: Path, device: str) -> Entrant:
     path = Path(name)
-    if path.is_dir() or name in shipped() or find_optimizer(name) is not None:  # which is refused in words
+    if look(path, SavedError) == "folder" or name in shipped() or find_optimizer(name) is not None:  # which is refused in words
         return Entrant(open_saved(name))
     if path.suffix == ".toml" or name in recipe_names():
         recipe, folder = read_recipe(name), runs / path.stem
@@ -106,7 +107,7 @@ def open_learner(name: str) -> Saved:
     Raises:
         SavedError: The name is none of these, or the learner cannot be read.
     """
-    if Path(name).is_dir() or name in shipped() or find_optimizer(name) is not None:
+    if look(Path(name), SavedError) == "folder" or name in shipped() or find_optimizer(name) is not None:
         return open_saved(name)
     if name in UNTRAINED:
         return Saved(UNTRAINED[name]().eval(), None)

@@ -4,11 +4,11 @@ The numbers are separate from the recipes because they are measured, not chosen.
 `kshot.cli`.
 """
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from kshot.regular_file import read_json
 from kshot.workflows.recipe import read_recipe, recipe_names
 
 
@@ -20,7 +20,7 @@ def recipe_rows() -> list[dict[str, Any]]:
         `published` with its `source` (None where nothing is published), `measured`, `command` and what else identifies the number (split,
         seed, episodes, hash, mode); `updates` and `published_updates` are the lengths of this run and of the authors', where known.
     """
-    numbers = json.loads((Path(str(resources.files("kshot"))) / "recipes" / "results.json").read_text(encoding="utf-8"))
+    numbers = read_json(Path(str(resources.files("kshot"))) / "recipes" / "results.json")
     recipes = {name: read_recipe(name).description for name in recipe_names()}
     untrained = {entry["recipe"]: "Needs no training" for entry in numbers if entry["recipe"] not in recipes}
     return [

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.atomic import write_json, write_text
+from kshot.atomic import finite_or_none, write_json, write_text
 from kshot.errors import RecipeError
 from kshot.figure import require_matplotlib
 from kshot.learners.learner import Learner, with_steps
+from kshot.regular_file import look
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.result import Results
 from kshot.results.show.plot_embedding import embed_classes, plot_embedding
@@ -20,6 +21,7 @@ from kshot.results.show.plot_episodes import letter, plot_episode, sample_episod
 from kshot.results.show.plot_learning import plot_learning
 from kshot.results.show.plot_regression import has_curves, plot_regression
 from kshot.results.show.report_page import Part, page
+from kshot.value_types import fits
 
 PAGE, NUMBERS = "report.html", "results.json"
 
@@ -54,14 +56,14 @@ def write_report(
         SetupError: matplotlib is not installed; nothing has been written.
     """
     require_matplotlib()
-    if folder.exists() and not folder.is_dir():
+    if look(folder, RecipeError) not in ("folder", "nothing"):
         raise RecipeError(f"{folder} is a file, but a report needs a folder. Choose another name.")
     title = title or f"{type(learner).__name__} on {results.data} {results.split}"
     parts = [_scores(folder, results), _learning(folder, results, history, learner)]
     parts += _samples(folder, results, episodes, learner)
     parts.append(_embedding(folder, episodes, learner))
     numbers = {**results.as_dict(), "title": title, "command": command, "scores": results.scores.tolist()}
-    write_json(folder / NUMBERS, numbers)
+    write_json(folder / NUMBERS, finite_or_none(numbers))
     write_text(folder / PAGE, page(title, results, parts, command))
     return folder / PAGE
 
@@ -82,8 +84,10 @@ def _scores(folder: Path, results: Results) -> Part:
     )
 
 
-def _learning(folder: Path, results: Results, history: Sequence[Mapping[str, float]], learner: Learner) -> Part:
+def _learning(folder: Path, results: Results, validations: object, learner: Learner) -> Part:
     heading = "Learning curve"
+    # A record is a user's own file, and a validation that was not a number is null in it.
+    history = [entry for entry in validations if _is_validation(entry)] if isinstance(validations, (list, tuple)) else []
     if not history:
         return Part(heading, "The learner has no record of validations during its training, so there is no curve to show.")
     higher = learner.family.higher_is_better
@@ -95,6 +99,11 @@ def _learning(folder: Path, results: Results, history: Sequence[Mapping[str, flo
         "learning_curve.png",
         f"Validation {results.score_name} and training loss at {len(history)} points of the training.",
     )
+
+
+def _is_validation(entry: object) -> bool:
+    """Whether an entry of a record holds the four numbers of a validation."""
+    return isinstance(entry, Mapping) and all(fits(float, entry.get(key)) for key in ("update", "mean", "interval", "loss"))
 
 
 def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Learner) -> list[Part]:
