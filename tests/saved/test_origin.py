@@ -34,12 +34,12 @@ def test_a_record_of_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.Monke
         for number in range(2):
             Image.new("RGB", (9, 9), (number * 90, 20, shade)).save(tmp_path / "pets" / name / f"{number}.png")
     monkeypatch.chdir(tmp_path)
-    pets = kshot.ImageFolder(Path("pets"), Picture(8))
+    pets = kshot.ImageFolder(Path("pets"), Picture(16))
     seen = pets.index.subset(["fox", "hen"])
     items = ItemStream(pets, seen, "mine/train", seed=0, batch=2)
     kshot.save("saved", kshot.ProtoNet(kshot.Conv4(width=4, channels=3)), trained_on=items)
     saved = kshot.open_saved("saved")
-    assert saved.preprocess == Picture(8)
+    assert saved.preprocess == Picture(16)
     monkeypatch.chdir("/")
     with pytest.raises(DataError, match="2 of the 3 classes of all were seen in training: fox, hen"):
         ask(saved, Question(split="all", episodes=2))

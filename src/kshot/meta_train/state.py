@@ -3,30 +3,33 @@
 `TrainState` holds the learner, the optimiser, the progress of the run, the best state so far, the patience used up and the history.
 Everything else about a run is a function of its recipe: the schedule depends on the number of the update; the episodes and the randomness
 of stock modules depend on (seed, update). A head that exists only for training is in the state, but not in the best state, which is saved
-as the learner. The file is safetensors with the JSON part in its header.
+as the learner. The file is safetensors with the JSON part in its header. Over 300 lines because half of it checks what it reads back.
 """
 
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NotRequired, TypedDict, TypeVar
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
 from kshot.learners.learner import Trainable
+from kshot.regular_file import parse_json
 from kshot.short_repr import short_repr, shown
+from kshot.tensor_file import MOST_BYTES, form, misfits, read_header, read_tensors, unusable
+from kshot.value_types import misfit
 
 FORMAT = 1
 STATE = "state.safetensors"
 """Name of the state file in the folder of a run."""
+
 
 Trained = TypeVar("Trained", bound=Trainable)
 
@@ -78,37 +81,6 @@ class TrainState(Generic[Trained]):
 
 
 _PLAIN = ("update", "best_score", "best_update", "waited", "stopped", "history", "loss_sum")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_table_of_tables(value: Any) -> bool:
-    return isinstance(value, dict) and all(number.isdecimal() and isinstance(part, dict) for number, part in value.items())
-
-
-def _is_history(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in value)
-
-
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "recipe": lambda value: isinstance(value, dict),
-    "environment": lambda value: isinstance(value, dict),
-    "optimizer": _is_table_of_tables,
-    "update": _is_count,
-    "best_score": lambda value: value is None or _is_number(value),
-    "best_update": _is_count,
-    "waited": _is_count,
-    "stopped": lambda value: isinstance(value, bool),
-    "history": _is_history,
-    "loss_sum": _is_number,
-}
-"""What the header of a state file holds, and whether a value can be that."""
 
 
 def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -167,32 +139,82 @@ def _checksum(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the header and the tensors of a state file.
+class _Validated(TypedDict):
+    update: int
+    mean: Any  # a number, which may be NaN or infinite
+    interval: Any
+    loss: Any
+
+
+class _Content(TypedDict):
+    """The JSON part of a state file."""
+
+    format: int
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    optimizer: dict[str, dict[str, Any]]
+    update: int
+    best_score: float | None
+    best_update: int
+    waited: int
+    stopped: bool
+    history: list[_Validated]
+    loss_sum: float
+    checksum: NotRequired[str]
+
+
+def read_state(path: Path, most: int = MOST_BYTES) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the JSON part and the tensors of a state file.
+
+    Args:
+        path: The file.
+        most: Bytes that the file may have.
 
     Raises:
-        SavedError: The file is missing, cut off or damaged, is not a state, or has a newer format.
+        SavedError: The file is missing, cut off or damaged, is not a state, is larger than `most`, or has a newer format.
     """
     try:
-        data = path.read_bytes()
-        tensors = safetensors.torch.load(data)
-        header = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["kshot"])
+        header = read_header(path, most)
+        content = parse_json(header.metadata["kshot"], finite=False)  # the mean of a validation may be NaN
     except FileNotFoundError:
         raise SavedError(f"there is no training state {path}. Start the run without --resume.") from None
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise SavedError(f"{path} is not a whole training state ({error}). Start the run again in another folder.") from error
-    version = header.get("format") if isinstance(header, dict) else None
-    if not isinstance(version, int):
+    version = content.get("format") if isinstance(content, dict) else None
+    if type(version) is not int:
         raise SavedError(f"{path} is not a training state: it has no format. Start the run again in another folder.")
     if version > FORMAT:
         raise SavedError(f"{path} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
-    if missing := [key for key in _FITS if key not in header]:
-        raise SavedError(f"{path} is damaged: {', '.join(missing)} is missing. Start the run again in another folder.")
-    if header.get("checksum", "") not in ("", _checksum(header, tensors)):  # earlier versions wrote none
-        raise SavedError(f"{path} is damaged: its contents have changed since it was written. Start the run again in another folder.")
-    if wrong := [key for key, fits in _FITS.items() if not fits(header[key])]:
-        raise SavedError(f"{path} is damaged: {wrong[0]} is {header[wrong[0]]!r}. Start the run again in another folder.")
-    return header, tensors
+    if fault := _fault(content):
+        raise _damaged(path, fault)
+    try:
+        tensors, _ = read_tensors(path, header)
+    except (OSError, ValueError) as error:
+        raise SavedError(f"{path} is not a whole training state ({error}). Start the run again in another folder.") from error
+    if content.get("checksum", "") not in ("", _checksum(content, tensors)):  # earlier versions wrote none
+        raise _damaged(path, "its contents have changed since it was written")
+    return content, tensors
+
+
+def _fault(content: dict[str, Any]) -> str:
+    """Say what is wrong with the JSON part of a state; empty if nothing is."""
+    if content["format"] < 1:
+        return f"formats are 1 and more; found {content['format']}"
+    if fault := misfit(_Content, content):
+        return fault
+    if negative := next((name for name in ("update", "best_update", "waited") if content[name] < 0), None):
+        return f"{negative} must be at least 0; found {content[negative]}"
+    for entry in content["history"]:
+        if odd := next((name for name in ("mean", "interval", "loss") if type(entry[name]) not in (int, float)), None):
+            return f"the {odd} of a validation must be a number; found {entry[odd]!r}"
+    updates = [entry["update"] for entry in content["history"]]
+    if updates != sorted(set(updates)) or (updates and not 0 < updates[0] <= updates[-1] <= content["update"]):
+        return "the validations do not follow each other"
+    return ""
+
+
+def _damaged(path: Path, fault: str) -> SavedError:
+    return SavedError(f"{path} is damaged: {fault}. Start the run again in another folder.")
 
 
 def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[str]:
@@ -200,7 +222,7 @@ def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[
 
     Args:
         path: A file written by `save_state`.
-        state: A state with a learner and an optimiser built from the same recipe. It is changed in place.
+        state: A state with a learner and an optimiser built from the same recipe. It is changed in place, after all checks.
         recipe: What this run does. It must equal the recipe of the saved run.
 
     Returns:
@@ -209,61 +231,94 @@ def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[
     Raises:
         SavedError: The file cannot be used, or the recipe differs (the message names each difference).
     """
-    header, tensors = read_state(path)
-    if differing := differences(header["recipe"], recipe):
+    content, tensors = read_state(path, _most_bytes(state))
+    if differing := differences(content["recipe"], recipe):
         raise SavedError(
             f"{path} belongs to a run with another recipe: {'; '.join(differing[:5])}. "
             "Resume with the recipe of the run, or start a new run in another folder."
         )
+    trained, best = _under("learner/", tensors), _under("best/", tensors)
+    for found, module in ((trained, state.trained), (best, state.learner)):
+        wanted = module.state_dict()
+        if found is best and not best and content["best_score"] is None:
+            continue  # before the first validation
+        if differing_tensors := misfits(wanted, {name: form(tensor) for name, tensor in found.items()}, "the state"):
+            whose = "its best state does" if found is best else "it does"
+            raise SavedError(f"{path}: {whose} not fit the learner that its recipe builds today: {differing_tensors}.")
+        if useless := unusable(found, dict(module.named_parameters())):
+            raise _damaged(path, f"{'best/' if found is best else 'learner/'}{useless}")
     try:
-        state.trained.load_state_dict(_under("learner", tensors))
-    except RuntimeError as error:  # the code has changed: the same recipe now builds another network
-        first = str(error).partition("\n\t")[2].partition("\n")[0]
-        raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error
-    state.best = _under("best", tensors)
-    if state.best and _shapes(state.best) != _shapes(state.learner.state_dict()):
-        raise SavedError(f"{path} is damaged: its best state has other tensors than the learner. Start the run again in another folder.")
-    values = _optimizer_values(path, header["optimizer"], _under("optimizer", tensors), state.optimizer)
+        values = _optimizer_values(state.optimizer, content["optimizer"], _under("optimizer/", tensors), content["update"])
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    state.trained.load_state_dict(trained)
+    state.best = best
     state.optimizer.load_state_dict({"state": values, "param_groups": state.optimizer.state_dict()["param_groups"]})
     for name in _PLAIN:
-        setattr(state, name, header[name])
+        setattr(state, name, content[name])
     now = environment()
-    return differences(header["environment"], now)
+    return differences(content["environment"], now)
 
 
-def _under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one part of a state file, by their names in it."""
-    return {name.removeprefix(f"{part}/"): value for name, value in tensors.items() if name.startswith(f"{part}/")}
+def _under(beginning: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(beginning): tensor for name, tensor in tensors.items() if name.startswith(beginning)}
 
 
-def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
+def _most_bytes(state: TrainState[Any]) -> int:
+    """Return how large a state file of this learner can be: the learner, its best state and at most four tensors per parameter."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.trained.state_dict().values())
+    return 64 * 2**20 + 8 * int(size)
 
 
 def _optimizer_values(
-    path: Path, plain: dict[str, dict[str, Any]], tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer, plain: Mapping[str, Mapping[str, Any]], tensors: Mapping[str, Tensor], updates: int
 ) -> dict[int, dict[str, Any]]:
-    """What the optimiser remembers, by the number of the parameter and by name, in the memory layout of the parameters.
+    """Return what an optimiser keeps of each parameter, by the number of the parameter.
 
     Raises:
-        SavedError: A tensor belongs to no parameter or has another shape, or one parameter has values that another lacks.
+        ValueError: It does not fit the parameters, or a part of it is missing.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    values: dict[str, dict[str, Any]] = {number: dict(part) for number, part in plain.items()}
+    values: dict[int, dict[str, Any]] = {_number(number, len(parameters)): dict(one) for number, one in plain.items()}
     for name, tensor in tensors.items():
-        number, _, key = name.partition("/")
-        known = number.isdecimal() and int(number) < len(parameters)
-        if known and tensor.shape == (() if key == "step" else parameters[int(number)].shape):
-            # other strides would round differently
-            values.setdefault(number, {})[key] = tensor if key == "step" else torch.empty_like(parameters[int(number)]).copy_(tensor)
-        else:
-            found = f"optimizer/{name} of shape {tuple(tensor.shape)}"
-            raise SavedError(f"{path} does not fit the parameters that its recipe builds today: found {found}. Start the run again.")
-    if len({frozenset(part) for part in values.values()}) > 1:
-        raise SavedError(
-            f"{path} is damaged: the optimiser's values of some parameters are missing. Start the run again in another folder."
-        )
-    return {int(number): part for number, part in values.items()}
+        text, _, key = name.partition("/")
+        number = _number(text, len(parameters))
+        parameter = parameters[number]
+        if tensor.numel() != 1 and tensor.shape != parameter.shape:
+            raise ValueError(f"optimizer/{name} has the shape {tuple(tensor.shape)} for a parameter of {tuple(parameter.shape)}")
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"optimizer/{name} holds values that are not finite")
+        if key != "step" and tensor.shape == parameter.shape:  # other strides would round differently
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        values.setdefault(number, {})[key] = tensor
+    wanted = _kept_by(optimizer)
+    for number, one in values.items():
+        if wanted is not None and set(one) != wanted:
+            raise ValueError(f"parameter {number} of the optimiser needs {', '.join(sorted(wanted)) or 'nothing'}; found {sorted(one)}")
+        shape = parameters[number].shape
+        for key in (wanted or set()) - {"step"}:
+            if not isinstance(one[key], Tensor) or one[key].shape != shape:
+                raise ValueError(f"optimizer/{number}/{key} is not a tensor of the shape {tuple(shape)}")
+        if "step" in (wanted or ()) and not 0 <= float(one["step"]) <= updates:
+            raise ValueError(f"optimizer/{number}/step must be from 0 to {updates}; found {float(one['step']):g}")
+    if wanted and updates and not values:
+        raise ValueError(f"after {updates} updates, what the optimiser keeps ({', '.join(sorted(wanted))}) is missing")
+    return values
+
+
+def _kept_by(optimizer: torch.optim.Optimizer) -> set[str] | None:
+    """Name what an optimiser of `Optimization` keeps of each parameter; None for another optimiser, about which nothing is known."""
+    if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
+        return {"step", "exp_avg", "exp_avg_sq"}
+    if type(optimizer) is torch.optim.SGD:
+        return {"momentum_buffer"} if optimizer.param_groups[0]["momentum"] else set()
+    return None
+
+
+def _number(text: str, count: int) -> int:
+    if not text.isdecimal() or not text.isascii() or len(text) > 9 or int(text) >= count:
+        raise ValueError(f"the optimiser has {count} parameters; there is no parameter {text[:20]!r}")
+    return int(text)
 
 
 def differences(saved: Any, now: Any, where: str = "") -> list[str]:

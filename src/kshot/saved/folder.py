@@ -10,7 +10,6 @@ In: a learner, how it was built, how its inputs are made, and what it was traine
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,21 +18,20 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from kshot.atomic import write_bytes, write_json
+from kshot.atomic import json_text, write_bytes, write_text
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
-from kshot.meta_train.state import STATE
+from kshot.regular_file import look, names_in
+from kshot.results.score.evaluate import evaluating
 from kshot.saved.origin import TrainingStream, origin_of
+from kshot.saved.record_file import FORMAT, RECORD, check_facts, read_record
 from kshot.short_repr import short_repr
-
-FORMAT = 1
-RECORD = "learner.json"
+from kshot.tensor_file import form, misfits, read_header, read_tensors, unusable
 
 
 @dataclass(frozen=True)
@@ -85,47 +83,53 @@ def save(
             own type, so what is loaded differs from `learner` by that rounding. None: their own types.
 
     Raises:
-        SavedError: The folder holds something else, the disk refused the files, or a number is too large for `dtype`. What was there before
-            is untouched.
+        SavedError: The folder holds something else, the learner holds numbers that are not finite, a fact is not JSON, a number is too
+            large for `dtype`, or the disk refused the files. What was there before is untouched.
     """
     folder = Path(folder)
     spec = spec_of(learner) if spec is None else spec
-    if folder.exists() and not folder.is_dir():
+    if look(folder, SavedError) not in ("folder", "nothing"):
         raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
-    if folder.is_dir() and not (folder / RECORD).exists() and not all(map(_left_by_a_kill, folder.iterdir())):
+    names = names_in(folder, SavedError)
+    if RECORD not in names and not all(map(_left_by_a_kill, names)):
         raise SavedError(f"{folder} holds other files and no saved learner. Choose an empty or new folder.")
     if trained_on is not None:
         preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
         record = {**origin_of(trained_on), **(record or {})}
+    check_facts(record or {})
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
-    shapes = _shapes(tensors)
+    if useless := unusable(tensors, dict(learner.named_parameters())):
+        raise SavedError(f"the learner cannot be saved: {useless}. Train it again, with a smaller learning rate.")
+    shapes = {name: form(tensor) for name, tensor in tensors.items()}
     if dtype is not None:
         tensors = {name: _narrowed(name, tensor, dtype) for name, tensor in tensors.items()}
     data = safetensors.torch.save(tensors)
     digest = hashlib.sha256(data).hexdigest()
     file = folder / f"tensors-{digest[:12]}.safetensors"
-    write_bytes(file, data)
-    write_json(
-        folder / RECORD,
-        {
-            "format": FORMAT,
-            "learner": None if spec is None else {"name": spec.learner, "arguments": dict(spec.learner_arguments)},
-            "backbone": None if spec is None else {"name": spec.backbone, "arguments": dict(spec.backbone_arguments)},
-            "family": learner.family.name,
-            "class": f"{type(learner).__module__}.{type(learner).__qualname__}",
-            "preprocess": None if preprocess is None else describe(preprocess),
-            "tensors": {
-                "file": file.name,
-                "sha256": digest,
-                "shapes": shapes,
-                **({} if dtype is None else {"stored_as": _word(dtype)}),
-            },
-            "record": dict(record or {}),
+    content = {
+        "format": FORMAT,
+        "learner": None if spec is None else {"name": spec.learner, "arguments": dict(spec.learner_arguments)},
+        "backbone": None if spec is None else {"name": spec.backbone, "arguments": dict(spec.backbone_arguments)},
+        "family": learner.family.name,
+        "class": f"{type(learner).__module__}.{type(learner).__qualname__}",
+        "preprocess": None if preprocess is None else describe(preprocess),
+        "tensors": {
+            "file": file.name,
+            "sha256": digest,
+            "shapes": shapes,
+            **({} if dtype is None else {"stored_as": _word(dtype)}),
         },
-    )
-    for other in list(folder.iterdir()):
-        if other.name != file.name and _left_by_a_kill(other):
-            other.unlink(missing_ok=True)
+        "record": dict(record or {}),
+    }
+    try:
+        text = json_text(content)
+    except ValueError as error:
+        raise SavedError(f"the learner cannot be saved: {error}. Give plain values that JSON has.") from error
+    write_bytes(file, data)  # all that could be refused has been checked
+    write_text(folder / RECORD, text + "\n")
+    for name in names_in(folder, SavedError):
+        if name != file.name and _left_by_a_kill(name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def load_folder(folder: Path, into: Learner | None = None) -> Saved:
@@ -140,11 +144,10 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
 
     Raises:
         SavedError: The folder is not a saved learner, is cut off or changed, has a newer format, or was saved from a class that kshot
-            cannot build; or its tensors do not fit (the message names the differences).
+            cannot build; its tensors do not fit (the message names the differences), or hold numbers that are not finite.
     """
     content = read_record(folder)
-    tensors = _read_tensors(folder, content)
-    spec = _spec(folder, content)
+    spec = _spec(content)
     if into is not None:
         learner = into
     elif spec is not None:
@@ -154,72 +157,44 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
             f"{folder} was saved from {content['class']}, which is not one of kshot's own learners on one of its own backbones. "
             "Build one yourself and fill it: kshot.load(folder, into=learner)."
         )
-    if "stored_as" in content["tensors"]:
-        tensors = _widened(folder, tensors, content["tensors"])
-    _check_fit(folder, learner.state_dict(), tensors)
     preprocess = _preprocess(folder, content)
+    if spec is not None and preprocess is not None:
+        _check_reads(folder, learner, preprocess)
+    tensors = _read(folder, content, learner.state_dict())
+    if useless := unusable(tensors, dict(learner.named_parameters())):
+        raise SavedError(f"{folder} cannot answer: {useless}. Train or save the learner again.")
     learner.load_state_dict(tensors)
     return Saved(learner.eval(), preprocess, content["record"], spec, folder)
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Read `learner.json` of a saved learner, and check its format.
-
-    Raises:
-        SavedError: The file is missing, damaged or newer than this kshot.
-    """
-    file = folder / RECORD
-    if not folder.is_dir():
-        raise SavedError(f"there is no folder {folder}. Give the folder of a saved learner, or the name of a shipped one.")
+def _read(folder: Path, content: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the tensors of a saved learner: first their forms, which must fit, then the numbers, which must be those that were saved."""
+    file = folder / Path(content["tensors"]["file"]).name
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if (folder / STATE).is_file():
-            raise SavedError(
-                f"{folder} is a run whose training is not finished: it has no learner yet. Continue it with kshot train … --resume."
-            ) from None
-        raise SavedError(f"{folder} is not a saved learner: it has no {RECORD}. Give the folder of a run or of a saved learner.") from None
-    except (OSError, ValueError) as error:
-        raise SavedError(f"{file} is damaged: {error}. Save or copy the learner again.") from error
-    version = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise SavedError(f"{file} is not the record of a saved learner: it has no format. Give the folder of a saved learner.")
-    if version > FORMAT:
-        raise SavedError(f"{folder} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
-    missing = [key for key in ("learner", "backbone", "family", "class", "preprocess", "tensors", "record") if key not in content]
-    if missing:
-        raise SavedError(f"{file} is damaged: {', '.join(missing)} is missing. Save or copy the learner again.")
-    if not isinstance(content["record"], dict):
-        raise SavedError(f"{file} is damaged: record must be a table; found {content['record']!r}. Save or copy the learner again.")
-    record: dict[str, Any] = content
-    return record
-
-
-def _read_tensors(folder: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
-    try:
-        file = folder / Path(str(content["tensors"]["file"])).name
-        expected = content["tensors"]["sha256"]
-    except (KeyError, TypeError) as error:
-        raise SavedError(f"{folder / RECORD} is damaged: it names no tensor file. Save or copy the learner again.") from error
-    try:
-        data = file.read_bytes()
+        header = read_header(file)
+        forms = header.forms
+        if "stored_as" in content["tensors"]:
+            forms = {name: _widened_form(found, content["tensors"].get("shapes", {}).get(name, "")) for name, found in forms.items()}
+        if differing := misfits(wanted, forms, "the folder"):
+            raise SavedError(f"{folder} does not fit the learner: {differing}. Build the learner with the arguments it was saved with.")
+        tensors, digest = read_tensors(file, header)
     except OSError as error:
         raise SavedError(f"{folder} is cut off: {file.name} cannot be read ({error.strerror}). Save or copy it again.") from error
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise SavedError(f"{file} is damaged: its {len(data):,} bytes are not the saved ones. Save or copy the learner again.")
-    try:
-        return safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise SavedError(f"{file} is not a safetensors file: {error}. Save or copy the learner again.") from error
+    except ValueError as error:
+        raise SavedError(f"{file} is damaged or not a safetensors file: {error}. Save or copy the learner again.") from error
+    if digest != content["tensors"]["sha256"]:
+        raise SavedError(f"{file} is damaged: its {header.size:,} bytes are not the saved ones. Save or copy the learner again.")
+    return {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
 
 
-def _spec(folder: Path, content: Mapping[str, Any]) -> LearnerSpec | None:
+def _widened_form(stored: str, own: str) -> str:
+    """Return the form of a tensor that is stored in another type, in the type that the learner had; whole numbers stay as they are."""
+    return f"{own.partition(' ')[0]} {stored.partition(' ')[2]}" if stored.startswith(("float", "bfloat")) else stored
+
+
+def _spec(content: Mapping[str, Any]) -> LearnerSpec | None:
     if content["learner"] is None or content["backbone"] is None:
         return None
-    for key in ("learner", "backbone"):
-        part = content[key]
-        if not (isinstance(part, dict) and isinstance(part.get("name"), str) and isinstance(part.get("arguments"), dict)):
-            raise SavedError(f"{folder / RECORD} is damaged: {key} must have a name and arguments; found {part!r}.")
     return LearnerSpec(
         learner=content["learner"]["name"],
         backbone=content["backbone"]["name"],
@@ -243,21 +218,21 @@ def _preprocess(folder: Path, content: Mapping[str, Any]) -> Preprocess | None:
         raise SavedError(f"the preprocessing that {folder / RECORD} describes cannot be made: {error}") from error
 
 
-def _left_by_a_kill(path: Path) -> bool:
-    """Whether a file was left by an interrupted save, or by an earlier learner."""
-    return re.fullmatch(rf"tensors-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|tensors-.*)\..*\.part", path.name) is not None
-
-
-def _check_fit(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    differences = [f"{name} is missing from the folder" for name in wanted if name not in found]
-    differences += [f"{name} is not part of the learner" for name in found if name not in wanted]
-    for name in wanted:
-        if name in found and _form(wanted[name]) != _form(found[name]):
-            differences.append(f"{name} is {_form(found[name])} in the folder and {_form(wanted[name])} in the learner")
-    if differences:
-        shown = "; ".join(differences[:5])
-        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise SavedError(f"{folder} does not fit the learner: {shown}{more}. Build the learner with the arguments it was saved with.")
+def _check_reads(folder: Path, learner: Learner, preprocess: Preprocess) -> None:
+    """Refuse a preprocessing of pictures whose items the learner's backbone cannot read."""
+    arguments = preprocess.arguments()
+    if "size" not in arguments:
+        return
+    kept = torch.zeros(1, arguments.get("channels", 1), arguments["size"], arguments["size"], dtype=torch.uint8)
+    try:
+        with evaluating(learner), torch.no_grad():
+            learner.get_submodule("backbone")(preprocess.to_input(kept))  # all learners in the table have one
+    except (RuntimeError, ValueError) as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise SavedError(
+            f"{folder} is damaged: its backbone cannot read the items of its preprocessing, {preprocess!r}: {first}. "
+            "Save or copy the learner again."
+        ) from error
 
 
 def _narrowed(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -272,25 +247,10 @@ def _narrowed(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return narrow
 
 
-def _widened(folder: Path, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return tensors that were stored in another type in the types that the learner had."""
-    wide = {}
-    for name, tensor in tensors.items():
-        word = str(described.get("shapes", {}).get(name, "")).partition(" ")[0]
-        dtype = getattr(torch, word, None)
-        if tensor.is_floating_point() and not isinstance(dtype, torch.dtype):
-            raise SavedError(f"{folder / RECORD} is damaged: it names no type for {name}. Save or copy the learner again.")
-        wide[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
-    return wide
-
-
 def _word(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _form(tensor: Tensor) -> str:
-    return f"{_word(tensor.dtype)} {tuple(tensor.shape)}"
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    return {name: _form(tensor) for name, tensor in tensors.items()}
+def _left_by_a_kill(name: str) -> bool:
+    """Whether a file was left by an interrupted save, or by an earlier learner."""
+    return re.fullmatch(rf"tensors-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|tensors-.*)\..*\.part", name) is not None

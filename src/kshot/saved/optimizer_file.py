@@ -10,19 +10,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from kshot.atomic import write_bytes
+from kshot.atomic import finite_or_none, write_bytes
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
+from kshot.regular_file import parse_json
 from kshot.short_repr import short_repr
+from kshot.size_limit import size_limit
+from kshot.tensor_file import read_header, read_tensors, unusable
+from kshot.value_types import misfit, out_of_range
 
 FORMAT = 1
 FILE = "optimizer.safetensors"
+_MOST = 2**30
+
+
+class _Content(TypedDict):
+    """The JSON part of the file."""
+
+    format: int
+    arguments: dict[str, Any]
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,12 @@ def save_optimizer(folder: Path, optimizer: LearnedOptimizer, record: Mapping[st
         record: Facts of its training as plain JSON values.
 
     Raises:
-        SavedError: The disk refused the file. What was there before is untouched.
+        SavedError: The learned optimiser holds numbers that are not finite, or the disk refused the file. What was there before is untouched.
     """
     tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in optimizer.state_dict().items()}
-    header = {"format": FORMAT, "arguments": optimizer.arguments, "record": dict(record)}
+    if useless := unusable(tensors, tensors):
+        raise SavedError(f"the learned optimiser cannot be saved: {useless}. Train it again, with a smaller learning rate.")
+    header = {"format": FORMAT, "arguments": optimizer.arguments, "record": finite_or_none(record)}
     header["checksum"] = _checksum(header, tensors)
     write_bytes(folder / FILE, safetensors.torch.save(tensors, {"kshot": json.dumps(header)}))
 
@@ -69,20 +83,29 @@ def load_optimizer(folder: Path) -> SavedOptimizer:
     """
     file = folder / FILE
     try:
-        data = file.read_bytes()
-        tensors = safetensors.torch.load(data)
-        header = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["kshot"])
-        version, arguments, record = header["format"], header["arguments"], header["record"]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        described = read_header(file, _MOST)
+        header = parse_json(described.metadata["kshot"], finite=False)  # earlier versions wrote validations that are not numbers
+        if fault := misfit(_Content, header):
+            raise ValueError(fault)
+        tensors, _ = read_tensors(file, described)
+    except (OSError, ValueError, KeyError) as error:
         raise SavedError(f"{file} is not a whole learned optimiser ({error}). Save or copy it again.") from error
+    version, arguments, record = header["format"], header["arguments"], header["record"]
     if version > FORMAT:
         raise SavedError(f"{file} has format {version}; this kshot reads up to {FORMAT}. Install a newer kshot.")
+    if version < 1:
+        raise SavedError(f"{file} is damaged: formats are 1 and more; found {version}. Save or copy it again.")
+    if useless := unusable(tensors, tensors):
+        raise SavedError(f"{file} cannot train: {useless}. Train or save it again.")
+    if fault := out_of_range(arguments):
+        raise SavedError(f"the learned optimiser that {file} describes cannot be built: {fault}.")
     if header.get("checksum") != _checksum(header, tensors):
         raise SavedError(f"{file} is damaged: its contents have changed since it was written. Save or copy it again.")
     try:
-        optimizer = LearnedOptimizer(**arguments)
+        with size_limit("the learned optimiser"):
+            optimizer = LearnedOptimizer(**arguments)
         optimizer.load_state_dict(tensors)
-    except (TypeError, RecipeError, RuntimeError) as error:
+    except (TypeError, ValueError, RecipeError, RuntimeError) as error:
         raise SavedError(f"the learned optimiser that {file} describes cannot be built: {error}") from error
     return SavedOptimizer(optimizer, record, folder)
 

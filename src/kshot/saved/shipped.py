@@ -8,13 +8,15 @@ from kshot.errors import SavedError, did_you_mean
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.learners.learner import Learner
 from kshot.learners.untrained import UNTRAINED
-from kshot.saved.folder import RECORD, Saved, load_folder
+from kshot.regular_file import look, names_in
+from kshot.saved.folder import Saved, load_folder
 from kshot.saved.optimizer_file import FILE, load_optimizer
+from kshot.saved.record_file import RECORD
 
 
 def shipped() -> list[str]:
     """Return the names of the learners inside the package, sorted."""
-    return sorted(path.name for path in _shelf().iterdir() if (path / RECORD).is_file())
+    return [name for name in names_in(_shelf(), SavedError) if look(_shelf() / name / RECORD, SavedError) == "file"]
 
 
 def find(source: str | Path) -> Path:
@@ -33,9 +35,10 @@ def find(source: str | Path) -> Path:
             "hand-made optimisers."
         )
     folder = Path(source)
-    if folder.is_dir():
+    if look(folder, SavedError) == "folder":
         inner = folder / "learner"
-        return inner if not (folder / RECORD).exists() and (inner / RECORD).exists() else folder
+        in_run = look(folder / RECORD, SavedError) == "nothing" and look(inner / RECORD, SavedError) != "nothing"
+        return inner if in_run else folder
     if str(source) in shipped():
         return _shelf() / str(source)
     if str(source) in UNTRAINED:
@@ -68,8 +71,8 @@ def find_optimizer(source: str | Path) -> Path | None:
         source: The folder of a learned optimiser, the folder of its run, or the name of a shipped one. A folder comes first.
     """
     folder = Path(source)
-    places = [folder, folder / "optimizer"] if folder.is_dir() else [_shelf() / str(source)]
-    return next((place for place in places if (place / FILE).is_file()), None)
+    places = [folder, folder / "optimizer"] if look(folder, SavedError) == "folder" else [_shelf() / str(source)]
+    return next((place for place in places if look(place / FILE, SavedError) == "file"), None)
 
 
 @overload

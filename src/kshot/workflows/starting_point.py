@@ -10,7 +10,8 @@ from kshot.data.class_index import ClassIndex
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
 from kshot.saved.class_names import unfold
-from kshot.saved.folder import load_folder, read_record
+from kshot.saved.folder import load_folder
+from kshot.saved.record_file import read_record
 from kshot.saved.shipped import find
 
 
