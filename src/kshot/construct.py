@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kshot.errors import RecipeError, known_ones
+from kshot.size_limit import size_limit
+from kshot.value_types import out_of_range
 
 Built = TypeVar("Built")
 
@@ -29,7 +31,13 @@ def construct(
     known = [argument for argument in inspect.signature(table[name]).parameters if argument not in (*given, "backbone", "family")]
     if unknown := [argument for argument in arguments if argument not in known]:
         raise RecipeError(f"{kind} {name!r} has no argument {unknown[0]!r}.{known_ones(unknown[0], known)}")
+    if fault := out_of_range(arguments):
+        raise RecipeError(f"{kind} {name!r}: {fault}.")
     try:
-        return table[name](**given, **arguments)
+        with size_limit(f"{kind} {name!r}"):
+            return table[name](**given, **arguments)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{kind} {name!r} cannot be built with {dict(arguments)}: {error}.") from error
+    except (RuntimeError, OverflowError) as error:  # PyTorch's: a size that makes no sense
+        first = str(error).partition("\n")[0]
+        raise RecipeError(f"{kind} {name!r} cannot be built with {dict(arguments)}: {first}.") from error

@@ -13,8 +13,11 @@ from typing import Any
 from kshot.data.dataset import Dataset
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError, RecipeError, did_you_mean
+from kshot.value_types import out_of_range, shortened
 
 AUTO = "auto"
+MOST_PIXELS = 1024
+"""The longest side of a picture that a network reads."""
 
 
 def form_of_item(dataset: Dataset) -> dict[str, int]:
@@ -84,8 +87,8 @@ class Kind:
                 f"{self.what}; it takes no preprocessing {name!r}.{did_you_mean(name, [AUTO, *known])} "
                 f"Set data.preprocess to one of {', '.join(map(repr, [AUTO, *known]))}."
             )
-        build: Callable[..., Preprocess] = self.preprocesses[0] if name == AUTO else known[name]
-        return build(**{field: settings[field] for field in field_names(build) if field in settings})
+        chosen = self.preprocesses[0] if name == AUTO else known[name]
+        return build_preprocess(chosen, {field: settings[field] for field in field_names(chosen) if field in settings})
 
     def check_preprocess(self, preprocess: Preprocess) -> None:
         """Refuse a preprocessing, such as a saved learner's, that is for another kind of data.
@@ -95,6 +98,24 @@ class Kind:
         """
         if not isinstance(preprocess, self.preprocesses):
             raise DataError(f"{self.what}; this learner reads {preprocess!r}. Give it data of its own kind.")
+
+
+def build_preprocess(kind: type[Preprocess], arguments: Mapping[str, Any]) -> Preprocess:
+    """Build a preprocessing from plain values.
+
+    Raises:
+        RecipeError: A value has another type than its field, or is out of range; the size of a picture is above `MOST_PIXELS`.
+    """
+    build: Callable[..., Preprocess] = kind
+    size = arguments.get("size", 0)
+    if isinstance(size, int) and size > MOST_PIXELS:
+        raise RecipeError(f"size of {kind.name!r} must be at most {MOST_PIXELS:,} pixels; found {shortened(size)}.")
+    if fault := out_of_range(arguments):
+        raise RecipeError(f"preprocessing {kind.name!r}: {fault}.")
+    try:
+        return build(**arguments)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"preprocessing {kind.name!r} cannot be made with {dict(arguments)}: {error}.") from error
 
 
 def field_names(preprocess: Any) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Preprocessings by name, for recipes and saved learners: all those that kinds of data take."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from kshot.data.kind import field_names
+from kshot.data.kind import build_preprocess, field_names
 from kshot.data.preprocess import Preprocess
 from kshot.data.table import KINDS
 from kshot.errors import RecipeError, known_ones
@@ -49,5 +49,4 @@ def preprocess_from(description: Mapping[str, Any]) -> Preprocess:
     known = field_names(table[name])
     if unknown := [argument for argument in arguments if argument not in known]:
         raise RecipeError(f"preprocessing {name!r} has no argument {unknown[0]!r}.{known_ones(unknown[0], known)}")
-    build: Callable[..., Preprocess] = table[name]
-    return build(**arguments)
+    return build_preprocess(table[name], arguments)

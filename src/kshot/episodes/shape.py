@@ -9,10 +9,12 @@ from typing import Any, get_args
 from kshot.episodes.nearness import Nearness
 from kshot.errors import EpisodeError
 from kshot.short_repr import short_repr
+from kshot.value_types import shortened
 
 Range = tuple[int, int]
 """The smallest and the largest value, both inclusive."""
-
+MOST_ITEMS = 1_000_000
+"""Support and query items of one episode."""
 
 _LATER = {"same_positions": False, "nearness": "any"}
 """Rules that were added later, with the value that changes nothing."""
@@ -59,6 +61,10 @@ class EpisodeShape:
                 raise EpisodeError(f"{name} must be {wanted}; found {getattr(self, name)}.")
             # Each shape has one spelling: [1, 5] becomes (1, 5), and (5, 5) becomes 5, so that both give the same episodes.
             object.__setattr__(self, name, low if low == high else (low, high))
+        if (items := self.way_range[1] * (self.shot_range[1] + self.query_range[1])) > MOST_ITEMS:
+            raise EpisodeError(
+                f"an episode has at most {MOST_ITEMS:,} items; way, shot and query ask for {shortened(items)}. Lower one of them."
+            )
         if self.nearness not in get_args(Nearness):
             raise EpisodeError(f"nearness must be one of {', '.join(get_args(Nearness))}; found {self.nearness!r}.")
         if self.same_positions and self.replacement:

@@ -46,6 +46,9 @@ class SeenSupport(NamedTuple):
         return repr_of_adapted(self)
 
 
+_MOST = 1000
+
+
 class Ensemble(Learner):
     """A learner that averages the answers of its members over all views.
 
@@ -77,6 +80,8 @@ class Ensemble(Learner):
         for name, count in (("members", members), ("views", views)):
             if count < 1:
                 raise RecipeError(f"{name} of an ensemble must be at least 1; found {count}.")
+            if count > _MOST:
+                raise RecipeError(f"{name} of an ensemble must be at most {_MOST:,}; found {count:,}.")
         if learner == "ensemble":
             raise RecipeError("the members of an ensemble cannot be ensembles. Name the members' learner and raise the number of members.")
         self.family = require_family(family, "classification", type(self).__name__)

@@ -5,13 +5,17 @@ from numbers import Integral, Real
 from typing import Any
 
 from kshot.errors import RecipeError
+from kshot.value_types import shortened
+
+MOST = 10_000
+"""The largest count of a setting that repeats something, such as gradient steps."""
 
 SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 """The positive numbers that float32 holds with all their digits."""
 
 
-def require_count(name: str, value: Any, least: int) -> None:
-    """Raise an error unless the value is a whole number of at least `least`.
+def require_count(name: str, value: Any, least: int, most: int = MOST) -> None:
+    """Raise an error unless the value is a whole number from `least` to `most`.
 
     Raises:
         RecipeError: The value is not; the message names the setting.
@@ -20,6 +24,8 @@ def require_count(name: str, value: Any, least: int) -> None:
         raise RecipeError(f"{name} must be a whole number, {least} or more; found {value!r}.")
     if value < least:
         raise RecipeError(f"{name} must be {least} or more; found {value}.")
+    if int(value) > most:
+        raise RecipeError(f"{name} must be {most:,} or less; found {shortened(value)}.")
 
 
 def require_positive(name: str, value: Any) -> None:

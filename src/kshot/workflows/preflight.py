@@ -11,11 +11,34 @@ import torch
 
 from kshot.data.inputs import map_inputs
 from kshot.episodes.episode import EpisodeBatch
-from kshot.episodes.item_stream import ItemBatch
+from kshot.episodes.item_stream import ItemBatch, ItemStream
+from kshot.episodes.stream import EpisodeStream
 from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, encode_tasks
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate, evaluating
+
+MOST_BYTES = 2**31
+"""Inputs of one update, in float32."""
+
+
+def check_update_size(stream: EpisodeStream | ItemStream) -> None:
+    """Refuse an update whose inputs would not fit into memory, before they are gathered.
+
+    Raises:
+        RecipeError: The inputs would take more than `MOST_BYTES` in float32.
+    """
+    items, dataset = stream.size, stream.dataset
+    if isinstance(stream, EpisodeStream):
+        shape = stream.shape
+        items *= shape.way_range[1] * (shape.shot_range[1] + shape.query_range[1])
+    x = dataset.preprocess.to_input(dataset.gather(dataset.index.items[:1]))  # (1, …)
+    size = items * 4 * sum(part.numel() for part in ([x] if isinstance(x, torch.Tensor) else x.values()))
+    if size > MOST_BYTES:
+        raise RecipeError(
+            f"one update would read {items:,} items, {size / 2**30:,.1f} GiB; at most {MOST_BYTES / 2**30:.0f} GiB are read. "
+            "Lower episodes.tasks, way, shot or query, items.batch, or data.size."
+        )
 
 
 def try_training(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:

@@ -11,10 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from kshot.data.kind import MOST_PIXELS
 from kshot.data.table import KINDS
 from kshot.errors import RecipeError, did_you_mean, known_ones
+from kshot.regular_file import look, read_text
+from kshot.value_types import LARGEST_FLOAT, fits, in_words, shortened
 from kshot.workflows.optimizer_recipe import OF_LEARNERS, OptimizerRecipe
-from kshot.workflows.value_types import fits, in_words
 
 Count = int | tuple[int, int]
 
@@ -153,6 +155,13 @@ _LEAST = {
     "training.updates": 1, "training.halve_every": 1, "training.warmup": 0, "training.save_every": 1,
 }  # fmt: skip
 
+_MOST = {
+    "data.size": MOST_PIXELS, "episodes.tasks": 10_000, "items.batch": 1_000_000, "validation.steps": 10_000,
+    "validation.every": 10**9, "validation.patience": 10**9, "training.updates": 10**9, "training.halve_every": 10**9,
+    "training.warmup": 10**9, "training.save_every": 10**9, "training.lr": LARGEST_FLOAT, "training.weight_decay": LARGEST_FLOAT,
+    "training.clip_norm": LARGEST_FLOAT,
+}  # fmt: skip
+
 
 def recipe_names() -> list[str]:
     """Return the names of the built-in recipes, sorted."""
@@ -170,7 +179,7 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
         RecipeError: There is no such recipe, it is not TOML, or a key or value is invalid.
     """
     path = Path(source)
-    if path.suffix == ".toml" or path.is_file():
+    if path.suffix == ".toml" or look(path, RecipeError) not in ("nothing", "folder"):
         file = path
     elif str(source) in recipe_names():
         file = _shelf() / f"{source}.toml"
@@ -180,8 +189,10 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
             f"The built-in ones are {', '.join(recipe_names())}. Name one of them, or give a .toml file."
         )
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # not UTF-8, not TOML, or a whole number of thousands of digits
+        table = tomllib.loads(read_text(file))
+    except RecursionError:
+        raise RecipeError(f"cannot read the recipe {file}: it is nested too deep") from None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, not TOML, or a number of thousands of digits
         raise RecipeError(f"cannot read the recipe {file}: {error}") from error
     for setting in settings:
         _put(table, setting)
@@ -238,11 +249,14 @@ def _value(hint: Any, value: Any, place: str, recipe: str) -> Any:
     if isinstance(value, list):
         value = tuple(value)
     if not fits(hint, value):
-        raise RecipeError(f"recipe {recipe}: {place} must be {in_words(hint)}; found {value!r}.")
+        raise RecipeError(f"recipe {recipe}: {place} must be {in_words(hint)}; found {shortened(value)}.")
     least = _LEAST.get(place)
     smallest = min(value, default=None) if isinstance(value, tuple) else value
     if least is not None and smallest is not None and smallest < least:
         raise RecipeError(f"recipe {recipe}: {place} must be at least {least}; found {value!r}.")
+    most, largest = _MOST.get(place), max(value, default=None) if isinstance(value, tuple) else value
+    if most is not None and largest is not None and largest > most:
+        raise RecipeError(f"recipe {recipe}: {place} must be at most {most:,g}; found {value!r}.")
     return float(value) if hint is float else value
 
 
@@ -270,7 +284,9 @@ def _put(table: dict[str, Any], setting: str) -> None:
         table = inner
     try:
         table[parts[-1]] = tomllib.loads(f"value = {text.strip()}")["value"]
-    except ValueError:
+    except RecursionError:
+        raise RecipeError(f"--set {shortened(setting)}: the value is nested too deep.") from None
+    except ValueError:  # not TOML, or a number of thousands of digits
         table[parts[-1]] = text.strip()  # a bare word, as in data.split=characters
 
 

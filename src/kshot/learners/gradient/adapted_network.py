@@ -25,6 +25,7 @@ from kshot.learners.inner_loop.task_loss import one_task
 from kshot.learners.learner import Mode
 from kshot.learners.settings import require_count
 from kshot.learners.short_forms import repr_of_adapted
+from kshot.value_types import LARGEST_COUNT
 
 STATISTICS: Mapping[Mode, str] = MappingProxyType({"inductive": "support and this query", "transductive": "all queries"})
 """Whose statistics `answer_with_support` and `answer_together` use."""
@@ -81,8 +82,8 @@ def head_of(features: int, outputs: int) -> nn.Linear:
     Raises:
         RecipeError: A count is not positive.
     """
-    require_count("features", features, 1)
-    require_count("outputs", outputs, 1)
+    require_count("features", features, 1, LARGEST_COUNT)
+    require_count("outputs", outputs, 1, LARGEST_COUNT)
     return nn.Linear(features, outputs)
 
 

@@ -18,6 +18,10 @@ from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import RecipeError
 from kshot.short_repr import short_repr
+from kshot.value_types import shortened
+
+MOST_ITEMS = 50_000_000
+"""Support and query items of all episodes of a set; their numbers take 8 bytes each, and drawing takes several times that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +64,16 @@ class EpisodeSet:
 
         Raises:
             EpisodeError: The classes cannot give the shape.
-            RecipeError: The number of episodes is below 1.
+            RecipeError: The number of episodes is below 1, or their items are more than `MOST_ITEMS`.
         """
         if episodes < 1:
             raise RecipeError(f"episodes must be at least 1; found {episodes}.")
+        items = episodes * shape.way_range[1] * (shape.shot_range[1] + shape.query_range[1])
+        if items > MOST_ITEMS:
+            raise RecipeError(
+                f"all episodes together have at most {MOST_ITEMS:,} items; {shortened(episodes)} episodes of this shape have "
+                f"{shortened(items)}. Lower the number of episodes."
+            )
         check_way(shape, real_targets=has_targets(dataset))
         check_drawable(index, shape)  # before anything is measured
         distances = distances_for(shape, dataset, index, distances)
