@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from kshot.atomic import write_json
+from kshot.atomic import finite_or_none, write_json
 from kshot.data.dataset import Dataset, notes_on
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split
 from kshot.episodes.item_stream import all_items
 from kshot.episodes.shape import EpisodeShape, chance
-from kshot.errors import EpisodeError, RecipeError
+from kshot.errors import EpisodeError, RecipeError, SavedError
 from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
 from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
 from kshot.meta_train.track import require_tensorboard
+from kshot.regular_file import look
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
 from kshot.results.score.interval import mean_and_interval
@@ -43,9 +44,10 @@ from kshot.workflows.build import (
     validation_shape,
     with_features,
 )
-from kshot.workflows.preflight import try_answering, try_training
+from kshot.workflows.preflight import check_update_size, try_answering, try_training
 from kshot.workflows.recipe import Recipe
 from kshot.workflows.run_folder import DIVISION, LEARNER, RECIPE, compared, goes_on, saved_division, unfinished_files
+from kshot.workflows.run_lock import locked
 from kshot.workflows.starting_point import take_parameters
 from kshot.workflows.training_steps import take_steps
 
@@ -119,6 +121,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     started_from = take_parameters(learner, steps.start_from, split.part(recipe.data.train_part)) if steps.start_from != "none" else None
     with _naming(split, recipe.data.train_part, "items" if learner.training_source == "items" else "episodes"):
         stream = training_stream(recipe, learner.training_source, dataset, split, where)
+        check_update_size(stream)
         first = stream.batches(0)[0]
     try_training(learner, first)
     with _naming(split, "val", "validation"):
@@ -159,27 +162,28 @@ def run(
     Raises:
         TrainingError: The loss is not a number. The folder holds the last good state.
         DataError: A validation task cannot be learned. The folder holds the state before it.
-        SavedError: The disk refused a file. The last state written is whole.
+        SavedError: The disk refused a file, or another run writes into the folder. The last state written is whole.
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
     identity = _identity(recipe, ready.dataset, ready.split, ready.started_from)
-    for unfinished in unfinished_files(folder):  # left by a run that was killed during a write
-        unfinished.unlink(missing_ok=True)
-    if not (folder / STATE).exists():
-        write_json(folder / RECIPE, recipe.as_dict())
-        write_json(folder / DIVISION, ready.split.as_names())
-        save_state(folder / STATE, state, identity)
+    with locked(folder, state.update, identity):
+        for unfinished in unfinished_files(folder):  # left by a run that was killed during a write
+            unfinished.unlink(missing_ok=True)
+        if look(folder / STATE, SavedError) == "nothing":
+            write_json(folder / RECIPE, recipe.as_dict())
+            write_json(folder / DIVISION, ready.split.as_names())
+            save_state(folder / STATE, state, identity)
 
-    def validate(learner: Learner) -> Validation:
-        steps = recipe.validation.steps
-        asked = [with_steps(learner, number) for number in steps] if steps else [learner]
-        results = [evaluate(one, ready.validation, device=ready.device, progress=on_validation) for one in asked]
-        mean, interval = mean_and_interval(np.mean([result.scores for result in results], axis=0))
-        return Validation(mean, interval, learner.family.higher_is_better)
+        def validate(learner: Learner) -> Validation:
+            steps = recipe.validation.steps
+            asked = [with_steps(learner, number) for number in steps] if steps else [learner]
+            results = [evaluate(one, ready.validation, device=ready.device, progress=on_validation) for one in asked]
+            mean, interval = mean_and_interval(np.mean([result.scores for result in results], axis=0))
+            return Validation(mean, interval, learner.family.higher_is_better)
 
-    steps = train(state, ready.stream, ready.plan, validate)
-    complete = take_steps(steps, state, folder, identity, recipe.training, on_step=on_step, stop=stop)
-    return save_best(ready, folder / LEARNER, command=command) if complete else None
+        steps = train(state, ready.stream, ready.plan, validate)
+        complete = take_steps(steps, state, folder, identity, recipe.training, on_step=on_step, stop=stop)
+        return save_best(ready, folder / LEARNER, command=command) if complete else None
 
 
 def save_best(ready: Run, folder: Path, *, command: str = "", dtype: torch.dtype | None = None) -> Saved:
@@ -203,7 +207,7 @@ def save_best(ready: Run, folder: Path, *, command: str = "", dtype: torch.dtype
         "command": command,
         "updates": state.update,
         "best_update": state.best_update,
-        "validation": state.history,
+        "validation": finite_or_none(state.history),
         "environment": environment(),
     }
     save(folder, learner, spec=ready.spec, preprocess=ready.dataset.preprocess, record=record, dtype=dtype)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kshot.atomic import write_json
-from kshot.errors import RecipeError, known_ones
+from kshot.errors import RecipeError, SavedError, known_ones
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.loop import Plan, Step, Validation, updates
 from kshot.meta_train.objectives.objective import ObjectiveKind
@@ -19,11 +19,13 @@ from kshot.meta_train.objectives.table import OBJECTIVES
 from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
 from kshot.meta_train.track import require_tensorboard
 from kshot.meta_train.unroll import Unrolling, WindowStream, progress_of, trajectories
+from kshot.regular_file import look
 from kshot.results.score.interval import mean_and_interval
 from kshot.saved.optimizer_file import SavedOptimizer, save_optimizer
 from kshot.workflows.build import optimization_of, pick_device
 from kshot.workflows.recipe import Recipe
 from kshot.workflows.run_folder import OPTIMIZER, RECIPE, compared, goes_on, unfinished_files
+from kshot.workflows.run_lock import locked
 from kshot.workflows.training_steps import take_steps
 
 _BETWEEN = 5
@@ -112,51 +114,52 @@ def run_optimizer(
 
     Raises:
         TrainingError: A loss is not a number. The folder holds the last good state.
-        SavedError: The disk refused a file. The last state written is whole.
+        SavedError: The disk refused a file, or another run writes into the folder. The last state written is whole.
     """
     recipe, state, folder = ready.recipe, ready.state, ready.folder
     identity = compared(recipe)
-    for unfinished in unfinished_files(folder):
-        unfinished.unlink(missing_ok=True)
-    if not (folder / STATE).exists():
-        write_json(folder / RECIPE, recipe.as_dict())
-        save_state(folder / STATE, state, identity)
+    with locked(folder, state.update, identity):
+        for unfinished in unfinished_files(folder):
+            unfinished.unlink(missing_ok=True)
+        if look(folder / STATE, SavedError) == "nothing":
+            write_json(folder / RECIPE, recipe.as_dict())
+            save_state(folder / STATE, state, identity)
 
-    def validate(trained: Unrolling) -> Validation:
-        scores = []
-        horizon = recipe.optimizer.horizon
-        for name in recipe.optimizer.functions:
-            numbers = range(recipe.validation.episodes)
-            curves = trajectories(
-                trained.optimizer.rule,
-                OBJECTIVES[name],
-                seed=recipe.seed,
-                numbers=numbers,
-                part="val",
-                steps=horizon,
-                every=_BETWEEN if horizon % _BETWEEN == 0 else 1,
-            )
-            scores.append(progress_of(curves).numpy())
-            if on_validation is not None:
-                on_validation(len(numbers))
-        mean, interval = mean_and_interval(np.concatenate(scores))
-        return Validation(mean, interval, higher_is_better=False)
+        def validate(trained: Unrolling) -> Validation:
+            scores = []
+            horizon = recipe.optimizer.horizon
+            for name in recipe.optimizer.functions:
+                numbers = range(recipe.validation.episodes)
+                curves = trajectories(
+                    trained.optimizer.rule,
+                    OBJECTIVES[name],
+                    seed=recipe.seed,
+                    numbers=numbers,
+                    part="val",
+                    steps=horizon,
+                    every=_BETWEEN if horizon % _BETWEEN == 0 else 1,
+                )
+                scores.append(progress_of(curves).numpy())
+                if on_validation is not None:
+                    on_validation(len(numbers))
+            mean, interval = mean_and_interval(np.concatenate(scores))
+            return Validation(mean, interval, higher_is_better=False)
 
-    steps = updates(state, ready.stream, ready.plan, validate)
-    if not take_steps(steps, state, folder, identity, recipe.training, on_step=on_step, stop=stop):
-        return None
-    state.learner.load_state_dict(state.best_or_last())
-    record: dict[str, Any] = {
-        "recipe": recipe.as_dict(),
-        "seed": recipe.seed,
-        "command": command,
-        "updates": state.update,
-        "best_update": state.best_update,
-        "validation": state.history,
-        "environment": environment(),
-    }
-    save_optimizer(folder / OPTIMIZER, state.learner.optimizer, record)
-    return SavedOptimizer(state.learner.optimizer, record, folder / OPTIMIZER)
+        steps = updates(state, ready.stream, ready.plan, validate)
+        if not take_steps(steps, state, folder, identity, recipe.training, on_step=on_step, stop=stop):
+            return None
+        state.learner.load_state_dict(state.best_or_last())
+        record: dict[str, Any] = {
+            "recipe": recipe.as_dict(),
+            "seed": recipe.seed,
+            "command": command,
+            "updates": state.update,
+            "best_update": state.best_update,
+            "validation": state.history,
+            "environment": environment(),
+        }
+        save_optimizer(folder / OPTIMIZER, state.learner.optimizer, record)
+        return SavedOptimizer(state.learner.optimizer, record, folder / OPTIMIZER)
 
 
 def kind_named(name: str) -> ObjectiveKind:

@@ -9,7 +9,6 @@
 In: a folder and a `Recipe`. Next: `kshot.workflows.experiment`.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,11 @@ from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import Split, divide_by_file
 from kshot.errors import RecipeError, SavedError
 from kshot.meta_train.state import STATE, differences
-from kshot.saved.folder import RECORD
+from kshot.regular_file import look, names_in, read_json
+from kshot.saved.record_file import RECORD
 from kshot.workflows.build import divide
 from kshot.workflows.recipe import DataRecipe, Recipe, parse_recipe
+from kshot.workflows.run_lock import HOLDER, LOCK, refuse_locked
 
 RECIPE, DIVISION = "recipe.json", "division.json"
 METRICS, LEARNER, OPTIMIZER = "metrics.jsonl", "learner", "optimizer"
@@ -32,7 +33,7 @@ def finished(folder: Path, recipe: Recipe) -> bool:
     Raises:
         SavedError: The folder holds a run of another recipe.
     """
-    if not (folder / LEARNER / RECORD).is_file():
+    if look(folder / LEARNER / RECORD, SavedError) != "file":
         return False
     _check_same(folder, _begun_recipe(folder), recipe, "Name that run by its path to use it unchanged, or choose another folder for runs.")
     return True
@@ -40,7 +41,7 @@ def finished(folder: Path, recipe: Recipe) -> bool:
 
 def begun(folder: Path) -> bool:
     """Whether a folder holds the state of a run that can be resumed."""
-    return (folder / STATE).is_file()
+    return look(folder / STATE, SavedError) == "file"
 
 
 def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
@@ -49,12 +50,10 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
     Raises:
         SavedError: The contents of the folder do not fit what was asked for.
     """
-    if folder.exists() and not folder.is_dir():
+    if look(folder, SavedError) not in ("folder", "nothing"):
         raise SavedError(f"{folder} is a file; a run writes a folder. Choose another --out.")
-    try:
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    except OSError as error:
-        raise SavedError(f"cannot list the folder {folder}: {error.strerror or error}. Choose another --out.") from error
+    refuse_locked(folder)
+    names = set(names_in(folder, SavedError)) - {LOCK, HOLDER}
     if STATE in names:
         if not resume:
             raise SavedError(f"{folder} is not empty. Continue its run with --resume, or choose another --out.")
@@ -104,6 +103,6 @@ def _check_same(folder: Path, begun: Recipe | None, recipe: Recipe, cure: str) -
 def _begun_recipe(folder: Path) -> Recipe | None:
     """Return the recipe that a run wrote, or None if the file is not a recipe of kshot."""
     try:
-        return parse_recipe(json.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
+        return parse_recipe(read_json(folder / RECIPE), str(folder / RECIPE))
     except (OSError, ValueError, TypeError, AttributeError, RecipeError):
         return None
