@@ -20,8 +20,11 @@ SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "kshot"
 
 STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web", "workflows")
-LEAVES = ("allocator", "atomic", "construct", "errors", "figure", "seeding", "short_repr")
-COMPOSING = {"flags": 0, "terminal": 1, "__init__": 2, "cli": 2, "__main__": 3}
+LEAVES = (
+    "allocator", "atomic", "construct", "errors", "figure", "regular_file", "seeding", "short_repr", "size_limit", "tensor_file",
+    "value_types",
+)  # fmt: skip
+COMPOSING = {"interruption": 0, "flags": 0, "terminal": 1, "__init__": 2, "cli": 2, "__main__": 3}
 """The root's modules that make the command and the public surface; each imports only those of a smaller rank."""
 
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc"}
@@ -92,7 +95,7 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        return f"{importer} does not come after {imported}: flags ← terminal ← __init__, cli"
+        return f"{importer} does not come after {imported}: interruption, flags ← terminal ← __init__, cli"
     return ""
 
 

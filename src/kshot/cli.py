@@ -1,10 +1,13 @@
 """The command `kshot`: it reads commands and flags, calls the workflows, and shows the results.
 
-Exit codes: 0 for success; 2 for wrong use or bad input, with one message; 1 for a bug in kshot, with a traceback; 130 for Ctrl-C.
+Exit codes: 0 for success; 2 for wrong use or bad input, with one message; 1 for a bug in kshot, with a traceback; 130 for Ctrl-C; 141
+where nobody reads the output any more.
 PyTorch is imported inside the commands, so `kshot --help` answers at once. Over 300 lines because each command is here with its flags,
 and most of it is their help.
 """
 
+import errno
+import io
 import json
 import os
 import shlex
@@ -17,8 +20,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kshot.atomic import finite_or_none
 from kshot.errors import KshotError, RecipeError
 from kshot.flags import check_plot, fitted, numbers_of, refuse_given
+from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
+from kshot.regular_file import look
 
 if TYPE_CHECKING:
     from kshot.learners.learner import Mode
@@ -38,6 +44,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_UNREAD = 141  # what a shell reports of a program that a closed pipe has ended: 128 + SIGPIPE
 
 # UsageError of click, or of typer's own copy of it (from 0.26 on), which is not public under its name.
 _WrongUse: type[Any] = typer.BadParameter.__mro__[1]
@@ -66,12 +74,12 @@ def demo(
 
     began = time.perf_counter()
     run_folder = out / "run"
-    if (run_folder / LEARNER / "learner.json").exists():
+    if look(run_folder / LEARNER / "learner.json") == "file":
         say(f"The learner in {run_folder} is already trained; it is tested again. Delete {out} to start from the beginning.")
         saved = open_saved(run_folder)
     else:
         say("Training on Omniglot: 1,028 characters from 33 alphabets … The learner never sees the test characters.")
-        saved = _train(read_recipe("omniglot-demo"), run_folder, resume=run_folder.exists(), device=device)
+        saved = _train(read_recipe("omniglot-demo"), run_folder, resume=look(run_folder) != "nothing", device=device)
     question = Question(shape=EpisodeShape(5, 1, 15), episodes=1000)
     results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
     show_results(results, f"kshot demo, {time.perf_counter() - began:.0f} s in all")
@@ -87,7 +95,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, for example training.lr=0.01. May be repeated."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/RECIPE, with -seedN if a seed is given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")] = False,
     device: _Device = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed to use instead of the recipe's.")] = None,
@@ -105,8 +113,9 @@ def train(
             chosen += ["data.split=fractions"]
     if seed is not None:
         chosen += [f"seed={seed}"]
-    folder = out or Path("runs") / Path(recipe).stem
     asked = read_recipe(recipe, chosen)
+    own_seed = any(setting.partition("=")[0].strip() == "seed" for setting in chosen)
+    folder = out or Path("runs") / (Path(recipe).stem + (f"-seed{asked.seed}" if own_seed else ""))
     if asked.trains == "optimizer":
         trained = _train_optimizer(asked, folder, resume=resume, device=device)
         say(f"The learned optimiser is saved in {trained.folder}. To set it against hand-made ones on functions that it has not seen:")
@@ -185,7 +194,7 @@ def evaluate(
     if plot is not None:
         results.plot(path=plot)
     if as_json:
-        print(json.dumps(results.as_dict() | (error_counts(results) if protocol == "lake" else {})))
+        _print_json(results.as_dict() | (error_counts(results) if protocol == "lake" else {}))
     else:
         show_results(results, saved)
         if protocol == "lake":
@@ -271,7 +280,7 @@ def compare(
     if plot is not None:
         comparison.plot(path=plot)
     if as_json:
-        print(json.dumps(comparison.as_dict(), ensure_ascii=False))
+        _print_json(comparison.as_dict())
     else:
         show_comparison(comparison)
     if plot is not None:
@@ -325,7 +334,7 @@ def inspect_tasks(
     if plot is not None:
         plot_tasks(report, test, plot)
     if as_json:
-        print(json.dumps(report.as_dict(), ensure_ascii=False))
+        _print_json(report.as_dict())
     else:
         show_tasks(report, saved)
     if plot is not None:
@@ -352,7 +361,7 @@ def predict(
             {"picture": str(picture), "label": answer.label, "probability": answer.probability, "probabilities": dict(answer.probabilities)}
             for picture, answer in zip(pictures, predictions, strict=True)
         ]
-        print(json.dumps({"classes": list(classifier.classes), "predictions": answers}, ensure_ascii=False))
+        _print_json({"classes": list(classifier.classes), "predictions": answers})
         return
     show_predictions(pictures, predictions)
 
@@ -365,14 +374,61 @@ def recipes(as_json: _Json = False) -> None:
 
     rows = recipe_rows()
     if as_json:
-        print(json.dumps({"recipes": rows}, ensure_ascii=False))
+        _print_json({"recipes": rows})
     else:
         show_recipes(rows)
 
 
+def _print_json(value: dict[str, Any]) -> None:
+    """Print strict JSON in ASCII, which every stream can carry: `null` in place of what is not a finite number."""
+    print(json.dumps(finite_or_none(value), allow_nan=False))
+
+
 def main() -> None:
     """Run the command, and end the process with its exit code."""
-    sys.exit(_exit_code())
+    import kshot.terminal  # noqa: F401  # while Ctrl-C still leaves at once
+
+    on_interrupt(raise_once)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the stream does not have is no reason to fail
+    try:
+        code = _exit_code()
+    except BrokenPipeError:  # while a message was written
+        code = _UNREAD
+    sys.exit(_flushed(code))
+
+
+def _flushed(code: int) -> int:
+    """Write what is left of the output, and return the exit code. Python, which would try again at its end, finds nothing to do."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError) as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+            if descriptor == 1:
+                code = _UNREAD if isinstance(error, BrokenPipeError) else code or _unwritten(error)
+    return code
+
+
+def _unwritten(error: Exception) -> int:
+    from kshot.terminal import complain
+
+    complain(f"cannot write the output: {error}. What the command has saved is whole.")
+    return 2
+
+
+def _refused(error: OSError) -> str:
+    """Say in words which path or stream the system refused; empty if the error names none, which is a bug in kshot."""
+    try:
+        os.getcwd()
+    except OSError:
+        return "the working directory does not exist any more. Change to another folder."
+    reason = error.strerror or error
+    if error.filename is not None:
+        return f"cannot use {os.fsdecode(error.filename)}: {reason}. Check the path and its permissions."
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+    return f"cannot write the output: {reason}. What the command has saved is whole." if error.errno in full else ""
 
 
 def _exit_code() -> int:
@@ -380,12 +436,28 @@ def _exit_code() -> int:
 
     try:
         result = app(standalone_mode=False)
+        if result == STOPPED and interrupted():  # typer has turned the interrupt into this code
+            say("Stopped.")
         return result if isinstance(result, int) else 0
     except typer.Exit as leave:
         return int(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         say("Stopped.")
-        return 130
+        return STOPPED
+    except (SystemExit, ImportError) as error:  # of rich and click, for a broken pipe; of an import that Ctrl-C broke
+        if caused_by(error, BrokenPipeError):
+            return _UNREAD
+        if caused_by(error, KeyboardInterrupt):
+            say("Stopped.")
+            return STOPPED
+        raise
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return _UNREAD
+        if words := _refused(error):
+            complain(words)
+            return 2
+        raise
     except _WrongUse as wrong:
         wrong.show()
         return 2
@@ -413,7 +485,7 @@ def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: 
         saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
     if saved is None:
         say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use {again}.")
-        raise typer.Exit(130)
+        raise typer.Exit(STOPPED)
     return saved
 
 
@@ -477,7 +549,7 @@ def _evaluate(
         say(f"Note: {assumption}")
     if report is not None:  # check before the long work that a report can be written
         require_matplotlib()
-        if report.is_file():
+        if look(report, RecipeError) not in ("folder", "nothing"):
             raise RecipeError(f"{report} is a file, but a report needs a folder. Choose another name.")
     episodes = ask(saved, question)
     for note in (*notes, *cautions(saved, episodes)):

@@ -4,18 +4,21 @@ Bars and messages go to standard error, results to standard output, so that outp
 """
 
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.console import Console
+from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from kshot.interruption import leave_at_once
 from kshot.short_repr import per_cent
 
 if TYPE_CHECKING:
@@ -27,8 +30,50 @@ if TYPE_CHECKING:
     from kshot.results.score.result import Results
     from kshot.tasks.classifier import Prediction
 
+_BOUNCE_SECONDS = 0.2
+"""Two signals within this time are one Ctrl-C, which a terminal and a script around the command may both deliver."""
+
+
+class _Messages:
+    """Standard error, as far as anybody listens. A closed pipe or a full disk under it loses a message and never work."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write a message, or drop it."""
+        stream = self._stream()
+        try:
+            if stream is not None:
+                stream.write(text)
+                stream.flush()
+        except (OSError, ValueError, RuntimeError):  # broken or full; closed; in the middle of a write that a signal interrupted
+            pass
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: each write is flushed."""
+
+    def isatty(self) -> bool:
+        """Whether a person sees the messages as they come."""
+        stream = self._stream()
+        return stream is not None and not stream.closed and stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of standard error."""
+        stream = self._stream()
+        if stream is None:
+            raise OSError("there is no standard error")
+        return stream.fileno()
+
+    @staticmethod
+    def _stream() -> IO[str] | None:
+        # A live display puts a proxy in place of sys.stderr, which would print here again.
+        stream = sys.stderr
+        return stream.rich_proxied_file if isinstance(stream, FileProxy) else stream
+
+
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, file=cast("IO[str]", _Messages()))
 
 
 def say(text: str) -> None:
@@ -114,23 +159,25 @@ def show_recipes(rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Make the first Ctrl-C within the block only ask to stop. The second one interrupts as usual.
+    """Make the first Ctrl-C within the block only ask to stop. The second one ends the process at once.
 
     Yields:
         A function that says whether stopping was asked for.
     """
-    asked = False
+    asked: float | None = None
 
     def first(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
+        if asked is not None:
+            if time.monotonic() - asked > _BOUNCE_SECONDS:
+                leave_at_once(number, frame)
+            return
+        asked = time.monotonic()
         say("Stopping after this update; the state will be saved. Press Ctrl-C again to stop at once.")
 
     before = signal.signal(signal.SIGINT, first)
     try:
-        yield lambda: asked
+        yield lambda: asked is not None
     finally:
         signal.signal(signal.SIGINT, before)
 
