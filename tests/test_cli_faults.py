@@ -108,15 +108,13 @@ def test_a_deleted_working_directory_ends_with_2(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("training.lr=1e39", r"training\.lr must be at most 3\.4e\+38; found 1e\+39"),
         ("training.lr=1e400", r"training\.lr must be a number; found inf"),
-        (f"training.updates={10**18}", r"training\.updates must be at most 1e\+09"),
+        (f"training.updates={10**18}", r"training\.updates must be at most 1,000,000,000; found"),
         (f"training.updates={'9' * 400}", r"training\.updates must be a whole number; found 99999"),
         (f"training.updates={'9' * 5000}", r"training\.updates must be a whole number; found '9999"),
         (f"seed={2**63}", r"seed must be a whole number; found 9223372036854775808"),
-        ("data.size=20000", r"data\.size must be at most 1,024; found 20000"),
         ("episodes.tasks=1000000", r"episodes\.tasks must be at most 10,000"),
-        ("items.batch=10000000", r"items\.batch must be at most 1e\+06"),
+        ("items.batch=10000000", r"items\.batch must be at most 1,000,000"),
         ("training.lr=" + "[" * 5000, r"the value is nested too deep"),
     ],
 )
@@ -128,6 +126,8 @@ def test_a_setting_out_of_range_is_refused(setting: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (["training.lr=1e39"], r"lr must be .*1e\+39"),
+        (["data.size=20000"], "size of 'picture' must be at most 1,024 pixels; found 20000"),
         (["backbone.width=1000000"], "'conv4' would hold"),
         ([f"backbone.width={10**400}"], r"width must be from -1,000,000 to 1,000,000"),
         (["episodes.way=2", "episodes.shot=400000", "episodes.query=400000", "episodes.replacement=true"], "an episode has at most"),

@@ -110,7 +110,7 @@ def test_scores_that_mean_less_than_they_seem_come_with_a_note() -> None:
 
 
 def test_classes_called_as_those_of_training_come_with_a_note(tmp_path: Path) -> None:
-    seen = kshot.ImageFolder(pictures(tmp_path / "seen", [3] * 4), kshot.Picture(8))
+    seen = kshot.ImageFolder(pictures(tmp_path / "seen", [3] * 4), kshot.Picture(16))
     stream = kshot.EpisodeStream(seen, seen.index.subset(["kind 0", "kind 1"]), "mine/train", kshot.EpisodeShape(2, 1, 1), seed=0)
     kshot.save(tmp_path / "learner", kshot.ProtoNet(kshot.Conv4(width=2, channels=3)), trained_on=stream)
     saved = kshot.open_saved(tmp_path / "learner")

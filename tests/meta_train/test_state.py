@@ -264,14 +264,18 @@ def test_a_header_of_other_values_is_refused_by_its_key(tmp_path: Path, key: str
     save_state(file, trained()[0], RECIPE)
     header, tensors = read_state(file)
     rewrite(file, {**header, key: value, "checksum": ""}, tensors)
-    with pytest.raises(SavedError, match=rf"is damaged: ({key}|history\[0\]|the optimiser has) .*\. Start the run again"):
+    with pytest.raises(SavedError, match=rf"is damaged: ({key}|history\[0\].*|optimizer\.0|the optimiser has) .*\. Start the run again"):
         restore(file, fresh()[0], RECIPE)
 
 
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
-        ("learner/log_scale", torch.zeros(3), r"does not fit the learner that its recipe builds today: log_scale is float32 \(3,\) in the state"),
+        (
+            "learner/log_scale",
+            torch.zeros(3),
+            r"does not fit the learner .*: log_scale is float32 \(3,\) in the state",
+        ),
         ("learner/log_scale", None, "does not fit the learner that its recipe builds today: log_scale is missing"),
         ("best/log_scale", torch.zeros(3), "its best state does not fit the learner"),
         ("best/log_scale", None, "its best state does not fit the learner"),

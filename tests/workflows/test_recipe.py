@@ -195,7 +195,7 @@ tables = st.fixed_dictionaries(
     {},
     optional={
         "description": st.text(max_size=20),
-        "seed": st.integers(0, 2**70),
+        "seed": st.integers(0, 2**63 - 1),
         "data": st.fixed_dictionaries(
             {},
             optional={
