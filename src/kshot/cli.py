@@ -184,7 +184,7 @@ def evaluate(
         refuse_given(context, "the protocol mann shows each class ten times in a sequence", "shot query transductive refine steps report")
         presentations = _sequences(opened, Question(data, split, shape, episodes, seed, protocol="mann"), device)
         if as_json:
-            print(json.dumps(presentations.as_dict()))
+            _print_json(presentations.as_dict())
         else:
             show_results(presentations, saved)
         return
@@ -221,7 +221,7 @@ def show(
     if plot is not None:
         plot_learning(description.required_history(), plot, score_name=description.score, higher_is_better=description.higher_is_better)
     if as_json:
-        print(json.dumps(description.as_dict(), ensure_ascii=False))
+        _print_json(description.as_dict())
     else:
         show_rows(description.rows, saved)
     if plot is not None:
@@ -526,7 +526,7 @@ def _evaluate_optimizer(folder: Path, data: str | None, steps: int | None, seed:
     if plot is not None:
         plot_curves(results, plot)
     if as_json:
-        print(json.dumps(results.as_dict(), ensure_ascii=False))
+        _print_json(results.as_dict())
     else:
         show_curves(results)
     if plot is not None:

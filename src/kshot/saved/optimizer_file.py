@@ -65,7 +65,7 @@ def save_optimizer(folder: Path, optimizer: LearnedOptimizer, record: Mapping[st
         record: Facts of its training as plain JSON values.
 
     Raises:
-        SavedError: The learned optimiser holds numbers that are not finite, or the disk refused the file. What was there before is untouched.
+        SavedError: A number is not finite, or the disk refused the file. What was there before is untouched.
     """
     tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in optimizer.state_dict().items()}
     if useless := unusable(tensors, tensors):

@@ -2,6 +2,7 @@
 
 In: a built-in name or a file, and `key=value` settings. Out: a `Recipe` of checked plain values. An unknown key is an error that lists the
 known ones; a wrong type or a count out of range is an error, too. Next: `kshot.workflows.experiment` builds the stages from it.
+Over 300 lines because the settings stand beside the limits of their values and beside how they are read.
 """
 
 import tomllib
