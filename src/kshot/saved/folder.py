@@ -172,10 +172,7 @@ def _read(folder: Path, content: Mapping[str, Any], wanted: Mapping[str, Tensor]
     file = folder / Path(content["tensors"]["file"]).name
     try:
         header = read_header(file)
-        forms = header.forms
-        if "stored_as" in content["tensors"]:
-            forms = {name: _widened_form(found, content["tensors"].get("shapes", {}).get(name, "")) for name, found in forms.items()}
-        if differing := misfits(wanted, forms, "the folder"):
+        if differing := misfits(wanted, _widened(folder, content, header.forms), "the folder"):
             raise SavedError(f"{folder} does not fit the learner: {differing}. Build the learner with the arguments it was saved with.")
         tensors, digest = read_tensors(file, header)
     except OSError as error:
@@ -187,9 +184,18 @@ def _read(folder: Path, content: Mapping[str, Any], wanted: Mapping[str, Tensor]
     return {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
 
 
-def _widened_form(stored: str, own: str) -> str:
-    """Return the form of a tensor that is stored in another type, in the type that the learner had; whole numbers stay as they are."""
-    return f"{own.partition(' ')[0]} {stored.partition(' ')[2]}" if stored.startswith(("float", "bfloat")) else stored
+def _widened(folder: Path, content: Mapping[str, Any], forms: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the forms of tensors that are stored in another type, in the types that the learner had; whole numbers stay as they are."""
+    described = content["tensors"]
+    if "stored_as" not in described:
+        return forms
+    wide = {}
+    for name, stored in forms.items():
+        own, floating = described.get("shapes", {}).get(name, "").partition(" ")[0], stored.startswith(("float", "bfloat"))
+        if floating and not own:
+            raise SavedError(f"{folder / RECORD} is damaged: it names no type for {name}. Save or copy the learner again.")
+        wide[name] = f"{own} {stored.partition(' ')[2]}" if floating else stored
+    return wide
 
 
 def _spec(content: Mapping[str, Any]) -> LearnerSpec | None:
