@@ -261,7 +261,7 @@ def test_compare_prints_a_table_or_one_object_and_draws(
     said = capsys.readouterr()
     assert said.err == ""
     for one in plain["rounds"]:
-        assert f"{one['shot']}-shot, 2 queries per class, 30 episodes of" in said.out
+        assert f"{one['shot']}-shot, 2 queries per class, chance 50 %, 30 episodes of" in said.out
         assert said.out.count(one["episodes_hash"]) == 1
     assert plain["sentence"] in said.out
     assert said.out.count("training seeds") + said.out.count("other seeds") == 1
