@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kshot.errors import KshotError, RecipeError
+from kshot.errors import KshotError, RecipeError, known_ones
 from kshot.flags import check_plot, fitted, numbers_of, refuse_given
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def evaluate(
     nearness: _Nearness = "any",
     transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
     protocol: Annotated[
-        str | None, typer.Option(help="lake: Lake's 20 fixed runs. mann: sequences, scored by presentation of a class.")
+        str | None,
+        typer.Option(help="lake: Lake's 20 fixed runs. lake_random: by random drawers. mann: sequences, scored by presentation."),
     ] = None,
     refine: Annotated[
         str | None,
@@ -154,9 +155,9 @@ def evaluate(
     from kshot.episodes.shape import EpisodeShape
     from kshot.saved.shipped import find_optimizer
     from kshot.terminal import say, show_results
-    from kshot.workflows.lake_challenge import error_counts, in_words
+    from kshot.workflows.lake_challenge import error_counts, in_words, random_in_words
     from kshot.workflows.named_learners import open_learner
-    from kshot.workflows.question import Question
+    from kshot.workflows.question import PROTOCOLS, Question
 
     check_plot(plot, "scores.png")
     if (folder := find_optimizer(saved)) is not None:
@@ -164,11 +165,13 @@ def evaluate(
         refuse_given(context, f"{saved} is a learned optimiser, which minimises functions and sees no episodes", learners_own)
         _evaluate_optimizer(folder, data, steps, seed, as_json=as_json, plot=plot)
         return
-    if protocol not in (None, "lake", "mann"):
-        raise RecipeError(f"there is no protocol {protocol!r}; the known ones are lake and mann. Without the flag, episodes are drawn.")
+    if protocol not in (None, *PROTOCOLS):
+        raise RecipeError(f"there is no protocol {protocol!r}.{known_ones(protocol, PROTOCOLS)} Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     if protocol == "lake":
         refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
+    if protocol == "lake_random":
+        refuse_given(context, "Lake's tasks have 20 ways, one shot and one query", "data split way shot query nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # EpisodeShape checks the word
     if protocol == "mann":
@@ -190,6 +193,8 @@ def evaluate(
         show_results(results, saved)
         if protocol == "lake":
             say(in_words(results))
+        if protocol == "lake_random":
+            say(random_in_words(results))
     if page is not None:
         say(f"The report with its pictures is {page}")
     if plot is not None:

@@ -25,12 +25,16 @@ from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 from kshot.workflows.build import divide, open_dataset, pick_device
-from kshot.workflows.lake_challenge import ask_lake
+from kshot.workflows.lake_challenge import lake_episodes, omniglot_for, random_lake_episodes
 from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
 from kshot.workflows.recipe import DataRecipe, parse_recipe
 
 FEW = 30
 """Below this number of episodes, the normal interval of a mean is not reliable."""
+
+
+PROTOCOLS = ("lake", "lake_random", "mann")
+"""The named protocols."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Question:
         seed: Seed of the episode stream.
         mode: Inductive or transductive.
         protocol: `episodes`, drawn as the other fields say; `mann`, drawn likewise, with the shot and query of that protocol
-            (`kshot.workflows.mann_protocol`); or `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count.
+            (`kshot.workflows.mann_protocol`); `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count; or
+            `lake_random`: the same tasks by random drawers, for which `episodes` and `seed` count, too.
         refine: Name of a refinement of the answers, such as `soft_k_means` (`kshot.learners.refinement.refined.refinement_named`): the
             mode is then `transductive`, whatever the field says. None refines nothing.
         steps: Number of gradient steps to answer, in place of the learner's own.
@@ -57,7 +62,7 @@ class Question:
     episodes: int = 1000
     seed: int = 0
     mode: Mode = "inductive"
-    protocol: Literal["episodes", "lake", "mann"] = "episodes"
+    protocol: Literal["episodes", "lake", "lake_random", "mann"] = "episodes"
     refine: str | None = None
     steps: int | None = None
 
@@ -71,7 +76,9 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
         RecipeError: The protocol is not for this learner.
     """
     if question.protocol == "lake":
-        return ask_lake(saved)
+        return lake_episodes(omniglot_for(saved))
+    if question.protocol == "lake_random":
+        return random_lake_episodes(omniglot_for(saved), question.episodes, question.seed)
     if question.protocol == "mann":
         sequence_learner(saved)  # refuses any other before data are opened
         question = replace(question, shape=sequence_shape(question.shape))
