@@ -14,6 +14,7 @@ members × views² times the comparison.
 
 import copy
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ class Ensemble(Learner):
         learner: str,
         members: int = 1,
         views: int = 1,
-        arguments: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
@@ -80,9 +81,8 @@ class Ensemble(Learner):
         if learner == "ensemble":
             raise RecipeError("the members of an ensemble cannot be ensembles. Name the members' learner and raise the number of members.")
         self.family = require_family(family, "classification", type(self).__name__)
-        self.arguments = {"learner": learner, "members": members, "views": views, "arguments": dict(arguments or {})}
         self.views = views
-        first = construct("learner", learner, SINGLE, dict(arguments or {}), {"backbone": backbone, "family": family})
+        first = construct("learner", learner, SINGLE, arguments, {"backbone": backbone, "family": family})
         self.depends_on_support_order = first.depends_on_support_order
         self.members = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(members - 1))])
 

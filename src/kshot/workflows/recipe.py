@@ -13,8 +13,8 @@ from typing import Any, Literal, get_type_hints
 
 from kshot.data.table import KINDS
 from kshot.errors import RecipeError, did_you_mean, known_ones
+from kshot.value_types import fits, in_words
 from kshot.workflows.optimizer_recipe import OF_LEARNERS, OptimizerRecipe
-from kshot.workflows.value_types import fits, in_words
 
 Count = int | tuple[int, int]
 

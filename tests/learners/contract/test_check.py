@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
-from kshot.episodes.family import Classification
+from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import ContractError
 from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, UNORDERED, check_learner, made_batch
@@ -389,6 +389,30 @@ def counts_updates(learner: Patched, batch: EpisodeBatch, progress: float) -> An
     return Good.meta_backward(learner, batch, progress)
 
 
+class Rebuilt(Patched):
+    """A learner that loading can build; broken ones forget something that the constructor was not given."""
+
+    def __init__(self, backbone: nn.Module, scale: float = 2.0, family: TaskFamily | None = None) -> None:
+        super().__init__()
+        self.backbone, self.scale = backbone, scale
+        self.family = family or Classification()
+
+    def predict(self, adapted: Any, query_features: Inputs) -> Any:
+        return self.scale * super().predict(adapted, query_features)
+
+
+def changed_after_it_was_built() -> Learner:
+    learner = Rebuilt(nn.Identity())
+    learner.scale = 3.0
+    return learner
+
+
+class LosesItsBackbone(Rebuilt):
+    def __init__(self, backbone: nn.Module, scale: float = 2.0, family: TaskFamily | None = None) -> None:
+        super().__init__(backbone, scale, family)
+        del self.backbone
+
+
 DECLARED = "family, modes and training_source are declared"
 UNCHANGED = "encode, adapt and predict change nothing"
 LOSSES = "meta_backward gives B detached finite losses"
@@ -424,6 +448,10 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("no_grad gives the same answer", "expected an answer, found RuntimeError", lambda: Patched(adapt=needs_gradients)),
     ("several threads get the same answer", "several threads at once", lambda: Patched(predict=only_in_the_main_thread)),
     ("saved and loaded parameters give the same answer", "a parameter or a buffer", unsaved_scale),
+    ("built again from its arguments, it is the same learner", "built with its arguments {'scale': 2.0}, found a difference",
+     changed_after_it_was_built),
+    ("built again from its arguments, it is the same learner", "as the attribute backbone, found NoneType",
+     lambda: LosesItsBackbone(nn.Identity())),
     ("adapt reads the way from the labels", "when way is not given", lambda: Patched(adapt=needs_way)),
     ("a class without support items leaves the others usable", "expected 5 outputs", lambda: Patched(adapt=ignores_way)),
     ("a class without support items leaves the others usable", "with NaN or infinity", lambda: Patched(adapt=spreads_nan)),
@@ -471,6 +499,7 @@ def test_learners_that_keep_the_contract_pass() -> None:
     held = check_learner(Patched())
     assert sorted(held) == sorted(RULES)
     assert sorted(check_learner(Transductive())) == sorted(RULES)
+    assert sorted(check_learner(Rebuilt(nn.Identity(), 5.0))) == sorted(RULES)
     assert sorted(check_learner(PatchedItems())) == sorted(ITEM_RULES)
 
 

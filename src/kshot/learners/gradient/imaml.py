@@ -92,8 +92,6 @@ class IMAML(Learner):
         for name, size in sizes.items():
             require_positive(f"the {name} of implicit MAML", size)
         require_no_less_than_zero("the damping of implicit MAML", damping, "none")
-        rule = {"inner_optimizer": inner_optimizer, "layer_lr": layer_lr}
-        self.arguments = {**counts, **sizes, **rule, "damping": damping}
         self.outputs, self.steps, self.regularisation = outputs, steps, regularisation
         self.mode = implicit(regularisation, iterations, damping)
         self.backbone, self.head = backbone, head_of(features, outputs)

@@ -94,10 +94,6 @@ class MAMLPlusPlus(Learner):
         require_part("multi_step_until", multi_step_until)
         require_part("second_order_from", second_order_from)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_optimizer": inner_optimizer,
-            "inner_steps": inner_steps, "multi_step_until": multi_step_until, "second_order_from": second_order_from, "clip": clip,
-        }  # fmt: skip
         self.outputs, self.steps, self.family = outputs, inner_steps, family
         self.descent = Descent(direction=direction_named(inner_optimizer), per_step=True, clip=clip)
         self.multi_step_until, self.second_order_from = multi_step_until, second_order_from

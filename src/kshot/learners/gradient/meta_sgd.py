@@ -77,10 +77,6 @@ class MetaSGD(GradientLearner):
             raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
         check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.arguments = {
-            "features": features, "outputs": outputs, "lowest": lowest, "highest": highest, "inner_optimizer": inner_optimizer,
-            "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive, "mode": mode,
-        }  # fmt: skip
         self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         self.mode = mode_named(mode)

@@ -111,8 +111,6 @@ class Reptile(Learner):
             require_count(f"{name} of Reptile", count, least)
         require_positive("the inner_lr of Reptile", inner_lr)
         direction = direction_named(inner_optimizer)
-        named = inner_optimizer if isinstance(inner_optimizer, str) else dict(inner_optimizer)
-        self.arguments = {**counts, "adapt_steps": adapt_steps, "inner_lr": inner_lr, "inner_optimizer": named, "layer_lr": layer_lr}
         self.outputs, self.inner_batch, self.inner_steps, self.adapt_steps = outputs, inner_batch, inner_steps, adapt_steps
         self.backbone, self.head = backbone, head_of(features, outputs)
         by_name = rates_by_pattern(layer_lr, divide_parameters(self.network()).adapting)

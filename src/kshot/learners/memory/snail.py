@@ -92,7 +92,6 @@ class SNAIL(Learner):
             require_count(name, count, least)
         if not isinstance(keys, Sequence) or len(keys) != 3 or any(not isinstance(K, int) or K < 2 or K % 2 for K in keys):
             raise RecipeError(f"keys must be three even numbers, the key sizes of the attention blocks; found {keys!r}.")
-        self.arguments = {"features": features, "slots": slots, "length": length, "filters": filters, "keys": list(keys)}
         self.family = require_family(family, "classification", type(self).__name__)
         self.slots = slots
         self.backbone = backbone

@@ -84,7 +84,6 @@ class LocalMatching(Learner):
                 raise RecipeError(f"{name} of local matching must be a positive number; found {value}.")
         self.backbone, self.features = backbone, features
         self.over_items = check_over_items(over_items, "local matching")
-        self.arguments = {"features": features, "sharpness": sharpness, "nearness": nearness, "scale": scale, "over_items": over_items}
         # Logarithms: no update makes a value negative, and each step of Adam multiplies by a factor.
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness)))
         self.log_nearness = nn.Parameter(torch.tensor(math.log(nearness)))

@@ -94,7 +94,6 @@ class ScaledMatchingNet(Learner):
         self.backbone = backbone
         if not 0 < scale < math.inf:
             raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
-        self.arguments = {"scale": scale}
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.family = require_family(family, "classification", type(self).__name__)
 

@@ -83,7 +83,6 @@ class MatchingNetFCE(Learner):
         self.support_lstm = nn.LSTM(features, features, batch_first=True, bidirectional=True)
         self.query_lstm = nn.LSTMCell(2 * features, features)
         self.processing_steps = processing_steps
-        self.arguments = {"features": features, "processing_steps": processing_steps}
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:

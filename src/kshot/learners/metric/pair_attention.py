@@ -91,7 +91,6 @@ class PairAttention(Learner):
             raise RecipeError(f"loss of pair attention must be one of {', '.join(LOSSES)}; found {loss!r}.")
         check_over_items(over_items, "pair attention")
         self.backbone = backbone
-        self.arguments = {"features": features, "width": width, "blocks": list(blocks), "loss": loss, "over_items": over_items}
         self.features, self.loss, self.over_items = features, loss, over_items
         self.enter, self.where = nn.Linear(features, width), nn.Linear(16, width, bias=False)
         self.within = nn.ModuleList(AttentionBlock(width) for _ in range(blocks[0]))

@@ -96,7 +96,6 @@ class RelationNet(Learner):
         if loss not in LOSSES:
             raise RecipeError(f"the loss of a Relation Network must be one of {', '.join(LOSSES)}; found {loss!r}.")
         self.backbone = backbone
-        self.arguments = {"features": features, "width": width, "hidden": hidden, "loss": loss}
         self.conv1 = nn.Conv2d(2 * features, width, 3, padding=1)  # its first C input channels read the class, the others the query
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)

@@ -70,7 +70,6 @@ class RidgeNet(Learner):
             if not 0 < value < math.inf:
                 raise RecipeError(f"the {name} of a ridge head must be a positive number; found {value}.")
         self.backbone = backbone
-        self.arguments = {"regularisation": regularisation, "scale": scale}
         self.log_regularisation = nn.Parameter(torch.tensor(regularisation).log())
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.bias = nn.Parameter(torch.zeros(()))

@@ -84,7 +84,6 @@ class SiameseNet(Learner):
         if not 0 < odds < math.inf:
             raise RecipeError(f"the odds of different to same pairs must be a positive number; found {odds}.")
         self.backbone = backbone
-        self.arguments = {"features": features, "odds": odds}
         self.alpha = nn.Parameter(torch.full((features,), -_SPREAD / math.sqrt(features)))
         self.b = nn.Parameter(torch.tensor(_TYPICAL * _SPREAD * math.sqrt(features)))
         self.odds = odds

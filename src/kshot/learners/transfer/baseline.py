@@ -54,7 +54,6 @@ class Baseline(ItemLearner):
         if not 0 < regularisation < math.inf:
             raise RecipeError(f"the regularisation of a linear head must be a positive number; found {regularisation}.")
         self.backbone = backbone
-        self.arguments = {"regularisation": regularisation}
         self.regularisation = regularisation
         self.family = require_family(family, "classification", type(self).__name__)
 

@@ -88,7 +88,6 @@ class BaselinePlusPlus(ItemLearner):
             if not 0 < value < math.inf:
                 raise RecipeError(f"the {name} of a cosine must be a positive number; found {value}.")
         self.backbone = backbone
-        self.arguments = {"training_scale": training_scale, "scale": scale}
         self.training_scale, self.scale = training_scale, scale
         self.family = require_family(family, "classification", type(self).__name__)
 

@@ -111,7 +111,6 @@ class FineTune(ItemLearner):
         if start not in ("means", "zero"):
             raise RecipeError(f"the start of a head must be 'means' or 'zero'; found {start!r}.")
         self.backbone = backbone
-        self.arguments = {"steps": steps, "most_steps": most_steps, "lr": lr, "start": start}
         self.most_steps, self.lr, self.start = most_steps, lr, start
         self.register_buffer("steps", torch.tensor(steps))
         self.family = require_family(family, "classification", type(self).__name__)

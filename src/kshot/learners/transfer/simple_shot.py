@@ -60,7 +60,6 @@ class SimpleShot(ItemLearner):
         if features < 1:
             raise RecipeError(f"features must be at least 1; found {features}.")
         self.backbone = backbone
-        self.arguments = {"features": features}
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         self.family = require_family(family, "classification", type(self).__name__)
