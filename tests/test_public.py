@@ -43,6 +43,23 @@ def test_star_import_and_dir_agree() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_learner_of_the_table_is_public_without_a_line_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Newest(kshot.ProtoNet):
+        pass
+
+    monkeypatch.setitem(LEARNERS, "newest", Newest)
+    monkeypatch.delitem(vars(kshot), "__all__", raising=False)
+    assert kshot.__getattr__("Newest") is Newest
+    assert "Newest" in kshot.__all__
+    monkeypatch.delitem(vars(kshot), "Newest")
+    monkeypatch.delitem(vars(kshot), "__all__")
+
+
+def test_what_tools_ask_a_module_for_does_not_load_torch() -> None:
+    code = "import sys, kshot\nassert not hasattr(kshot, '__wrapped__')\nkshot.errors, kshot.KshotError\nprint('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
 def test_the_readme_job_in_small(tmp_path: object) -> None:
     omniglot = kshot.Omniglot()
     split = omniglot.split("vinyals")
