@@ -142,8 +142,8 @@ if not TYPE_CHECKING:  # hidden from type checkers, so that they know the types 
             value = getattr(import_module(_HOMES[name]), name)
         elif name == "__all__":
             value = sorted({*_HOMES, *_learners()})
-        elif name.startswith("_"):  # asked for by tools, which must not wait for PyTorch
-            raise AttributeError(f"module 'kshot' has no attribute {name!r}")
+        elif not name[0].isupper():  # no class: `from kshot import cli` asks so for a module, and must not wait for PyTorch
+            raise AttributeError(f"module 'kshot' has no attribute {name!r}.{errors.did_you_mean(name, _HOMES)}")
         elif (value := _learners().get(name)) is None:
             raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__getattr__('__all__'))}")
         globals()[name] = value
