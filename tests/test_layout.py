@@ -432,8 +432,8 @@ def test_importing_does_not_load_torch(module: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-TENSORS_OF_A_USER = {"kshot.data.arrays", "kshot.data.array_tasks", "kshot.data.torch_dataset"}
-"""Data sets made of tensors that a user has in memory: the only modules of `data/` that need PyTorch."""
+TENSORS_OF_A_USER = {"kshot.data.torch_dataset"}
+"""Reads data sets of PyTorch: the only module of `data/` that imports it at the top. The others import it in the functions that need it."""
 
 
 def test_reading_what_a_user_has_does_not_load_torch(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from kshot.data.dataset import Dataset, notes_on
 from kshot.data.divided_dataset import divides_itself, own_division
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
-from kshot.data.table import find_kind, same_name, usual_split
+from kshot.data.table import find_kind, find_kind_for, same_name, usual_split
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import EpisodeShape
-from kshot.errors import DataError
+from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode, with_steps
 from kshot.learners.refinement.refined import Refined, refinement_named, words_of
 from kshot.results.score.episode_set import EpisodeSet
@@ -129,8 +129,10 @@ def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe
     if question.data is None and not trained_on:
         raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
     if not own:
-        asked = str(question.data)
-        data = replace(data, name=asked, kind="auto", arguments={}, split=usual_split(find_kind(asked)))
+        asked, kind_of_own = str(question.data), _own_kind(data) if trained_on else None
+        kind = find_kind_for(asked, saved.preprocess, kind_of_own)
+        settings = data.arguments if kind == kind_of_own else {}  # read as in training
+        data = replace(data, name=asked, kind=kind, arguments=settings, split=usual_split(kind))
     dataset = opener(data, saved.preprocess)
     own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
@@ -142,6 +144,14 @@ def trained_on_data(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     recipe = record.get("recipe")
     data = recipe.get("data") if isinstance(recipe, Mapping) else None
     return data or None
+
+
+def _own_kind(data: DataRecipe) -> str | None:
+    """Name the kind of the data that a learner was trained on; None where they are gone."""
+    try:
+        return find_kind(data.name, data.kind)
+    except (DataError, RecipeError):
+        return None
 
 
 def seen_classes(record: Mapping[str, Any], index: ClassIndex) -> tuple[str, ...]:
