@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, require_dataset
 from kshot.data.inputs import Inputs, form_of
 from kshot.episodes.augment import augmentation
 from kshot.episodes.batch import gather_inputs
@@ -94,6 +94,7 @@ class ItemStream:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
+        require_dataset(self.dataset)
         if self.batch < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.batch < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ batch; found rank={self.rank} ranks={self.ranks} batch={self.batch}.")
         if self.seed < 0:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, require_dataset
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.centres import distances_for
@@ -42,6 +42,7 @@ class EpisodeStream:
         distances: Distances between the classes of `index`, for a shape with near or far classes. None measures them on the pixels.
 
     Raises:
+        DataError: `dataset` is no data set.
         EpisodeError: The classes cannot give the shape, or there are fewer tasks than ranks.
     """
 
@@ -58,6 +59,7 @@ class EpisodeStream:
     distances: ClassDistances | None = None
 
     def __post_init__(self) -> None:
+        require_dataset(self.dataset)
         if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
         check_way(self.shape, real_targets=has_targets(self.dataset))
