@@ -178,5 +178,29 @@ def test_a_missing_support_folder_is_named(tmp_path: Path) -> None:
 def test_a_learner_that_reads_no_pictures_is_refused(support: Path) -> None:
     with pytest.raises(SavedError, match=r"saved without preprocessing, so it cannot read pictures"):
         Classifier(opened(preprocess=None), support)
-    with pytest.raises(DataError, match=r"cannot\s+read pictures"):
+    with pytest.raises(DataError, match="this learner reads arrays"):
         Classifier(opened(preprocess=AsIs()), support)
+
+
+ROWS = LearnerSpec("protonet", "mlp", {}, {"inputs": 4, "outputs": 3})
+HEADED = LearnerSpec("maml", "mlp", {"features": 3, "outputs": 2}, {"inputs": 4, "outputs": 3})
+
+
+@pytest.mark.parametrize("spec", [ROWS, HEADED], ids=["encodes", "adapts a network"])
+def test_rows_that_the_network_cannot_read_are_named(spec: LearnerSpec) -> None:
+    saved = Saved(spec.build().eval(), AsIs(), spec=spec)
+    row = np.ones(4, np.float32)
+    for wrong in (np.ones(3, np.float32), np.ones(4)):
+        named = f"network cannot read these items.*{len(wrong)}|the items 'x' are torch.{wrong.dtype}"
+        with pytest.raises(DataError, match=named):
+            Classifier(saved, {"a": [wrong], "b": [wrong]})
+        classifier = Classifier(saved, {"a": [row], "b": [-row]})
+        with pytest.raises(DataError, match=named):
+            classifier.predict([wrong])
+        assert len(classifier.predict([row, [1, 2.5, 3, 4]])) == 2
+
+
+def test_a_folder_for_a_learner_of_arrays_is_refused_with_what_to_do(support: Path) -> None:
+    saved = Saved(ROWS.build().eval(), AsIs(), spec=ROWS)
+    with pytest.raises(DataError, match=r"this learner reads arrays\. Give it rows, in Python: kshot\.Classifier\(saved, "):
+        Classifier(saved, support)

@@ -5,6 +5,7 @@ or inspect answers.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +50,20 @@ def encode_items(learner: Learner, episodes: EpisodeSet, codes: np.ndarray, devi
         chunk = codes[start : start + _ITEMS_AT_ONCE]
         changes = (chunk & 0xFFFF).astype(np.int16)
         x = gather_inputs(episodes.dataset, chunk >> 16, changes, episodes.shape.augment, device)
-        parts.append(_encoded(learner, x))
+        with naming_items(x):
+            parts.append(learner.encode(x))
     return Features(codes, concatenate(parts))
 
 
-def _encoded(learner: Learner, x: Inputs) -> Inputs:
+@contextmanager
+def naming_items(x: Inputs) -> Iterator[None]:
+    """Turn what a network raises for items (M, …) that it cannot read into an error that names their shape and type.
+
+    Raises:
+        DataError: The network cannot read them.
+    """
     try:
-        return learner.encode(x)
+        yield
     except (RuntimeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
