@@ -8,6 +8,7 @@ and most of it is their help.
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ def demo(
     results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
     show_results(results, f"kshot demo, {time.perf_counter() - began:.0f} s in all")
     say(f"The report with its pictures is {page}")
-    say(f"Try the learner: kshot predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
+    say(f"Try the learner: {_typed()} predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
 
 
 @app.command()
@@ -114,7 +115,7 @@ def train(
         return
     saved = _train(asked, folder, resume=resume, device=device)
     say(f"The learner is saved in {saved.folder}. To score it on classes that it has not seen:")
-    console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
+    console.print(f"{_typed()} {shlex.join(['evaluate', str(folder)])}", highlight=False)
 
 
 @app.command()
@@ -397,6 +398,14 @@ def _exit_code() -> int:
     except KshotError as error:
         complain(str(error))
         return 2
+
+
+def _typed() -> str:
+    """Return this command as it can be typed here: `kshot`, or with its path where no `kshot` is found (`.venv/bin/kshot`)."""
+    if shutil.which("kshot") is not None:
+        return "kshot"
+    started = Path(sys.argv[0])
+    return shlex.join([sys.executable, "-m", "kshot"] if started.suffix == ".py" else [str(started)])
 
 
 def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":
