@@ -12,6 +12,7 @@ import torch
 from kshot.backbones.table import build_backbone, fitting_arguments
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
+from kshot.data.inputs import form_of
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import Split
 from kshot.data.table import Source, item_form, source_of
@@ -111,7 +112,7 @@ def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
         try:
             features = network(x)
         except (RuntimeError, ValueError) as error:
-            raise RecipeError(f"the backbone cannot read one item: {error}. Check backbone and data.size.") from error
+            raise RecipeError(f"the backbone cannot read one item, {form_of(x)}: {error}. Check [backbone] and [data].") from error
     found, said = int(features.shape[1]), spec.learner_arguments.get("features")
     if said not in (None, found):
         raise RecipeError(f"learner.features={said}, but the backbone {spec.backbone!r} gives {found} features. Leave the setting out.")
