@@ -54,7 +54,7 @@ def test_arguments_reach_the_constructor() -> None:
     [
         (
             LearnerSpec("protonets", "conv4"),
-            r"no learner 'protonets'\. Did you mean 'protonet'\? The known ones are protonet, protonet_cosine",
+            r"no learner 'protonets'\. Did you mean 'protonet'\? The known ones are .*protonet, protonet_cosine",
         ),
         (LearnerSpec("protonet", "conv4", {"scale": 3.0}), r"learner 'protonet' has no argument 'scale'\. It has none\."),
         (LearnerSpec("protonet", "conv4", {"family": "regression"}), "learner 'protonet' has no argument 'family'"),
