@@ -20,7 +20,7 @@ SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "kshot"
 
 STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web", "workflows")
-LEAVES = ("allocator", "arguments", "atomic", "construct", "errors", "figure", "seeding", "short_repr", "value_types")
+LEAVES = ("allocator", "arguments", "atomic", "construct", "device", "errors", "figure", "seeding", "short_repr", "value_types")
 COMPOSING = {"flags": 0, "terminal": 1, "__init__": 2, "cli": 2, "__main__": 3}
 """The root's modules that make the command and the public surface; each imports only those of a smaller rank."""
 

@@ -247,9 +247,9 @@ def compare(
 ) -> None:
     """Score learners on the same episodes: which one is better, by how much, at what cost. Recipes are trained first."""
     from kshot.allocator import keep_freed_memory
+    from kshot.device import pick_device
     from kshot.episodes.shape import EpisodeShape
     from kshot.terminal import counting, say, show_comparison
-    from kshot.workflows.build import pick_device
     from kshot.workflows.named_learners import find_entrants
     from kshot.workflows.question import Question
     from kshot.workflows.same_test import compare_entrants, same_test
@@ -303,11 +303,11 @@ def inspect_tasks(
 ) -> None:
     """Inspect a learner's tasks: hard classes, confused pairs, hard episodes, and the distance of its classes from training."""
     from kshot.allocator import keep_freed_memory
+    from kshot.device import pick_device
     from kshot.episodes.shape import EpisodeShape
     from kshot.results.score.answers import answer_episodes
     from kshot.results.show.plot_tasks import plot_tasks
     from kshot.terminal import counting, say, show_tasks
-    from kshot.workflows.build import pick_device
     from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import Question, ask, cautions
@@ -347,9 +347,9 @@ def predict(
     device: _Device = "auto",
 ) -> None:
     """Label pictures from a few examples of each class."""
+    from kshot.device import pick_device
     from kshot.tasks.classifier import Classifier
     from kshot.terminal import show_predictions
-    from kshot.workflows.build import pick_device
 
     classifier = Classifier(saved, support, device=str(pick_device(device)))
     predictions = classifier.predict(pictures)

@@ -137,12 +137,7 @@ def tensor_of(value: object, key: str) -> "Tensor":
     if isinstance(value, torch.Tensor):
         tensor = value.detach().cpu()
     elif isinstance(value, np.ndarray):
-        try:
-            tensor = torch.from_numpy(
-                value if value.flags.writeable and value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
-            )
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{key!r} holds values of type {value.dtype}, which tensors cannot hold. Convert them to numbers.") from error
+        tensor = from_array(value, f"{key!r} holds")
     else:
         raise DataError(
             f"{key!r} must be a NumPy array or a torch tensor; found {type(value).__name__}. Convert it, such as with np.asarray."
@@ -150,6 +145,29 @@ def tensor_of(value: object, key: str) -> "Tensor":
     if tensor.dim() == 0:
         raise DataError(f"the first dimension of {key!r} counts items; found a single number.")
     return tensor
+
+
+def from_array(value: np.ndarray, who: str) -> "Tensor":
+    """Return an array as a tensor, which shares its memory where tensors can.
+
+    They cannot where the array is read-only, in another byte order, or has strides that are negative or no multiple of its numbers' size,
+    as of `x[::-1]` or of a field of records. Such an array is copied.
+
+    Args:
+        value: The array.
+        who: Subject and verb of the message.
+
+    Raises:
+        DataError: Its values are no numbers that tensors hold.
+    """
+    import torch
+
+    size = max(1, value.itemsize)
+    shared = value.flags.writeable and value.dtype.isnative and all(step >= 0 and step % size == 0 for step in value.strides)
+    try:
+        return torch.from_numpy(value if shared else np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{who} values of type {value.dtype}, which tensors cannot hold. Convert them to numbers.") from error
 
 
 def check_finite(part: "Tensor", key: str) -> None:

@@ -18,6 +18,7 @@ from kshot.data.as_is import AsIs
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.data.pictures.class_folders import class_files
 from kshot.data.preprocess import Preprocess
+from kshot.device import pick_device
 from kshot.errors import DataError, SavedError
 from kshot.learners.learner import Learner
 from kshot.results.score.features import naming_items
@@ -68,6 +69,7 @@ class Classifier:
         DataError: An item cannot be read, by the preprocessing or by the network; a folder is given to a learner of arrays; or there are
             fewer than two classes.
         SavedError: The learner cannot be read, or was saved without preprocessing.
+        SetupError: There is no such device here.
 
     Example:
         `Classifier("omniglot-protonet", "letters/").predict(["unknown.png"])[0].label`
@@ -99,7 +101,7 @@ class Classifier:
                 raise DataError(f"class {name!r} has no pictures; give it at least one.")
         self.classes = tuple(pictures)
         self._preprocess: Preprocess = opened.preprocess
-        self._device = torch.device(device)
+        self._device = pick_device(device)
         self._learner = _ready(opened.learner, self._device)
         labels = [label for label, members in enumerate(pictures.values()) for _ in members]
         features = self._encode([picture for members in pictures.values() for picture in members])

@@ -23,32 +23,11 @@ from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.nearness import least_classes
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.errors import RecipeError, SetupError
+from kshot.errors import RecipeError
 from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
 from kshot.workflows.recipe import Count, DataRecipe, Recipe, TrainingRecipe
-
-_DEVICES = ("cpu", "cuda", "mps", "xpu")
-
-
-def pick_device(name: str) -> torch.device:
-    """Find the device of that name; `auto` is a GPU where there is one.
-
-    Raises:
-        SetupError: There is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        if name.partition(":")[0] not in _DEVICES:
-            raise RuntimeError(f"no device of kshot's: {name}")
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch has no one class for it
-        have = ["cpu"] + [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-        raise SetupError(f"there is no device {name!r} here; this machine has {', '.join(have)}. Use one of these, or auto.") from error
-    return device
 
 
 def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Dataset:

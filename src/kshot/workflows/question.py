@@ -15,6 +15,7 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
 from kshot.data.table import find_kind, find_kind_for, same_name, usual_split
 from kshot.data.target_dataset import has_targets
+from kshot.device import pick_device
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode, with_steps
@@ -24,7 +25,7 @@ from kshot.results.score.evaluate import evaluate
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
-from kshot.workflows.build import divide, open_dataset, pick_device
+from kshot.workflows.build import divide, open_dataset
 from kshot.workflows.lake_challenge import lake_episodes, omniglot_for, random_lake_episodes
 from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
 from kshot.workflows.recipe import DataRecipe, parse_recipe

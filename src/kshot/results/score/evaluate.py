@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.target_dataset import has_targets
+from kshot.device import pick_device
 from kshot.episodes.batch import gather_targets
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.family import Classification
@@ -51,11 +52,12 @@ def evaluate(
 
     Raises:
         RecipeError: The learner does not offer the mode, or solves tasks of another kind.
+        SetupError: There is no such device here.
     """
     require_mode(learner, mode)
     require_kind(learner, real_targets=has_targets(episodes.dataset))
     began = time.perf_counter()
-    device = torch.device(device)
+    device = pick_device(device)
     numbers, scores, counts = [], [], ClassCounts(len(episodes.index))
     with evaluating(learner.to(device)):
         for rectangle, encoded in with_features(learner, episodes, device, features):
