@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kshot.figure import drawable, name_lines
 
 
@@ -16,6 +18,7 @@ def test_text_that_cannot_be_drawn_is_replaced() -> None:
     assert name_lines("fox") == "fox"
 
 
+@pytest.mark.slow
 def test_settings_with_which_matplotlib_does_not_start_are_named() -> None:
     program = "from kshot.errors import SetupError\nfrom kshot.figure import require_matplotlib\ntry:\n    require_matplotlib()\n"
     program += "except SetupError as error:\n    print(error)"

@@ -26,6 +26,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.warp import affine
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.learner import Learner, require_family, way_of
@@ -105,12 +106,14 @@ class Ensemble(Learner):
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> SeenSupport:
         """Keep the support set. The members adapt to it in `predict`."""
+        check_support(self, support_features, support_y, way)
         assert not isinstance(support_features, Tensor)
         features = {name: value.detach() for name, value in support_features.items()}
         return SeenSupport(features, one_hot(support_y, way_of(support_y, way), next(iter(features.values()))))
 
     def predict(self, adapted: SeenSupport, query_features: Inputs) -> Tensor:
         """Return the mean logarithm of probabilities, (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.labels), query_features)
         y, way = adapted.labels.argmax(-1), adapted.labels.shape[-1]
         total: Tensor | float = 0.0
         for number, member in enumerate(self.members):

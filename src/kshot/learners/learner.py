@@ -13,7 +13,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -24,6 +24,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
+from kshot.learners.backbone_form import frozen_parts
 from kshot.learners.settings import require_count
 from kshot.short_repr import short_repr
 
@@ -32,7 +33,20 @@ Batch = EpisodeBatch | ItemBatch
 
 
 class Trainable(nn.Module, ABC):
-    """What training updates. All its parameters and buffers are part of the state of a run."""
+    """What training updates. All its parameters and buffers are part of the state of a run.
+
+    A frozen part, which has parameters of which none needs a gradient (`backbone.requires_grad_(False)`), stays in evaluation mode in
+    training: its running statistics do not move, and its dropout drops nothing. Normalisation and dropout without parameters are frozen
+    with the part that holds them.
+    """
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but for frozen parts, or evaluation mode."""
+        super().train(mode)
+        if mode:
+            for part in frozen_parts(self):
+                part.eval()
+        return self
 
     @abstractmethod
     def meta_backward(self, batch: Any, progress: float) -> Tensor:

@@ -39,6 +39,8 @@ from torch.func import functional_call
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import dense, vectors_of
 from kshot.learners.heads.centres import class_means
 from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.inner_loop.directions import Adam
@@ -123,14 +125,16 @@ class FineTune(ItemLearner):
         """Fine-tune a network and a head for each task: items (B, S, …) and labels (B, S) → `FineTuned`.
 
         Raises:
-            DataError: The loss of a task is not a number: α is too large for it, or its items are not finite.
+            DataError: A number in the support set is not finite, or the loss of a task is not: α is too large for it.
+            RecipeError: The backbone does not give one vector per item.
         """
+        check_support(self, support_features, support_y, way)
         way = way_of(support_y, way)
         tasks = []
         with torch.enable_grad(), torch.autocast(support_y.device.type, enabled=False):
             for number in range(len(support_y)):
                 x, y = map_inputs(lambda value, number=number: value[number], support_features), support_y[number]  # type: ignore[misc]
-                tuning = Tuning(copy.deepcopy(self.backbone), x, y, way, self.lr, self.start)
+                tuning = Tuning(dense(copy.deepcopy(self.backbone)), x, y, way, self.lr, self.start)
                 held_out = folds_of(y, way)
                 tuned = tuning.after(best_steps(tuning, held_out, self.most_steps) if held_out else int(self.steps))
                 if not all(bool(torch.isfinite(value).all()) for value in (*tuned.network.values(), tuned.weights, tuning.features)):
@@ -146,6 +150,7 @@ class FineTune(ItemLearner):
 
     def predict(self, adapted: FineTuned, query_features: Inputs) -> Tensor:
         """Return Wᵀ f_θ': items (B, Q, …) → (B, Q, N)."""
+        check_queries(self, len(adapted.bias), query_features)
         network = copy.deepcopy(self.backbone)  # functional_call puts parameters into the module while it runs
         logits = []
         for number in range(len(adapted.bias)):
@@ -195,7 +200,8 @@ class Tuning:
         self.parameters = {name: value.detach() for name, value in network.named_parameters()}
         self.absent = ~F.one_hot(y, way).any(0)  # (N,)
         with torch.no_grad():
-            self.features = functional_call(network, self.parameters, (x,))  # (S, D), before any step
+            found = functional_call(network, self.parameters, (x,))
+        self.features = vectors_of(found, "FineTune", len(y))  # (S, D), before any step
 
     def after(self, steps: int) -> FineTuned:
         """Return the result of `steps` steps on all items."""
