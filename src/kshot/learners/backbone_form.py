@@ -4,7 +4,7 @@
     frozen_parts          a part whose parameters are all frozen stays in evaluation mode
     require_shapes        a lazy module was called once, so that its parameters have shapes
     dense                 embeddings give dense gradients
-    plain_name, plain     `torch.compile` changes no name, and is looked through where a network is taken apart
+    plain_state, plain    `torch.compile` changes no name, and is looked through where a network is taken apart
 
 In: any `nn.Module`. Out: tensors, names, or an error with the cure. Next: `kshot.learners.learner` and the learners.
 """
@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from kshot.data.inputs import Inputs, count_items
-from kshot.errors import DataError, RecipeError
+from kshot.errors import DataError, RecipeError, SavedError
 
 COMPILED = "_orig_mod"
 """The name under which `torch.compile` keeps the module that it was given."""
@@ -39,14 +40,19 @@ def embed(backbone: nn.Module, x: Inputs, learner: str, features: int | None = N
     return vectors_of(called(backbone, x), learner, count_items(x), features)
 
 
-def called(backbone: nn.Module, x: Inputs) -> Any:
+def called(backbone: nn.Module, x: Inputs, parameters: Mapping[str, Tensor] | None = None) -> Any:
     """Return whatever a network makes of items (M, …).
+
+    Args:
+        backbone: The network.
+        x: Items (M, …).
+        parameters: Values by name, in place of the network's own.
 
     Raises:
         DataError: The items are of another type than the network computes with.
     """
     try:
-        return backbone(x)
+        return backbone(x) if parameters is None else functional_call(backbone, dict(parameters), (x,))
     except RuntimeError as error:
         told = None if isinstance(error, torch.OutOfMemoryError) else of_types(x, dict(backbone.named_parameters()), error)
         if told is None:
@@ -191,6 +197,29 @@ def require_shapes(named: Iterable[tuple[str, Tensor]]) -> None:
 def plain_name(name: str) -> str:
     """Return the name of a parameter or a buffer as it was before `torch.compile`."""
     return name.replace(f"{COMPILED}.", "")
+
+
+def plain_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and buffers by their plain names, as they can be saved.
+
+    Raises:
+        RecipeError: A parameter or buffer has no shape yet.
+        SavedError: The module has other state than tensors.
+    """
+    require_shapes(module.state_dict().items())
+    for name, value in module.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise SavedError(
+                f"a learner is saved as tensors, and {name!r} is a {type(value).__name__}. Keep it in a buffer (register_buffer), or let "
+                "get_extra_state return a tensor."
+            )
+    return {plain_name(name): value for name, value in module.state_dict().items()}
+
+
+def load_plain_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill a module with what `plain_state` gave of it or of its like; errors are those of `load_state_dict`."""
+    own = {plain_name(name): name for name in module.state_dict()}
+    module.load_state_dict({own.get(plain_name(name), name): value for name, value in tensors.items()})
 
 
 def plain(module: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from kshot.backbones.backbone import Backbone
 from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.construct import construct
 from kshot.episodes.family import family_named
+from kshot.learners.backbone_form import plain
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.ensemble import Ensemble
 from kshot.learners.learner import Learner
@@ -58,7 +59,7 @@ def spec_of(learner: Learner) -> LearnerSpec | None:
     name = next((name for name, made in LEARNERS.items() if type(learner) is made), None)
     if name is None:
         return None
-    network = learner.get_submodule("backbone")  # all learners in the table have one
+    network = plain(learner.get_submodule("backbone"))  # all learners in the table have one
     backbone = next((known for known, made in BACKBONES.items() if type(network) is made), None)
     if backbone is None or not isinstance(network, Backbone):
         return None

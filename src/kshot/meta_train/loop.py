@@ -14,6 +14,7 @@ from kshot.data.target_dataset import has_targets
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError
+from kshot.learners.backbone_form import require_shapes
 from kshot.learners.learner import Learner, require_kind
 from kshot.learners.settings import require_count
 from kshot.meta_train.optimization import Optimization
@@ -116,8 +117,10 @@ def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainSt
             the seed of the plan gives the head's initial parameters. Other learners do not need it.
 
     Raises:
-        RecipeError: The learner is not trained, is not trained on this kind of stream, or has no parameters to train.
+        RecipeError: The learner is not trained, is not trained on this kind of stream, has no parameters to train, or holds a lazy module
+            that was never called.
     """
+    require_shapes([*learner.named_parameters(), *learner.named_buffers()])
     if stream is None:
         return TrainState(learner, plan.optimization.build(learner.parameters()))
     check_source(learner, stream)

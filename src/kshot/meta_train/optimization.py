@@ -67,11 +67,16 @@ class Optimization:
         """Build the optimiser of these parameters.
 
         Raises:
-            RecipeError: There are no parameters.
+            RecipeError: There are no parameters, or all are frozen.
         """
         parameters = list(parameters)
         if not parameters:
             raise RecipeError("this learner has no parameters to train. Use it without training.")
+        if not any(parameter.requires_grad for parameter in parameters):
+            raise RecipeError(
+                f"all {len(parameters)} parameters of this learner are frozen (requires_grad=False), so there is nothing to train. Use it "
+                "without training, or unfreeze some."
+            )
         if self.optimizer == "adam":
             return torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
         if self.optimizer == "adamw":

@@ -6,6 +6,7 @@ of stock modules depend on (seed, update). A head that exists only for training 
 as the learner. The file is safetensors with the JSON part in its header.
 """
 
+import copy
 import hashlib
 import json
 import platform
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
+from kshot.learners.backbone_form import load_plain_state, plain_state
 from kshot.learners.learner import Trainable
 from kshot.short_repr import short_repr, shown
 
@@ -112,8 +114,11 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 
 def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous copies on the CPU that share no memory."""
-    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    """Return contiguous copies on the CPU that share no memory; a copy of anything that is no tensor (`get_extra_state`)."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() if isinstance(tensor, Tensor) else copy.deepcopy(tensor)
+        for name, tensor in tensors.items()
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -135,9 +140,9 @@ def save_state(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> No
         recipe: What the run does, as plain JSON values. A resume with another recipe is refused.
 
     Raises:
-        SavedError: The disk refused the file. The earlier state is untouched.
+        SavedError: The disk refused the file, or what is trained has other state than tensors. The earlier state is untouched.
     """
-    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(state.trained.state_dict()).items()}
+    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(plain_state(state.trained)).items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     optimizer = state.optimizer.state_dict()
     plain: dict[str, dict[str, Any]] = {}
@@ -216,7 +221,7 @@ def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[
             "Resume with the recipe of the run, or start a new run in another folder."
         )
     try:
-        state.trained.load_state_dict(_under("learner", tensors))
+        load_plain_state(state.trained, _under("learner", tensors))
     except RuntimeError as error:  # the code has changed: the same recipe now builds another network
         first = str(error).partition("\n\t")[2].partition("\n")[0]
         raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error

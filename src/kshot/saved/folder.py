@@ -26,6 +26,7 @@ from kshot.atomic import write_bytes, write_json
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from
 from kshot.errors import RecipeError, SavedError
+from kshot.learners.backbone_form import load_plain_state, plain_name, plain_state
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
 from kshot.meta_train.state import STATE
@@ -85,8 +86,9 @@ def save(
             own type, so what is loaded differs from `learner` by that rounding. None: their own types.
 
     Raises:
-        SavedError: The folder holds something else, the disk refused the files, or a number is too large for `dtype`. What was there before
-            is untouched.
+        RecipeError: A parameter has no shape yet.
+        SavedError: The folder holds something else, the learner has other state than tensors, the disk refused the files, or a number is
+            too large for `dtype`. What was there before is untouched.
     """
     folder = Path(folder)
     spec = spec_of(learner) if spec is None else spec
@@ -97,7 +99,7 @@ def save(
     if trained_on is not None:
         preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
         record = {**origin_of(trained_on), **(record or {})}
-    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in plain_state(learner).items()}
     shapes = _shapes(tensors)
     if dtype is not None:
         tensors = {name: _narrowed(name, tensor, dtype) for name, tensor in tensors.items()}
@@ -143,7 +145,7 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
             cannot build; or its tensors do not fit (the message names the differences).
     """
     content = read_record(folder)
-    tensors = _read_tensors(folder, content)
+    tensors = {plain_name(name): tensor for name, tensor in _read_tensors(folder, content).items()}
     spec = _spec(folder, content)
     if into is not None:
         learner = into
@@ -156,9 +158,9 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
         )
     if "stored_as" in content["tensors"]:
         tensors = _widened(folder, tensors, content["tensors"])
-    _check_fit(folder, learner.state_dict(), tensors)
+    _check_fit(folder, plain_state(learner), tensors)
     preprocess = _preprocess(folder, content)
-    learner.load_state_dict(tensors)
+    load_plain_state(learner, tensors)
     return Saved(learner.eval(), preprocess, content["record"], spec, folder)
 
 

@@ -1,7 +1,7 @@
 """A user's own classification task: a few labelled pictures in, labels for new pictures out.
 
-In: a saved learner and support pictures, one folder per class. Out: `Classifier`, which labels pictures. It adapts once. The learner never
-changes, so one learner serves any number of classifiers.
+In: a saved learner and support pictures, one folder per class. Out: `Classifier`, which labels pictures. It adapts once. Its learner never
+changes: a learner that the caller holds is copied, so that training it further changes no answer, and no answer changes its training.
 """
 
 import copy
@@ -20,7 +20,6 @@ from kshot.data.pictures.class_folders import class_files
 from kshot.data.preprocess import Preprocess
 from kshot.device import pick_device
 from kshot.errors import DataError, SavedError
-from kshot.learners.learner import Learner
 from kshot.results.score.features import naming_items
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
@@ -60,7 +59,8 @@ class Classifier:
     """A learner adapted to a user's own classes.
 
     Args:
-        saved: A saved learner: a folder, the name of a shipped learner, or the result of `open_saved`.
+        saved: A saved learner: a folder, the name of a shipped learner, or the result of `open_saved`, whose learner is
+            copied.
         support: A mapping of class names to items as the learner's preprocessing reads them: pictures (paths or Pillow images), or rows
             (arrays or lists of numbers) for a learner of arrays. For pictures also a folder of class folders.
         device: Device for the computation.
@@ -102,7 +102,9 @@ class Classifier:
         self.classes = tuple(pictures)
         self._preprocess: Preprocess = opened.preprocess
         self._device = pick_device(device)
-        self._learner = _ready(opened.learner, self._device)
+        # A learner that the caller holds may be trained further, or asked elsewhere: this task keeps a copy of it as it is now.
+        own = copy.deepcopy(opened.learner) if opened is saved else opened.learner
+        self._learner = own.to(self._device).eval()
         labels = [label for label, members in enumerate(pictures.values()) for _ in members]
         features = self._encode([picture for members in pictures.values() for picture in members])
         y = torch.tensor(labels, device=self._device).unsqueeze(0)  # (1, S)
@@ -154,14 +156,6 @@ class Classifier:
                 with naming_items(x):
                     parts.append(self._learner.encode(x))
         return concatenate(parts)
-
-
-def _ready(learner: Learner, device: torch.device) -> Learner:
-    """Return the learner in evaluation mode on the device: unchanged if it is so already, else a copy, because others may use it."""
-    tensors = [*learner.parameters(), *learner.buffers()]
-    if not learner.training and all(tensor.device == device for tensor in tensors):
-        return learner
-    return copy.deepcopy(learner).to(device).eval()
 
 
 def _check_list(pictures: Sequence[Thing], what: str) -> None:

@@ -142,13 +142,15 @@ def predict_rectangle(
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
     support_y, _, way = gather_targets(episodes.dataset, drawn, device)
+    what = "learned"
     try:
         adapted: Any = learner.adapt(support, support_y, way=way)
+        what = "answered"
+        return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
     except DataError as error:
         if error.task is None:
             raise
-        raise DataError(f"episode {int(drawn.numbers[error.task])} cannot be learned: {error}") from error
-    return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
+        raise DataError(f"episode {int(drawn.numbers[error.task])} cannot be {what}: {error}") from error
 
 
 def device_of(learner: Learner) -> torch.device:
