@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs, concatenate, count_items, map_inputs
-from kshot.learners.backbone_form import vectors_of
+from kshot.learners.backbone_form import plain, vectors_of
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Tensors
@@ -31,13 +31,13 @@ STATISTICS: Mapping[Mode, str] = MappingProxyType({"inductive": "support and thi
 
 
 class BackboneAndHead(nn.Module):
-    """A backbone and its head as one module."""
+    """A backbone, as it was before `torch.compile`, and its head as one module."""
 
     passes_tasks = True  # to its parts, as they are: see `native_tasks`
 
     def __init__(self, backbone: nn.Module, head: nn.Linear) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head = plain(backbone), head
 
     def forward(self, x: Inputs) -> Tensor:
         """Inputs (M, …) → (M, N); many tasks' (B, M, …) → (B, M, N), where `native_tasks` gives the head weights (B, N, D).

@@ -229,7 +229,7 @@ def sharing_copy(module: nn.Module) -> nn.Module:
         ) from error
     for part in copied.modules():
         if COMPILED in part._modules:
-            part.forward = plain(part)
+            part.forward = plain(part).__call__
     return dense(copied)
 
 

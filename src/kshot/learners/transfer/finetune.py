@@ -37,7 +37,7 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.backbone_form import called, dense, vectors_of
+from kshot.learners.backbone_form import called, dense, plain, vectors_of
 from kshot.learners.heads.centres import class_means
 from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.inner_loop.directions import Adam
@@ -130,7 +130,7 @@ class FineTune(ItemLearner):
         with torch.enable_grad(), torch.autocast(support_y.device.type, enabled=False):
             for number in range(len(support_y)):
                 x, y = map_inputs(lambda value, number=number: value[number], support_features), support_y[number]  # type: ignore[misc]
-                tuning = Tuning(dense(copy.deepcopy(self.backbone)), x, y, way, self.lr, self.start)
+                tuning = Tuning(dense(copy.deepcopy(plain(self.backbone))), x, y, way, self.lr, self.start)
                 held_out = folds_of(y, way)
                 tuned = tuning.after(best_steps(tuning, held_out, self.most_steps) if held_out else int(self.steps))
                 if not all(bool(torch.isfinite(value).all()) for value in (*tuned.network.values(), tuned.weights, tuning.features)):
@@ -147,7 +147,7 @@ class FineTune(ItemLearner):
     def predict(self, adapted: FineTuned, query_features: Inputs) -> Tensor:
         """Return Wᵀ f_θ': items (B, Q, …) → (B, Q, N)."""
         check_queries(self, len(adapted.bias), query_features)
-        network = copy.deepcopy(self.backbone)  # functional_call puts parameters into the module while it runs
+        network = copy.deepcopy(plain(self.backbone))  # functional_call puts parameters into the module while it runs
         logits = []
         for number in range(len(adapted.bias)):
             x = map_inputs(lambda value, number=number: value[number], query_features)  # type: ignore[misc]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kshot.data.inputs import map_inputs
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
-from kshot.learners.backbone_form import embed, vectors_of
+from kshot.learners.backbone_form import called, embed, vectors_of
 from kshot.learners.learner import Batch, Learner, Trainable
 
 
@@ -79,6 +79,7 @@ def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
     """Return D, found by encoding one item, and the number of classes. They give the shape of the head.
 
     Raises:
+        DataError: The items are of another type than the backbone computes with.
         RecipeError: The batch does not hold labelled items, or the backbone does not give one vector per item.
     """
     name = type(learner).__name__
@@ -90,7 +91,7 @@ def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
     learner.backbone.eval()
     try:
         with torch.no_grad():
-            features = learner.backbone(map_inputs(lambda value: value[:1], example.x))
+            features = called(learner.backbone, map_inputs(lambda value: value[:1], example.x))
     except (RuntimeError, ValueError) as error:
         raise RecipeError(f"the backbone of {name} cannot read one item of the training data: {error}. Choose one that can.") from error
     finally:
