@@ -123,6 +123,36 @@ def test_a_learner_in_training_mode_is_used_in_evaluation_mode_and_left_as_it_is
     assert all(torch.equal(before[name], value) for name, value in saved.learner.state_dict().items())
 
 
+def test_training_the_learner_afterwards_changes_no_answer(support: Path) -> None:
+    saved = opened()
+    made = Classifier(saved, support)
+    expected = made.predict(queries())
+    with torch.no_grad():
+        for value in saved.learner.parameters():
+            value.add_(1.0)
+    saved.learner.train().encode(torch.rand(4, 3, 16, 16))  # which moves the running statistics
+    assert made.predict(queries()) == expected
+    assert Classifier(saved, support).predict(queries()) != expected
+
+
+def test_answers_change_nothing_in_a_training_that_goes_on(support: Path) -> None:
+    saved = opened()
+    made = Classifier(saved, support)
+    saved.learner.train()
+    loss = torch.as_tensor(saved.learner.encode(torch.rand(4, 3, 16, 16))).sum()
+    before = {name: value.clone() for name, value in saved.learner.state_dict().items()}
+    made.predict(queries())
+    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch; nothing that it needs was changed meanwhile
+    assert all(module.training for module in saved.learner.modules())
+    assert all(torch.equal(before[name], value) for name, value in saved.learner.state_dict().items())
+
+
+def test_a_learner_that_only_the_classifier_has_is_not_copied(tmp_path: Path, support: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "saved", opened().learner, spec=SPEC, preprocess=Picture(16))
+    monkeypatch.setattr(module.copy, "deepcopy", lambda thing: pytest.fail("copied"))
+    assert len(Classifier(tmp_path / "saved", support).predict(queries())) == 12
+
+
 def test_no_queries_no_answers(support: Path) -> None:
     assert Classifier(opened(), support).predict([]) == []
 

@@ -155,6 +155,11 @@ def steps_the_head(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
     return losses
 
 
+def switches_all_of_the_learner(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    trained.learner.network.train()
+    return good_item_step(trained, batch, progress)
+
+
 def trains_the_head_alone(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
     with torch.no_grad():
         features = trained.learner.encode(batch.x)
@@ -413,6 +418,11 @@ class LosesItsBackbone(Rebuilt):
         del self.backbone
 
 
+def switches_all(learner: Patched, batch: EpisodeBatch, progress: float) -> Any:
+    learner.network.train()
+    return Good.meta_backward(learner, batch, progress)
+
+
 DECLARED = "family, modes and training_source are declared"
 UNCHANGED = "encode, adapt and predict change nothing"
 LOSSES = "meta_backward gives B detached finite losses"
@@ -468,6 +478,8 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
      lambda: Patched(meta_backward=steps_itself)),
     ("meta_backward changes nothing but gradients and buffers", "found changes in updates",
      lambda: Patched(meta_backward=counts_updates)),
+    ("meta_backward keeps frozen normalisation as it is", "found changes in network.1.running_mean, network.1.running_var",
+     lambda: Patched(meta_backward=switches_all)),
     ("for_training leaves the learner unchanged", "found changes in _modules['head']", KeepsItsHead),
     ("training by items reaches the learner's own parameters", "found network.0.weight, network.0.bias",
      lambda: PatchedItems(learner=copy.deepcopy)),
@@ -477,6 +489,8 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("training by items leaves a gradient", "a gradient that is not zero, found none", lambda: PatchedItems(no_item_backward)),
     ("training by items is a function of its seed", "the same losses from the same seed", random_item_step),
     ("training by items changes nothing but gradients and buffers", "found changes in head.", lambda: PatchedItems(steps_the_head)),
+    ("training by items keeps frozen normalisation as it is", "found changes in network.1.running_mean",
+     lambda: PatchedItems(switches_all_of_the_learner)),
 ]  # fmt: skip
 
 

@@ -56,6 +56,7 @@ EPISODIC: dict[str, Rule] = {
     "meta_backward leaves a gradient": training.leaves_gradient,
     "meta_backward is a function of its seed": training.training_is_deterministic,
     "meta_backward changes nothing but gradients and buffers": training.training_changes,
+    "meta_backward keeps frozen normalisation as it is": training.frozen_normalisation_stays,
 }
 ITEMS: dict[str, Rule] = {
     "for_training leaves the learner unchanged": training.for_training_changes_nothing,
@@ -64,6 +65,7 @@ ITEMS: dict[str, Rule] = {
     "training by items leaves a gradient": training.leaves_gradient,
     "training by items is a function of its seed": training.training_is_deterministic,
     "training by items changes nothing but gradients and buffers": training.training_changes,
+    "training by items keeps frozen normalisation as it is": training.frozen_normalisation_stays,
 }
 
 
