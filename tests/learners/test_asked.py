@@ -3,23 +3,29 @@
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cases.learners import WAY, answer, made, tasks, unflattened
+from kshot.data.arrays import ArrayDataset
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
+from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
-from kshot.learners.asked import check_queries, check_support
+from kshot.learners.asked import check_queries, check_support, looked_at
 from kshot.learners.learner import Learner
 from kshot.learners.metric.hausdorff import ModifiedHausdorff
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.learners.table import LEARNERS
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate
 
 EVERY = [*LEARNERS, "refined"]
 
@@ -166,6 +172,27 @@ def test_nothing_is_looked_at_in_training_and_inside_transforms() -> None:
     assert torch.func.jacrev(asked)(x).shape == (1, 2, 2, 1, 2, 1)
     with pytest.raises(DataError):
         asked(x)
+
+
+def test_within_its_block_nothing_is_looked_at_by_this_thread() -> None:
+    learner, x, y = ProtoNet(nn.Identity()).eval(), torch.full((1, 2, 1), math.nan), torch.tensor([[0, 1]])
+    with looked_at():
+        check_support(learner, x, y, 2)
+        with ThreadPoolExecutor(1) as pool, pytest.raises(DataError):
+            pool.submit(check_support, learner, x, y, 2).result()
+    with pytest.raises(DataError):
+        check_support(learner, x, y, 2)
+
+
+def test_evaluation_looks_at_each_item_and_names_the_episode() -> None:
+    data = ArrayDataset(np.random.default_rng(0).random((8, 4), np.float32) + 1, [n % 2 for n in range(8)])
+    episodes = EpisodeSet.draw(data, data.index, "all", EpisodeShape(2, 1, 1), episodes=20)
+    learner = ProtoNet(nn.Linear(4, 2))
+    assert 0 <= evaluate(learner, episodes).mean <= 1
+    with torch.no_grad():
+        learner.backbone.weight.fill_(3e38)  # large parameters, as a diverged training leaves them
+    with pytest.raises(DataError, match=r"episode 0 cannot be learned: the features of support item 0 .* in the learner"):
+        evaluate(learner, episodes)
 
 
 def test_in_training_the_check_takes_no_time_to_speak_of() -> None:

@@ -6,7 +6,9 @@ Training pays nothing for it, because its episodes are checked where they are dr
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +18,8 @@ from torch import Tensor
 from kshot.data.inputs import Inputs
 from kshot.errors import DataError
 from kshot.learners.learner import Learner
+
+_looked_at: ContextVar[bool] = ContextVar("looked_at", default=False)
 
 
 def check_support(learner: Learner, x: Inputs, y: Tensor, way: int | None) -> None:
@@ -66,6 +70,24 @@ def check_queries(learner: Learner, tasks: int, x: Inputs) -> None:
     _check_finite("query", _named(x))
 
 
+@contextmanager
+def looked_at() -> Iterator[None]:
+    """Within the block, this thread's questions are known to be whole, and are not looked at again.
+
+    Evaluation uses it: it draws its labels itself, and looks at each item once, however many episodes ask about it.
+    """
+    token = _looked_at.set(True)
+    try:
+        yield
+    finally:
+        _looked_at.reset(token)
+
+
+def all_finite(x: Inputs) -> bool:
+    """Whether the sum of all numbers is finite, which it is only if every number is. Large numbers can spoil it too."""
+    return all(_is_whole(value) for value in _named(x).values())
+
+
 def check_items(part: str, x: Inputs, y: Tensor) -> None:
     """Refuse items and labels of tasks that do not belong together. It looks at shapes alone, and is made in training too.
 
@@ -95,7 +117,12 @@ def check_items(part: str, x: Inputs, y: Tensor) -> None:
 
 def _looks(learner: Learner) -> bool:
     """Whether the numbers of a question are looked at now."""
-    return not learner.training and torch._C._functorch.peek_interpreter_stack() is None and not torch.compiler.is_compiling()
+    return (
+        not learner.training
+        and not _looked_at.get()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch.compiler.is_compiling()
+    )
 
 
 def _check_labels(y: Tensor, way: int | None) -> None:
@@ -112,8 +139,7 @@ def _check_labels(y: Tensor, way: int | None) -> None:
 
 def _check_finite(part: str, named: Mapping[str, Tensor]) -> None:
     for key, value in named.items():
-        # The sum is the quickest look: it is finite only if every number is. Large numbers can spoil it too, so a second look follows.
-        if not (value.is_floating_point() or value.is_complex()) or math.isfinite(abs(value.detach().sum().item())):
+        if _is_whole(value):  # the quickest look; a second one follows
             continue
         finite = value.detach().isfinite().flatten(2).all(2) if value.ndim > 2 else value.detach().isfinite()
         if not bool(finite.all()):
@@ -124,6 +150,10 @@ def _check_finite(part: str, named: Mapping[str, Tensor]) -> None:
                 f"the {what} of {part} item {item} of task {task} of the batch are not all finite. Look at this item; if it is whole, look "
                 "for numbers in the learner that are not finite, or too large.",
             )
+
+
+def _is_whole(value: Tensor) -> bool:
+    return not (value.is_floating_point() or value.is_complex()) or math.isfinite(abs(value.detach().sum().item()))
 
 
 def _about(task: int, message: str) -> DataError:

@@ -171,13 +171,20 @@ def frozen_parts(module: nn.Module) -> list[nn.Module]:
     A part without parameters (dropout, normalisation without scale and shift) belongs to what holds it: it is frozen inside a frozen part,
     and only there. Each part in the answer stands for all that it holds.
     """
-    if all(parameter.requires_grad for parameter in module.parameters()):
-        return []
+    return _frozen_inside(module)[0]
+
+
+def _frozen_inside(module: nn.Module) -> tuple[list[nn.Module], bool, bool]:
+    """Return the frozen parts, whether the module has parameters, and whether one needs a gradient. One pass, made for every update."""
     parts: list[nn.Module] = []
-    for child in module.children():
-        needs = [parameter.requires_grad for parameter in child.parameters()]
-        parts += [child] if needs and not any(needs) else frozen_parts(child)
-    return parts
+    own = [value.requires_grad for value in module._parameters.values() if value is not None]
+    has, needs = bool(own), any(own)
+    for child in module._modules.values():
+        if child is not None:
+            inside, child_has, child_needs = _frozen_inside(child)
+            parts += [child] if child_has and not child_needs else inside
+            has, needs = has or child_has, needs or child_needs
+    return parts, has, needs
 
 
 def require_shapes(named: Iterable[tuple[str, Tensor]]) -> None:

@@ -144,9 +144,10 @@ def predict_rectangle(
     support_y, _, way = gather_targets(episodes.dataset, drawn, device)
     what = "learned"
     try:
-        adapted: Any = learner.adapt(support, support_y, way=way)
-        what = "answered"
-        return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
+        with features.looked_at():
+            adapted: Any = learner.adapt(support, support_y, way=way)
+            what = "answered"
+            return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
     except DataError as error:
         if error.task is None:
             raise

@@ -5,7 +5,7 @@ or inspect answers.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.batch import gather_inputs
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import DataError
+from kshot.learners.asked import all_finite, looked_at
 from kshot.learners.learner import Learner
 from kshot.results.score.episode_set import EpisodeSet
 
@@ -32,10 +33,16 @@ class Features:
     Attributes:
         codes: item · 2¹⁶ + parameter for each row, ascending, int64 (U,).
         rows: Features (U, …).
+        finite: Whether all of them are known to be finite.
     """
 
     codes: np.ndarray
     rows: Inputs
+    finite: bool = False
+
+    def looked_at(self) -> AbstractContextManager[None]:
+        """Return a block in which learners need not look for numbers that are not finite, if there are none."""
+        return looked_at() if self.finite else nullcontext()
 
     def of(self, items: np.ndarray, changes: np.ndarray | None) -> Inputs:
         """Return the features of items (B, n), as (B, n, …)."""
@@ -52,7 +59,8 @@ def encode_items(learner: Learner, episodes: EpisodeSet, codes: np.ndarray, devi
         x = gather_inputs(episodes.dataset, chunk >> 16, changes, episodes.shape.augment, device)
         with naming_items(x):
             parts.append(learner.encode(x))
-    return Features(codes, concatenate(parts))
+    rows = concatenate(parts)
+    return Features(codes, rows, all_finite(rows))
 
 
 @contextmanager

@@ -93,8 +93,9 @@ def verify(learner: Learner, episodes: EpisodeSet, *, device: torch.device | str
         for drawn, features in with_features(learner, episodes, device):
             B, S = drawn.support_y.shape
             each_its_own = torch.arange(S, device=device).expand(B, S)
-            adapted = learner.adapt(features.of(drawn.support_items, drawn.support_changes), each_its_own, way=S)
-            logits = learner.predict(adapted, features.of(drawn.query_items, drawn.query_changes))  # (B, Q, S)
+            with features.looked_at():
+                adapted = learner.adapt(features.of(drawn.support_items, drawn.support_changes), each_its_own, way=S)
+                logits = learner.predict(adapted, features.of(drawn.query_items, drawn.query_changes))  # (B, Q, S)
             found = np.nan_to_num(logits.cpu().numpy(), copy=False, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
             truth = drawn.query_y[:, :, None] == drawn.support_y[:, None]
             share = _shares(truth)
