@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
-from kshot.learners.backbone_form import load_plain_state, plain_state
+from kshot.learners.backbone_form import load_plain_state, plain_name, plain_state
 from kshot.learners.learner import Trainable
 from kshot.short_repr import short_repr, shown
 
@@ -143,7 +143,7 @@ def save_state(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> No
         SavedError: The disk refused the file, or what is trained has other state than tensors. The earlier state is untouched.
     """
     tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(plain_state(state.trained)).items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    tensors |= {f"best/{plain_name(name)}": tensor for name, tensor in state.best.items()}
     optimizer = state.optimizer.state_dict()
     plain: dict[str, dict[str, Any]] = {}
     for number, values in optimizer["state"].items():
@@ -225,7 +225,8 @@ def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[
     except RuntimeError as error:  # the code has changed: the same recipe now builds another network
         first = str(error).partition("\n\t")[2].partition("\n")[0]
         raise SavedError(f"{path} does not fit the learner that its recipe builds today: {first}") from error
-    state.best = _under("best", tensors)
+    own = {plain_name(name): name for name in state.learner.state_dict()}
+    state.best = {own.get(name, name): value for name, value in _under("best", tensors).items()}
     if state.best and _shapes(state.best) != _shapes(state.learner.state_dict()):
         raise SavedError(f"{path} is damaged: its best state has other tensors than the learner. Start the run again in another folder.")
     values = _optimizer_values(path, header["optimizer"], _under("optimizer", tensors), state.optimizer)
