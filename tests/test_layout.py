@@ -270,7 +270,7 @@ def test_no_import_cycles() -> None:
 FAMILIES = ("gradient", "learned_updates", "memory", "metric", "refinement", "transfer")
 """Folders of learners; each may import what they share, and none of the others."""
 
-SHARED = ("heads", "inner_loop", "learner", "settings", "short_forms")
+SHARED = ("asked", "backbone_form", "heads", "inner_loop", "learner", "settings", "short_forms")
 """Folders and files of `learners/` that families share."""
 
 RESULTS = {"score": set(), "compare": {"score"}, "inspect": {"score"}, "show": {"score", "compare", "inspect"}}

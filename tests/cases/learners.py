@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "finetune": {"most_steps": 2},
     "reptile": {"inner_steps": 2, "adapt_steps": 2},
     "maml++": {"inner_steps": 2},
+    "snail": {"slots": 4, "length": 13, "filters": 8, "keys": [8, 8, 8]},
 }
 GRADIENT = ("maml", "first_order_maml", "anil", "meta_sgd", "maml++", "reptile", "imaml")
 TRAINED = [name for name in LEARNERS if name not in ("ensemble", "nearest")]
