@@ -25,6 +25,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "finetune": {"most_steps": 2},
     "reptile": {"inner_steps": 2, "adapt_steps": 2},
     "maml++": {"inner_steps": 2},
+    "mann": {"hidden": 8, "slots": 16, "width": 4},
+    "lstm_control": {"hidden": 8},
     "snail": {"slots": 4, "length": 13, "filters": 8, "keys": [8, 8, 8]},
 }
 GRADIENT = ("maml", "first_order_maml", "anil", "meta_sgd", "maml++", "reptile", "imaml")
