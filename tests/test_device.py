@@ -21,6 +21,7 @@ from kshot.results.compare.cost import measure_costs
 from kshot.results.score.answers import answer_episodes
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluate
+from kshot.results.score.presentations import score_presentations
 from kshot.results.score.verification import verify
 from kshot.saved.folder import Saved
 from kshot.tasks.classifier import Classifier
@@ -77,6 +78,7 @@ TAKERS: dict[str, Callable[[str], object]] = {
     "verify": lambda device: verify(nearest(), episodes(), device=device),
     "compare": lambda device: compare({"a": nearest(), "b": nearest()}, [episodes()], device=device),
     "measure_costs": lambda device: measure_costs({"a": nearest()}, {"a": episodes()}, device=device),
+    "score_presentations": lambda device: score_presentations(nearest(), episodes(), device=device),  # type: ignore[arg-type]  # never asked
     "class_centres": lambda device: class_centres(DATA, DATA.index, device=device),
     "EpisodeStream": lambda device: EpisodeStream(DATA, DATA.index, "all", SHAPE, 0, device=device),  # type: ignore[arg-type]  # a name
     "ItemStream": lambda device: ItemStream(DATA, DATA.index, "all", 0, batch=2, device=device),  # type: ignore[arg-type]  # a name
