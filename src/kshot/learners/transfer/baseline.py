@@ -43,7 +43,7 @@ class Baseline(ItemLearner):
         RecipeError: λ is not a positive number.
 
     Example:
-        >>>         >>> import torch
+        >>> import torch
         >>> learner = Baseline(torch.nn.Identity()).eval()
         >>> task = learner.adapt(torch.tensor([[[-1.0], [1.0]]]), torch.tensor([[0, 1]]))
         >>> learner.predict(task, torch.tensor([[[3.0]]])).argmax(-1).tolist()
