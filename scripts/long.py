@@ -5,19 +5,19 @@
     make long ARGS="--only NAME"
 
 Ctrl-C and `kill` save the state, which `git add -f` then takes: the last line printed is that command. When a run has done its updates,
-its `record` command writes its rows, its state is removed, and `runs/NAME/done.json` says when it ended and what it was.
+its `record` command measures it, its state is removed, and `runs/NAME/done.json` says when it ended and what `record` printed.
 """
 
 import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -41,6 +41,12 @@ class LongRun:
     def folder(self) -> Path:
         """Folder of the run."""
         return RUNS / self.name
+
+    @property
+    def saved(self) -> Path | None:
+        """Folder of what was trained, a learner or an optimiser, or None if the run is not finished."""
+        folders = (self.folder / name for name in ("learner", "optimizer"))
+        return next((folder for folder in folders if folder.is_dir() and any(folder.iterdir())), None)
 
     @property
     def done(self) -> bool:
@@ -71,11 +77,17 @@ def read_list(path: Path) -> list[LongRun]:
     return [LongRun(**{**entry, "set": tuple(entry.get("set", ()))}) for entry in entries]
 
 
-def work(command: list[str]) -> int:
-    """Run a command on one thread; hand it the signals that stop this script. Returns its exit code."""
+def work(command: list[str], output: Path | None = None) -> int:
+    """Run a command on one thread; hand it the signals that stop this script. Returns its exit code.
+
+    Args:
+        command: The words of the command.
+        output: A file for its standard output; None leaves it to the terminal.
+    """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **threads, "PATH": path})
+    with nullcontext() if output is None else output.open("w", encoding="utf-8") as stdout:
+        child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **threads, "PATH": path}, stdout=stdout)
 
     def hand_on(number: int, _: FrameType | None) -> None:
         child.send_signal(signal.SIGINT if number == signal.SIGTERM else number)
@@ -89,15 +101,18 @@ def work(command: list[str]) -> int:
 
 
 def finish(run: LongRun) -> int:
-    """Record the rows of a finished run and remove its state. Returns the exit code of the record command."""
-    saved = run.folder / "learner"
-    code = work(shlex.split(run.record.format(saved=saved.relative_to(ROOT))))
+    """Measure a finished run, keep what the record command prints, and remove the run's state. Returns that command's exit code."""
+    saved = run.saved
+    assert saved is not None
+    printed = run.folder / "printed"
+    code = work(shlex.split(run.record.format(saved=saved.relative_to(ROOT))), printed)
     if code == 0:
-        shutil.move(saved, RUNS / f".{run.name}.learner")
-        shutil.rmtree(run.folder)
-        run.folder.mkdir()
-        shutil.move(RUNS / f".{run.name}.learner", saved)
-        done = {"ended": time.strftime("%Y-%m-%d"), "command": shlex.join(run.train_command()), "recorded": run.record}
+        told = printed.read_text(encoding="utf-8").splitlines()
+        for path in run.folder.iterdir():
+            if path.is_file():
+                path.unlink()
+        command = shlex.join(word for word in run.train_command() if word != "--resume")
+        done = {"ended": time.strftime("%Y-%m-%d"), "command": command, "record": run.record, "printed": told}
         (run.folder / "done.json").write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     return code
 
@@ -119,13 +134,13 @@ def main() -> int:
             continue
         if run.done or options.only not in (None, run.name):
             continue
-        if not (run.folder / "learner" / "learner.json").is_file():
+        if run.saved is None:
             print(f"{run.name}: {run.progress()}", flush=True)
             code = work(run.train_command())
             state = run.folder / "state.safetensors"
             if state.is_file() and state.stat().st_size > STATE_LIMIT:
                 print(f"{state.relative_to(ROOT)} has {state.stat().st_size / 2**20:.1f} MB; at most 8 may be committed.")
-            if not (run.folder / "learner" / "learner.json").is_file():
+            if run.saved is None:
                 print(f"{run.name}: {run.progress()}. To keep its state: git add -f runs/{run.name}")
                 return code
         if code := finish(run):

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -311,8 +312,19 @@ def test_what_needs_no_training_is_evaluated_by_name(
 def test_a_folder_called_omniglot_is_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "omniglot").mkdir()
+    (tmp_path / "omniglot" / "1.png").touch()
     assert kshot_("train", "protonet", "--data", "omniglot", "--out", tmp_path / "run", monkeypatch=monkeypatch) == 2
-    assert f"{tmp_path / 'omniglot'} is empty" in capsys.readouterr().err
+    assert f"{tmp_path / 'omniglot'} holds 1 pictures but no class folders" in capsys.readouterr().err
+
+
+def test_the_next_command_is_one_that_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/kshot")
+    assert cli._typed() == "kshot"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/kshot", "demo"])
+    assert cli._typed() == ".venv/bin/kshot"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/kshot/__main__.py", "demo"])
+    assert cli._typed() == f"{sys.executable} -m kshot"
 
 
 def files(folder: Path) -> dict[str, bytes]:

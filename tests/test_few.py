@@ -137,10 +137,16 @@ def test_features_that_the_backbone_does_not_give_are_refused_before_anything_is
 
 
 def test_items_that_a_network_cannot_read_are_named() -> None:
-    for x, what in ((np.zeros((8, 6), np.float32), r"float32 \(6,\)"), (np.zeros((8, 4), np.int64), r"int64 \(4,\)")):
+    for x, message in (
+        (np.zeros((8, 6), np.float32), r"cannot read these items, float32 \(6,\): .* Give items of the shape"),
+        (
+            np.zeros((8, 4), np.int64),
+            r"the module computes with torch.float32, and the items 'x' are torch.int64 .* Convert them: x\.float\(\)",
+        ),
+    ):
         data = kshot.ArrayDataset(x, [n % 2 for n in range(8)])
         episodes = kshot.EpisodeSet.draw(data, data.index, "all", kshot.EpisodeShape(2, 1, 1), episodes=2)
-        with pytest.raises(DataError, match=f"cannot read these items, {what}: .* Give items of the shape and type"):
+        with pytest.raises(DataError, match=message):
             kshot.evaluate(kshot.ProtoNet(nn.Linear(4, 3)), episodes)
 
 

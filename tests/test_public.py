@@ -31,6 +31,11 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         _ = kshot.MAML2
 
 
+def test_a_misspelt_function_is_told_what_could_be_meant() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'evalute'\. Did you mean 'evaluate'\?"):
+        _ = kshot.evalute
+
+
 def test_the_errors_are_there_without_an_import_of_their_own() -> None:
     code = "import kshot\ntry:\n    kshot.ClassIndex.build({})\nexcept kshot.errors.DataError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -41,6 +46,23 @@ def test_the_errors_are_there_without_an_import_of_their_own() -> None:
 def test_star_import_and_dir_agree() -> None:
     code = "import kshot\nfrom kshot import *\nassert set(kshot.__all__) <= set(dir()) and set(kshot.__all__) < set(dir(kshot))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_learner_of_the_table_is_public_without_a_line_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Newest(kshot.ProtoNet):
+        pass
+
+    monkeypatch.setitem(LEARNERS, "newest", Newest)
+    monkeypatch.delitem(vars(kshot), "__all__", raising=False)
+    assert kshot.__getattr__("Newest") is Newest
+    assert "Newest" in kshot.__all__
+    monkeypatch.delitem(vars(kshot), "Newest")
+    monkeypatch.delitem(vars(kshot), "__all__")
+
+
+def test_what_tools_ask_a_module_for_does_not_load_torch() -> None:
+    code = "import sys, kshot\nfrom kshot import cli, flags\nassert not hasattr(kshot, '__wrapped__')\nprint('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_the_readme_job_in_small(tmp_path: object) -> None:

@@ -35,7 +35,7 @@ class Outer(TypedDict, total=False):
         ({"sizes": [1]}, "sizes must be a list of 2 numbers; found [1]"),
         ({"sizes": [1, "2"]}, "sizes[1] must be a whole number; found '2'"),
         ({"sizes": [1, True]}, "sizes[1] must be a whole number; found True"),
-        ({"lists": {"a": "fox"}}, "lists.a must be a list; found 'fox'"),
+        ({"lists": {"a": "fox"}}, "lists.a must be a list of texts in quotes; found 'fox'"),
         ({"lists": {"a": ["fox", None]}}, "lists.a[1] must be text in quotes; found None"),
         ({"score": "1"}, "score must be a number; found '1'"),
         ({"score": float("inf")}, "score must be a number; found inf"),

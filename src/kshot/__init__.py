@@ -23,7 +23,7 @@ from kshot import errors as errors
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:  # the same names as in _HOMES, for type checkers and editors
+if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.backbones.conv4 import Conv4 as Conv4
     from kshot.data.array_tasks import ArrayTasks as ArrayTasks
     from kshot.data.arrays import ArrayDataset as ArrayDataset
@@ -104,40 +104,8 @@ _HOMES = {
     "Learner": "kshot.learners.learner",
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.contract.check",
-    # learners: metric
-    "CosineProtoNet": "kshot.learners.metric.protonet",
-    "LocalMatching": "kshot.learners.metric.local_matching",
-    "MatchingNet": "kshot.learners.metric.matching",
-    "MatchingNetFCE": "kshot.learners.metric.matching_fce",
+    # learners that are built otherwise than by a name and a backbone, and what they are built from
     "ModifiedHausdorff": "kshot.learners.metric.hausdorff",
-    "NearestNeighbour": "kshot.learners.metric.nearest",
-    "PairAttention": "kshot.learners.metric.pair_attention",
-    "ProtoNet": "kshot.learners.metric.protonet",
-    "RelationNet": "kshot.learners.metric.relation",
-    "RidgeNet": "kshot.learners.metric.ridge",
-    "ScaledMatchingNet": "kshot.learners.metric.matching",
-    "SiameseNet": "kshot.learners.metric.siamese",
-    # learners: memory
-    "SNAIL": "kshot.learners.memory.snail",
-    # learners: gradient
-    "ANIL": "kshot.learners.gradient.anil",
-    "FirstOrderMAML": "kshot.learners.gradient.first_order_maml",
-    "IMAML": "kshot.learners.gradient.imaml",
-    "MAML": "kshot.learners.gradient.maml",
-    "MAMLPlusPlus": "kshot.learners.gradient.maml_plus_plus",
-    "MetaSGD": "kshot.learners.gradient.meta_sgd",
-    "Reptile": "kshot.learners.gradient.reptile",
-    # learners: memory
-    "LSTMControl": "kshot.learners.memory.lstm_control",
-    "MANN": "kshot.learners.memory.mann",
-    # learners: transfer
-    "Baseline": "kshot.learners.transfer.baseline",
-    "BaselinePlusPlus": "kshot.learners.transfer.baseline_plus_plus",
-    "FineTune": "kshot.learners.transfer.finetune",
-    "SimpleShot": "kshot.learners.transfer.simple_shot",
-    "SimpleShotL2N": "kshot.learners.transfer.simple_shot",
-    # learners made of others
-    "Ensemble": "kshot.learners.ensemble",
     "OptimalTransport": "kshot.learners.refinement.optimal_transport",
     "Refined": "kshot.learners.refinement.refined",
     "SoftKMeans": "kshot.learners.refinement.soft_k_means",
@@ -160,17 +128,26 @@ _HOMES = {
     # errors
     "KshotError": "kshot.errors",
 }
-"""Each public name and the module that defines it, in the order of the path."""
+"""Each public name and the module that defines it, in the order of the path. All learners of `kshot.learners.table` are public beside them,
+under the names of their classes."""
 
 if not TYPE_CHECKING:  # hidden from type checkers, so that they know the types of all names, and refuse a misspelt one
-    __all__ = sorted(_HOMES)
+
+    def _learners() -> dict[str, type]:
+        """Return the learners of the table by the names of their classes."""
+        return {made.__name__: made for made in import_module("kshot.learners.table").LEARNERS.values()}
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__all__)}")
-        value = getattr(import_module(_HOMES[name]), name)
+        if name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+        elif name == "__all__":
+            value = sorted({*_HOMES, *_learners()})
+        elif not name[0].isupper():  # no class: `from kshot import cli` asks so for a module, and must not wait for PyTorch
+            raise AttributeError(f"module 'kshot' has no attribute {name!r}.{errors.did_you_mean(name, _HOMES)}")
+        elif (value := _learners().get(name)) is None:
+            raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__getattr__('__all__'))}")
         globals()[name] = value
         return value
 
     def __dir__() -> list[str]:
-        return [*__all__, "__version__", "errors"]
+        return [*__getattr__("__all__"), "__version__", "errors"]

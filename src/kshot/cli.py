@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kshot.atomic import finite_or_none
-from kshot.errors import KshotError, RecipeError
+from kshot.errors import KshotError, RecipeError, known_ones
 from kshot.flags import check_plot, fitted, numbers_of, refuse_given
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
 from kshot.regular_file import look
@@ -84,7 +85,7 @@ def demo(
     results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
     show_results(results, f"kshot demo, {time.perf_counter() - began:.0f} s in all")
     say(f"The report with its pictures is {page}")
-    say(f"Try the learner: kshot predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
+    say(f"Try the learner: {_typed()} predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
 
 
 @app.command()
@@ -123,7 +124,7 @@ def train(
         return
     saved = _train(asked, folder, resume=resume, device=device)
     say(f"The learner is saved in {saved.folder}. To score it on classes that it has not seen:")
-    console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
+    console.print(f"{_typed()} {shlex.join(['evaluate', str(folder)])}", highlight=False)
 
 
 @app.command()
@@ -140,7 +141,8 @@ def evaluate(
     nearness: _Nearness = "any",
     transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
     protocol: Annotated[
-        str | None, typer.Option(help="lake: Lake's 20 fixed runs. mann: sequences, scored by presentation of a class.")
+        str | None,
+        typer.Option(help="lake: Lake's 20 fixed runs. lake_random: by random drawers. mann: sequences, scored by presentation."),
     ] = None,
     refine: Annotated[
         str | None,
@@ -163,9 +165,9 @@ def evaluate(
     from kshot.episodes.shape import EpisodeShape
     from kshot.saved.shipped import find_optimizer
     from kshot.terminal import say, show_results
-    from kshot.workflows.lake_challenge import error_counts, in_words
+    from kshot.workflows.lake_challenge import error_counts, in_words, random_in_words
     from kshot.workflows.named_learners import open_learner
-    from kshot.workflows.question import Question
+    from kshot.workflows.question import PROTOCOLS, Question
 
     check_plot(plot, "scores.png")
     if (folder := find_optimizer(saved)) is not None:
@@ -173,11 +175,13 @@ def evaluate(
         refuse_given(context, f"{saved} is a learned optimiser, which minimises functions and sees no episodes", learners_own)
         _evaluate_optimizer(folder, data, steps, seed, as_json=as_json, plot=plot)
         return
-    if protocol not in (None, "lake", "mann"):
-        raise RecipeError(f"there is no protocol {protocol!r}; the known ones are lake and mann. Without the flag, episodes are drawn.")
+    if protocol not in (None, *PROTOCOLS):
+        raise RecipeError(f"there is no protocol {protocol!r}.{known_ones(protocol, PROTOCOLS)} Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     if protocol == "lake":
         refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
+    if protocol == "lake_random":
+        refuse_given(context, "Lake's tasks have 20 ways, one shot and one query", "data split way shot query nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
     shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # EpisodeShape checks the word
     if protocol == "mann":
@@ -199,6 +203,8 @@ def evaluate(
         show_results(results, saved)
         if protocol == "lake":
             say(in_words(results))
+        if protocol == "lake_random":
+            say(random_in_words(results))
     if page is not None:
         say(f"The report with its pictures is {page}")
     if plot is not None:
@@ -250,9 +256,9 @@ def compare(
 ) -> None:
     """Score learners on the same episodes: which one is better, by how much, at what cost. Recipes are trained first."""
     from kshot.allocator import keep_freed_memory
+    from kshot.device import pick_device
     from kshot.episodes.shape import EpisodeShape
     from kshot.terminal import counting, say, show_comparison
-    from kshot.workflows.build import pick_device
     from kshot.workflows.named_learners import find_entrants
     from kshot.workflows.question import Question
     from kshot.workflows.same_test import compare_entrants, same_test
@@ -306,11 +312,11 @@ def inspect_tasks(
 ) -> None:
     """Inspect a learner's tasks: hard classes, confused pairs, hard episodes, and the distance of its classes from training."""
     from kshot.allocator import keep_freed_memory
+    from kshot.device import pick_device
     from kshot.episodes.shape import EpisodeShape
     from kshot.results.score.answers import answer_episodes
     from kshot.results.show.plot_tasks import plot_tasks
     from kshot.terminal import counting, say, show_tasks
-    from kshot.workflows.build import pick_device
     from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import Question, ask, cautions
@@ -350,9 +356,9 @@ def predict(
     device: _Device = "auto",
 ) -> None:
     """Label pictures from a few examples of each class."""
+    from kshot.device import pick_device
     from kshot.tasks.classifier import Classifier
     from kshot.terminal import show_predictions
-    from kshot.workflows.build import pick_device
 
     classifier = Classifier(saved, support, device=str(pick_device(device)))
     predictions = classifier.predict(pictures)
@@ -464,6 +470,14 @@ def _exit_code() -> int:
     except KshotError as error:
         complain(str(error))
         return 2
+
+
+def _typed() -> str:
+    """Return this command as it can be typed here: `kshot`, or with its path where no `kshot` is found (`.venv/bin/kshot`)."""
+    if shutil.which("kshot") is not None:
+        return "kshot"
+    started = Path(sys.argv[0])
+    return shlex.join([sys.executable, "-m", "kshot"] if started.suffix == ".py" else [str(started)])
 
 
 def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":

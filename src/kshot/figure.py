@@ -5,12 +5,13 @@ global figures. This module is a leaf, so that every stage can draw what it defi
 """
 
 import io
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kshot.atomic import write_bytes
-from kshot.errors import missing_extra
+from kshot.errors import SetupError, missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,13 +27,18 @@ def require_matplotlib() -> None:
     """Raise an error unless pictures can be drawn.
 
     Raises:
-        SetupError: matplotlib is not installed.
+        SetupError: matplotlib is not installed, or its settings are unusable.
     """
     try:
         import matplotlib.backends.backend_agg
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise missing_extra("matplotlib", "plots", "Drawing pictures") from error
+    except ValueError as error:  # matplotlib reads its settings when it is imported
+        raise SetupError(
+            f"matplotlib does not start: {str(error).partition(';')[0].rstrip('.')} (MPLBACKEND is {os.environ.get('MPLBACKEND')!r}). "
+            "kshot draws without a backend: unset MPLBACKEND, or set it to agg."
+        ) from error
 
 
 def new_figure(width: float, height: float) -> "Figure":

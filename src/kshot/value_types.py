@@ -5,7 +5,7 @@ Recipes and the files that kshot reads back are checked with it: their forms are
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 LARGEST = 2**63 - 1
@@ -14,28 +14,33 @@ LARGEST_COUNT = 1_000_000
 LARGEST_FLOAT = 3.4e38
 """The largest number of float32, rounded down."""
 
+_PLAIN = (int, float, bool, str)
+_SEVERAL = {int: "whole numbers", float: "numbers", bool: "values true or false", str: "texts in quotes"}
+
 
 def fits(hint: Any, value: Any) -> bool:
-    """Whether a plain value is of the type that an annotation names."""
-    if hint is Any:
-        return True
-    if get_origin(hint) is Literal:
-        return any(type(value) is type(option) and value == option for option in get_args(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(fits(option, value) for option in get_args(hint))
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        if isinstance(value, tuple) and kinds[-1] is Ellipsis:
-            return all(fits(kinds[0], part) for part in value)
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, kinds, value))
-    if get_origin(hint) is Mapping:
-        of_keys, of_values = get_args(hint)
-        return isinstance(value, Mapping) and all(fits(of_keys, key) and fits(of_values, item) for key, item in value.items())
+    """Whether a plain value is of the type that an annotation names. An annotation that names no type of plain values fits every value."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return any(type(value) is type(option) and value == option for option in parts)
+    if origin in (Union, types.UnionType):
+        return any(fits(option, value) for option in parts)
+    if origin is tuple:
+        if parts[-1] is Ellipsis:
+            return fits(list[parts[0]], value)  # type: ignore[valid-type]  # an annotation is a value here
+        return isinstance(value, (list, tuple)) and len(value) == len(parts) and all(map(fits, parts, value))
+    if origin in (list, Sequence):
+        return isinstance(value, (list, tuple)) and all(fits(parts[0], part) for part in value)
+    if origin in (dict, Mapping):
+        of_names, of_values = parts
+        return isinstance(value, Mapping) and all(fits(of_names, name) and fits(of_values, part) for name, part in value.items())
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max  # neither nan nor inf
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
-    return isinstance(value, types.NoneType if hint is None else get_origin(hint) or hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    return isinstance(value, hint) if hint in _PLAIN else True
 
 
 def misfit(hint: Any, value: Any, place: str = "") -> str:
@@ -101,18 +106,18 @@ def out_of_range(value: Any, place: str = "") -> str:
 
 def in_words(hint: Any) -> str:
     """An annotation in words, for error messages."""
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(option) for option in get_args(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(in_words(option) for option in get_args(hint))
-    if get_origin(hint) is Mapping:
-        return f"a table of names, each with {in_words(get_args(hint)[1])}"
-    if get_origin(hint) is tuple:
-        return "a list of whole numbers" if get_args(hint)[-1] is Ellipsis else f"a list of {len(get_args(hint))} numbers"
-    if get_origin(hint) is list:
-        return "a list"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes", dict: "a table"}
-    return words.get(get_origin(hint) or hint, str(hint))
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(option) for option in parts)
+    if origin in (Union, types.UnionType):
+        return " or ".join(in_words(option) for option in parts if option not in (None, types.NoneType))  # TOML has no such value
+    if origin is tuple and parts[-1] is not Ellipsis:
+        return f"a list of {len(parts)} numbers"
+    if origin in (tuple, list, Sequence):
+        return f"a list of {_SEVERAL.get(parts[0], 'values')}"
+    if origin in (dict, Mapping):
+        return f"a table of names, each with {in_words(parts[1])}" if parts[1] in _PLAIN else "a table of settings"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes"}.get(hint, str(hint))
 
 
 def shortened(value: Any, most: int = 80) -> str:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from kshot.backbones.conv_block import ConvBlock
 from kshot.backbones.conv_maps import ConvMaps
+from kshot.errors import RecipeError
 
 
 @pytest.mark.parametrize(
@@ -32,5 +33,5 @@ def test_the_last_block_of_each_stage_but_the_last_pools() -> None:
 
 @pytest.mark.parametrize(("widths", "depths"), [([3, 4], [1]), ([], [])])
 def test_each_stage_needs_both_numbers(widths: list[int], depths: list[int]) -> None:
-    with pytest.raises(ValueError, match="one number per stage each; found"):
+    with pytest.raises(RecipeError, match="one number per stage each; found"):
         ConvMaps(1, widths, depths)

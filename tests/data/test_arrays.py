@@ -86,3 +86,27 @@ def test_a_nan_far_in_is_found() -> None:
     x[8191, 1] = np.nan
     with pytest.raises(DataError, match="item 8191 of 'x'"):
         ArrayDataset(x, np.arange(9000) % 5)
+
+
+RECORDS = np.zeros(4, dtype=[("mark", "u1"), ("x", "<f4")])  # a field's numbers lie 5 bytes apart
+RECORDS["x"] = [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.arange(4.0)[::-1][::-1],
+        np.arange(3.0, -1, -1)[::-1],
+        RECORDS["x"],
+        np.arange(4.0).astype(">f8"),
+        np.broadcast_to(np.arange(4.0), (2, 4))[0],
+    ],
+    ids=["turned twice", "negative strides", "a field of records", "another byte order", "read-only"],
+)
+def test_arrays_whose_memory_a_tensor_cannot_share_are_copied(x: np.ndarray) -> None:
+    assert ArrayDataset(x, "aabb").gather(np.arange(4)).tolist() == [0, 1, 2, 3]  # type: ignore[union-attr]  # a tensor, as x is an array
+
+
+def test_pictures_turned_upside_down_keep_their_numbers() -> None:
+    x = np.arange(12.0).reshape(3, 2, 2)[:, ::-1, ::-1]
+    assert ArrayDataset(x, "abc").gather(np.array([1])).tolist() == [[[7, 6], [5, 4]]]  # type: ignore[union-attr]  # a tensor

@@ -111,10 +111,17 @@ class StreamWithLength(Stream):
         ([(torch.zeros(2), 0), (torch.zeros(2), torch.zeros(2))], "item 1 has a Tensor of shape"),
         ([(torch.zeros(2), 0), (torch.full((2,), torch.nan), 1)], "item 1 of 'x' holds NaN"),
         ([("text", 0)], "item 0 has a str"),
-        ([(np.array(["a"]), 0)], "item 0 holds values that are not numbers"),
+        ([(np.array(["a"]), 0)], "item 0 holds values of type <U1, which tensors cannot hold"),
         (LikeTorchvision(), "item 0 is a Pillow image.*Give a preprocessing"),
     ],
 )
 def test_errors_name_what_is_wrong(dataset: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         TorchDataset(dataset)
+
+
+def test_items_with_negative_strides_are_read() -> None:
+    data = TorchDataset([(np.arange(3.0)[::-1], "a"), (np.arange(3.0)[::-1] + 1, "b")])
+    gathered = data.gather(np.array([1]))
+    assert isinstance(gathered, torch.Tensor)
+    assert gathered.tolist() == [[3, 2, 1]]

@@ -1,6 +1,7 @@
 """A stream's updates are functions of their number, shared out over ranks, whatever was asked before."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.episodes.draw import draw_episodes, episode_key
 from kshot.episodes.identity import episodes_hash
+from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.errors import EpisodeError
+from kshot.errors import DataError, EpisodeError
+from kshot.results.score.episode_set import EpisodeSet
 
 
 class Numbers:
@@ -122,3 +125,24 @@ def test_tasks_that_do_not_go_round_are_refused(tasks: int, rank: int, ranks: in
 def test_a_shape_that_cannot_be_drawn_is_refused_at_once() -> None:
     with pytest.raises(EpisodeError, match="class 'class 0' has 6 items; way=3 shot=5 query=2 needs 7"):
         stream_of(EpisodeShape(way=3, shot=5, query=2))
+
+
+class NoGather:
+    name, fingerprint, index, preprocess = Numbers.name, Numbers.fingerprint, Numbers.index, Numbers.preprocess
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (object(), "found object without name, fingerprint, index, preprocess, a length, gather. Use one of kshot's"),
+        (NoGather(), "found NoGather without a length, gather. Use one of kshot's"),
+    ],
+)
+def test_what_is_no_data_set_is_told_what_it_lacks(thing: Any, message: str) -> None:
+    for draw in (
+        lambda: EpisodeStream(thing, Numbers.index, "train", PLAIN, 0),
+        lambda: ItemStream(thing, Numbers.index, "train", 0, batch=4),
+        lambda: EpisodeSet.draw(thing, Numbers.index, "test", PLAIN, episodes=2),
+    ):
+        with pytest.raises(DataError, match=message):
+            draw()

@@ -62,8 +62,9 @@ def as_it_was(learner: Learner, ask: Callable[[], Any], kind: type[Exception], m
 def test_a_label_that_pytorch_would_ignore(name: str) -> None:
     learner, given = made(name), batch()
     given.support_y[1, 2] = -100
-    message = r"labels must lie between 0 and 2; found -100 to 2"
+    message = r"labels must be between 0 and 2; support item 2 of task 1 of the batch has -100"
     as_it_was(learner, lambda: learner.eval().adapt(given.support_x, given.support_y, way=3), DataError, message)
+    message = r"labels must lie between 0 and 2; found -100 to 2"
     as_it_was(learner, lambda: learner.train().meta_backward(given, 0.0), DataError, message)
 
 

@@ -233,11 +233,48 @@ def test_what_is_not_a_number_leaves_the_state_of_the_update_before(first: nn.Mo
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"updates": 0}, "updates must be at least 1; found 0"),
-        ({"updates": 1, "validate_every": 0}, "validate_every must be at least 1"),
-        ({"updates": 1, "patience": -1}, "patience must be at least 0; found -1"),
+        ({"updates": 0}, "updates must be 1 or more; found 0"),
+        ({"updates": math.nan}, "updates must be a whole number, 1 or more; found nan"),
+        ({"updates": 2.5}, "updates must be a whole number, 1 or more; found 2.5"),
+        ({"updates": "3"}, "updates must be a whole number, 1 or more; found '3'"),
+        ({"updates": True}, "updates must be a whole number, 1 or more; found True"),
+        ({"updates": 1, "validate_every": 0}, "validate_every must be 1 or more; found 0"),
+        ({"updates": 1, "validate_every": 0.5}, "validate_every must be a whole number"),
+        ({"updates": 1, "patience": -1}, "patience must be 0 or more; found -1"),
+        ({"updates": 1, "patience": math.inf}, "patience must be a whole number, 0 or more; found inf"),
+        ({"updates": 1, "seed": 1.5}, "seed must be a whole number, 0 or more; found 1.5"),
+        ({"updates": 1, "seed": -1}, "seed must be 0 or more; found -1"),
+        ({"updates": 1, "optimization": "adam"}, "optimization must be an Optimization; found 'adam'"),
     ],
 )
-def test_bad_plans_are_named(settings: dict[str, int], message: str) -> None:
+def test_bad_plans_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        Plan(**settings)  # type: ignore[arg-type]
+        Plan(**settings)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (Optimization("adam"), Optimization("sgd"), r"asks for the optimiser SGD\(weight_decay=0.0, momentum=0.9\), .* state has Adam\(\)"),
+        (Optimization("adam"), Optimization("adamw"), r"asks for the optimiser AdamW\(weight_decay=0.0\), and the state has Adam\(\)"),
+        (
+            Optimization("sgd", momentum=0.5),
+            Optimization("sgd"),
+            r"momentum=0.9\), and the state has SGD\(weight_decay=0.0, momentum=0.5\)",
+        ),
+        (Optimization(weight_decay=0.1), Optimization(), r"Adam\(weight_decay=0.0\), and the state has Adam\(weight_decay=0.1\)"),
+    ],
+)
+def test_a_plan_with_another_optimiser_than_the_state_is_refused(before: Optimization, after: Optimization, message: str) -> None:
+    state = start(learner(), Plan(2, before))
+    unchanged = weights(state)
+    with pytest.raises(RecipeError, match=message + r"\. Train with the optimiser of the state, or start anew: kshot\.start\("):
+        next(train(state, stream(), Plan(2, after)))
+    assert state.update == 0
+    assert same(unchanged, weights(state))
+
+
+def test_a_plan_may_have_another_rate_schedule_and_length_than_the_state_began_with() -> None:
+    state = start(learner(), Plan(1, Optimization(lr=0.1)))
+    steps = list(train(state, stream(), Plan(3, Optimization(lr=0.2, schedule="linear", clip_norm=1.0))))
+    assert [step.lr for step in steps] == pytest.approx([0.2, 0.4 / 3, 0.2 / 3])

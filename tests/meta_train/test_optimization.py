@@ -74,6 +74,11 @@ def test_builds_stock_optimisers_with_the_settings(name: Any, kind: type[torch.o
         ({"momentum": 1.0}, r"momentum must be a number from 0 up to, but not including, 1; found 1"),
         ({"momentum": math.nan}, r"momentum must be a number from 0 up to"),
         ({"halve_every": 0}, r"halve_every must be 1 or more; found 0"),
+        ({"halve_every": math.nan}, r"halve_every must be a whole number, 1 or more; found nan"),
+        ({"halve_every": 2.5}, r"halve_every must be a whole number, 1 or more; found 2.5"),
+        ({"warmup": 2.5}, r"warmup must be a whole number, 0 or more; found 2.5"),
+        ({"lr": "0.1"}, r"lr must be a positive number; found '0.1'"),
+        ({"lr": True}, r"lr must be a positive number; found True"),
     ],
 )
 def test_bad_values_are_named(settings: dict[str, Any], message: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kshot.backbones.conv4 import Conv4
 from kshot.episodes.episode import EpisodeBatch
@@ -320,3 +320,39 @@ def test_a_full_disk_keeps_the_earlier_state_whole(tmp_path: Path, monkeypatch: 
     save_state(file, state, RECIPE)  # and when there is room again, it goes on
     restore(file, back, RECIPE)
     assert back.update == 4
+
+
+def test_a_compiled_learner_continues_a_plain_one_and_the_other_way_round(tmp_path: Path) -> None:
+    def compiled() -> TrainState:
+        state, _ = fresh()
+        state.learner.register_module("backbone", torch.compile(state.learner.get_submodule("backbone"), backend="eager"))  # type: ignore[arg-type]  # a module
+        return state
+
+    whole, _ = trained()
+    save_state(tmp_path / "plain", whole, RECIPE)
+    first = compiled()
+    assert restore(tmp_path / "plain", first, RECIPE) == []
+    save_state(tmp_path / "compiled", first, RECIPE)
+    second, _ = fresh()
+    assert restore(tmp_path / "compiled", second, RECIPE) == []
+    assert all(torch.equal(value, whole.learner.state_dict()[name]) for name, value in second.learner.state_dict().items())
+
+
+class Counting(nn.Linear):
+    """Keeps a number beside its tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 3}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+def test_state_that_is_no_tensor_is_copied_in_memory_and_refused_in_a_file(tmp_path: Path) -> None:
+    learner = ProtoNet(Counting(4, 2))
+    kept = on_cpu(learner.state_dict())
+    assert kept["backbone._extra_state"] == {"calls": 3}
+    learner.load_state_dict(kept)
+    with pytest.raises(SavedError, match=r"'backbone\._extra_state' is a dict"):
+        save_state(tmp_path / "state", TrainState(learner, Optimization().build(learner.parameters())), RECIPE)
+    assert not (tmp_path / "state").exists()

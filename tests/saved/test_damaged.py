@@ -53,7 +53,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["learner"].update(arguments=[1]), r"learner\.arguments must be a table"),
         (lambda c: c["learner"].update(name="pro\0to"), "cannot be built: there is no learner"),
         (lambda c: c["record"].update(division=3), r"record\.division must be a table; found 3"),
-        (lambda c: c["record"].update(division={"train": "fox"}), r"record\.division\.train must be a list; found 'fox'"),
+        (lambda c: c["record"].update(division={"train": "fox"}), r"division\.train must be a list of texts in quotes; found 'fox'"),
         (lambda c: c["record"].update(test_sizes=[1]), r"record\.test_sizes must be a list of 2 numbers"),
         (lambda c: c["record"].update(test_sizes=["a", "b"]), r"record\.test_sizes\[0\] must be a whole number"),
         (lambda c: c["record"].update(classes_seen=["fox"]), r"record\.classes_seen must be a table"),

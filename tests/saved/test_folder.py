@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kshot.backbones.conv4 import Conv4
 from kshot.data.pictures.ink import Ink
-from kshot.errors import SavedError
+from kshot.errors import RecipeError, SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
@@ -388,3 +388,81 @@ def test_what_is_not_the_record_of_a_learner_is_refused(tmp_path: Path, text: by
     (tmp_path / "learner.json").write_bytes(text)
     with pytest.raises(SavedError, match=r"learner\.json is (damaged|not the record of a saved learner)"):
         load_folder(tmp_path)
+
+
+# Names of compiled modules, and state that is no tensor.
+
+
+def compiled(learner: Learner) -> Learner:
+    learner.register_module("backbone", torch.compile(learner.get_submodule("backbone"), backend="eager"))  # type: ignore[arg-type]  # a module
+    return learner
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_is_saved_under_its_plain_names_and_built_again(tmp_path: Path) -> None:
+    expected = logits(learner())
+    save(tmp_path / "compiled", compiled(learner()), preprocess=Ink(28))
+    assert not any("_orig_mod" in name for name in read_record(tmp_path / "compiled")["tensors"]["shapes"])
+    loaded = load_folder(tmp_path / "compiled")
+    assert loaded.spec == SPEC
+    assert torch.equal(logits(loaded.learner), expected)
+
+
+def test_a_compiled_and_a_plain_learner_fill_each_other(tmp_path: Path) -> None:
+    def linear(seed: int) -> Learner:
+        torch.manual_seed(seed)
+        return ProtoNet(nn.Linear(4, 2))
+
+    expected = {name: value.clone() for name, value in linear(0).state_dict().items()}
+    save(tmp_path / "compiled", compiled(linear(0)))
+    save(tmp_path / "plain", linear(0))
+    for folder in ("compiled", "plain"):
+        for into in (linear(1), compiled(linear(2))):
+            found = load_folder(tmp_path / folder, into).learner.state_dict()
+            assert [name.replace("_orig_mod.", "") for name in found] == [*expected]
+            assert all(torch.equal(one, other) for one, other in zip(found.values(), expected.values(), strict=True))
+
+
+def test_names_of_a_compiled_module_that_an_earlier_version_saved_are_read(tmp_path: Path) -> None:
+    made = put(tmp_path / "old")
+    content = json.loads((tmp_path / "old" / "learner.json").read_text(encoding="utf-8"))
+    file = tmp_path / "old" / content["tensors"]["file"]
+    named = {name.replace("backbone.", "backbone._orig_mod."): value for name, value in safetensors.torch.load(file.read_bytes()).items()}
+    file.write_bytes(data := safetensors.torch.save(named))
+    edit(tmp_path / "old", lambda content: content["tensors"].update(sha256=hashlib.sha256(data).hexdigest()))
+    assert torch.equal(logits(load_folder(tmp_path / "old").learner), logits(made))
+
+
+class Counting(nn.Linear):
+    """Keeps a number beside its tensors."""
+
+    def __init__(self, kept: Any) -> None:
+        super().__init__(4, 2)
+        self.kept = kept
+
+    def get_extra_state(self) -> Any:
+        return self.kept
+
+    def set_extra_state(self, state: Any) -> None:
+        self.kept = state
+
+
+def test_state_that_is_no_tensor_is_refused_and_a_tensor_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(
+        SavedError, match=r"'backbone\._extra_state' is a dict\. Keep it in a buffer \(register_buffer\), or let get_extra_state"
+    ):
+        save(tmp_path / "counted", ProtoNet(Counting({"calls": 3})))
+    assert not (tmp_path / "counted").exists()
+    save(tmp_path / "counted", ProtoNet(Counting(torch.tensor([3.0]))))
+    into = ProtoNet(Counting(torch.tensor([0.0])))
+    load_folder(tmp_path / "counted", into)
+    assert into.backbone.get_extra_state().tolist() == [3.0]
+
+
+def test_a_lazy_module_that_was_never_called_is_neither_saved_nor_filled(tmp_path: Path) -> None:
+    lazy = ProtoNet(nn.LazyLinear(2))
+    save(tmp_path / "plain", ProtoNet(nn.Linear(4, 2)))
+    for ask in (lambda: save(tmp_path / "lazy", lazy), lambda: load_folder(tmp_path / "plain", lazy)):
+        with pytest.raises(RecipeError, match=r"'backbone\.weight' has no shape yet: it belongs to a lazy module"):
+            ask()
+    assert not (tmp_path / "lazy").exists()

@@ -123,6 +123,36 @@ def test_a_learner_in_training_mode_is_used_in_evaluation_mode_and_left_as_it_is
     assert all(torch.equal(before[name], value) for name, value in saved.learner.state_dict().items())
 
 
+def test_training_the_learner_afterwards_changes_no_answer(support: Path) -> None:
+    saved = opened()
+    made = Classifier(saved, support)
+    expected = made.predict(queries())
+    with torch.no_grad():
+        for value in saved.learner.parameters():
+            value.add_(1.0)
+    saved.learner.train().encode(torch.rand(4, 3, 16, 16))  # which moves the running statistics
+    assert made.predict(queries()) == expected
+    assert Classifier(saved, support).predict(queries()) != expected
+
+
+def test_answers_change_nothing_in_a_training_that_goes_on(support: Path) -> None:
+    saved = opened()
+    made = Classifier(saved, support)
+    saved.learner.train()
+    loss = torch.as_tensor(saved.learner.encode(torch.rand(4, 3, 16, 16))).sum()
+    before = {name: value.clone() for name, value in saved.learner.state_dict().items()}
+    made.predict(queries())
+    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch; nothing that it needs was changed meanwhile
+    assert all(module.training for module in saved.learner.modules())
+    assert all(torch.equal(before[name], value) for name, value in saved.learner.state_dict().items())
+
+
+def test_a_learner_that_only_the_classifier_has_is_not_copied(tmp_path: Path, support: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "saved", opened().learner, spec=SPEC, preprocess=Picture(16))
+    monkeypatch.setattr(module.copy, "deepcopy", lambda thing: pytest.fail("copied"))
+    assert len(Classifier(tmp_path / "saved", support).predict(queries())) == 12
+
+
 def test_no_queries_no_answers(support: Path) -> None:
     assert Classifier(opened(), support).predict([]) == []
 
@@ -178,5 +208,29 @@ def test_a_missing_support_folder_is_named(tmp_path: Path) -> None:
 def test_a_learner_that_reads_no_pictures_is_refused(support: Path) -> None:
     with pytest.raises(SavedError, match=r"saved without preprocessing, so it cannot read pictures"):
         Classifier(opened(preprocess=None), support)
-    with pytest.raises(DataError, match=r"cannot\s+read pictures"):
+    with pytest.raises(DataError, match="this learner reads arrays"):
         Classifier(opened(preprocess=AsIs()), support)
+
+
+ROWS = LearnerSpec("protonet", "mlp", {}, {"inputs": 4, "outputs": 3})
+HEADED = LearnerSpec("maml", "mlp", {"features": 3, "outputs": 2}, {"inputs": 4, "outputs": 3})
+
+
+@pytest.mark.parametrize("spec", [ROWS, HEADED], ids=["encodes", "adapts a network"])
+def test_rows_that_the_network_cannot_read_are_named(spec: LearnerSpec) -> None:
+    saved = Saved(spec.build().eval(), AsIs(), spec=spec)
+    row = np.ones(4, np.float32)
+    for wrong in (np.ones(3, np.float32), np.ones(4)):
+        named = f"network cannot read these items.*{len(wrong)}|the items 'x' are torch.{wrong.dtype}"
+        with pytest.raises(DataError, match=named):
+            Classifier(saved, {"a": [wrong], "b": [wrong]})
+        classifier = Classifier(saved, {"a": [row], "b": [-row]})
+        with pytest.raises(DataError, match=named):
+            classifier.predict([wrong])
+        assert len(classifier.predict([row, [1, 2.5, 3, 4]])) == 2
+
+
+def test_a_folder_for_a_learner_of_arrays_is_refused_with_what_to_do(support: Path) -> None:
+    saved = Saved(ROWS.build().eval(), AsIs(), spec=ROWS)
+    with pytest.raises(DataError, match=r"this learner reads arrays\. Give it rows, in Python: kshot\.Classifier\(saved, "):
+        Classifier(saved, support)

@@ -13,12 +13,11 @@ from kshot.data.arrays import ArrayDataset
 from kshot.data.class_index import ClassIndex
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
-from kshot.errors import DataError, EpisodeError, RecipeError, SetupError
+from kshot.errors import DataError, EpisodeError, RecipeError
 from kshot.workflows.build import (
     divide,
     learner_spec,
     open_dataset,
-    pick_device,
     training_stream,
     validation_shape,
     way_or_all,
@@ -34,25 +33,6 @@ def folder_of(root: Path, classes: int = 4, pictures: int = 3) -> Path:
         for item in range(pictures):
             Image.fromarray(random.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(root / f"class{number}" / f"{item}.png")
     return root
-
-
-@pytest.mark.parametrize(
-    "name", ["gpu", "", "cuda:x", "CPU", "meta", "hpu", "privateuseone", "mkldnn", "cuda:99", "vulkan", "cpu,cuda", "lazy"]
-)
-def test_a_device_that_is_not_here_is_refused_and_those_here_are_named(name: str) -> None:
-    with pytest.raises(SetupError, match=rf"there is no device '{name}' here; this machine has cpu"):
-        pick_device(name)
-
-
-def test_devices_that_are_here() -> None:
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_cuda_without_a_gpu_is_a_setup_error() -> None:
-    with pytest.raises(SetupError, match="there is no device 'cuda' here; this machine has cpu"):
-        pick_device("cuda")
 
 
 def test_a_folder_is_pictures_or_ink_as_asked(tmp_path: Path) -> None:

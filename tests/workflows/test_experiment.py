@@ -294,8 +294,8 @@ def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
         ({"backbone": {"width": "wide"}}, RecipeError, r"'wide'"),
         ({"learner": {"name": "maml", "outputs": 4}}, RecipeError, r"the head of this learner has 4 outputs, and the tasks have 5 classes"),
         ({"learner": {"name": "maml", "outputs": 5}, "episodes": {"way": 5}}, RecipeError, r"has 5 outputs, and the tasks have 2 classes"),
-        ({"learner": {"name": "maml", "inner_steps": 1.5}}, RecipeError, r"inner_steps must be a whole number, 0 or more; found 1\.5"),
-        ({"learner": {"name": "maml", "adapt_steps": True}}, RecipeError, r"adapt_steps must be a whole number, 0 or more; found True"),
+        ({"learner": {"name": "maml", "inner_steps": 1.5}}, RecipeError, r"inner_steps must be a whole number; found 1\.5"),
+        ({"learner": {"name": "maml", "adapt_steps": True}}, RecipeError, r"adapt_steps must be a whole number; found True"),
         ({"training": {"lr": -1.0}}, RecipeError, r"lr must be a positive number"),
         ({"training": {"momentum": 2.0}}, RecipeError, r"momentum must be"),
     ],
@@ -451,7 +451,7 @@ def test_items_that_cannot_be_had_are_refused_before_anything_is_written(
 def test_a_backbone_that_cannot_read_the_items_is_refused(pets: Path, tmp_path: Path, learner: str) -> None:
     table = item_recipe(pets, learner).as_dict()
     table["data"]["size"] = 8
-    with pytest.raises(RecipeError, match=r"cannot (read one item|answer a validation task).*[Cc]heck .*data\.size"):
+    with pytest.raises(RecipeError, match=r"cannot (read one item|answer a validation task).*Check .backbone."):
         prepare(parse_recipe(table, "made"), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from kshot.cli import app
 from kshot.data.pictures.ink import Ink
+from kshot.data.pictures.lake_runs import lake_runs
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.data.pictures.picture import Picture
 from kshot.errors import DataError
@@ -16,7 +17,7 @@ from kshot.results.score.result import Results
 from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
-from kshot.workflows.lake_challenge import error_counts, in_words
+from kshot.workflows.lake_challenge import error_counts, in_words, random_in_words, random_lake_episodes
 from kshot.workflows.named_learners import open_learner
 from kshot.workflows.question import Question, answer, ask
 
@@ -39,8 +40,40 @@ def test_the_trials_are_twenty_runs_of_twenty(background_only: Saved) -> None:
     assert results.split == "lake"
     assert results.episodes_hash.startswith("35fc1a673ac86f4c")  # of the published runs
     wrong = round(float((1 - results.scores).sum()) * 20)
-    assert in_words(results).startswith(f"{wrong} of 400 trials are wrong: an error of {wrong / 4:.2f} %.")
+    assert in_words(results).startswith(f"{wrong} of 400 trials are wrong: an error of {wrong / 4:.2f} % (exact 95 % interval")
     assert 0 < wrong < 40  # it has seen many of the characters: this is no score, only a sign that the trials are asked rightly
+
+
+def test_random_trials_are_of_one_alphabet_by_one_drawer_and_another(omniglot: Omniglot) -> None:
+    episodes = random_lake_episodes(omniglot, 40, 3)
+    (drawn,) = episodes.drawn
+    runs = lake_runs(omniglot)
+    assert len(set(episodes.index.groups or ())) == 10
+    assert {name for names in runs.classes for name in names} <= set(episodes.index.names)
+    drawers = []
+    for episode in range(40):
+        names = [episodes.index.names[position] for position in drawn.classes[episode]]
+        assert len(set(names)) == 20
+        assert len({name.partition("/")[0] for name in names}) == 1
+        support = {
+            omniglot.index.items_of(name).tolist().index(item) for name, item in zip(names, drawn.support_items[episode], strict=True)
+        }
+        query = {omniglot.index.items_of(name).tolist().index(item) for name, item in zip(names, drawn.query_items[episode], strict=True)}
+        assert len(support) == len(query) == 1
+        assert support != query
+        drawers.append((support.pop(), query.pop()))
+    assert len(set(drawers)) > 20
+    assert random_lake_episodes(omniglot, 40, 3).hash == episodes.hash != random_lake_episodes(omniglot, 40, 4).hash
+
+
+@pytest.mark.slow
+def test_random_trials_are_asked_by_the_command(background_only: Saved) -> None:
+    results = answer(background_only, ask(background_only, Question(protocol="lake_random", episodes=30)), "inductive")
+    assert (results.split, results.scores.shape) == ("lake_random", (30,))
+    error = f"{100 * (1 - results.mean):.2f} ± {100 * results.interval:.2f}"
+    assert random_in_words(results).startswith(f"{error} % of 600 trials are wrong, ±")
+    output = CliRunner().invoke(app, ["evaluate", "omniglot-lake", "--protocol", "lake_random", "--way", "5"])
+    assert "20 ways, one shot and one query" in str(output.exception)
 
 
 def scored(wrong: int) -> Results:

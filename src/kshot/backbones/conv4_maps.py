@@ -1,5 +1,6 @@
 """Conv4 that returns feature maps: the embedding module of Relation Networks (Sung et al. 2018, arXiv 1711.06025)."""
 
+from kshot.backbones.backbone import require_counts
 from kshot.backbones.conv_maps import ConvMaps
 
 
@@ -12,8 +13,11 @@ class Conv4Maps(ConvMaps):
     Args:
         channels: C, 1 for drawings and 3 for photographs.
         width: Filters of each block.
+
+    Raises:
+        RecipeError: A number is too small.
     """
 
     def __init__(self, channels: int = 1, width: int = 64) -> None:
+        require_counts(channels=channels, width=width)
         super().__init__(channels, [width] * 3, [1, 1, 2])
-        self.arguments = {"channels": channels, "width": width}

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kshot.backbones.backbone import Backbone, require_counts
 from kshot.backbones.conv_block import ConvBlock, pixels_last
+from kshot.errors import RecipeError
 
 
-class ConvMaps(nn.Module):
+class ConvMaps(Backbone):
     """Images (M, C, H, W) float → feature maps (M, widths[-1], H // 2ᵖ, W // 2ᵖ), channels innermost in memory.
 
     A stage is a row of convolution blocks of one width. The last block of every stage but the last one pools, so p is the number of
@@ -20,14 +22,14 @@ class ConvMaps(nn.Module):
         depths: Number of blocks, for each stage.
 
     Raises:
-        ValueError: `widths` and `depths` differ in length, or there is no stage.
+        RecipeError: `widths` and `depths` differ in length, there is no stage, or a number is too small.
     """
 
     def __init__(self, channels: int = 1, widths: Sequence[int] = (32, 64, 96, 96), depths: Sequence[int] = (1, 1, 2, 2)) -> None:
         super().__init__()
+        require_counts(channels=channels, widths=widths, depths=depths)
         if len(widths) != len(depths) or not widths:
-            raise ValueError(f"widths and depths need one number per stage each; found {len(widths)} widths and {len(depths)} depths")
-        self.arguments = {"channels": channels, "widths": list(widths), "depths": list(depths)}
+            raise RecipeError(f"widths and depths need one number per stage each; found {len(widths)} widths and {len(depths)} depths.")
         blocks: list[nn.Module] = []
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for number in range(depth):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kshot.backbones.backbone import Backbone, require_counts
 from kshot.backbones.conv_block import pixels_last
 
 
@@ -36,17 +37,20 @@ class ResidualBlock(nn.Module):
         return F.leaky_relu(F.max_pool2d(y, 2), 0.1)
 
 
-class ResNet12(nn.Module):
+class ResNet12(Backbone):
     """Images (M, C, H, W) float, at least 16×16 → features (M, D) with D the last width.
 
     Args:
         channels: C, 1 for drawings and 3 for photographs.
         widths: Filters of the four blocks.
+
+    Raises:
+        RecipeError: A number is too small.
     """
 
     def __init__(self, channels: int = 3, widths: Sequence[int] = (64, 160, 320, 640)) -> None:
         super().__init__()
-        self.arguments = {"channels": channels, "widths": list(widths)}
+        require_counts(channels=channels, widths=widths)
         inputs = [channels, *widths[:-1]]
         self.blocks = nn.Sequential(*(ResidualBlock(c, width) for c, width in zip(inputs, widths, strict=True)))
         for module in self.modules():

@@ -5,16 +5,18 @@ Each group is one task: a person, a machine, a place. In: arrays. Out: a `Target
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kshot.data.arrays import Array, ArrayDataset, check_finite, tensor_of
 from kshot.data.inputs import Inputs
 from kshot.data.preprocess import Preprocess
 from kshot.data.summary import summary
 from kshot.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ArrayTasks:
@@ -51,12 +53,14 @@ class ArrayTasks:
         name: str = "tasks",
         preprocess: Preprocess | None = None,
     ) -> None:
+        import torch
+
         for what, values in (("y", y), ("groups", groups)):
             if not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
                 raise DataError(f"{what} must hold one entry per item; found a {type(values).__name__}. Give a list or an array.")
         self._items = ArrayDataset(x, groups, name=name, preprocess=preprocess)
         try:
-            targets = tensor_of(y if isinstance(y, Tensor | np.ndarray) else np.asarray(list(y)), "y")
+            targets = tensor_of(y if isinstance(y, torch.Tensor | np.ndarray) else np.asarray(list(y)), "y")
         except ValueError as error:
             raise DataError(f"y must hold the same number of targets for each item; found rows of different lengths ({error}).") from error
         if targets.is_complex() or targets.dtype == torch.bool:
@@ -84,6 +88,8 @@ class ArrayTasks:
         """Gather the items with these numbers `(M, …)`: fresh on the CPU, in their own dtype."""
         return self._items.gather(items)
 
-    def targets(self, items: np.ndarray) -> Tensor:
+    def targets(self, items: np.ndarray) -> "Tensor":
         """Gather their targets (M, T): fresh on the CPU."""
+        import torch
+
         return self._targets.index_select(0, torch.from_numpy(np.ascontiguousarray(items, dtype=np.int64)))

@@ -1,14 +1,14 @@
 """Arrays or tensors with one label per item.
 
-In: arrays of other programs. Out: a `Dataset` over it. Next: `kshot.episodes`.
+In: arrays of other programs. Out: a `Dataset` over it. Next: `kshot.episodes`. PyTorch is imported where tensors are made, so that a kind
+of data may derive from `ArrayDataset`.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
@@ -17,7 +17,10 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.summary import summary
 from kshot.errors import DataError
 
-Array = np.ndarray | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = Union[np.ndarray, "Tensor"]
 
 
 class ArrayDataset:
@@ -56,6 +59,8 @@ class ArrayDataset:
         name: str = "arrays",
         preprocess: Preprocess | None = None,
     ) -> None:
+        from torch import Tensor
+
         self._x: Inputs = {key: tensor_of(value, key) for key, value in x.items()} if isinstance(x, Mapping) else tensor_of(x, "x")
         labels = [
             plain_label(value, f"item {number}") for number, value in enumerate(y.tolist() if isinstance(y, Tensor | np.ndarray) else y)
@@ -87,6 +92,8 @@ class ArrayDataset:
 
     def gather(self, items: np.ndarray) -> Inputs:
         """Gather the items with these numbers `(M, …)`: fresh on the CPU, in their own dtype."""
+        import torch
+
         chosen = torch.from_numpy(np.ascontiguousarray(items, dtype=np.int64))
         return map_inputs(lambda part: part.index_select(0, chosen), self._x)
 
@@ -101,6 +108,8 @@ def plain_label(value: object, item: str) -> int | str:
     Raises:
         DataError: It is neither.
     """
+    from torch import Tensor
+
     if isinstance(value, Tensor | np.ndarray | np.generic) and (value.numel() if isinstance(value, Tensor) else value.size) == 1:
         value = value.item()
     if isinstance(value, str):
@@ -113,7 +122,7 @@ def plain_label(value: object, item: str) -> int | str:
     raise DataError(f"a label is a whole number or text; {item} has {shown}. Give each item the number or the name of its class.")
 
 
-def tensor_of(value: object, key: str) -> Tensor:
+def tensor_of(value: object, key: str) -> "Tensor":
     """Return an array as a tensor on the CPU that shares its memory where possible.
 
     Args:
@@ -123,15 +132,12 @@ def tensor_of(value: object, key: str) -> Tensor:
     Raises:
         DataError: It is neither, holds no numbers, or is a single number.
     """
-    if isinstance(value, Tensor):
+    import torch
+
+    if isinstance(value, torch.Tensor):
         tensor = value.detach().cpu()
     elif isinstance(value, np.ndarray):
-        try:
-            tensor = torch.from_numpy(
-                value if value.flags.writeable and value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
-            )
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{key!r} holds values of type {value.dtype}, which tensors cannot hold. Convert them to numbers.") from error
+        tensor = from_array(value, f"{key!r} holds")
     else:
         raise DataError(
             f"{key!r} must be a NumPy array or a torch tensor; found {type(value).__name__}. Convert it, such as with np.asarray."
@@ -141,7 +147,30 @@ def tensor_of(value: object, key: str) -> Tensor:
     return tensor
 
 
-def check_finite(part: Tensor, key: str) -> None:
+def from_array(value: np.ndarray, who: str) -> "Tensor":
+    """Return an array as a tensor, which shares its memory where tensors can.
+
+    They cannot where the array is read-only, in another byte order, or has strides that are negative or no multiple of its numbers' size,
+    as of `x[::-1]` or of a field of records. Such an array is copied.
+
+    Args:
+        value: The array.
+        who: Subject and verb of the message.
+
+    Raises:
+        DataError: Its values are no numbers that tensors hold.
+    """
+    import torch
+
+    size = max(1, value.itemsize)
+    shared = value.flags.writeable and value.dtype.isnative and all(step >= 0 and step % size == 0 for step in value.strides)
+    try:
+        return torch.from_numpy(value if shared else np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{who} values of type {value.dtype}, which tensors cannot hold. Convert them to numbers.") from error
+
+
+def check_finite(part: "Tensor", key: str) -> None:
     """Refuse NaN and infinity.
 
     Args:
@@ -153,6 +182,8 @@ def check_finite(part: Tensor, key: str) -> None:
     """
     if not (part.is_floating_point() or part.is_complex()):
         return
+    import torch
+
     for start in range(0, part.shape[0], 4096):  # in pieces: a copy of the whole would double the memory
         finite = (
             torch.isfinite(part[start : start + 4096]).flatten(1).all(1) if part.dim() > 1 else torch.isfinite(part[start : start + 4096])
@@ -162,7 +193,9 @@ def check_finite(part: Tensor, key: str) -> None:
             raise DataError(f"every number must be finite; item {item} of {key!r} holds NaN or infinity. Repair or drop the item.")
 
 
-def _fingerprint(parts: Mapping[str, Tensor], labels: list[int | str]) -> str:
+def _fingerprint(parts: Mapping[str, "Tensor"], labels: list[int | str]) -> str:
+    import torch
+
     digest = hashlib.sha256()
     for key in sorted(parts):
         part = parts[key].contiguous()

@@ -11,6 +11,7 @@ import numpy as np
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
 from kshot.data.preprocess import Preprocess
+from kshot.errors import DataError
 
 
 @runtime_checkable
@@ -66,3 +67,19 @@ class NotedDataset(Dataset, Protocol):
 def notes_on(dataset: Dataset) -> tuple[str, ...]:
     """What a user should know about the data, in sentences."""
     return dataset.notes if isinstance(dataset, NotedDataset) else ()
+
+
+def require_dataset(dataset: object) -> None:
+    """Raise an error unless a thing has all that a data set has.
+
+    Raises:
+        DataError: Something is missing; the message names it.
+    """
+    if isinstance(dataset, Dataset):
+        return
+    wanted = {"name": "name", "fingerprint": "fingerprint", "index": "index", "preprocess": "preprocess", "__len__": "a length"}
+    missing = [word for member, word in {**wanted, "gather": "gather"}.items() if not hasattr(dataset, member)]
+    raise DataError(
+        f"expected a data set; found {type(dataset).__name__} without {', '.join(missing)}. Use one of kshot's, such as ArrayDataset, or "
+        "give your class all members of kshot.data.dataset.Dataset."
+    )

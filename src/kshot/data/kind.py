@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+from kshot.construct import check_values
 from kshot.data.dataset import Dataset
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError, RecipeError, did_you_mean
@@ -44,7 +45,8 @@ class Kind:
         preprocesses: The preprocessings that it takes. The first is what `data.preprocess = "auto"` means.
         open: Opens it: `open(name, preprocess, **settings)`. Its keyword-only parameters are settings of a recipe's `[data]`.
         words: Values of `data.name` that mean this kind and are no path.
-        holds: Whether an existing path is of this kind. The first kind of the table that says yes opens it.
+        holds: Whether an existing path is of this kind. The first kind of the table that says yes opens it; a saved learner tries its own
+            kind first, and then kinds that take its preprocessing. Look at what the path holds: every folder is of no kind.
         splits: The names of its own splits, the usual one first; empty where classes are divided by fractions or by a file. A data set with
             splits of its own has a method `split` (`kshot.data.divided_dataset`).
         find_again: The `[data]` settings with which `kshot evaluate` opens a data set again; None where it cannot.
@@ -88,7 +90,7 @@ class Kind:
                 f"Set data.preprocess to one of {', '.join(map(repr, [AUTO, *known]))}."
             )
         chosen = self.preprocesses[0] if name == AUTO else known[name]
-        return build_preprocess(chosen, {field: settings[field] for field in field_names(chosen) if field in settings})
+        return build_preprocess(chosen, {field: settings[field] for field in field_names(chosen) if field in settings}, "data.")
 
     def check_preprocess(self, preprocess: Preprocess) -> None:
         """Refuse a preprocessing, such as a saved learner's, that is for another kind of data.
@@ -100,7 +102,7 @@ class Kind:
             raise DataError(f"{self.what}; this learner reads {preprocess!r}. Give it data of its own kind.")
 
 
-def build_preprocess(kind: type[Preprocess], arguments: Mapping[str, Any]) -> Preprocess:
+def build_preprocess(kind: type[Preprocess], arguments: Mapping[str, Any], where: str = "") -> Preprocess:
     """Build a preprocessing from plain values.
 
     Raises:
@@ -112,6 +114,7 @@ def build_preprocess(kind: type[Preprocess], arguments: Mapping[str, Any]) -> Pr
         raise RecipeError(f"size of {kind.name!r} must be at most {MOST_PIXELS:,} pixels; found {shortened(size)}.")
     if fault := out_of_range(arguments):
         raise RecipeError(f"preprocessing {kind.name!r}: {fault}.")
+    check_values(where or f"preprocessing {kind.name!r}: ", build, arguments)
     try:
         return build(**arguments)
     except (TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kshot.construct import check_values
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself, own_division
 from kshot.data.kind import AUTO, Kind, form_of_item
@@ -78,6 +79,7 @@ def source_of(
             f"Its settings are {', '.join(chosen.settings()) or 'none'}."
         )
     given = {**settings, **(own or {})}
+    check_values("data.", chosen.open, {key: given[key] for key in chosen.open_settings() if key in given})
     if isinstance(preprocess, str):
         preprocess = chosen.make_preprocess(preprocess, given)
     else:
@@ -112,8 +114,41 @@ def find_kind(name: str, kind: str = AUTO) -> str:
     what = {"nothing": "nothing", "folder": "a folder", "file": "a file", "other": "neither a file nor a folder"}[found]
     raise DataError(
         f"there is no data {name!r}: found {what} there.{did_you_mean(name, words()) if found == 'nothing' else ''} "
-        f"Expected one of: {'; '.join(one.expects for one in KINDS.values())}. Check the name."
+        f"Expected one of: {'; '.join(one.expects for one in KINDS.values())}. Check the name"
+        + ("." if os.path.isabs(name) else f"; a relative path is searched in {os.getcwd()}.")
     )
+
+
+def find_kind_for(name: str, preprocess: Preprocess | None, own: str | None) -> str:
+    """Name the kind of some data that a saved learner is asked about.
+
+    A word is of its kind. A path is of the learner's own kind if that holds it; or else of the first kind that holds it and takes the
+    learner's preprocessing; or else of the first kind that holds it.
+
+    Args:
+        name: A word of a kind, or a path.
+        preprocess: How the learner's inputs are made; None if it does not say.
+        own: The kind of data that it was trained on; None if it does not say.
+
+    Raises:
+        DataError: There is no such data.
+    """
+    holding = [] if name in words() or look(name) == "nothing" else [known for known, one in KINDS.items() if one.holds(Path(name))]
+    reading = [known for known in holding if preprocess is None or isinstance(preprocess, KINDS[known].preprocesses)]
+    if own in holding:
+        return own
+    return next(iter(reading or holding), None) or find_kind(name)
+
+
+def whole_path(name: str, kind: str = AUTO) -> str:
+    """Return a `data.name` as an absolute path if it is one relative to the working directory; a word, and what is not there, unchanged.
+
+    Args:
+        name: A word of a kind, or a path.
+        kind: A name in `KINDS`, or `auto`.
+    """
+    known = KINDS[kind].words if kind in KINDS else words()
+    return name if name in known or look(name) == "nothing" else os.path.abspath(name)
 
 
 def words() -> tuple[str, ...]:

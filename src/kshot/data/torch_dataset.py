@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kshot.data.arrays import ArrayDataset, plain_label
+from kshot.data.arrays import ArrayDataset, from_array, plain_label
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
@@ -123,11 +123,10 @@ def _copied(value: object, number: int) -> Tensor:
     """Copy a value into a tensor of its own, because data sets may hand out views of one buffer."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
-    if isinstance(value, np.ndarray | np.generic | int | float):
-        try:
-            return torch.tensor(value)
-        except TypeError as error:
-            raise DataError(f"item {number} holds values that are not numbers ({error}). Convert them.") from error
+    if isinstance(value, np.ndarray | np.generic):
+        return from_array(np.array(value), f"item {number} holds")
+    if isinstance(value, int | float):
+        return torch.tensor(value)
     raise DataError(f"x must be a tensor, an array, a mapping of these or a Pillow image; item {number} has {_said(value)}.")
 
 

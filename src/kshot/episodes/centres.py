@@ -12,6 +12,7 @@ from torch import Tensor
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
 from kshot.data.inputs import Inputs
+from kshot.device import pick_device
 from kshot.episodes.batch import gather_inputs
 from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape
@@ -61,14 +62,16 @@ def class_centres(
 
     Raises:
         EpisodeError: `encode` does not give one vector of real numbers per item, or gives a number that is not finite.
+        SetupError: There is no such device here.
     """
+    device = pick_device(device)
     places = [_spread(int(size), items) + int(start) for start, size in zip(index.starts, index.sizes, strict=True)]
     owners = torch.from_numpy(np.repeat(np.arange(len(index)), [len(own) for own in places]))
     numbers = index.items[np.concatenate(places)]
     sums: Tensor | None = None
     for start in range(0, len(numbers), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        rows = _vectors(encode(gather_inputs(dataset, numbers[part], None, "none", torch.device(device))))
+        rows = _vectors(encode(gather_inputs(dataset, numbers[part], None, "none", device)))
         if not bool((finite := rows.isfinite().all(1)).all()):
             name = index.names[int(owners[part][~finite][0])]
             raise EpisodeError(f"the encoding of an item of class {name!r} is not finite. Look for NaN in data and learner.")

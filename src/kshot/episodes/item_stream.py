@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, require_dataset
 from kshot.data.inputs import Inputs, form_of
+from kshot.device import pick_device
 from kshot.episodes.augment import augmentation
 from kshot.episodes.batch import gather_inputs
 from kshot.episodes.counter_random import key_of, streams, words
@@ -76,10 +77,11 @@ class ItemStream:
             of kinds; the label is then class · kinds + kind.
         rank: This process, 0 … ranks - 1.
         ranks: Number of processes that share the stream.
-        device: Device of the tensors.
+        device: Device of the tensors; a name is taken too.
 
     Raises:
         EpisodeError: There are fewer items than a batch needs, only one class, fewer items than ranks, or the seed is negative.
+        SetupError: There is no such device here.
     """
 
     source: ClassVar[str] = "items"
@@ -94,8 +96,10 @@ class ItemStream:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
+        require_dataset(self.dataset)
         if self.batch < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.batch < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ batch; found rank={self.rank} ranks={self.ranks} batch={self.batch}.")
+        self.device = pick_device(self.device)
         if self.seed < 0:
             raise EpisodeError(f"the seed of items must be 0 or more; found {self.seed}.")
         if self.batch > len(self.index.items):

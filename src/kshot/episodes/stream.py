@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, require_dataset
 from kshot.data.target_dataset import has_targets
+from kshot.device import pick_device
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
@@ -38,11 +39,13 @@ class EpisodeStream:
         tasks: Tasks per update, over all ranks.
         rank: This process, 0 … ranks - 1.
         ranks: Number of processes that share the stream.
-        device: Device of the tensors.
+        device: Device of the tensors; a name is taken too.
         distances: Distances between the classes of `index`, for a shape with near or far classes. None measures them on the pixels.
 
     Raises:
+        DataError: `dataset` is no data set.
         EpisodeError: The classes cannot give the shape, or there are fewer tasks than ranks.
+        SetupError: There is no such device here.
     """
 
     source: ClassVar[str] = "episodes"
@@ -58,8 +61,10 @@ class EpisodeStream:
     distances: ClassDistances | None = None
 
     def __post_init__(self) -> None:
+        require_dataset(self.dataset)
         if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
+        self.device = pick_device(self.device)
         check_way(self.shape, real_targets=has_targets(self.dataset))
         check_drawable(self.index, self.shape)
         self.distances = distances_for(self.shape, self.dataset, self.index, self.distances)

@@ -14,6 +14,7 @@ members × views² times the comparison.
 
 import copy
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.warp import affine
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.learner import Learner, require_family, way_of
@@ -73,7 +75,7 @@ class Ensemble(Learner):
         learner: str,
         members: int = 1,
         views: int = 1,
-        arguments: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
@@ -85,9 +87,8 @@ class Ensemble(Learner):
         if learner == "ensemble":
             raise RecipeError("the members of an ensemble cannot be ensembles. Name the members' learner and raise the number of members.")
         self.family = require_family(family, "classification", type(self).__name__)
-        self.arguments = {"learner": learner, "members": members, "views": views, "arguments": dict(arguments or {})}
         self.views = views
-        first = construct("learner", learner, SINGLE, dict(arguments or {}), {"backbone": backbone, "family": family})
+        first = construct("learner", learner, SINGLE, arguments, {"backbone": backbone, "family": family})
         self.depends_on_support_order = first.depends_on_support_order
         self.members = nn.ModuleList([first, *(copy.deepcopy(first) for _ in range(members - 1))])
 
@@ -110,12 +111,14 @@ class Ensemble(Learner):
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> SeenSupport:
         """Keep the support set. The members adapt to it in `predict`."""
+        check_support(self, support_features, support_y, way)
         assert not isinstance(support_features, Tensor)
         features = {name: value.detach() for name, value in support_features.items()}
         return SeenSupport(features, one_hot(support_y, way_of(support_y, way), next(iter(features.values()))))
 
     def predict(self, adapted: SeenSupport, query_features: Inputs) -> Tensor:
         """Return the mean logarithm of probabilities, (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.labels), query_features)
         y, way = adapted.labels.argmax(-1), adapted.labels.shape[-1]
         total: Tensor | float = 0.0
         for number, member in enumerate(self.members):

@@ -13,16 +13,18 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from kshot.arguments import KeepsArguments
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
+from kshot.learners.backbone_form import frozen_parts
 from kshot.learners.settings import require_count
 from kshot.short_repr import short_repr
 
@@ -31,7 +33,20 @@ Batch = EpisodeBatch | ItemBatch
 
 
 class Trainable(nn.Module, ABC):
-    """What training updates. All its parameters and buffers are part of the state of a run."""
+    """What training updates. All its parameters and buffers are part of the state of a run.
+
+    A frozen part, which has parameters of which none needs a gradient (`backbone.requires_grad_(False)`), stays in evaluation mode in
+    training: its running statistics do not move, and its dropout drops nothing. Normalisation and dropout without parameters are frozen
+    with the part that holds them.
+    """
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but for frozen parts, or evaluation mode."""
+        super().train(mode)
+        if mode:
+            for part in frozen_parts(self):
+                part.eval()
+        return self
 
     @abstractmethod
     def meta_backward(self, batch: Any, progress: float) -> Tensor:
@@ -46,7 +61,7 @@ class Trainable(nn.Module, ABC):
         """
 
 
-class Learner(Trainable):
+class Learner(KeepsArguments, Trainable):
     """A model that learns a task from a support set. Its parameters are the meta-parameters.
 
     In evaluation mode the three steps are pure functions of (parameters, episode). They give the same answer in any order and from any
@@ -55,8 +70,8 @@ class Learner(Trainable):
 
     Attributes:
         family: The loss and score of its tasks; set by the constructor.
-        arguments: The constructor's plain arguments, if it has any, without backbone and family. kshot's own learners are saved with
-            them, so that they can be rebuilt.
+        arguments: The constructor's plain arguments, without backbone and family. They are kept without a line of code in the constructor
+            (`kshot.arguments`); a learner of the table is saved with them and built again from them.
         training_source: `episodes`; `items` for baselines that train on plain labelled batches; `none` for learners without training.
             The stream given to training must be of the same kind.
         modes: The ways in which it can answer. `inductive`: the answer to a query depends only on the support set and that query
@@ -73,7 +88,6 @@ class Learner(Trainable):
     statistics: ClassVar[Mapping[Mode, str]] = MappingProxyType({})
     depends_on_support_order: bool = False
     family: TaskFamily
-    arguments: Mapping[str, Any] = MappingProxyType({})
     adapt_steps: int | None = None
 
     def __repr__(self) -> str:
@@ -179,9 +193,8 @@ def _in_a_word(module: nn.Module) -> str:
     """Return a network as its class and, if it keeps them, its arguments."""
     if isinstance(module, Learner):
         return repr(module)
-    arguments = vars(module).get("arguments")  # kshot's own networks keep them
-    if isinstance(arguments, Mapping):
-        return f"{type(module).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    if isinstance(module, KeepsArguments):
+        return f"{type(module).__name__}({', '.join(f'{name}={value!r}' for name, value in module.arguments.items())})"
     if next(module.children(), None) is None and "\n" not in (word := repr(module)):
         return word
     return f"{type(module).__name__}(…)"

@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kshot.arguments import names_of_arguments
+from kshot.backbones.backbone import Backbone
 from kshot.backbones.table import BACKBONES, build_backbone
 from kshot.construct import construct
 from kshot.episodes.family import family_named
+from kshot.learners.backbone_form import plain
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.ensemble import Ensemble
 from kshot.learners.learner import Learner
@@ -49,12 +52,17 @@ class LearnerSpec:
 
 
 def spec_of(learner: Learner) -> LearnerSpec | None:
-    """Return how a learner was built, if it and its backbone are kshot's own; None otherwise."""
+    """Return how a learner was built, if both it and its backbone can be built by name; None otherwise.
+
+    None also where an argument is no plain value, such as a function: a learner built again without it would be another one.
+    """
     name = next((name for name, made in LEARNERS.items() if type(learner) is made), None)
     if name is None:
         return None
-    network = learner.get_submodule("backbone")  # all learners in the table have one
+    network = plain(learner.get_submodule("backbone"))  # all learners in the table have one
     backbone = next((known for known, made in BACKBONES.items() if type(network) is made), None)
-    if backbone is None:
+    if backbone is None or not isinstance(network, Backbone):
         return None
-    return LearnerSpec(name, backbone, dict(learner.arguments), dict(vars(network)["arguments"]), learner.family.name)
+    if any(set(one.arguments) != set(names_of_arguments(type(one))) for one in (learner, network)):
+        return None
+    return LearnerSpec(name, backbone, dict(learner.arguments), dict(network.arguments), learner.family.name)

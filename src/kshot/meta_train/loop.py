@@ -14,7 +14,9 @@ from kshot.data.target_dataset import has_targets
 from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.stream import EpisodeStream
 from kshot.errors import RecipeError
+from kshot.learners.backbone_form import require_shapes
 from kshot.learners.learner import Learner, require_kind
+from kshot.learners.settings import require_count
 from kshot.meta_train.optimization import Optimization
 from kshot.meta_train.state import Trained, TrainState, on_cpu
 from kshot.meta_train.step import Batch, meta_step
@@ -48,7 +50,10 @@ class Plan:
         optimization: Optimiser, rate, clipping, precision.
         validate_every: Updates between two validations, ≥ 1. The last update is always validated.
         patience: Training stops after this many validations without a better one; 0 never stops early.
-        seed: Seed for the randomness of stock modules, for example dropout.
+        seed: Seed for the randomness of stock modules, for example dropout, ≥ 0.
+
+    Raises:
+        RecipeError: A number is not whole or is out of its range.
     """
 
     updates: int
@@ -60,9 +65,10 @@ class Plan:
     __repr__ = repr_of_fields
 
     def __post_init__(self) -> None:
-        for name, least in (("updates", 1), ("validate_every", 1), ("patience", 0)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"{name} must be at least {least}; found {getattr(self, name)}.")
+        for name, least in (("updates", 1), ("validate_every", 1), ("patience", 0), ("seed", 0)):
+            require_count(name, getattr(self, name), least)
+        if not isinstance(self.optimization, Optimization):
+            raise RecipeError(f"optimization must be an Optimization; found {self.optimization!r}.")
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,10 @@ def start(learner: Learner, plan: Plan, stream: Stream | None = None) -> TrainSt
             the seed of the plan gives the head's initial parameters. Other learners do not need it.
 
     Raises:
-        RecipeError: The learner is not trained, is not trained on this kind of stream, or has no parameters to train.
+        RecipeError: The learner is not trained, is not trained on this kind of stream, has no parameters to train, or holds a lazy module
+            that was never called.
     """
+    require_shapes([*learner.named_parameters(), *learner.named_buffers()])
     if stream is None:
         return TrainState(learner, plan.optimization.build(learner.parameters()))
     check_source(learner, stream)
@@ -145,14 +153,14 @@ def train(
     Args:
         state: From `start`, or restored. It is changed in place and can be saved between two steps.
         stream: Training episodes, or labelled items for learners that are trained on items.
-        plan: How long to train, and when to validate.
+        plan: How long to train, and when to validate. Its optimiser must be that of the state; its rate, schedule and clipping are free.
         validate: Scores the learner (in evaluation mode) on fixed episodes. None: there is no validation, and the last state is the best.
 
     Yields:
         One `Step` per update.
 
     Raises:
-        RecipeError: The stream is of another kind than the learner is trained on.
+        RecipeError: The stream is of another kind than the learner is trained on, or the plan has another optimiser than the state.
         TrainingError: A loss or gradient is not a number. The state is that after the last good update.
     """
     check_source(state.learner, stream)
@@ -166,6 +174,7 @@ def updates(
 
     Arguments and errors are those of `train`; that what is trained fits the stream is not checked.
     """
+    plan.optimization.check(state.optimizer)
     while state.update < plan.updates and not state.stopped:
         began = time.perf_counter()
         state.trained.train()

@@ -36,6 +36,9 @@ class Optimization:
         warmup: Updates over which the rate rises linearly from zero, ≥ 0.
         clip_norm: Largest total norm of the gradient. A larger gradient is scaled down to it; 0 clips nothing.
         precision: `float32`, or `bfloat16` for autocast.
+
+    Raises:
+        RecipeError: A name is unknown, or a number is out of its range.
     """
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -65,16 +68,39 @@ class Optimization:
         """Build the optimiser of these parameters.
 
         Raises:
-            RecipeError: There are no parameters.
+            RecipeError: There are no parameters, or all are frozen.
         """
         parameters = list(parameters)
         if not parameters:
             raise RecipeError("this learner has no parameters to train. Use it without training.")
+        if not any(parameter.requires_grad for parameter in parameters):
+            raise RecipeError(
+                f"all {len(parameters)} parameters of this learner are frozen (requires_grad=False), so there is nothing to train. Use it "
+                "without training, or unfreeze some."
+            )
         if self.optimizer == "adam":
             return torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
         if self.optimizer == "adamw":
             return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
         return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def check(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raise an error unless an optimiser is the one that these settings describe. The rate may differ, because every update sets it.
+
+        Raises:
+            RecipeError: It is of another kind, or has another weight decay or momentum.
+        """
+        wanted = self.build([nn.Parameter(torch.zeros(1))])
+        fixed = {name: wanted.defaults[name] for name in ("weight_decay", "momentum") if name in wanted.defaults}
+        same = type(optimizer) is type(wanted)
+        if same and all(group[name] == value for group in optimizer.param_groups for name, value in fixed.items()):
+            return
+        described = ", ".join(f"{name}={value}" for name, value in fixed.items())
+        found = ", ".join(f"{name}={optimizer.param_groups[0][name]}" for name in fixed) if same else ""
+        raise RecipeError(
+            f"the plan asks for the optimiser {type(wanted).__name__}({described}), and the state has {type(optimizer).__name__}({found}). "
+            "Train with the optimiser of the state, or start anew: kshot.start(learner, plan, stream)."
+        )
 
     def rate(self, update: int, updates: int) -> float:
         """Return the learning rate of one update.

@@ -6,6 +6,7 @@ of stock modules depend on (seed, update). A head that exists only for training 
 as the learner. The file is safetensors with the JSON part in its header. Over 300 lines because half of it checks what it reads back.
 """
 
+import copy
 import hashlib
 import json
 import platform
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
+from kshot.learners.backbone_form import load_plain_state, plain_name, plain_state
 from kshot.learners.learner import Trainable
 from kshot.regular_file import parse_json
 from kshot.short_repr import short_repr, shown
@@ -84,8 +86,11 @@ _PLAIN = ("update", "best_score", "best_update", "waited", "stopped", "history",
 
 
 def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous copies on the CPU that share no memory."""
-    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    """Return contiguous copies on the CPU that share no memory; a copy of anything that is no tensor (`get_extra_state`)."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() if isinstance(tensor, Tensor) else copy.deepcopy(tensor)
+        for name, tensor in tensors.items()
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -107,10 +112,10 @@ def save_state(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> No
         recipe: What the run does, as plain JSON values. A resume with another recipe is refused.
 
     Raises:
-        SavedError: The disk refused the file. The earlier state is untouched.
+        SavedError: The disk refused the file, or what is trained has other state than tensors. The earlier state is untouched.
     """
-    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(state.trained.state_dict()).items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    tensors = {f"learner/{name}": tensor for name, tensor in on_cpu(plain_state(state.trained)).items()}
+    tensors |= {f"best/{plain_name(name)}": tensor for name, tensor in state.best.items()}
     optimizer = state.optimizer.state_dict()
     plain: dict[str, dict[str, Any]] = {}
     for number, values in optimizer["state"].items():
@@ -237,27 +242,32 @@ def restore(path: Path, state: TrainState[Any], recipe: dict[str, Any]) -> list[
             f"{path} belongs to a run with another recipe: {'; '.join(differing[:5])}. "
             "Resume with the recipe of the run, or start a new run in another folder."
         )
-    trained, best = _under("learner/", tensors), _under("best/", tensors)
+    trained, best = (_plainly_named(_under(part, tensors)) for part in ("learner/", "best/"))
     for found, module in ((trained, state.trained), (best, state.learner)):
-        wanted = module.state_dict()
+        wanted = plain_state(module)
         if found is best and not best and content["best_score"] is None:
             continue  # before the first validation
         if differing_tensors := misfits(wanted, {name: form(tensor) for name, tensor in found.items()}, "the state"):
             whose = "its best state does" if found is best else "it does"
             raise SavedError(f"{path}: {whose} not fit the learner that its recipe builds today: {differing_tensors}.")
-        if useless := unusable(found, dict(module.named_parameters())):
+        if useless := unusable(found, map(plain_name, dict(module.named_parameters()))):
             raise _damaged(path, f"{'best/' if found is best else 'learner/'}{useless}")
     try:
         values = _optimizer_values(state.optimizer, content["optimizer"], _under("optimizer/", tensors), content["update"])
     except ValueError as error:
         raise _damaged(path, str(error)) from error
-    state.trained.load_state_dict(trained)
-    state.best = best
+    load_plain_state(state.trained, trained)
+    own = {plain_name(name): name for name in state.learner.state_dict()}
+    state.best = {own[name]: value for name, value in best.items()}
     state.optimizer.load_state_dict({"state": values, "param_groups": state.optimizer.state_dict()["param_groups"]})
     for name in _PLAIN:
         setattr(state, name, content[name])
     now = environment()
     return differences(content["environment"], now)
+
+
+def _plainly_named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {plain_name(name): tensor for name, tensor in tensors.items()}
 
 
 def _under(beginning: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -82,6 +82,9 @@ def meta_step(
                 "The last good state is kept. Lower the learning rate, clip gradients (training.clip_norm=1), or look at the data."
             )
         loss += float(losses.sum()) / total
+        for parameter in parameters:
+            if parameter.grad is not None and parameter.grad.is_sparse:  # of nn.Embedding(sparse=True), which no optimiser here takes
+                parameter.grad = parameter.grad.to_dense()
         if len(batches) > 1:
             weight = len(batch) / total
             for number, parameter in enumerate(parameters):

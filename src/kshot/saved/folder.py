@@ -24,6 +24,7 @@ from kshot.atomic import json_text, write_bytes, write_text
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from
 from kshot.errors import RecipeError, SavedError
+from kshot.learners.backbone_form import load_plain_state, plain_name, plain_state
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
 from kshot.regular_file import look, names_in
@@ -83,8 +84,9 @@ def save(
             own type, so what is loaded differs from `learner` by that rounding. None: their own types.
 
     Raises:
-        SavedError: The folder holds something else, the learner holds numbers that are not finite, a fact is not JSON, a number is too
-            large for `dtype`, or the disk refused the files. What was there before is untouched.
+        RecipeError: A parameter has no shape yet.
+        SavedError: The folder holds something else, the learner has other state than tensors or numbers that are not finite, a fact is not
+            JSON, a number is too large for `dtype`, or the disk refused the files. What was there before is untouched.
     """
     folder = Path(folder)
     spec = spec_of(learner) if spec is None else spec
@@ -97,8 +99,8 @@ def save(
         preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
         record = {**origin_of(trained_on), **(record or {})}
     check_facts(record or {})
-    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in learner.state_dict().items()}
-    if useless := unusable(tensors, dict(learner.named_parameters())):
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in plain_state(learner).items()}
+    if useless := unusable(tensors, map(plain_name, dict(learner.named_parameters()))):
         raise SavedError(f"the learner cannot be saved: {useless}. Train it again, with a smaller learning rate.")
     shapes = {name: form(tensor) for name, tensor in tensors.items()}
     if dtype is not None:
@@ -160,10 +162,10 @@ def load_folder(folder: Path, into: Learner | None = None) -> Saved:
     preprocess = _preprocess(folder, content)
     if spec is not None and preprocess is not None:
         _check_reads(folder, learner, preprocess)
-    tensors = _read(folder, content, learner.state_dict())
-    if useless := unusable(tensors, dict(learner.named_parameters())):
+    tensors = _read(folder, content, plain_state(learner))
+    if useless := unusable(tensors, map(plain_name, dict(learner.named_parameters()))):
         raise SavedError(f"{folder} cannot answer: {useless}. Train or save the learner again.")
-    learner.load_state_dict(tensors)
+    load_plain_state(learner, tensors)
     return Saved(learner.eval(), preprocess, content["record"], spec, folder)
 
 
@@ -172,7 +174,8 @@ def _read(folder: Path, content: Mapping[str, Any], wanted: Mapping[str, Tensor]
     file = folder / Path(content["tensors"]["file"]).name
     try:
         header = read_header(file)
-        if differing := misfits(wanted, _widened(folder, content, header.forms), "the folder"):
+        forms = {plain_name(name): found for name, found in _widened(folder, content, header.forms).items()}
+        if differing := misfits(wanted, forms, "the folder"):
             raise SavedError(f"{folder} does not fit the learner: {differing}. Build the learner with the arguments it was saved with.")
         tensors, digest = read_tensors(file, header)
     except OSError as error:
@@ -181,7 +184,7 @@ def _read(folder: Path, content: Mapping[str, Any], wanted: Mapping[str, Tensor]
         raise SavedError(f"{file} is damaged or not a safetensors file: {error}. Save or copy the learner again.") from error
     if digest != content["tensors"]["sha256"]:
         raise SavedError(f"{file} is damaged: its {header.size:,} bytes are not the saved ones. Save or copy the learner again.")
-    return {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
+    return {plain_name(name): tensor.to(wanted[plain_name(name)].dtype) for name, tensor in tensors.items()}
 
 
 def _widened(folder: Path, content: Mapping[str, Any], forms: Mapping[str, str]) -> Mapping[str, str]:

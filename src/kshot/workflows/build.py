@@ -12,6 +12,7 @@ import torch
 from kshot.backbones.table import build_backbone, fitting_arguments
 from kshot.data.class_index import ClassIndex
 from kshot.data.dataset import Dataset
+from kshot.data.inputs import form_of
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import Split
 from kshot.data.table import Source, item_form, source_of
@@ -22,32 +23,11 @@ from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.nearness import least_classes
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.errors import RecipeError, SetupError
+from kshot.errors import RecipeError
 from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
 from kshot.workflows.recipe import Count, DataRecipe, Recipe, TrainingRecipe
-
-_DEVICES = ("cpu", "cuda", "mps", "xpu")
-
-
-def pick_device(name: str) -> torch.device:
-    """Find the device of that name; `auto` is a GPU where there is one.
-
-    Raises:
-        SetupError: There is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        if name.partition(":")[0] not in _DEVICES:
-            raise RuntimeError(f"no device of kshot's: {name}")
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch has no one class for it
-        have = ["cpu"] + [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-        raise SetupError(f"there is no device {name!r} here; this machine has {', '.join(have)}. Use one of these, or auto.") from error
-    return device
 
 
 def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Dataset:
@@ -111,7 +91,7 @@ def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
         try:
             features = network(x)
         except (RuntimeError, ValueError) as error:
-            raise RecipeError(f"the backbone cannot read one item: {error}. Check backbone and data.size.") from error
+            raise RecipeError(f"the backbone cannot read one item, {form_of(x)}: {error}. Check [backbone] and [data].") from error
     found, said = int(features.shape[1]), spec.learner_arguments.get("features")
     if said not in (None, found):
         raise RecipeError(f"learner.features={said}, but the backbone {spec.backbone!r} gives {found} features. Leave the setting out.")

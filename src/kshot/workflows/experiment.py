@@ -19,6 +19,7 @@ from kshot.atomic import finite_or_none, write_json
 from kshot.data.dataset import Dataset, notes_on
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import PARTS, Split
+from kshot.device import pick_device
 from kshot.episodes.item_stream import all_items
 from kshot.episodes.shape import EpisodeShape, chance
 from kshot.errors import EpisodeError, RecipeError, SavedError
@@ -39,7 +40,6 @@ from kshot.workflows.build import (
     learner_spec,
     open_dataset,
     optimization_of,
-    pick_device,
     training_stream,
     validation_shape,
     with_features,

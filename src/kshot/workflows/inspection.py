@@ -95,7 +95,7 @@ def _parts(saved: Saved, episodes: EpisodeSet) -> list[Part]:
 def measure_shifts(
     saved: Saved, parts: Sequence[Part], progress: Callable[[int], None] | None = None
 ) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
-    """Measure how far the parts lie from the training classes, in the learner's features and in the pixels.
+    """Measure how far the parts lie from the training classes, in the learner's features and in the numbers of the items.
 
     Args:
         saved: The learner.
@@ -123,7 +123,7 @@ def measure_shifts(
             train = centres.pop("train")
             shifts.append(measure_shift(space, train, centres))
         except (DataError, EpisodeError) as error:
-            notes.append(f"No distances in the {space}: {error}")
+            notes.append(f"No distances in the {'features' if space == 'features' else 'numbers of the items'}: {error}")
     return tuple(shifts), (*notes, *_near_copies(parts))
 
 

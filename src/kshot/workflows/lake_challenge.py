@@ -1,6 +1,9 @@
 """Lake's one-shot challenge as a question to a saved learner: whether it may be asked, the trials, and the meaning of its score.
 
-In: a `Saved` learner. Out: the 20 runs as an `EpisodeSet`; of their score, the counts and a sentence. Next: `kshot.workflows.question`.
+The 20 published runs show pictures of the drawers whom Lake et al. chose. `lake_random` asks the same of drawers chosen at random, as often
+as one likes; it is harder.
+
+In: a `Saved` learner. Out: the trials as an `EpisodeSet`; of the score, the counts and a sentence. Next: `kshot.workflows.question`.
 """
 
 from typing import Any
@@ -11,6 +14,7 @@ from kshot.data.pictures.ink import SIDE, Ink
 from kshot.data.pictures.lake_runs import lake_runs
 from kshot.data.pictures.omniglot import Omniglot
 from kshot.episodes.listed import listed_episodes
+from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
 from kshot.results.score.counts import clopper_pearson, fisher_exact
 from kshot.results.score.episode_set import EpisodeSet
@@ -18,7 +22,7 @@ from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
 
-NAME = "lake"
+NAME, RANDOM = "lake", "lake_random"
 _PEOPLE, _BPL, _HAUSDORFF = 4.5, 3.3, 38.8
 """Errors in per cent: Lake et al. 2015, page 1335."""
 _RCN, _ARC = 7.3, 1.5
@@ -34,8 +38,24 @@ def lake_episodes(omniglot: Omniglot) -> EpisodeSet:
     return EpisodeSet.given(omniglot, omniglot.index, NAME, drawn)
 
 
-def ask_lake(saved: Saved) -> EpisodeSet:
-    """Return the trials for a learner that may be asked. Learners without training (`nearest`, `hausdorff`) get them in full size.
+def random_lake_episodes(omniglot: Omniglot, episodes: int, seed: int) -> EpisodeSet:
+    """Return trials of random drawers: 20 characters of one of the ten alphabets of Lake's runs, support by one drawer, queries by another.
+
+    Args:
+        omniglot: The data, with or without turned classes; the trials use unturned drawings.
+        episodes: Number of episodes, each with 20 trials.
+        seed: Seed of the episode stream.
+    """
+    runs = lake_runs(omniglot)
+    alphabets = {names[0].partition("/")[0] for names in runs.classes}
+    turn = "/rot000" if omniglot.rotations == "classes" else ""
+    index = omniglot.index.subset([name for name in omniglot.index.names if name.partition("/")[0] in alphabets and name.endswith(turn)])
+    shape = EpisodeShape(20, 1, 1, within_groups=True, same_positions=True)  # the n-th drawing of every character is by drawer n
+    return EpisodeSet.draw(omniglot, index, RANDOM, shape, episodes=episodes, seed=seed)
+
+
+def omniglot_for(saved: Saved) -> Omniglot:
+    """Open Omniglot for a learner that may be asked. Learners without training (`nearest`, `hausdorff`) get it in full size.
 
     Raises:
         DataError: The learner does not read ink, or it was trained on alphabets of the evaluation set.
@@ -52,7 +72,7 @@ def ask_lake(saved: Saved) -> EpisodeSet:
             f"Lake's challenge allows training on the 30 background alphabets only; this learner has seen {len(foreign)} classes of "
             f"{len(alphabets)} others: {', '.join(foreign[:3])} … Train one with data.split=alphabets, or use omniglot-lake."
         )
-    return lake_episodes(omniglot)
+    return omniglot
 
 
 def error_counts(results: Results) -> dict[str, Any]:
@@ -73,6 +93,15 @@ def error_counts(results: Results) -> dict[str, Any]:
         "p_people": fisher_exact(wrong, trials, round(_PEOPLE / 100 * _TRIALS), _TRIALS),
         "p_bpl": fisher_exact(wrong, trials, round(_BPL / 100 * _TRIALS), _TRIALS),
     }
+
+
+def random_in_words(results: Results) -> str:
+    """Return the score of `lake_random` as an error, beside what people make of the published runs."""
+    spread = "" if results.class_spread is None else f", ± {100 * results.class_spread.interval:.2f} with other alphabets"
+    return (
+        f"{100 * (1 - results.mean):.2f} ± {100 * results.interval:.2f} % of {20 * len(results.scores):,} trials are wrong{spread}. "
+        f"Drawers are chosen at random here; people make {_PEOPLE} % of errors on the 400 published trials (--protocol lake)."
+    )
 
 
 def in_words(results: Results) -> str:

@@ -9,13 +9,13 @@ before it; labels are shuffled for every episode; the accuracy is that at the 1s
 from collections.abc import Callable
 from dataclasses import replace
 
+from kshot.device import pick_device
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import RecipeError
 from kshot.learners.memory.sequence_learner import SequenceLearner
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.presentations import Presentations, score_presentations
 from kshot.saved.folder import Saved
-from kshot.workflows.build import pick_device
 
 NAME = "mann"
 PRESENTATIONS = 10

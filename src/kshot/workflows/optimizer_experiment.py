@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kshot.atomic import write_json
+from kshot.device import pick_device
 from kshot.errors import RecipeError, SavedError, known_ones
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.loop import Plan, Step, Validation, updates
@@ -22,7 +23,7 @@ from kshot.meta_train.unroll import Unrolling, WindowStream, progress_of, trajec
 from kshot.regular_file import look
 from kshot.results.score.interval import mean_and_interval
 from kshot.saved.optimizer_file import SavedOptimizer, save_optimizer
-from kshot.workflows.build import optimization_of, pick_device
+from kshot.workflows.build import optimization_of
 from kshot.workflows.recipe import Recipe
 from kshot.workflows.run_folder import OPTIMIZER, RECIPE, compared, goes_on, unfinished_files
 from kshot.workflows.run_lock import locked

@@ -50,11 +50,11 @@ def try_training(learner: Learner, batch: EpisodeBatch | ItemBatch) -> None:
     one = map_inputs(lambda value: value[:1], batch.items())
     shape = tuple(one.shape) if isinstance(one, torch.Tensor) else {name: tuple(value.shape) for name, value in one.items()}
     with evaluating(learner), torch.no_grad():
-        with _unreadable(f"the backbone cannot read one item of shape {shape}", "Check backbone and data.size."):
+        with _unreadable(f"the backbone cannot read one item of shape {shape}", "Check [backbone] and [data]."):
             learner.encode(one)
         if isinstance(batch, EpisodeBatch):
             support, query = (map_inputs(lambda value: value[:1], x) for x in (batch.support_x, batch.query_x))
-            with _unreadable("the learner cannot learn a training task", "Check backbone, data.size and learner."):
+            with _unreadable("the learner cannot learn a training task", "Check [backbone], [data] and [learner]."):
                 support, query = encode_tasks(learner, support, query)
                 learner.predict(learner.adapt(support, batch.support_y[:1], way=batch.way), query)
 
@@ -65,7 +65,7 @@ def try_answering(learner: Learner, one: EpisodeSet, device: torch.device) -> No
     Raises:
         RecipeError: The learner cannot answer it.
     """
-    with _unreadable("the learner cannot answer a validation task", "Check backbone, data.size, learner and [validation]."):
+    with _unreadable("the learner cannot answer a validation task", "Check [backbone], [data], [learner] and [validation]."):
         evaluate(learner, one, device=device)
 
 

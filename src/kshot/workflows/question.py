@@ -13,10 +13,11 @@ from kshot.data.dataset import Dataset, notes_on
 from kshot.data.divided_dataset import divides_itself, own_division
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
-from kshot.data.table import find_kind, same_name, usual_split
+from kshot.data.table import find_kind, find_kind_for, same_name, usual_split
 from kshot.data.target_dataset import has_targets
+from kshot.device import pick_device
 from kshot.episodes.shape import EpisodeShape
-from kshot.errors import DataError
+from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode, with_steps
 from kshot.learners.refinement.refined import Refined, refinement_named, words_of
 from kshot.results.score.episode_set import EpisodeSet
@@ -24,13 +25,17 @@ from kshot.results.score.evaluate import evaluate
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
-from kshot.workflows.build import divide, open_dataset, pick_device
-from kshot.workflows.lake_challenge import ask_lake
+from kshot.workflows.build import divide, open_dataset
+from kshot.workflows.lake_challenge import lake_episodes, omniglot_for, random_lake_episodes
 from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
 from kshot.workflows.recipe import DataRecipe, parse_recipe
 
 FEW = 30
 """Below this number of episodes, the normal interval of a mean is not reliable."""
+
+
+PROTOCOLS = ("lake", "lake_random", "mann")
+"""The named protocols."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Question:
         seed: Seed of the episode stream.
         mode: Inductive or transductive.
         protocol: `episodes`, drawn as the other fields say; `mann`, drawn likewise, with the shot and query of that protocol
-            (`kshot.workflows.mann_protocol`); or `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count.
+            (`kshot.workflows.mann_protocol`); `lake`: Lake's 20 fixed runs, for which only `mode` and `refine` count; or
+            `lake_random`: the same tasks by random drawers, for which `episodes` and `seed` count, too.
         refine: Name of a refinement of the answers, such as `soft_k_means` (`kshot.learners.refinement.refined.refinement_named`): the
             mode is then `transductive`, whatever the field says. None refines nothing.
         steps: Number of gradient steps to answer, in place of the learner's own.
@@ -57,7 +63,7 @@ class Question:
     episodes: int = 1000
     seed: int = 0
     mode: Mode = "inductive"
-    protocol: Literal["episodes", "lake", "mann"] = "episodes"
+    protocol: Literal["episodes", "lake", "lake_random", "mann"] = "episodes"
     refine: str | None = None
     steps: int | None = None
 
@@ -71,7 +77,9 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
         RecipeError: The protocol is not for this learner.
     """
     if question.protocol == "lake":
-        return ask_lake(saved)
+        return lake_episodes(omniglot_for(saved))
+    if question.protocol == "lake_random":
+        return random_lake_episodes(omniglot_for(saved), question.episodes, question.seed)
     if question.protocol == "mann":
         sequence_learner(saved)  # refuses any other before data are opened
         question = replace(question, shape=sequence_shape(question.shape))
@@ -122,8 +130,10 @@ def asked_classes(saved: Saved, question: Question, opener: Callable[[DataRecipe
     if question.data is None and not trained_on:
         raise DataError("this learner's record names no data; give --data omniglot or a folder of class folders.")
     if not own:
-        asked = str(question.data)
-        data = replace(data, name=asked, kind="auto", arguments={}, split=usual_split(find_kind(asked)))
+        asked, kind_of_own = str(question.data), _own_kind(data) if trained_on else None
+        kind = find_kind_for(asked, saved.preprocess, kind_of_own)
+        settings = data.arguments if kind == kind_of_own else {}  # read as in training
+        data = replace(data, name=asked, kind=kind, arguments=settings, split=usual_split(kind))
     dataset = opener(data, saved.preprocess)
     own = own or record.get("fingerprint") == dataset.fingerprint  # the same pictures elsewhere
     name, index = _classes(dataset, data, record, question.split, own)
@@ -135,6 +145,14 @@ def trained_on_data(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     recipe = record.get("recipe")
     data = recipe.get("data") if isinstance(recipe, Mapping) else None
     return data or None
+
+
+def _own_kind(data: DataRecipe) -> str | None:
+    """Name the kind of the data that a learner was trained on; None where they are gone."""
+    try:
+        return find_kind(data.name, data.kind)
+    except (DataError, RecipeError):
+        return None
 
 
 def seen_classes(record: Mapping[str, Any], index: ClassIndex) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from kshot.data.table import KINDS
+from kshot.data.table import KINDS, whole_path
 from kshot.errors import RecipeError, did_you_mean, known_ones
 from kshot.regular_file import look, read_text
 from kshot.value_types import fits, in_words, shortened
@@ -25,7 +25,7 @@ Count = int | tuple[int, int]
 class DataRecipe:
     """The data to learn from; further keys are settings of the kind of data (`kshot.data.table`)."""
 
-    name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders
+    name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders; a relative path is meant from the working directory
     kind: str = "auto"  # a name in `kshot.data.table.KINDS`; auto: the kind whose word it is, or that holds such a path
     split: str = (
         "vinyals"  # omniglot: vinyals, characters or alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
@@ -167,7 +167,7 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, and apply settings to it.
+    """Read a recipe, and apply settings to it. A relative path in `data.name` is meant from the working directory, and becomes absolute.
 
     Args:
         source: A built-in name (`recipe_names`) or a TOML file.
@@ -194,7 +194,8 @@ def read_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"cannot read the recipe {file}: {error}") from error
     for setting in settings:
         _put(table, setting)
-    return parse_recipe(table, str(source))
+    recipe = parse_recipe(table, str(source))
+    return replace(recipe, data=replace(recipe.data, name=whole_path(recipe.data.name, recipe.data.kind)))
 
 
 def parse_recipe(table: Mapping[str, Any], name: str) -> Recipe:

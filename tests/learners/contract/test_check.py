@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
-from kshot.episodes.family import Classification
+from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import ContractError
 from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, ITEMS, UNORDERED, check_learner, made_batch
@@ -153,6 +153,11 @@ def steps_the_head(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
     with torch.no_grad():
         next(trained.head.parameters()).add_(1e-3)
     return losses
+
+
+def switches_all_of_the_learner(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
+    trained.learner.network.train()
+    return good_item_step(trained, batch, progress)
 
 
 def trains_the_head_alone(trained: HeadOver, batch: ItemBatch, progress: float) -> Any:
@@ -389,6 +394,35 @@ def counts_updates(learner: Patched, batch: EpisodeBatch, progress: float) -> An
     return Good.meta_backward(learner, batch, progress)
 
 
+class Rebuilt(Patched):
+    """A learner that loading can build; broken ones forget something that the constructor was not given."""
+
+    def __init__(self, backbone: nn.Module, scale: float = 2.0, family: TaskFamily | None = None) -> None:
+        super().__init__()
+        self.backbone, self.scale = backbone, scale
+        self.family = family or Classification()
+
+    def predict(self, adapted: Any, query_features: Inputs) -> Any:
+        return self.scale * super().predict(adapted, query_features)
+
+
+def changed_after_it_was_built() -> Learner:
+    learner = Rebuilt(nn.Identity())
+    learner.scale = 3.0
+    return learner
+
+
+class LosesItsBackbone(Rebuilt):
+    def __init__(self, backbone: nn.Module, scale: float = 2.0, family: TaskFamily | None = None) -> None:
+        super().__init__(backbone, scale, family)
+        del self.backbone
+
+
+def switches_all(learner: Patched, batch: EpisodeBatch, progress: float) -> Any:
+    learner.network.train()
+    return Good.meta_backward(learner, batch, progress)
+
+
 DECLARED = "family, modes and training_source are declared"
 UNCHANGED = "encode, adapt and predict change nothing"
 LOSSES = "meta_backward gives B detached finite losses"
@@ -424,6 +458,10 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("no_grad gives the same answer", "expected an answer, found RuntimeError", lambda: Patched(adapt=needs_gradients)),
     ("several threads get the same answer", "several threads at once", lambda: Patched(predict=only_in_the_main_thread)),
     ("saved and loaded parameters give the same answer", "a parameter or a buffer", unsaved_scale),
+    ("built again from its arguments, it is the same learner", "built with its arguments {'scale': 2.0}, found a difference",
+     changed_after_it_was_built),
+    ("built again from its arguments, it is the same learner", "as the attribute backbone, found NoneType",
+     lambda: LosesItsBackbone(nn.Identity())),
     ("adapt reads the way from the labels", "when way is not given", lambda: Patched(adapt=needs_way)),
     ("a class without support items leaves the others usable", "expected 5 outputs", lambda: Patched(adapt=ignores_way)),
     ("a class without support items leaves the others usable", "with NaN or infinity", lambda: Patched(adapt=spreads_nan)),
@@ -440,6 +478,8 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
      lambda: Patched(meta_backward=steps_itself)),
     ("meta_backward changes nothing but gradients and buffers", "found changes in updates",
      lambda: Patched(meta_backward=counts_updates)),
+    ("meta_backward keeps frozen normalisation as it is", "found changes in network.1.running_mean, network.1.running_var",
+     lambda: Patched(meta_backward=switches_all)),
     ("for_training leaves the learner unchanged", "found changes in _modules['head']", KeepsItsHead),
     ("training by items reaches the learner's own parameters", "found network.0.weight, network.0.bias",
      lambda: PatchedItems(learner=copy.deepcopy)),
@@ -449,6 +489,8 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
     ("training by items leaves a gradient", "a gradient that is not zero, found none", lambda: PatchedItems(no_item_backward)),
     ("training by items is a function of its seed", "the same losses from the same seed", random_item_step),
     ("training by items changes nothing but gradients and buffers", "found changes in head.", lambda: PatchedItems(steps_the_head)),
+    ("training by items keeps frozen normalisation as it is", "found changes in network.1.running_mean",
+     lambda: PatchedItems(switches_all_of_the_learner)),
 ]  # fmt: skip
 
 
@@ -471,6 +513,7 @@ def test_learners_that_keep_the_contract_pass() -> None:
     held = check_learner(Patched())
     assert sorted(held) == sorted(RULES)
     assert sorted(check_learner(Transductive())) == sorted(RULES)
+    assert sorted(check_learner(Rebuilt(nn.Identity(), 5.0))) == sorted(RULES)
     assert sorted(check_learner(PatchedItems())) == sorted(ITEM_RULES)
 
 

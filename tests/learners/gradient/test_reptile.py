@@ -348,7 +348,7 @@ def test_numbers_out_of_range(settings: dict[str, float], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("y", "way", "found"), [(torch.tensor([[0, 1, 2]]), 2, 2), (torch.tensor([[0, 1, 3]]), None, 4), (torch.tensor([[0, 1, 2]]), 20, 20)]
+    ("y", "way", "found"), [(torch.tensor([[0, 1, 1]]), 2, 2), (torch.tensor([[0, 1, 3]]), None, 4), (torch.tensor([[0, 1, 2]]), 20, 20)]
 )
 def test_tasks_of_another_way_than_the_head(y: Tensor, way: int | None, found: int) -> None:
     learner = Reptile(nn.Identity(), 4, 3, family=Classification()).eval()

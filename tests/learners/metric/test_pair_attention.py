@@ -393,7 +393,7 @@ def test_impossible_arguments_are_refused(arguments: dict[str, object], message:
         PairAttention(nn.Identity(), **{"features": 5, **arguments})  # type: ignore[arg-type]  # that is the point
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 3, 3), (2, 4), (2, 5, 3)])
+@pytest.mark.parametrize("shape", [(2, 4, 3, 3), (2, 4)])
 def test_features_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(
         RecipeError,

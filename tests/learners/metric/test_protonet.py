@@ -27,7 +27,7 @@ def test_prototypes_and_probabilities_by_hand() -> None:
     learner = ProtoNet(nn.Identity()).eval()
     # Class 0: (0, 0), (2, 0) → (1, 0). Class 1: (0, 3), (0, 5), (3, 4) → (1, 4). Not balanced, not in order.
     support = torch.tensor([[[0.0, 3.0], [0.0, 0.0], [0.0, 5.0], [2.0, 0.0], [3.0, 4.0]]])
-    task = learner.adapt(learner.encode(support), torch.tensor([[1, 0, 1, 0, 1]]), way=2)
+    task = learner.adapt(learner.encode(support[0])[None], torch.tensor([[1, 0, 1, 0, 1]]), way=2)
     assert task.centres.tolist() == [[[1.0, 0.0], [1.0, 4.0]]]
     # (1, 1) is 1 from the first and 9 from the second (squared); (1, 2) is 4 from both.
     logits = learner.predict(task, torch.tensor([[[1.0, 1.0], [1.0, 2.0]]]))

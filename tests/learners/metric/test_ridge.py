@@ -210,7 +210,7 @@ def test_a_singular_system_is_named_in_evaluation_and_not_a_number_in_training()
 def test_features_that_are_not_finite_are_named() -> None:
     features = torch.ones(2, 3, 4)
     features[1, 2, 0] = math.nan
-    with pytest.raises(DataError, match="support features of task 1 of the batch are not all finite"):
+    with pytest.raises(DataError, match="the features of support item 2 of task 1 of the batch are not all finite"):
         RidgeNet(nn.Identity()).eval().adapt(features, torch.tensor([[0, 1, 2]] * 2), way=3)
 
 

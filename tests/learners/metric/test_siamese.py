@@ -197,7 +197,7 @@ def test_constant_features_give_b() -> None:
     assert learner.predict(task, torch.full((1, 2, 5), 2.0).double()).flatten().tolist() == pytest.approx([0.7] * 4)
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (2, 4, 4), (2,)])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 5)])
 def test_another_number_of_features_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(RecipeError, match=r"built with features=4; its backbone gives .* per item\. Set features to the number"):
         SiameseNet(nn.Identity(), features=4).encode(torch.zeros(shape))

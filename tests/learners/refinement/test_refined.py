@@ -285,7 +285,7 @@ def test_the_record_names_every_setting_and_a_users_own_class() -> None:
         ("soft_k_means:steps=1", r"refinement 'soft_k_means' has no argument 'steps'\. The known ones are iterations, scale"),
         ("soft_k_means:1", r"a refinement must be NAME or NAME:SETTING=VALUE,SETTING=VALUE; found '1' in 'soft_k_means:1'"),
         ("soft_k_means:scale=big", "the value of scale in 'soft_k_means:scale=big' must be a number, true or false; found 'big'"),
-        ("soft_k_means:scale=[1]", "scale of a refinement must be a positive number"),
+        ("soft_k_means:scale=[1]", r"refinement .soft_k_means.: scale must be a number; found \[1\]"),
         ("soft_k_means:scale=-1", "scale of a refinement must be a positive number; found -1"),
     ],
 )

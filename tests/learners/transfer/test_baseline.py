@@ -133,7 +133,7 @@ def test_one_class_alone_is_the_answer(kind: Callable[..., Learner]) -> None:
 def test_features_that_are_no_numbers_are_refused(kind: Callable[..., Learner], bad: float) -> None:
     support, y, _ = task_of()
     support[1, 2, 3] = bad
-    with pytest.raises(DataError, match=r"features of task 1 of the batch are not all finite\. Look at its items"):
+    with pytest.raises(DataError, match=r"the features of support item 2 of task 1 of the batch are not all finite\. Look at this item"):
         kind(nn.Identity()).eval().adapt(support, y, way=4)
 
 
@@ -178,7 +178,9 @@ def test_the_learner_has_no_head_and_says_how_it_is_trained(kind: Callable[..., 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_backbone_without_one_vector_an_item_is_refused(kind: Callable[..., Learner]) -> None:
-    with pytest.raises(RecipeError, match=r"needs a backbone that gives one vector per item, .* gives shape \(1, 5, 1\)\. Flatten it"):
+    with pytest.raises(
+        RecipeError, match=r"needs a backbone that gives one vector per item, .* this one gives \(M, 5, 1\)\. Make one vector"
+    ):
         kind(nn.Unflatten(1, (5, 1))).for_training(items_of())
     with pytest.raises(RecipeError, match=r"the backbone of .* cannot read one item of the training data"):
         kind(nn.Linear(4, 2).double()).for_training(items_of())

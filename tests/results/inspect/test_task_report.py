@@ -78,7 +78,7 @@ def test_sentences_say_what_the_numbers_say(episodes: EpisodeSet, protonet: Make
     order = plain.confusion.by_accuracy()
     falling = np.empty(12)
     falling[order] = np.arange(12.0, 0, -1)  # the worst class lies farthest out
-    said = lines(report_of(protonet(), episodes, (shift_of(episodes.index.names, falling),), ("No distances in the pixels: none.",)))
+    said = lines(report_of(protonet(), episodes, (shift_of(episodes.index.names, falling),), ("No distances in the numbers: none.",)))
     assert "12 of 12 classes were asked" in said["Classes"]
     assert f"%  {episodes.index.names[order[0]]}  (" in said["Classes"]
     assert " – " in said["Most confused pairs"]
@@ -88,9 +88,9 @@ def test_sentences_say_what_the_numbers_say(episodes: EpisodeSet, protonet: Make
     distance = said["Distance from the training classes"]
     assert "half of the 12 test classes lie more than 6.50 times as far from the nearest training class" in distance
     assert "the accuracy of a class falls clearly with its distance from training (Spearman's ρ -" in distance
-    assert distance.endswith("No distances in the pixels: none.")
+    assert distance.endswith("No distances in the numbers: none.")
     rising = lines(report_of(protonet(), episodes, (shift_of(episodes.index.names, 13 - falling, "pixels"),)))
-    assert "In the pixels, the accuracy of a class rises clearly" in rising["Distance from the training classes"]
+    assert "In the numbers of the items, the accuracy of a class rises clearly" in rising["Distance from the training classes"]
     mixed = np.empty(12)
     mixed[order] = [1, 12, 2, 11, 3, 10, 4, 9, 5, 8, 6, 7]
     level = lines(report_of(protonet(), episodes, (shift_of(episodes.index.names, mixed),)))

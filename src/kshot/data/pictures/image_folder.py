@@ -242,12 +242,16 @@ def _find_again(folder: ImageFolder) -> dict[str, str]:
     return {"name": os.path.abspath(folder.name), **{key: value for key, value in folder.settings.items() if value != usual[key]}}
 
 
+def _holds_pictures(path: Path) -> bool:
+    return any(is_picture_name(Path(name)) for _, _, names in os.walk(path) for name in names if not name.startswith("."))
+
+
 PICTURES = Kind(
     what="a folder of class folders holds pictures",
     expects="a folder with one folder of pictures per class",
     dataset=ImageFolder,
     preprocesses=(Picture, Ink),
     open=_open,
-    holds=Path.is_dir,
+    holds=_holds_pictures,
     find_again=_find_again,
 )

@@ -1,7 +1,7 @@
 """The public contract suite: does a learner keep the contract of `kshot.learners.learner`?
 
 In: a learner and a batch of tasks that it can read. Out: the names of the rules that held, or one error that lists every broken
-rule. The rules, one function each, are in `kshot.learners.contract.answering_rules` and `kshot.learners.contract.training_rules`.
+rule. The rules, one function each, are in `answering_rules`, `building_rules` and `training_rules` of `kshot.learners.contract`.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from kshot.data.inputs import map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import ContractError
 from kshot.learners.contract import answering_rules as rules
+from kshot.learners.contract import building_rules as building
 from kshot.learners.contract import training_rules as training
 from kshot.learners.contract.case import Case, Rule
 from kshot.learners.learner import Learner
@@ -38,6 +39,7 @@ ALWAYS: dict[str, Rule] = {
     "no_grad gives the same answer": rules.works_without_gradients,
     "several threads get the same answer": rules.threads,
     "saved and loaded parameters give the same answer": rules.save_and_load,
+    "built again from its arguments, it is the same learner": building.built_again,
 }
 CLASSIFICATION: dict[str, Rule] = {
     "adapt reads the way from the labels": rules.way_from_labels,
@@ -54,6 +56,7 @@ EPISODIC: dict[str, Rule] = {
     "meta_backward leaves a gradient": training.leaves_gradient,
     "meta_backward is a function of its seed": training.training_is_deterministic,
     "meta_backward changes nothing but gradients and buffers": training.training_changes,
+    "meta_backward keeps frozen normalisation as it is": training.frozen_normalisation_stays,
 }
 ITEMS: dict[str, Rule] = {
     "for_training leaves the learner unchanged": training.for_training_changes_nothing,
@@ -62,6 +65,7 @@ ITEMS: dict[str, Rule] = {
     "training by items leaves a gradient": training.leaves_gradient,
     "training by items is a function of its seed": training.training_is_deterministic,
     "training by items changes nothing but gradients and buffers": training.training_changes,
+    "training by items keeps frozen normalisation as it is": training.frozen_normalisation_stays,
 }
 
 

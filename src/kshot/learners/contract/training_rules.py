@@ -1,10 +1,12 @@
 """The rules of the contract for `meta_backward`, in training mode. For the form of a rule, see `answering_rules`."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kshot.learners.contract.case import Case, changes_between, first_few, form_of, gap_between, snapshot, train_once
 from kshot.seeding import seeded
+
+_Norm = nn.modules.batchnorm._NormBase  # of batch and instance normalisation
 
 
 def losses_form(case: Case) -> str:
@@ -51,6 +53,32 @@ def training_changes(case: Case) -> str:
     train_once(trained, case.training_batch())
     if changed := changes_between(before, snapshot(trained, training=True)):
         return f"expected only gradients and buffers to change, found changes in {changed}. Leave the rest to the optimiser."
+    return ""
+
+
+def frozen_normalisation_stays(case: Case) -> str:
+    """Normalisation whose scale and shift are frozen keeps its running statistics in training, if anything else is trained."""
+    learner = case.fresh(training=True)
+    norms = {path: norm for path, norm in learner.named_modules() if isinstance(norm, _Norm) and norm.affine and norm.track_running_stats}
+    for norm in norms.values():
+        norm.requires_grad_(False)
+    if not norms or not any(parameter.requires_grad for parameter in learner.parameters()):
+        return ""
+    with seeded(0, "check_learner/head"):
+        trained = learner.for_training(case.training_batch()).train()
+    before = {path: {name: value.clone() for name, value in norm.named_buffers()} for path, norm in norms.items()}
+    train_once(trained, case.training_batch())
+    moved = [
+        f"{path}.{name}".lstrip(".")
+        for path, norm in norms.items()
+        for name, value in norm.named_buffers()
+        if gap_between(before[path][name], value, exactly=True)
+    ]
+    if moved:
+        return (
+            f"expected frozen normalisation to stay in evaluation mode, found changes in {first_few(moved)}. Leave the modes that "
+            "Trainable.train() has set, and let modules normalise by their own."
+        )
     return ""
 
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kshot.data.inputs import Inputs, concatenate, map_inputs
-from kshot.learners.inner_loop.batch_checks import check_queries
+from kshot.data.inputs import Inputs, concatenate, count_items, map_inputs
+from kshot.learners.backbone_form import plain, vectors_of
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Tensors
@@ -32,17 +32,24 @@ STATISTICS: Mapping[Mode, str] = MappingProxyType({"inductive": "support and thi
 
 
 class BackboneAndHead(nn.Module):
-    """A backbone and its head as one module."""
+    """A backbone, as it was before `torch.compile`, and its head as one module."""
 
     passes_tasks = True  # to its parts, as they are: see `native_tasks`
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Linear) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head = plain(backbone), head
 
     def forward(self, x: Inputs) -> Tensor:
-        """Inputs (M, …) → (M, N)."""
-        outputs: Tensor = self.head(self.backbone(x))
+        """Inputs (M, …) → (M, N); many tasks' (B, M, …) → (B, M, N), where `native_tasks` gives the head weights (B, N, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item, of the D for which the head was built.
+        """
+        features = self.backbone(x)
+        if self.head.weight.ndim == 2:
+            features = vectors_of(features, "this learner", count_items(x), self.head.in_features)
+        outputs: Tensor = self.head(features)
         return outputs
 
 
@@ -76,6 +83,11 @@ class WithSupport(NamedTuple):
         return repr_of_adapted(self)
 
 
+def count_tasks(adapted: FastWeights | WithSupport) -> int:
+    """B, the number of tasks that were adapted to."""
+    return len(next(iter(adapted.parameters.values())))
+
+
 def head_of(features: int, outputs: int) -> nn.Linear:
     """A linear head.
 
@@ -88,13 +100,8 @@ def head_of(features: int, outputs: int) -> nn.Linear:
 
 
 def answers_of(network: Network, parameters: Tensors, buffers: Tensors, query: Inputs) -> Tensor:
-    """Items (B, Q, …) → (B, Q, N), each task's with its own parameters and buffers, (B, …) by name.
-
-    Raises:
-        DataError: The queries are of another number of tasks.
-    """
+    """Items (B, Q, …) → (B, Q, N), each task's with its own parameters and buffers, (B, …) by name."""
     some = next(iter(parameters.values()))
-    check_queries(len(some), query)
     answers = []
     with differentiable_twice(), torch.autocast(some.device.type, enabled=False):
         for number in range(len(some)):
@@ -114,7 +121,6 @@ def answer_with_support(module: nn.Module, adapted: WithSupport, queries: Inputs
     """Items (B, Q, …) → (B, Q, N), each with the statistics of the support set and itself."""
     if not Network(module, "batch").norms:
         return answer_together(module, adapted.parameters, queries)
-    check_queries(len(next(iter(adapted.parameters.values()))), queries)
     count = int((queries if isinstance(queries, Tensor) else next(iter(queries.values()))).shape[1])
     answers = []
     for q in range(count):

@@ -70,10 +70,6 @@ class FirstOrderMAML(GradientLearner):
         require_positive("inner_lr", inner_lr)
         check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_optimizer": inner_optimizer, "layer_lr": layer_lr,
-            "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive,
-        }  # fmt: skip
         self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         names = divide_parameters(self.network(), self.adapting).adapting

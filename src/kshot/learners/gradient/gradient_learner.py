@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError
-from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, count_tasks
 from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
-from kshot.learners.inner_loop.batch_checks import check_support
+from kshot.learners.inner_loop.batch_checks import require_head
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.flat import flat
@@ -76,7 +77,8 @@ class GradientLearner(Learner):
             DataError: A task's steps diverged.
             RecipeError: The support set has another way than the head.
         """
-        check_support(self.outputs, support_features, support_y, way)
+        check_support(self, support_features, support_y, way)
+        require_head(self.outputs, support_y, way)
         module = self.network()
         tasks = support_only(support_features, support_y, buffers_of(module))
         loop = InnerLoop(self.adapt_steps, self.rule())
@@ -89,6 +91,7 @@ class GradientLearner(Learner):
         Raises:
             RecipeError: The network normalises by batch statistics alone.
         """
+        check_queries(self, count_tasks(adapted), query_features)
         module = self.network()
         for path, norm in module.named_modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is None:
@@ -100,6 +103,7 @@ class GradientLearner(Learner):
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answer_together(self.network(), adapted.parameters, query_features)
 
     def network(self) -> BackboneAndHead:
@@ -173,15 +177,15 @@ MODES: dict[str, OuterGradient] = {"unrolled": unrolled, "flat": flat}
 """The two ways to the exact meta-gradient, by the name that recipes use."""
 
 
-def mode_named(name: str) -> OuterGradient:
-    """A way to the exact meta-gradient.
+def checked_mode(name: str) -> str:
+    """The name of a way to the exact meta-gradient, unchanged. A learner keeps the name, because functions cannot be pickled.
 
     Raises:
         RecipeError: The name is unknown.
     """
     if name not in MODES:
         raise RecipeError(f"mode must be one of {', '.join(MODES)}; found {name!r}.")
-    return MODES[name]
+    return name
 
 
 def by_name(names: Sequence[str], rates: Iterable[nn.Parameter], adapting: Tensors) -> dict[str, nn.Parameter]:

@@ -24,18 +24,20 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
+from kshot.learners.asked import check_queries, check_support
 from kshot.learners.gradient.adapted_network import (
     STATISTICS,
     BackboneAndHead,
     WithSupport,
     answer_together,
     answer_with_support,
+    count_tasks,
     head_of,
 )
 from kshot.learners.gradient.gradient_learner import a_seed, leave, support_only
 from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
-from kshot.learners.inner_loop.batch_checks import check_support
+from kshot.learners.inner_loop.batch_checks import require_head
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import meta_gradient
@@ -92,10 +94,8 @@ class IMAML(Learner):
         for name, size in sizes.items():
             require_positive(f"the {name} of implicit MAML", size)
         require_no_less_than_zero("the damping of implicit MAML", damping, "none")
-        rule = {"inner_optimizer": inner_optimizer, "layer_lr": layer_lr}
-        self.arguments = {**counts, **sizes, **rule, "damping": damping}
         self.outputs, self.steps, self.regularisation = outputs, steps, regularisation
-        self.mode = implicit(regularisation, iterations, damping)
+        self.iterations, self.damping = iterations, damping
         self.backbone, self.head = backbone, head_of(features, outputs)
         by_name = rates_by_pattern(layer_lr, divide_parameters(self.network()).adapting)
         cure = "Lower inner_lr, take fewer steps, or raise regularisation."
@@ -113,7 +113,8 @@ class IMAML(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps lead to no finite numbers.
         """
-        check_support(self.outputs, support_features, support_y, way)
+        check_support(self, support_features, support_y, way)
+        require_head(self.outputs, support_y, way)
         module = self.network()
         tasks = support_only(support_features, support_y, buffers_of(module))
         assignment = Assignment(module, divide_parameters(module), self.family, tasks, InnerLoop(self.steps, self.rule))
@@ -122,10 +123,12 @@ class IMAML(Learner):
 
     def predict(self, adapted: WithSupport, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), each with the statistics of the support set and itself."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answer_with_support(self.network(), adapted, query_features)
 
     def predict_together(self, adapted: WithSupport, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), with the statistics of all queries of a task."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answer_together(self.network(), adapted.parameters, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
@@ -137,7 +140,7 @@ class IMAML(Learner):
         """
         module = self.network()
         parts = divide_parameters(module)
-        loop = InnerLoop(self.steps, self.rule, self.mode)
+        loop = InnerLoop(self.steps, self.rule, implicit(self.regularisation, self.iterations, self.damping))
         found = meta_gradient(module, parts, self.family, batch, loop, outputs=self.outputs, seed=a_seed())
         leave((parts.adapting,), (found.start,))
         return found.loss

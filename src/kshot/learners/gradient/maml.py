@@ -23,10 +23,11 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.learners.gradient.adapted_network import head_of
 from kshot.learners.gradient.gradient_learner import (
+    MODES,
     GradientLearner,
     InductiveStatistics,
     check_counts,
-    mode_named,
+    checked_mode,
     outer_gradient,
     statistics_of,
 )
@@ -76,13 +77,9 @@ class MAML(GradientLearner):
         require_positive("inner_lr", inner_lr)
         check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_optimizer": inner_optimizer, "layer_lr": layer_lr,
-            "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive, "mode": mode,
-        }  # fmt: skip
         self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
-        self.mode = mode_named(mode)
+        self.mode = checked_mode(mode)
         names = divide_parameters(self.network(), self.adapting).adapting
         self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
         self.family = family
@@ -101,4 +98,4 @@ class MAML(GradientLearner):
             RecipeError: The support sets have another way than the head.
             TrainingError: An inner loop diverged; its episode is named.
         """
-        return outer_gradient(self, batch, self.mode, learnt={})
+        return outer_gradient(self, batch, MODES[self.mode], learnt={})

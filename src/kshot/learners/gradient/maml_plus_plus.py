@@ -31,11 +31,12 @@ from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, head_of
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, count_tasks, head_of
 from kshot.learners.gradient.gradient_learner import a_seed, by_name, leave, support_only
 from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
-from kshot.learners.inner_loop.batch_checks import check_rectangle, check_support
+from kshot.learners.inner_loop.batch_checks import check_rectangle, require_head
 from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
 from kshot.learners.inner_loop.loop import InnerLoop
@@ -56,7 +57,7 @@ class MAMLPlusPlus(Learner):
 
     Args:
         backbone: Inputs (M, …) → features (M, D). Its own scales and shifts of batch normalisation are where those of every step start;
-            they are frozen.
+            they do not change themselves. Where they are frozen, so are those of every step, and their running statistics.
         features: D; `kshot train` finds it.
         outputs: N, the classes of every task; or T, the number of real targets.
         inner_lr: α at the start, > 0.
@@ -94,16 +95,10 @@ class MAMLPlusPlus(Learner):
         require_part("multi_step_until", multi_step_until)
         require_part("second_order_from", second_order_from)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.arguments = {
-            "features": features, "outputs": outputs, "inner_lr": inner_lr, "inner_optimizer": inner_optimizer,
-            "inner_steps": inner_steps, "multi_step_until": multi_step_until, "second_order_from": second_order_from, "clip": clip,
-        }  # fmt: skip
         self.outputs, self.steps, self.family = outputs, inner_steps, family
         self.descent = Descent(direction=direction_named(inner_optimizer), per_step=True, clip=clip)
         self.multi_step_until, self.second_order_from = multi_step_until, second_order_from
         norms = norm_parameters(self.network())
-        for scale_or_shift in norms.values():
-            scale_or_shift.requires_grad_(False)
         self.norms = nn.ParameterList(value.detach().expand(inner_steps, -1).clone() for value in norms.values())
         adapting = self._adapting()
         self._rated = tuple(adapting)
@@ -126,7 +121,8 @@ class MAMLPlusPlus(Learner):
             RecipeError: The tasks have another way, or other targets, than the head.
             DataError: A task's steps diverged.
         """
-        check_support(self.outputs, support_features, support_y, way)
+        check_support(self, support_features, support_y, way)
+        require_head(self.outputs, support_y, way)
         norms, running = detached(self._norms()), self._running()
         tasks = support_only(support_features, support_y, running)
         loop = InnerLoop(self.steps, self._rule(), per_step=True)
@@ -138,10 +134,12 @@ class MAMLPlusPlus(Learner):
 
     def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the running statistics of the last step: items (B, Q, …) → (B, Q, N)."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answers_of(Network(self.network(), "running"), adapted.parameters, adapted.statistics, query_features)
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answer_together(self.network(), adapted.parameters, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
@@ -158,7 +156,9 @@ class MAMLPlusPlus(Learner):
             self._gradient(_first_task(batch), loss_weights(self.steps, 1.0, 1.0), second_order=True)
         weights = loss_weights(self.steps, progress, self.multi_step_until)
         found = self._gradient(batch, weights, second_order=progress >= self.second_order_from)
-        leave((adapting, norms, learnt), (found.start, found.shared, found.learnt))
+        own = norm_parameters(self.network())
+        learning = {name: value for name, value in norms.items() if own[name].requires_grad}
+        leave((adapting, learning, learnt), (found.start, found.shared, found.learnt))
         with torch.no_grad():
             for name, buffer in self._running().items():
                 buffer.copy_(found.buffers[name])
@@ -173,8 +173,10 @@ class MAMLPlusPlus(Learner):
         return meta_gradient(self.network(), first, self.family, batch, loop, buffers=self._running(), seed=a_seed())
 
     def _adapting(self) -> Tensors:
-        """φ_0: all trainable parameters; those of batch normalisation are frozen."""
-        return divide_parameters(self.network()).adapting
+        """φ_0: all trainable parameters but those of batch normalisation, which has its own for each step."""
+        network = self.network()
+        norms = norm_parameters(network)
+        return {name: value for name, value in divide_parameters(network).adapting.items() if name not in norms}
 
     def _learnt(self) -> dict[str, nn.Parameter]:
         """α by the parameter's name."""

@@ -20,11 +20,12 @@ from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.gradient.adapted_network import head_of
 from kshot.learners.gradient.gradient_learner import (
+    MODES,
     GradientLearner,
     InductiveStatistics,
     by_name,
     check_counts,
-    mode_named,
+    checked_mode,
     outer_gradient,
     statistics_of,
 )
@@ -77,13 +78,9 @@ class MetaSGD(GradientLearner):
             raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
         check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.arguments = {
-            "features": features, "outputs": outputs, "lowest": lowest, "highest": highest, "inner_optimizer": inner_optimizer,
-            "inner_steps": inner_steps, "adapt_steps": adapt_steps, "clip": clip, "inductive": inductive, "mode": mode,
-        }  # fmt: skip
         self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
-        self.mode = mode_named(mode)
+        self.mode = checked_mode(mode)
         self.family = family
         cure = "Train with smaller lowest and highest, take fewer steps, or clip inner gradients (clip=1)."
         self.descent = Descent(direction=direction_named(inner_optimizer), clip=clip, cure=cure)
@@ -108,4 +105,4 @@ class MetaSGD(GradientLearner):
             RecipeError: The support sets have another way than the head.
             TrainingError: An inner loop diverged; its episode is named.
         """
-        return outer_gradient(self, batch, self.mode, learnt=self.learnt_rates())
+        return outer_gradient(self, batch, MODES[self.mode], learnt=self.learnt_rates())

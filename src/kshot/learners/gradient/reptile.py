@@ -36,18 +36,20 @@ from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.counter_random import key_of, streams, words
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
+from kshot.learners.asked import check_queries, check_support
 from kshot.learners.gradient.adapted_network import (
     STATISTICS,
     BackboneAndHead,
     WithSupport,
     answer_together,
     answer_with_support,
+    count_tasks,
     head_of,
 )
 from kshot.learners.gradient.gradient_learner import a_seed, leave, support_only
 from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
-from kshot.learners.inner_loop.batch_checks import check_rectangle, check_support
+from kshot.learners.inner_loop.batch_checks import check_rectangle, require_head
 from kshot.learners.inner_loop.derivative import require_tape
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.loop import InnerLoop
@@ -111,8 +113,6 @@ class Reptile(Learner):
             require_count(f"{name} of Reptile", count, least)
         require_positive("the inner_lr of Reptile", inner_lr)
         direction = direction_named(inner_optimizer)
-        named = inner_optimizer if isinstance(inner_optimizer, str) else dict(inner_optimizer)
-        self.arguments = {**counts, "adapt_steps": adapt_steps, "inner_lr": inner_lr, "inner_optimizer": named, "layer_lr": layer_lr}
         self.outputs, self.inner_batch, self.inner_steps, self.adapt_steps = outputs, inner_batch, inner_steps, adapt_steps
         self.backbone, self.head = backbone, head_of(features, outputs)
         by_name = rates_by_pattern(layer_lr, divide_parameters(self.network()).adapting)
@@ -135,7 +135,8 @@ class Reptile(Learner):
             DataError: A task's steps diverged.
         """
         require_tape()
-        check_support(self.outputs, support_features, support_y, way)
+        check_support(self, support_features, support_y, way)
+        require_head(self.outputs, support_y, way)
         rows = self._rows(_ANSWERING, [0], support_y.shape[1], self.adapt_steps, support_y.device)
         rows = None if rows is None else rows.expand(len(support_y), -1, -1)
         assignment = self._assignment(support_only(support_features, support_y, buffers_of(self.network()), rows), self.adapt_steps, 0)
@@ -144,10 +145,12 @@ class Reptile(Learner):
 
     def predict(self, adapted: WithSupport, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), each with the statistics of the support set and itself."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answer_with_support(self.network(), adapted, query_features)
 
     def predict_together(self, adapted: WithSupport, query_features: Inputs) -> Tensor:
         """Items (B, Q, …) → (B, Q, outputs), with the statistics of all queries of a task."""
+        check_queries(self, count_tasks(adapted), query_features)
         return answer_together(self.network(), adapted.parameters, query_features)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:

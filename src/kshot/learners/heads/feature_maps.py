@@ -7,16 +7,17 @@ to change; and the coordinates of the positions.
 import torch
 from torch import Tensor
 
-from kshot.errors import RecipeError
+from kshot.learners.backbone_form import other_features, tensor_of
 
 
-def maps_of(found: Tensor, features: int, learner: str) -> Tensor:
+def maps_of(found: object, features: int, learner: str, items: int) -> Tensor:
     """Return the features of a backbone as maps.
 
     Args:
         found: Maps (M, C, H, W), or vectors (M, C), which are maps of 1×1.
         features: C for which the learner was built.
         learner: Name of the learner, for the error.
+        items: M.
 
     Returns:
         (M, C, H, W).
@@ -24,13 +25,11 @@ def maps_of(found: Tensor, features: int, learner: str) -> Tensor:
     Raises:
         RecipeError: The features are neither maps nor vectors, or have another C.
     """
-    maps = found[:, :, None, None] if found.ndim == 2 else found
-    if maps.ndim != 4 or maps.shape[1] != features:
-        raise RecipeError(
-            f"{learner} was built with features={features} and expects ({features}, H, W) or ({features},) per item; its backbone gives "
-            f"{tuple(found.shape[1:])} per item. Set features to the number of channels that the backbone gives "
-            "(learner.features in a recipe)."
-        )
+    tensor = tensor_of(found, learner, items, "maps (M, C, H, W) or vectors (M, C)", (2, 4))
+    maps = tensor[:, :, None, None] if tensor.ndim == 2 else tensor
+    if maps.shape[1] != features:
+        wanted = f" and expects ({features}, H, W) or ({features},) per item"
+        raise other_features(learner, features, tuple(tensor.shape[1:]), wanted)
     return maps
 
 

@@ -1,14 +1,11 @@
 """Checks that a batch of tasks is non-empty and rectangular, that a head fits it, and that its queries are numbers."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
-from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import DataError, RecipeError, TrainingError
+from kshot.learners.asked import check_items
 from kshot.learners.inner_loop.problem import TaskGradient
 
 
@@ -39,64 +36,17 @@ def check_rectangle(batch: EpisodeBatch, outputs: int | None = None) -> None:
         require_head(outputs, batch.query_y, batch.way)
 
 
-def check_items(part: str, x: Inputs, y: Tensor) -> None:
-    """Refuse items and labels of tasks that do not belong together.
-
-    Args:
-        part: What they are called: support or query.
-        x: Items (B, n, …).
-        y: Labels (B, n), or real targets (B, n, T).
-
-    Raises:
-        DataError: They are no tensors, of different sizes, or there are none.
-    """
-    if not isinstance(y, Tensor) or y.ndim < 2:
-        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-        raise DataError(f"{part}_y must be a tensor with one row per task, (B, n) or (B, n, T); found {found}.")
-    for key, value in _named(x).items():
-        plain = isinstance(value, Tensor) and not value.is_nested
-        if not plain or tuple(value.shape[:2]) != tuple(y.shape[:2]):
-            kind = "nested tensor" if isinstance(value, Tensor) else type(value).__name__
-            begins = f"begins with {tuple(value.shape[:2])}" if plain else f"is a {kind}"
-            raise DataError(
-                f"all tasks of a batch must have one size: {part}_y is {tuple(y.shape)} for {len(y)} tasks, and {part}_x "
-                f"({key}) {begins}. Put tasks of another size into a batch of their own."
-            )
-    if 0 in y.shape[:2]:
-        raise DataError(f"{part}_y is {tuple(y.shape)}: there must be a task, and each must have an item.")
-
-
-def check_queries(tasks: int, x: Inputs) -> None:
-    """Refuse queries (B, Q, …) of other tasks than those that were adapted to.
-
-    Raises:
-        DataError: There are more of them, or fewer.
-    """
-    for key, value in _named(x).items():
-        if not isinstance(value, Tensor) or value.ndim < 2 or len(value) != tasks:
-            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-            raise DataError(f"queries must be (B, Q, …) of the {tasks} tasks that were adapted to; found {found} ({key}).")
-
-
-def check_support(outputs: int, x: Inputs, y: Tensor, way: int | None) -> None:
-    """Refuse support sets whose items and labels do not belong together, or that a head does not fit.
+def require_head(outputs: int, y: Tensor, way: int | None) -> None:
+    """Refuse labels or targets that a head does not fit.
 
     Args:
         outputs: Number of outputs of the head.
-        x: Items (B, S, …).
         y: Labels (B, S), or real targets (B, S, T).
         way: N, or None where it was not said.
 
     Raises:
-        DataError: Items and labels are of different sizes, or there are none.
         RecipeError: The tasks have another way than the head, or targets of another length.
     """
-    check_items("support", x, y)
-    require_head(outputs, y, way)
-
-
-def require_head(outputs: int, y: Tensor, way: int | None) -> None:
-    """Refuse labels or targets that a head does not fit; arguments and errors as in `check_support`."""
     if y.is_floating_point() and y.ndim != 3:
         raise RecipeError(f"real targets are (B, S, T); found {tuple(y.shape)}. Where T is 1, give y.unsqueeze(-1).")
     if y.is_floating_point():
@@ -134,7 +84,3 @@ def check_query_numbers(batch: EpisodeBatch, found: TaskGradient) -> None:
                 f"the query loss of episode {int(batch.numbers[task])} is {float(losses[task]):.3g}: its query item {item} ({name}) "
                 "holds numbers that are not finite. Mend the item, or leave it out."
             )
-
-
-def _named(x: Any) -> Mapping[str, Any]:
-    return x if isinstance(x, Mapping) else {"x": x}

@@ -7,6 +7,9 @@ to them is a policy:
     batch      normalisation uses the statistics of the items at hand, in evaluation mode too; running statistics move (on the copy)
     running    normalisation uses the running statistics, which stay
 
+Normalisation in a frozen part (`kshot.learners.backbone_form.frozen_parts`) is always the second. A copy runs without `torch.compile`,
+which gives no second derivative, and with dense gradients.
+
 Running statistics of its own for each inner step (MAML++) are `batch`, with buffers whose first dimension counts steps: see `of_step`.
 A buffer that a module other than a normalisation changes has no policy, and is an error.
 
@@ -14,7 +17,7 @@ In: a module, `Inputs` of one task. Out: outputs and buffers. Next: `task_loss`.
 """
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
@@ -25,6 +28,7 @@ from kshot.backbones.conv_block import ConvBlock
 from kshot.backbones.strided_block import StridedBlock
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.errors import DataError, RecipeError
+from kshot.learners.backbone_form import COMPILED, dense, frozen_parts, of_types, plain
 from kshot.learners.inner_loop.exact_norm import is_stock, write_out
 from kshot.learners.inner_loop.native_tasks import carry_tasks, takes_tasks
 from kshot.learners.inner_loop.parameters import Tensors
@@ -40,8 +44,8 @@ class Network:
     """A copy of a module that shares its tensors; for one thread at a time.
 
     Args:
-        module: Any; its flags of training stay, but for normalisation.
-        statistics: What normalisation uses.
+        module: Any; its flags of training stay, but for normalisation and for frozen parts, which are in evaluation mode.
+        statistics: What normalisation uses that is not frozen.
         momentum: In place of the module's own, of running statistics: 1 makes them those of the last batch. None keeps it.
         each: For many tasks at once: the names of the parameters of which each task has its own. Those, buffers and items then have a
             first dimension B, and so has everything that comes out. None for one task.
@@ -52,13 +56,16 @@ class Network:
     ) -> None:
         self.module, self.each = sharing_copy(module), each
         self.norms: set[str] = set()
+        frozen = {part for top in frozen_parts(self.module) for part in top.modules()}
         for path, norm in self.module.named_modules():
-            if isinstance(norm, Norm):
+            if norm in frozen:
+                norm.training = False
+            elif isinstance(norm, Norm):
                 norm.training = statistics == "batch"
                 norm.momentum = norm.momentum if momentum is None else momentum
                 self.norms |= {f"{path}.{name}".lstrip(".") for name in norm._buffers}
-                if (each is not None or statistics == "batch") and is_stock(norm):
-                    write_out(norm)
+            if isinstance(norm, Norm) and (each is not None or statistics == "batch") and is_stock(norm):
+                write_out(norm)
         self._takes_tasks = each is not None and statistics == "batch" and takes_tasks(self.module, each)
         if self._takes_tasks:
             carry_tasks(self.module)
@@ -145,7 +152,7 @@ class Network:
                 with seeded(*seed):
                     outputs = functional_call(self.module, passed, (x,))
         except (RuntimeError, IndexError, KeyError) as error:
-            told = None if isinstance(error, torch.OutOfMemoryError) else _of_types(x, parameters, error)
+            told = None if isinstance(error, torch.OutOfMemoryError) else of_types(x, parameters, error)
             if told is None and (alone or self._takes_tasks) and not isinstance(error, torch.OutOfMemoryError):
                 told = _of_items(x, error)
             if told is None:
@@ -206,7 +213,7 @@ def too_large_together(x: Inputs) -> bool:
 
 
 def sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy whose parameters and buffers are the same tensors.
+    """A copy whose parameters and buffers are the same tensors, and which runs as it was before `torch.compile`.
 
     Raises:
         RecipeError: The module cannot be copied.
@@ -220,7 +227,10 @@ def sharing_copy(module: nn.Module) -> nn.Module:
             f"the inner loop works on a copy of the module, and {type(module).__name__} cannot be copied ({first}). Keep no computed "
             "tensors as attributes: nn.utils.parametrizations.weight_norm in place of the older nn.utils.weight_norm, for one."
         ) from error
-    return copied
+    for part in copied.modules():
+        if COMPILED in part._modules:
+            part.forward = plain(part).__call__
+    return dense(copied)
 
 
 def buffers_of(module: nn.Module) -> Tensors:
@@ -250,24 +260,4 @@ def _of_items(x: Inputs, error: Exception) -> DataError:
     return DataError(
         f"the network cannot read these items of one task, {shown} ({first}). Look at their shape, kind and range, and at what the "
         "network asks for."
-    )
-
-
-def _of_types(x: Inputs, parameters: Tensors, error: Exception) -> DataError | None:
-    """The error for items of another type than the module computes with; None where that is not what is wrong."""
-    named: Mapping[str, Tensor] = {"x": x} if isinstance(x, Tensor) else x
-    about_types = any(
-        word in str(error) for word in ("dtype", "scalar type", "not implemented for", "should be the same", "floating point")
-    )
-    own = next((value.dtype for value in parameters.values() if value.is_floating_point()), torch.float32)
-    other = [name for name, value in named.items() if value.is_floating_point() and value.dtype != own]
-    whole = [name for name, value in named.items() if not value.is_floating_point()]
-    if not about_types or not (other or whole):
-        return None
-    name = (other or whole)[0]
-    convert = f"{name}.{'double' if own == torch.float64 else 'float'}()"
-    cure = f"{convert}, or the module: learner.double()" if named[name].dtype == torch.float64 else convert
-    return DataError(
-        f"the module computes with {own}, and the items {name!r} are {named[name].dtype} ({str(error).partition(chr(10))[0]}). "
-        f"Convert them: {cure}."
     )

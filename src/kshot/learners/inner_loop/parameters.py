@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.errors import RecipeError
+from kshot.learners.backbone_form import require_shapes
 
 Tensors = dict[str, Tensor]
 Adapt = int | str | Sequence[str] | None
@@ -40,7 +41,7 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
         RecipeError: Nothing adapts; a name is unknown or frozen; parameters are on two devices, or are no floating numbers.
     """
     named: Tensors = dict(module.named_parameters())
-    _check_known(named)
+    require_shapes(named.items())
     _check_devices(named)
     trainable = {name: value for name, value in named.items() if value.requires_grad}
     chosen = set(trainable) if adapt is None else _chosen(module, named, adapt)
@@ -57,12 +58,6 @@ def divide_parameters(module: nn.Module, adapt: Adapt = None) -> Parameters:
         )
     adapting = {name: value for name, value in trainable.items() if name in chosen}
     return Parameters(adapting, {name: value for name, value in trainable.items() if name not in chosen})
-
-
-def _check_known(named: Tensors) -> None:
-    lazy = [name for name, value in named.items() if isinstance(value, nn.UninitializedParameter)]
-    if lazy:
-        raise RecipeError(f"{lazy[0]!r} has no shape yet: it belongs to a lazy module. Call the module once on some items first.")
 
 
 def for_each(values: Tensors, tasks: int) -> Tensors:

@@ -51,7 +51,6 @@ class LSTMControl(SequenceLearner):
         self.code = LabelCode(outputs, characters)
         self.lstm = nn.LSTM(features + self.code.size, hidden)
         self.classify = nn.Linear(hidden, self.code.size)
-        self.arguments = {"features": features, "outputs": outputs, "characters": characters, "hidden": hidden}
         self.family = require_family(family, "classification", type(self).__name__)
 
     def begin(self, tasks: int, like: Tensor) -> dict[str, Tensor]:

@@ -89,16 +89,6 @@ class MANN(SequenceLearner):
             self.from_input.bias[hidden : 2 * hidden] += 1
             self.emit.bias.zero_()
             self.emit.bias[-heads:] = 1.0
-        self.arguments = {
-            "features": features,
-            "outputs": outputs,
-            "characters": characters,
-            "hidden": hidden,
-            "heads": heads,
-            "slots": slots,
-            "width": width,
-            "usage_decay": usage_decay,
-        }
         self.family = require_family(family, "classification", type(self).__name__)
 
     def begin(self, tasks: int, like: Tensor) -> dict[str, Tensor]:

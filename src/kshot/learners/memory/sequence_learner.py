@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.counter_random import key_of, streams, words
 from kshot.episodes.episode import EpisodeBatch
-from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.learner import Learner, encode_tasks, way_of
 from kshot.learners.memory.label_code import LabelCode
 from kshot.learners.short_forms import repr_of_adapted
@@ -83,15 +84,9 @@ class SequenceLearner(Learner):
         """Compute the features: (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone does not give the D that the learner was built with.
+            RecipeError: The backbone does not give one vector per item, of the D that the learner was built with.
         """
-        features: Tensor = self.backbone(x)
-        if features.shape[1:] != (self.features,):
-            raise RecipeError(
-                f"{type(self).__name__} was built with features={self.features}; its backbone gives {tuple(features.shape[1:])} per item. "
-                "Set features to the number that the backbone gives (learner.features in a recipe)."
-            )
-        return features
+        return embed(self.backbone, x, type(self).__name__, self.features)
 
     def answer_sequence(self, features: Tensor, spelled: Tensor) -> Tensor:
         """Answer every item of a sequence of any length from the items and labels before it.
@@ -112,6 +107,7 @@ class SequenceLearner(Learner):
         Raises:
             RecipeError: There are more classes than labels.
         """
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         B, S = support_y.shape
         same = np.zeros(B, dtype=np.int64)
@@ -124,6 +120,7 @@ class SequenceLearner(Learner):
 
     def predict(self, adapted: Remembered, query_features: Inputs) -> Tensor:
         """Return log P of each class's label: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.strings), query_features)
         assert isinstance(query_features, Tensor)
         B, Q, _ = query_features.shape
         last = self.code.one_hot(adapted.last_label, query_features)[:, None].expand(B, Q, self.code.size)

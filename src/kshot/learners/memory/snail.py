@@ -33,6 +33,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.memory.causal_blocks import AttentionBlock, Memory, TCBlock, part
 from kshot.learners.settings import require_count
@@ -92,7 +94,6 @@ class SNAIL(Learner):
             require_count(name, count, least)
         if not isinstance(keys, Sequence) or len(keys) != 3 or any(not isinstance(K, int) or K < 2 or K % 2 for K in keys):
             raise RecipeError(f"keys must be three even numbers, the key sizes of the attention blocks; found {keys!r}.")
-        self.arguments = {"features": features, "slots": slots, "length": length, "filters": filters, "keys": list(keys)}
         self.family = require_family(family, "classification", type(self).__name__)
         self.slots = slots
         self.backbone = backbone
@@ -108,15 +109,9 @@ class SNAIL(Learner):
         """Embed items without their labels: (M, …) → (M, 64).
 
         Raises:
-            RecipeError: The backbone gives another number of features than the learner was built for.
+            RecipeError: The backbone does not give one vector per item, of the number of features that the learner was built for.
         """
-        features, D = self.backbone(x), self.embedding.in_features
-        if features.shape[1:] != (D,):
-            raise RecipeError(
-                f"SNAIL was built with features={D}; its backbone gives {tuple(features.shape[1:])} per item. "
-                "Set features to the number that the backbone gives (learner.features in a recipe)."
-            )
-        embedded: Tensor = self.embedding(features)
+        embedded: Tensor = self.embedding(embed(self.backbone, x, type(self).__name__, self.embedding.in_features))
         return embedded
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ReadSupport:
@@ -125,6 +120,7 @@ class SNAIL(Learner):
         Raises:
             RecipeError: There are more classes than slots.
         """
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         B, S = support_y.shape
         N = way_of(support_y, way)
@@ -160,6 +156,7 @@ class SNAIL(Learner):
 
     def predict(self, adapted: ReadSupport, query_features: Inputs) -> Tensor:
         """Answer each query at the position after the support set: (B, Q, 64) → logits (B, Q, N)."""
+        check_queries(self, len(adapted.slots), query_features)
         assert isinstance(query_features, Tensor)
         x = F.pad(query_features, (0, self.slots))  # (B, Q, 64 + slots): a query has no label
         for name, block in (*self._blocks_before_the_last(), ("attention_3", self.attention_3)):

@@ -23,6 +23,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.asked import check_queries, check_support
 from kshot.learners.heads.item_scores import Examples, class_maxima, one_hot
 from kshot.learners.learner import Learner, require_family, way_of
 
@@ -62,12 +63,14 @@ class ModifiedHausdorff(Learner):
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
         """Keep the support set: drawings (B, S, 1, H, W) and (B, S) → drawings and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         features = support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
         """Return minus the distance to the nearest drawing of each class: (B, Q, 1, H, W) → (B, Q, N)."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         tasks = []
         for queries, support in zip(map(_inks, query_features), map(_inks, adapted.features), strict=True):

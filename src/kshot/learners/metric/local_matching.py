@@ -22,10 +22,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, count_items
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import called
 from kshot.learners.heads.feature_maps import maps_of, places_of
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.heads.over_items import check_over_items, over_items
@@ -84,7 +86,6 @@ class LocalMatching(Learner):
                 raise RecipeError(f"{name} of local matching must be a positive number; found {value}.")
         self.backbone, self.features = backbone, features
         self.over_items = check_over_items(over_items, "local matching")
-        self.arguments = {"features": features, "sharpness": sharpness, "nearness": nearness, "scale": scale, "over_items": over_items}
         # Logarithms: no update makes a value negative, and each step of Adam multiplies by a factor.
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness)))
         self.log_nearness = nn.Parameter(torch.tensor(math.log(nearness)))
@@ -97,16 +98,18 @@ class LocalMatching(Learner):
         Raises:
             RecipeError: The backbone does not give maps or vectors of `features` channels.
         """
-        return maps_of(self.backbone(x), self.features, type(self).__name__)
+        return maps_of(called(self.backbone, x), self.features, type(self).__name__, count_items(x))
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExampleMaps:
         """Keep the support set: (B, S, C, H, W) and (B, S) → maps (B, S, C, H, W) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         maps = support_features if self.training else support_features.detach()
         return ExampleMaps(maps, one_hot(support_y, way_of(support_y, way), maps))
 
     def predict(self, adapted: ExampleMaps, query_features: Inputs) -> Tensor:
         """Return the logits of the classes: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         return over_items(self.pair_scores(adapted.maps, query_features), adapted.labels, self.over_items)
 

@@ -26,6 +26,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.centres import cosines
 from kshot.learners.heads.comparison_space import Space, cosine_space
 from kshot.learners.heads.item_scores import Examples, class_log_sums, one_hot
@@ -53,18 +55,23 @@ class MatchingNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute the embedding, f = g: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute the embedding, f = g: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
         """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
         """Return log P: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         return log_attention(cosines(query_features, adapted.features), adapted.labels)
 
@@ -94,23 +101,27 @@ class ScaledMatchingNet(Learner):
         self.backbone = backbone
         if not 0 < scale < math.inf:
             raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
-        self.arguments = {"scale": scale}
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute the embedding, f = g: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute the embedding, f = g: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
         """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
         """Return log P: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         return log_attention(self.log_scale.exp() * cosines(query_features, adapted.features), adapted.labels)
 

@@ -30,6 +30,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.centres import cosines
 from kshot.learners.heads.comparison_space import Space, cosine_space
 from kshot.learners.heads.item_scores import one_hot
@@ -83,26 +85,19 @@ class MatchingNetFCE(Learner):
         self.support_lstm = nn.LSTM(features, features, batch_first=True, bidirectional=True)
         self.query_lstm = nn.LSTMCell(2 * features, features)
         self.processing_steps = processing_steps
-        self.arguments = {"features": features, "processing_steps": processing_steps}
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
         """Compute the embedding without context, f' = g': (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone does not give the D for which the LSTMs were built.
+            RecipeError: The backbone does not give one vector per item, of the D for which the LSTMs were built.
         """
-        features: Tensor = self.backbone(x)
-        D = self.support_lstm.input_size
-        if features.shape[1:] != (D,):
-            raise RecipeError(
-                f"MatchingNetFCE was built with features={D}; its backbone gives {tuple(features.shape[1:])} per item. "
-                "Set features to the number that the backbone gives (learner.features in a recipe)."
-            )
-        return features
+        return embed(self.backbone, x, type(self).__name__, self.support_lstm.input_size)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExamplesInContext:
         """Embed the support set in context: (B, S, D) and (B, S) → g(x_i, S) (B, S, D) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         features = embed_support(self.support_lstm, support_features)
         features = features if self.training else features.detach()
@@ -110,6 +105,7 @@ class MatchingNetFCE(Learner):
 
     def predict(self, adapted: ExamplesInContext, query_features: Inputs) -> Tensor:
         """Return log P: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         in_context = embed_queries(self.query_lstm, query_features, adapted.features, self.processing_steps)
         return log_attention(cosines(in_context, adapted.features), adapted.labels)

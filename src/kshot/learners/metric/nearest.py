@@ -17,10 +17,12 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, count_items
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import called, tensor_of
 from kshot.learners.heads.centres import squared_distances
 from kshot.learners.heads.item_scores import Examples, class_maxima, one_hot
 from kshot.learners.learner import Learner, require_family, way_of
@@ -49,18 +51,24 @@ class NearestNeighbour(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute f, flattened: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features.flatten(1)
+        """Compute f, flattened: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one row of numbers per item.
+        """
+        found = called(self.backbone, x)
+        return tensor_of(found, type(self).__name__, count_items(x), "a tensor with one row per item, (M, …)").flatten(1)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
         """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
         """Return minus the squared distance to each class: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         return class_maxima(-squared_distances(query_features, adapted.features), adapted.labels)
 

@@ -26,10 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, count_items
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import called
 from kshot.learners.heads.feature_maps import maps_of, places_of
 from kshot.learners.heads.item_scores import one_hot
 from kshot.learners.heads.over_items import check_over_items, over_items
@@ -91,7 +93,6 @@ class PairAttention(Learner):
             raise RecipeError(f"loss of pair attention must be one of {', '.join(LOSSES)}; found {loss!r}.")
         check_over_items(over_items, "pair attention")
         self.backbone = backbone
-        self.arguments = {"features": features, "width": width, "blocks": list(blocks), "loss": loss, "over_items": over_items}
         self.features, self.loss, self.over_items = features, loss, over_items
         self.enter, self.where = nn.Linear(features, width), nn.Linear(16, width, bias=False)
         self.within = nn.ModuleList(AttentionBlock(width) for _ in range(blocks[0]))
@@ -108,7 +109,7 @@ class PairAttention(Learner):
         Raises:
             RecipeError: The backbone does not give maps or vectors of `features` channels.
         """
-        maps = maps_of(self.backbone(x), self.features, type(self).__name__)
+        maps = maps_of(called(self.backbone, x), self.features, type(self).__name__, count_items(x))
         H, W = maps.shape[2:]
         places = places_of(H, W, maps)
         tokens: Tensor = self.enter(maps.flatten(2).mT) + self.where(waves_of(places))  # (M, T, C)
@@ -119,12 +120,14 @@ class PairAttention(Learner):
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ExampleTokens:
         """Keep the support set: (B, S, H, W, C) and (B, S) → tokens (B, S, H, W, C) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         tokens = support_features if self.training else support_features.detach()
         return ExampleTokens(tokens, one_hot(support_y, way_of(support_y, way), tokens))
 
     def predict(self, adapted: ExampleTokens, query_features: Inputs) -> Tensor:
         """Return the logits of the classes: (B, Q, H, W, C) → (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         return over_items(self.pair_scores(adapted.tokens, query_features), adapted.labels, self.over_items)
 

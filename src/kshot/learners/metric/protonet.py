@@ -20,6 +20,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.centres import Prototypes, cosines, only_known, prototypes, squared_distances
 from kshot.learners.heads.comparison_space import Space, as_they_are
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
@@ -35,8 +37,8 @@ class ProtoNet(Learner):
     Example:
         >>> import torch
         >>> learner = ProtoNet(torch.nn.Identity()).eval()
-        >>> support = torch.tensor([[[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]])
-        >>> task = learner.adapt(learner.encode(support), torch.tensor([[0, 0, 1]]))
+        >>> support = learner.encode(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]))  # three items
+        >>> task = learner.adapt(support[None], torch.tensor([[0, 0, 1]]))
         >>> task.centres.tolist()
         [[[1.0, 0.0], [0.0, 4.0]]]
         >>> learner.predict(task, torch.tensor([[[1.0, 1.0]]])).tolist()
@@ -49,17 +51,22 @@ class ProtoNet(Learner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute f_φ: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute f_φ: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """Compute the prototypes: (B, S, D) and (B, S) → (B, N, D)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
         """Return -d: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.centres), query_features)
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(query_features, adapted.centres), adapted)
 
@@ -85,22 +92,26 @@ class CosineProtoNet(Learner):
         self.backbone = backbone
         if not 0 < scale < math.inf:
             raise RecipeError(f"the scale of a cosine must be a positive number; found {scale}.")
-        self.arguments = {"scale": scale}
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute f_φ: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute f_φ: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """Compute the prototypes: (B, S, D) and (B, S) → (B, N, D)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         return prototypes(support_features if self.training else support_features.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
         """Return the cosine times s: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.centres), query_features)
         assert isinstance(query_features, Tensor)
         return only_known(self.log_scale.exp() * cosines(query_features, adapted.centres), adapted)
 

@@ -36,10 +36,12 @@ from torch import Tensor, nn
 
 from kshot.backbones.conv_block import pixels_last
 from kshot.backbones.kernels.running_statistics import follow
-from kshot.data.inputs import Inputs
+from kshot.data.inputs import Inputs, count_items
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import called
 from kshot.learners.heads.feature_maps import maps_of
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
 from kshot.learners.short_forms import repr_of_adapted
@@ -96,7 +98,6 @@ class RelationNet(Learner):
         if loss not in LOSSES:
             raise RecipeError(f"the loss of a Relation Network must be one of {', '.join(LOSSES)}; found {loss!r}.")
         self.backbone = backbone
-        self.arguments = {"features": features, "width": width, "hidden": hidden, "loss": loss}
         self.conv1 = nn.Conv2d(2 * features, width, 3, padding=1)  # its first C input channels read the class, the others the query
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
@@ -112,10 +113,11 @@ class RelationNet(Learner):
         Raises:
             RecipeError: The backbone does not give maps or vectors, or gives another C.
         """
-        return maps_of(self.backbone(x), self.features, type(self).__name__)
+        return maps_of(called(self.backbone, x), self.features, type(self).__name__, count_items(x))
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> ClassHalves:
         """Compute the classes' halves of the first convolution: (B, S, C, H, W) and (B, S) → (B, N, H, W, F)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         means, known = mean_maps(support_features, support_y, way_of(support_y, way))
         halves = half_of(means, self.conv1.weight[:, : self.features], self.conv1.bias)
@@ -123,6 +125,7 @@ class RelationNet(Learner):
 
     def predict(self, adapted: ClassHalves, query_features: Inputs) -> Tensor:
         """Return the logits of r: (B, Q, C, H, W) → (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.known), query_features)
         assert isinstance(query_features, Tensor)
         queries = half_of(query_features, self.conv1.weight[:, self.features :])  # (B, Q, H, W, F)
         classes, queries = normalised_halves(adapted.halves, queries, self.norm1)

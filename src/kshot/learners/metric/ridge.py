@@ -32,6 +32,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.linear import LinearHeads, with_ones
 from kshot.learners.learner import Learner, backward_of_query_loss, way_of
 
@@ -70,16 +72,18 @@ class RidgeNet(Learner):
             if not 0 < value < math.inf:
                 raise RecipeError(f"the {name} of a ridge head must be a positive number; found {value}.")
         self.backbone = backbone
-        self.arguments = {"regularisation": regularisation, "scale": scale}
         self.log_regularisation = nn.Parameter(torch.tensor(regularisation).log())
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         self.bias = nn.Parameter(torch.zeros(()))
         self.family = family
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute φ: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute φ: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> LinearHeads:
         """Solve for Λ(Z): (B, S, D) and labels (B, S), or targets (B, S, T) → weights (B, D + 1, T).
@@ -87,6 +91,7 @@ class RidgeNet(Learner):
         Raises:
             DataError: The system of a task is singular. Raised only outside training.
         """
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         if support_y.is_floating_point():
             Y = support_y
@@ -104,6 +109,7 @@ class RidgeNet(Learner):
 
     def predict(self, adapted: LinearHeads, query_features: Inputs) -> Tensor:
         """Return α X' Λ(Z) + β: (B, Q, D) → (B, Q, T)."""
+        check_queries(self, len(adapted.weights), query_features)
         assert isinstance(query_features, Tensor)
         with torch.autocast(query_features.device.type, enabled=False):
             X = with_ones(query_features)  # (B, Q, D + 1)
@@ -115,8 +121,6 @@ class RidgeNet(Learner):
         return backward_of_query_loss(self, batch)
 
     def _unsolved(self, features: Tensor, task: int) -> DataError:
-        if not bool(features[task].isfinite().all()):
-            return DataError(f"the support features of task {task} of the batch are not all finite. Look at its items.")
         S, D = features.shape[1:]
         regularisation, largest = float(self.log_regularisation.detach().exp()), float(features[task].detach().abs().max())
         return DataError(

@@ -35,6 +35,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.comparison_space import Space, as_they_are
 from kshot.learners.heads.item_scores import Examples, class_maxima, one_hot
 from kshot.learners.learner import Learner, encode_tasks, require_family, way_of
@@ -84,7 +86,6 @@ class SiameseNet(Learner):
         if not 0 < odds < math.inf:
             raise RecipeError(f"the odds of different to same pairs must be a positive number; found {odds}.")
         self.backbone = backbone
-        self.arguments = {"features": features, "odds": odds}
         self.alpha = nn.Parameter(torch.full((features,), -_SPREAD / math.sqrt(features)))
         self.b = nn.Parameter(torch.tensor(_TYPICAL * _SPREAD * math.sqrt(features)))
         self.odds = odds
@@ -94,24 +95,20 @@ class SiameseNet(Learner):
         """Apply the twin: (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone does not give the D of α.
+            RecipeError: The backbone does not give one vector per item, of the D of α.
         """
-        features: Tensor = self.backbone(x)
-        if features.shape[1:] != self.alpha.shape:
-            raise RecipeError(
-                f"SiameseNet was built with features={len(self.alpha)}; its backbone gives {tuple(features.shape[1:])} per item. "
-                "Set features to the number that the backbone gives (learner.features in a recipe)."
-            )
-        return features
+        return embed(self.backbone, x, type(self).__name__, len(self.alpha))
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Examples:
         """Keep the support set: (B, S, D) and (B, S) → features (B, S, D) and one-hot labels (B, S, N)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         features = support_features if self.training else support_features.detach()
         return Examples(features, one_hot(support_y, way_of(support_y, way), features))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
         """Return the largest z of each class: (B, Q, D) → (B, Q, N); -∞ for a class without support items."""
+        check_queries(self, len(adapted.labels), query_features)
         assert isinstance(query_features, Tensor)
         return class_maxima(self.pair_logits(query_features, adapted.features), adapted.labels)
 

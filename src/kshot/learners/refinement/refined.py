@@ -23,7 +23,8 @@ from torch import Tensor
 from kshot.construct import construct
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
-from kshot.errors import DataError, RecipeError
+from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
 from kshot.learners.heads.centres import squared_distances
 from kshot.learners.heads.comparison_space import Compare, HasSpace, Space, as_they_are
 from kshot.learners.heads.item_scores import Examples, one_hot
@@ -114,7 +115,8 @@ class Refined(Learner):
         Raises:
             DataError: A feature is not finite.
         """
-        vectors = self._vectors(support_features, "support").detach()
+        check_support(self, support_features, support_y, way)
+        vectors = self._vectors(support_features).detach()
         return Examples(vectors, one_hot(support_y, way_of(support_y, way), vectors))
 
     def predict(self, adapted: Examples, query_features: Inputs) -> Tensor:
@@ -131,7 +133,8 @@ class Refined(Learner):
         Raises:
             DataError: A feature is not finite. One such query would spoil the answers to all queries.
         """
-        queries = self._vectors(query_features, "query")
+        check_queries(self, len(adapted.labels), query_features)
+        queries = self._vectors(query_features)
         absent = ~adapted.labels.any(1).unsqueeze(1)  # (B, 1, N)
         logits = space_of(self.learner).logits
 
@@ -149,13 +152,9 @@ class Refined(Learner):
         """
         raise RecipeError("a refinement learns nothing in training. Train the learner inside, then refine its answers.")
 
-    def _vectors(self, features: Inputs, kind: str) -> Tensor:
+    def _vectors(self, features: Inputs) -> Tensor:
         """Return features (B, n, D) as vectors in the learner's space, in at least float32."""
         assert isinstance(features, Tensor)
-        finite = features.isfinite().all(-1)  # (B, n)
-        if not bool(finite.all()):
-            task, item = (~finite).nonzero()[0].tolist()
-            raise DataError(f"the features of {kind} item {item} of task {task} of the batch are not all finite. Look at this item.")
         with torch.autocast(features.device.type, enabled=False):
             return space_of(self.learner).vectors(features.to(torch.promote_types(features.dtype, torch.float32)))
 

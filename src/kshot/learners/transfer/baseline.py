@@ -18,12 +18,13 @@ logit -∞. Equal items, constant features and features of 0 are regular because
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.errors import DataError, RecipeError
+from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.linear import LinearHeads
 from kshot.learners.heads.softmax_regression import answers_of, fit_softmax_regression
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
@@ -54,14 +55,16 @@ class Baseline(ItemLearner):
         if not 0 < regularisation < math.inf:
             raise RecipeError(f"the regularisation of a linear head must be a positive number; found {regularisation}.")
         self.backbone = backbone
-        self.arguments = {"regularisation": regularisation}
         self.regularisation = regularisation
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute f: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute f: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> LinearHeads:
         """Fit W: (B, S, D) and (B, S) → (B, D + 1, N).
@@ -69,27 +72,16 @@ class Baseline(ItemLearner):
         Raises:
             DataError: A feature is not finite.
         """
-        features = require_finite(support_features)
-        return fit_softmax_regression(features, support_y, way_of(support_y, way), self.regularisation)
+        check_support(self, support_features, support_y, way)
+        assert isinstance(support_features, Tensor)
+        return fit_softmax_regression(support_features.detach(), support_y, way_of(support_y, way), self.regularisation)
 
     def predict(self, adapted: LinearHeads, query_features: Inputs) -> Tensor:
         """Return Wᵀ f: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.weights), query_features)
         assert isinstance(query_features, Tensor)
         return answers_of(adapted, query_features)
 
     def for_training(self, example: Batch) -> Trainable:
         """Return the learner with W_b, a linear layer; see `Learner`."""
         return ItemTraining(self, linear_head(self, example))
-
-
-def require_finite(features: Inputs) -> Tensor:
-    """Return support features (B, S, …), detached, if all are finite.
-
-    Raises:
-        DataError: A feature is not finite; the message names the task.
-    """
-    assert isinstance(features, Tensor)
-    finite = torch.isfinite(features).flatten(1).all(1)  # (B,)
-    if not bool(finite.all()):
-        raise DataError(f"the support features of task {int(finite.int().argmin())} of the batch are not all finite. Look at its items.")
-    return features.detach()

@@ -31,11 +31,12 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.centres import class_means, cosines
 from kshot.learners.heads.comparison_space import Space, cosine_space
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
 from kshot.learners.short_forms import repr_of_adapted
-from kshot.learners.transfer.baseline import require_finite
 from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, form_of_training
 
 STEPS = 100
@@ -88,14 +89,16 @@ class BaselinePlusPlus(ItemLearner):
             if not 0 < value < math.inf:
                 raise RecipeError(f"the {name} of a cosine must be a positive number; found {value}.")
         self.backbone = backbone
-        self.arguments = {"training_scale": training_scale, "scale": scale}
         self.training_scale, self.scale = training_scale, scale
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute f: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute f: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Directions:
         """Fit w: (B, S, D) and (B, S) → (B, N, D).
@@ -103,10 +106,13 @@ class BaselinePlusPlus(ItemLearner):
         Raises:
             DataError: A feature is not finite.
         """
-        return fit_directions(require_finite(support_features), support_y, way_of(support_y, way), self.scale)
+        check_support(self, support_features, support_y, way)
+        assert isinstance(support_features, Tensor)
+        return fit_directions(support_features.detach(), support_y, way_of(support_y, way), self.scale)
 
     def predict(self, adapted: Directions, query_features: Inputs) -> Tensor:
         """Return s: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.weights), query_features)
         assert isinstance(query_features, Tensor)
         return (self.scale * cosines(query_features, adapted.weights)).masked_fill(~adapted.known.unsqueeze(1), -math.inf)
 

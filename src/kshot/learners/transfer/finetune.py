@@ -3,16 +3,14 @@
     training:    θ, W_b = argmin  E -log softmax(W_bᵀ f_θ(x))_y               over all training classes, in plain batches
     adaptation:  (θ', W) ← Adam step of rate α on  1/S Σ_i -log softmax(Wᵀ f_θ'(x_i))_{y_i}      n times, from θ' = θ
 
-This is the older answer to few examples, and every meta-learner should beat it. Training is that of the baseline of Chen et al. 2019
-(`kshot.learners.transfer.baseline`), which keeps θ' = θ, so an encoder trained there can be used here. Steps are those of Adam (Kingma, Ba,
-2015; β = 0.9 and 0.999, moments start at 0 for each task), because their size is about α for any length of the features: plain gradient
-steps stood still at one rate and diverged at five times that rate. Two choices decide how well it works.
+This is the older answer to few examples, and every meta-learner should beat it. Training is that of `kshot.learners.transfer.baseline`,
+which keeps θ' = θ, so an encoder trained there can be used here. Steps are those of Adam (Kingma, Ba, 2015; β = 0.9 and 0.999), because
+their size is about α for any length of the features: plain gradient steps stood still at one rate and diverged at five times that rate.
 
 The start of the head. By default it starts from the class means c_k of f_θ: w_k = 2 c_k / v, b_k = -‖c_k‖² / v. Its logits are then
 -‖f - c_k‖² / v up to a number that all classes share, so zero steps give the nearest class mean (Triantafillou et al., "Meta-Dataset", ICLR
 2020, arXiv 1903.03096, section 3, with v = 1). v is the mean squared distance of the support features from their mean. With v = 1 and
-features of length 10, every support item would be classified with certainty, and there would be no slope to follow. Alternatively, the head
-starts from 0; the first step then moves only the head.
+features of length 10, there would be no slope to follow. Alternatively, the head starts from 0; the first step then moves only the head.
 
 The number of steps. With two or more support items per class, it is chosen by leaving items out. In fold j of at most 5, the j-th,
 (j+5)-th … item of each class with more than one item is held out. All folds go step by step, and the number of steps with the lowest loss
@@ -21,9 +19,8 @@ however large the support set is. With one item per class, nothing can be left o
 number on validation episodes; `kshot train` does so after the last update.
 
 Batch normalisation uses its running statistics, which do not move: adaptation happens in evaluation mode, and each query is answered
-independently. Adaptation works on copies. The learner never changes, not even during adaptation, so any number of threads may adapt at
-once. Limits: `adapt` keeps one network per task; nothing can be encoded once per item, so evaluation is slow. A class without support items
-has logit -∞. Measured: docs/learners/finetune.md.
+independently. Frozen parameters stay. Adaptation works on copies, so any number of threads may adapt at once. Limits: `adapt` keeps a
+network per task, and evaluation is slow. A class without support items has logit -∞. Measured: docs/learners/finetune.md.
 """
 
 import copy
@@ -39,6 +36,8 @@ from torch.func import functional_call
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import DataError, RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import called, dense, plain, vectors_of
 from kshot.learners.heads.centres import class_means
 from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.inner_loop.directions import Adam
@@ -57,7 +56,7 @@ class FineTuned(NamedTuple):
     """What fine-tuning learns from B tasks; of one task alone, without the dimension B.
 
     Attributes:
-        network: θ', the backbone's parameters by name, each (B, …).
+        network: θ', the backbone's parameters by name, each (B, …), without frozen ones, which stay.
         weights: W, (B, D, N).
         bias: (B, N); -∞ for a class without support items.
     """
@@ -111,7 +110,6 @@ class FineTune(ItemLearner):
         if start not in ("means", "zero"):
             raise RecipeError(f"the start of a head must be 'means' or 'zero'; found {start!r}.")
         self.backbone = backbone
-        self.arguments = {"steps": steps, "most_steps": most_steps, "lr": lr, "start": start}
         self.most_steps, self.lr, self.start = most_steps, lr, start
         self.register_buffer("steps", torch.tensor(steps))
         self.family = require_family(family, "classification", type(self).__name__)
@@ -124,14 +122,15 @@ class FineTune(ItemLearner):
         """Fine-tune a network and a head for each task: items (B, S, …) and labels (B, S) → `FineTuned`.
 
         Raises:
-            DataError: The loss of a task is not a number: α is too large for it, or its items are not finite.
+            DataError: A number in the support set is not finite, or the loss of a task is not: α is too large for it.
         """
+        check_support(self, support_features, support_y, way)
         way = way_of(support_y, way)
         tasks = []
         with torch.enable_grad(), torch.autocast(support_y.device.type, enabled=False):
             for number in range(len(support_y)):
                 x, y = map_inputs(lambda value, number=number: value[number], support_features), support_y[number]  # type: ignore[misc]
-                tuning = Tuning(copy.deepcopy(self.backbone), x, y, way, self.lr, self.start)
+                tuning = Tuning(dense(copy.deepcopy(plain(self.backbone))), x, y, way, self.lr, self.start)
                 held_out = folds_of(y, way)
                 tuned = tuning.after(best_steps(tuning, held_out, self.most_steps) if held_out else int(self.steps))
                 if not all(bool(torch.isfinite(value).all()) for value in (*tuned.network.values(), tuned.weights, tuning.features)):
@@ -147,11 +146,12 @@ class FineTune(ItemLearner):
 
     def predict(self, adapted: FineTuned, query_features: Inputs) -> Tensor:
         """Return Wᵀ f_θ': items (B, Q, …) → (B, Q, N)."""
-        network = copy.deepcopy(self.backbone)  # functional_call puts parameters into the module while it runs
+        check_queries(self, len(adapted.bias), query_features)
+        network = copy.deepcopy(plain(self.backbone))  # functional_call puts parameters into the module while it runs
         logits = []
         for number in range(len(adapted.bias)):
             x = map_inputs(lambda value, number=number: value[number], query_features)  # type: ignore[misc]
-            features = functional_call(network, {name: value[number] for name, value in adapted.network.items()}, (x,))
+            features = called(network, x, {name: value[number] for name, value in adapted.network.items()})
             logits.append(features @ adapted.weights[number] + adapted.bias[number])
         return torch.stack(logits)
 
@@ -193,10 +193,10 @@ class Tuning:
     def __init__(self, network: nn.Module, x: Inputs, y: Tensor, way: int, lr: float, start: str) -> None:
         self.network, self.x, self.y, self.way, self.start = network, x, y, way, start
         self.rule = Descent(lr, Adam())
-        self.parameters = {name: value.detach() for name, value in network.named_parameters()}
+        self.parameters = {name: value.detach() for name, value in network.named_parameters() if value.requires_grad}
         self.absent = ~F.one_hot(y, way).any(0)  # (N,)
         with torch.no_grad():
-            self.features = functional_call(network, self.parameters, (x,))  # (S, D), before any step
+            self.features = vectors_of(called(network, x, self.parameters), "FineTune", len(y))  # (S, D), before any step
 
     def after(self, steps: int) -> FineTuned:
         """Return the result of `steps` steps on all items."""

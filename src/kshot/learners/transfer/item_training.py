@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kshot.data.inputs import map_inputs
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
+from kshot.learners.backbone_form import called, embed, vectors_of
 from kshot.learners.learner import Batch, Learner, Trainable
 
 
@@ -52,7 +53,7 @@ class ItemTraining(Trainable):
 
     def meta_backward(self, batch: ItemBatch, progress: float) -> Tensor:
         """Add the gradient of the items' mean loss. Return one detached loss per item, (M,)."""
-        losses = item_losses(self.learner, self.head(self.learner.backbone(batch.x)), batch)
+        losses = item_losses(self.learner, self.head(embed(self.learner.backbone, batch.x, type(self.learner).__name__)), batch)
         losses.mean().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         return losses.detach()
 
@@ -78,6 +79,7 @@ def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
     """Return D, found by encoding one item, and the number of classes. They give the shape of the head.
 
     Raises:
+        DataError: The items are of another type than the backbone computes with.
         RecipeError: The batch does not hold labelled items, or the backbone does not give one vector per item.
     """
     name = type(learner).__name__
@@ -89,15 +91,10 @@ def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
     learner.backbone.eval()
     try:
         with torch.no_grad():
-            features = learner.backbone(map_inputs(lambda value: value[:1], example.x))
+            features = called(learner.backbone, map_inputs(lambda value: value[:1], example.x))
     except (RuntimeError, ValueError) as error:
         raise RecipeError(f"the backbone of {name} cannot read one item of the training data: {error}. Choose one that can.") from error
     finally:
         for module, training in modes.items():
             module.training = training
-    if not isinstance(features, Tensor) or features.ndim != 2:
-        found = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else "a mapping"
-        raise RecipeError(
-            f"{name} needs a backbone that gives one vector per item, (M, D); for one item this one gives {found}. Flatten its output."
-        )
-    return features.shape[1], example.way
+    return vectors_of(features, name, 1).shape[1], example.way

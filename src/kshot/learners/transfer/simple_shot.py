@@ -32,6 +32,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import embed
 from kshot.learners.heads.centres import Prototypes, only_known, prototypes, squared_distances
 from kshot.learners.heads.comparison_space import Space
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
@@ -60,7 +62,6 @@ class SimpleShot(ItemLearner):
         if features < 1:
             raise RecipeError(f"features must be at least 1; found {features}.")
         self.backbone = backbone
-        self.arguments = {"features": features}
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         self.family = require_family(family, "classification", type(self).__name__)
@@ -69,24 +70,20 @@ class SimpleShot(ItemLearner):
         """Compute f, untransformed: (M, …) → (M, D).
 
         Raises:
-            RecipeError: The backbone does not give the D of x̄.
+            RecipeError: The backbone does not give one vector per item, of the D of x̄.
         """
-        features: Tensor = self.backbone(x)
-        if features.shape[1:] != self.centre.shape:
-            raise RecipeError(
-                f"SimpleShot was built with features={len(self.centre)}; its backbone gives {tuple(features.shape[1:])} per item. "
-                "Set features to the number that the backbone gives (learner.features in a recipe)."
-            )
-        return features
+        return embed(self.backbone, x, type(self).__name__, len(self.centre))
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """Compute the centroids of transformed features: (B, S, D) and (B, S) → (B, N, D)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         z = centred_directions(support_features, self.centre)
         return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
         """Return -‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.centres), query_features)
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(centred_directions(query_features, self.centre), adapted.centres), adapted)
 
@@ -157,18 +154,23 @@ class SimpleShotL2N(ItemLearner):
         self.family = require_family(family, "classification", type(self).__name__)
 
     def encode(self, x: Inputs) -> Tensor:
-        """Compute f, untransformed: (M, …) → (M, D)."""
-        features: Tensor = self.backbone(x)
-        return features
+        """Compute f, untransformed: (M, …) → (M, D).
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        return embed(self.backbone, x, type(self).__name__)
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Prototypes:
         """Compute the centroids of transformed features: (B, S, D) and (B, S) → (B, N, D)."""
+        check_support(self, support_features, support_y, way)
         assert isinstance(support_features, Tensor)
         z = directions(support_features)
         return prototypes(z if self.training else z.detach(), support_y, way_of(support_y, way))
 
     def predict(self, adapted: Prototypes, query_features: Inputs) -> Tensor:
         """Return -‖z - c_k‖²: (B, Q, D) → (B, Q, N)."""
+        check_queries(self, len(adapted.centres), query_features)
         assert isinstance(query_features, Tensor)
         return only_known(-squared_distances(directions(query_features), adapted.centres), adapted)
 

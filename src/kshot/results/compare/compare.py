@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from kshot.data.dataset import Dataset
+from kshot.device import pick_device
 from kshot.errors import DataError, RecipeError
 from kshot.learners.learner import Learner, Mode
 from kshot.results.compare.comparison import Comparison, Round
@@ -46,7 +47,7 @@ def compare(
     """
     check_contest(learners, mode)
     sets = _in_order(sets)
-    device = torch.device(device)
+    device = pick_device(device)
     own = {name: [_as_read(one, name, (datasets or {}).get(name)) for one in sets] for name in learners}
     costs = [measure_costs(learners, {name: own[name][place] for name in learners}, mode=mode, device=device) for place in range(len(sets))]
     results: dict[str, list[Results]] = {}

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from kshot.data.inputs import Inputs, map_inputs
+from kshot.device import pick_device
 from kshot.episodes.batch import gather_batch
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import KshotError, RecipeError
@@ -78,7 +79,7 @@ def measure_costs(
         RecipeError: A learner cannot answer such an episode at all; the message has its name.
         KshotError: A learner raised it; the name of the learner is put in front of the message.
     """
-    device = torch.device(device)
+    device = pick_device(device)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in learners}
     bytes_of: dict[str, tuple[int, int | None]] = {}
     queries = []

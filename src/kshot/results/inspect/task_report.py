@@ -29,7 +29,7 @@ class TaskReport:
         confusion: Confusion of the classes of the episodes.
         difficulty: Difficulty of the episodes.
         classes_of_episode: Names of the classes of the hardest and easiest episodes, by place in `difficulty`.
-        shifts: Shifts in the learner's features and in the pixels, as far as they could be measured.
+        shifts: Shifts in the learner's features and in the numbers of the items, as far as they could be measured.
         part: Name of the asked classes in the shifts, for example `test`.
         notes: Sentences that say what could not be measured, and why.
     """
@@ -171,7 +171,7 @@ class TaskReport:
         return lines
 
     def _shift_lines(self, shift: Shift) -> list[str]:
-        where = "In the learner's features" if shift.space == "features" else "In the pixels"
+        where = "In the learner's features" if shift.space == "features" else "In the numbers of the items"
         lines = []
         for part in shift.discrepancy:
             one = shift.discrepancy[part]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kshot.device import pick_device
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner, Mode
@@ -67,11 +68,12 @@ def answer_episodes(
 
     Raises:
         RecipeError: The learner does not classify, or does not offer the mode.
+        SetupError: There is no such device here.
     """
     if learner.family.name != "classification":
         raise RecipeError(f"confusion and difficulty need classes; {type(learner).__name__} learns {learner.family.name} tasks.")
     require_mode(learner, mode)
-    began, device = time.perf_counter(), torch.device(device)
+    began, device = time.perf_counter(), pick_device(device)
     answers, numbers, scores, counts = [], [], [], ClassCounts(len(episodes.index))
     with evaluating(learner.to(device)):
         for drawn, features in with_features(learner, episodes, device):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, require_dataset
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
@@ -63,9 +63,11 @@ class EpisodeSet:
         A shape with near or far classes uses the given distances, or else measures them on the pixels.
 
         Raises:
+            DataError: `dataset` is no data set.
             EpisodeError: The classes cannot give the shape.
             RecipeError: The number of episodes is below 1, or their items are more than `MOST_ITEMS`.
         """
+        require_dataset(dataset)
         if episodes < 1:
             raise RecipeError(f"episodes must be at least 1; found {episodes}.")
         items = episodes * shape.way_range[1] * (shape.shot_range[1] + shape.query_range[1])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.target_dataset import has_targets
+from kshot.device import pick_device
 from kshot.episodes.batch import gather_targets
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.family import Classification
@@ -51,11 +52,12 @@ def evaluate(
 
     Raises:
         RecipeError: The learner does not offer the mode, or solves tasks of another kind.
+        SetupError: There is no such device here.
     """
     require_mode(learner, mode)
     require_kind(learner, real_targets=has_targets(episodes.dataset))
     began = time.perf_counter()
-    device = torch.device(device)
+    device = pick_device(device)
     numbers, scores, counts = [], [], ClassCounts(len(episodes.index))
     with evaluating(learner.to(device)):
         for rectangle, encoded in with_features(learner, episodes, device, features):
@@ -140,13 +142,16 @@ def predict_rectangle(
     support = features.of(drawn.support_items, drawn.support_changes)
     query = features.of(drawn.query_items, drawn.query_changes)
     support_y, _, way = gather_targets(episodes.dataset, drawn, device)
+    what = "learned"
     try:
-        adapted: Any = learner.adapt(support, support_y, way=way)
+        with features.looked_at():
+            adapted: Any = learner.adapt(support, support_y, way=way)
+            what = "answered"
+            return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
     except DataError as error:
         if error.task is None:
             raise
-        raise DataError(f"episode {int(drawn.numbers[error.task])} cannot be learned: {error}") from error
-    return learner.predict_together(adapted, query) if mode == "transductive" else learner.predict(adapted, query)
+        raise DataError(f"episode {int(drawn.numbers[error.task])} cannot be {what}: {error}") from error
 
 
 def device_of(learner: Learner) -> torch.device:

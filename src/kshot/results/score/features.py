@@ -5,6 +5,7 @@ or inspect answers.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.batch import gather_inputs
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.errors import DataError
+from kshot.learners.asked import all_finite, looked_at
 from kshot.learners.learner import Learner
 from kshot.results.score.episode_set import EpisodeSet
 
@@ -31,10 +33,16 @@ class Features:
     Attributes:
         codes: item · 2¹⁶ + parameter for each row, ascending, int64 (U,).
         rows: Features (U, …).
+        finite: Whether all of them are known to be finite.
     """
 
     codes: np.ndarray
     rows: Inputs
+    finite: bool = False
+
+    def looked_at(self) -> AbstractContextManager[None]:
+        """Return a block in which learners need not look for numbers that are not finite, if there are none."""
+        return looked_at() if self.finite else nullcontext()
 
     def of(self, items: np.ndarray, changes: np.ndarray | None) -> Inputs:
         """Return the features of items (B, n), as (B, n, …)."""
@@ -49,13 +57,21 @@ def encode_items(learner: Learner, episodes: EpisodeSet, codes: np.ndarray, devi
         chunk = codes[start : start + _ITEMS_AT_ONCE]
         changes = (chunk & 0xFFFF).astype(np.int16)
         x = gather_inputs(episodes.dataset, chunk >> 16, changes, episodes.shape.augment, device)
-        parts.append(_encoded(learner, x))
-    return Features(codes, concatenate(parts))
+        with naming_items(x):
+            parts.append(learner.encode(x))
+    rows = concatenate(parts)
+    return Features(codes, rows, all_finite(rows))
 
 
-def _encoded(learner: Learner, x: Inputs) -> Inputs:
+@contextmanager
+def naming_items(x: Inputs) -> Iterator[None]:
+    """Turn what a network raises for items (M, …) that it cannot read into an error that names their shape and type.
+
+    Raises:
+        DataError: The network cannot read them.
+    """
     try:
-        return learner.encode(x)
+        yield
     except (RuntimeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise

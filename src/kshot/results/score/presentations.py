@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kshot.device import pick_device
 from kshot.episodes.batch import gather_targets
 from kshot.learners.memory.sequence_learner import SequenceLearner, in_order, sequence_order
 from kshot.results.score.episode_set import EpisodeSet
@@ -139,9 +140,10 @@ def score_presentations(
 
     Raises:
         RecipeError: There are more classes than labels.
+        SetupError: There is no such device here.
     """
     began = time.perf_counter()
-    device = torch.device(device)
+    device = pick_device(device)
     numbers, scores = [], []
     with evaluating(learner.to(device)):
         for drawn, features in with_features(learner, episodes, device):

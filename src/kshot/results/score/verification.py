@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kshot.device import pick_device
 from kshot.errors import RecipeError
 from kshot.learners.learner import Learner
 from kshot.results.score.episode_set import EpisodeSet
@@ -79,20 +80,22 @@ def verify(learner: Learner, episodes: EpisodeSet, *, device: torch.device | str
 
     Raises:
         RecipeError: The learner has no classes, or no inductive mode.
+        SetupError: There is no such device here.
     """
     if learner.family.name != "classification" or "inductive" not in learner.modes:
         raise RecipeError(
             f"verification asks whether two items have the same class; {type(learner).__name__} learns {learner.family.name} tasks and "
             f"offers {' and '.join(learner.modes)} prediction. Give a classification learner that predicts inductively."
         )
-    device = torch.device(device)
+    device = pick_device(device)
     numbers, accuracies, scores, same, weights = [], [], [], [], []
     with evaluating(learner.to(device)):
         for drawn, features in with_features(learner, episodes, device):
             B, S = drawn.support_y.shape
             each_its_own = torch.arange(S, device=device).expand(B, S)
-            adapted = learner.adapt(features.of(drawn.support_items, drawn.support_changes), each_its_own, way=S)
-            logits = learner.predict(adapted, features.of(drawn.query_items, drawn.query_changes))  # (B, Q, S)
+            with features.looked_at():
+                adapted = learner.adapt(features.of(drawn.support_items, drawn.support_changes), each_its_own, way=S)
+                logits = learner.predict(adapted, features.of(drawn.query_items, drawn.query_changes))  # (B, Q, S)
             found = np.nan_to_num(logits.cpu().numpy(), copy=False, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
             truth = drawn.query_y[:, :, None] == drawn.support_y[:, None]
             share = _shares(truth)
