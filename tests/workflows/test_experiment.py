@@ -337,7 +337,13 @@ def test_ctrl_c_saves_the_state_and_ends_with_130(pets: Path, tmp_path: Path) ->
     for flags in ([], ["--resume"]):
         with subprocess.Popen([*words, *flags], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            next(line for line in process.stderr if line.startswith("update "))  # a validation's line: training is under way
+            heard = []
+            for line in process.stderr:  # up to a validation's line: training is under way
+                heard.append(line)
+                if line.startswith("update "):
+                    break
+            assert heard[-1:], "the command ended at once"
+            assert heard[-1].startswith("update "), heard
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=60)
         assert process.returncode == 130, said

@@ -25,7 +25,7 @@ from kshot.episodes.family import TaskFamily
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
 from kshot.learners.backbone_form import frozen_parts
-from kshot.learners.settings import require_count
+from kshot.learners.settings import MOST_STEPS, require_count
 from kshot.short_repr import short_repr
 
 Mode = Literal["inductive", "transductive"]
@@ -277,7 +277,7 @@ def with_steps(learner: Learner, steps: int) -> Learner:
     """
     if learner.adapt_steps is None:
         raise RecipeError(f"{type(learner).__name__} has no number of steps that could be changed. Ask without steps.")
-    require_count("the number of steps", steps, 0)
+    require_count("the number of steps", steps, 0, MOST_STEPS)
     other = copy.copy(learner)
     other.adapt_steps = steps
     return other

@@ -7,8 +7,10 @@ from typing import Any
 from kshot.errors import RecipeError
 from kshot.value_types import shortened
 
-MOST = 10_000
-"""The largest count of a setting that repeats something, such as gradient steps."""
+MOST = 10**9
+"""The largest count."""
+MOST_STEPS = 10_000
+"""The largest number of gradient steps or iterations for one task."""
 
 SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 """The positive numbers that float32 holds with all their digits."""

@@ -14,7 +14,6 @@ from torch import nn
 from kshot.errors import RecipeError
 from kshot.learners.settings import require_count, require_no_less_than_zero, require_part_below_one, require_positive
 from kshot.short_repr import repr_of_fields
-from kshot.value_types import LARGEST_COUNT
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "halving", "cosine", "linear")
@@ -61,8 +60,8 @@ class Optimization:
         require_no_less_than_zero("weight_decay", self.weight_decay, "no decay")
         require_no_less_than_zero("clip_norm", self.clip_norm, "no clipping")
         require_part_below_one("momentum", self.momentum)
-        require_count("warmup", self.warmup, 0, LARGEST_COUNT)
-        require_count("halve_every", self.halve_every, 1, LARGEST_COUNT)
+        require_count("warmup", self.warmup, 0)
+        require_count("halve_every", self.halve_every, 1)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build the optimiser of these parameters.

@@ -35,7 +35,7 @@ from kshot.learners.inner_loop.parameters import Adapt, Parameters, Tensors, div
 from kshot.learners.inner_loop.tasks import Tasks, tasks_of
 from kshot.learners.inner_loop.update_rule import UpdateRule
 from kshot.learners.learner import Learner, Mode
-from kshot.learners.settings import require_count
+from kshot.learners.settings import MOST_STEPS, require_count
 
 InductiveStatistics = Literal["support", "running"]
 
@@ -162,8 +162,8 @@ def check_counts(inner_steps: int, adapt_steps: int, inductive: str) -> None:
     Raises:
         RecipeError: One of them; it is named.
     """
-    require_count("inner_steps", inner_steps, 0)
-    require_count("adapt_steps", adapt_steps, 0)
+    require_count("inner_steps", inner_steps, 0, MOST_STEPS)
+    require_count("adapt_steps", adapt_steps, 0, MOST_STEPS)
     if inductive not in ("support", "running"):
         raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
 

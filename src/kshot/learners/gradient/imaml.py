@@ -45,7 +45,7 @@ from kshot.learners.inner_loop.modes.implicit import implicit, proximal
 from kshot.learners.inner_loop.network import buffers_of
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.learner import Learner
-from kshot.learners.settings import require_count, require_no_less_than_zero, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_no_less_than_zero, require_positive
 
 
 class IMAML(Learner):
@@ -90,7 +90,7 @@ class IMAML(Learner):
         counts = {"features": features, "outputs": outputs, "steps": steps, "iterations": iterations}
         sizes = {"regularisation": regularisation, "inner_lr": inner_lr}
         for name, count in counts.items():
-            require_count(f"{name} of implicit MAML", count, 1)
+            require_count(f"{name} of implicit MAML", count, 1, MOST_STEPS)
         for name, size in sizes.items():
             require_positive(f"the {name} of implicit MAML", size)
         require_no_less_than_zero("the damping of implicit MAML", damping, "none")

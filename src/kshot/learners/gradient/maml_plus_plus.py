@@ -46,7 +46,7 @@ from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
 from kshot.learners.inner_loop.problem import Loss, Problem, TaskGradient, detached, support_slope
 from kshot.learners.learner import Learner
-from kshot.learners.settings import require_count, require_part, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_part, require_positive
 
 LEAST = 0.03
 """The part of its first weight that each of the earlier losses keeps until m."""
@@ -91,7 +91,7 @@ class MAMLPlusPlus(Learner):
     ) -> None:
         super().__init__()
         require_positive("inner_lr", inner_lr)
-        require_count("inner_steps of MAML++", inner_steps, 1)
+        require_count("inner_steps of MAML++", inner_steps, 1, MOST_STEPS)
         require_part("multi_step_until", multi_step_until)
         require_part("second_order_from", second_order_from)
         self.backbone, self.head = backbone, head_of(features, outputs)

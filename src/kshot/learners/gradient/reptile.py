@@ -60,7 +60,7 @@ from kshot.learners.inner_loop.parameters import Tensors, divide_parameters
 from kshot.learners.inner_loop.planning.plan import plan_for
 from kshot.learners.inner_loop.tasks import Tasks, tasks_of
 from kshot.learners.learner import Learner
-from kshot.learners.settings import require_count, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_positive
 
 ADAM: Mapping[str, object] = MappingProxyType({"name": "adam", "beta1": 0.0})
 """The authors' inner optimiser."""
@@ -110,7 +110,7 @@ class Reptile(Learner):
         super().__init__()
         counts = {"features": features, "outputs": outputs, "inner_steps": inner_steps, "inner_batch": inner_batch}
         for name, count, least in (*((name, count, 1) for name, count in counts.items()), ("adapt_steps", adapt_steps, 0)):
-            require_count(f"{name} of Reptile", count, least)
+            require_count(f"{name} of Reptile", count, least, MOST_STEPS)
         require_positive("the inner_lr of Reptile", inner_lr)
         direction = direction_named(inner_optimizer)
         self.outputs, self.inner_batch, self.inner_steps, self.adapt_steps = outputs, inner_batch, inner_steps, adapt_steps

@@ -9,7 +9,7 @@ from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.network import Statistics
 from kshot.learners.inner_loop.update_rule import UpdateRule
-from kshot.learners.settings import require_count
+from kshot.learners.settings import MOST_STEPS, require_count
 
 Schedule = Literal["in_turn", "threads", "together"]
 """How the tasks of a batch are run; see `schedule`."""
@@ -38,7 +38,7 @@ class InnerLoop:
     tasks: Schedule | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        require_count("inner steps", self.steps, 0)
+        require_count("inner steps", self.steps, 0, MOST_STEPS)
         if not callable(self.mode):
             raise RecipeError(
                 f"the mode of an inner loop is a function, such as `unrolled` or `implicit(λ, iterations)`; found {self.mode!r}."

@@ -34,7 +34,7 @@ from kshot.errors import RecipeError
 from kshot.learners.heads.comparison_space import Compare
 from kshot.learners.heads.item_scores import Examples
 from kshot.learners.refinement.soft_k_means import centres_of
-from kshot.learners.settings import require_count, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_positive
 
 ROUNDS = 5
 
@@ -59,7 +59,7 @@ class OptimalTransport:
     balanced: bool = True
 
     def __post_init__(self) -> None:
-        require_count("steps of a refinement", self.steps, 0)
+        require_count("steps of a refinement", self.steps, 0, MOST_STEPS)
         require_positive("rate of a refinement", self.rate)
         require_positive("scale of a refinement", self.scale)
         if self.rate > 1:

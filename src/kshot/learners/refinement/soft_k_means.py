@@ -24,7 +24,7 @@ from torch import Tensor
 
 from kshot.learners.heads.comparison_space import Compare
 from kshot.learners.heads.item_scores import Examples
-from kshot.learners.settings import require_count, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_positive
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SoftKMeans:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        require_count("iterations of a refinement", self.iterations, 0)
+        require_count("iterations of a refinement", self.iterations, 0, MOST_STEPS)
         require_positive("scale of a refinement", self.scale)
 
     def __call__(self, compare: Compare, support: Examples, queries: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.inner_loop.directions import Adam
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.learner import Batch, Trainable, require_family, way_of
-from kshot.learners.settings import require_count, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_positive
 from kshot.learners.short_forms import repr_of_adapted
 from kshot.learners.transfer.item_training import ItemLearner, ItemTraining, linear_head
 
@@ -105,7 +105,7 @@ class FineTune(ItemLearner):
     ) -> None:
         super().__init__()
         for name, count in (("steps", steps), ("most_steps", most_steps)):
-            require_count(name, count, 0)
+            require_count(name, count, 0, MOST_STEPS)
         require_positive("the lr of fine-tuning", lr)
         if start not in ("means", "zero"):
             raise RecipeError(f"the start of a head must be 'means' or 'zero'; found {start!r}.")

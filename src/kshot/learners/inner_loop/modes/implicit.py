@@ -25,7 +25,7 @@ from kshot.learners.inner_loop.derivative import gradient, pulled_back
 from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient, keeping, one_at_a_time
 from kshot.learners.inner_loop.parameters import Tensors, inner, times
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, added, detached, support_slope, walk
-from kshot.learners.settings import require_count, require_no_less_than_zero, require_positive
+from kshot.learners.settings import MOST_STEPS, require_count, require_no_less_than_zero, require_positive
 
 
 def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> OuterGradient:
@@ -40,7 +40,7 @@ def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> Ou
         RecipeError: A number is out of its range.
     """
     require_positive("the regularisation of an implicit gradient", regularisation)
-    require_count("the iterations of an implicit gradient", iterations, 1)
+    require_count("the iterations of an implicit gradient", iterations, 1, MOST_STEPS)
     require_no_less_than_zero("the damping of an implicit gradient", damping, "none")
     stiffness = regularisation + damping
 
