@@ -234,3 +234,9 @@ def test_results_are_strict_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out, parse_constant=pytest.fail) == {"mean": None, "scores": [1.0, None, None], "name": "é\udce9"}
+
+
+def test_long_runs_are_no_fault(pets: Path, tmp_path: Path) -> None:
+    long = ["training.updates=1000000", "training.halve_every=200000", "training.warmup=20000", "validation.every=50000"]
+    ready = prepare(read_recipe("protonet", [f'data.name="{pets}"', *QUICK, *long]), tmp_path / "run", device="cpu")
+    assert (ready.plan.updates, ready.plan.optimization.halve_every) == (1_000_000, 200_000)
