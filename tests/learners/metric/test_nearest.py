@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kshot.backbones.mlp import MLP
 from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
-from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, check_learner, made_batch
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, UNORDERED, check_learner, made_batch
 from kshot.learners.metric.nearest import NearestNeighbour
 
 
@@ -75,7 +75,7 @@ def test_constant_features_answer_with_the_smallest_label() -> None:
 
 def test_the_contract_holds_for_pixels_but_for_training() -> None:
     held = check_learner(NearestNeighbour(nn.Identity()))
-    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE})
+    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **UNORDERED})
 
 
 def test_it_refuses_to_be_trained() -> None:

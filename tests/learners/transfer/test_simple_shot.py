@@ -15,7 +15,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.episodes.item_stream import ItemBatch
 from kshot.errors import RecipeError
-from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, check_learner
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, FIRST, INDUCTIVE, ITEMS, UNORDERED, check_learner
 from kshot.learners.heads.centres import prototypes
 from kshot.learners.learner import Learner
 from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N, centred_directions, directions
@@ -180,7 +180,7 @@ def test_constant_features_are_as_far_from_all_classes() -> None:
 def test_l2n_keeps_the_contract() -> None:
     torch.manual_seed(0)
     held = check_learner(SimpleShotL2N(Conv4(width=8)))
-    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **ITEMS})
+    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **UNORDERED, **ITEMS})
 
 
 def test_under_autocast_the_centre_stays_float32() -> None:
