@@ -149,7 +149,7 @@ def test_answers_change_nothing_in_a_training_that_goes_on(support: Path) -> Non
 
 def test_a_learner_that_only_the_classifier_has_is_not_copied(tmp_path: Path, support: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "saved", opened().learner, spec=SPEC, preprocess=Picture(16))
-    monkeypatch.setattr(module.copy, "deepcopy", lambda thing: pytest.fail("copied"))
+    monkeypatch.setattr(module, "copy", None)  # copying would be an AttributeError
     assert len(Classifier(tmp_path / "saved", support).predict(queries())) == 12
 
 
