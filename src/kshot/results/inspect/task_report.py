@@ -152,11 +152,12 @@ class TaskReport:
     def _difficulty_lines(self) -> list[str]:
         hard = self.difficulty
         lines = []
-        for name, values in (("accuracy", hard.accuracy), ("uncertainty", hard.uncertainty)):
+        meaning = " 0 % is sure of every answer, 100 % finds all classes equally likely."
+        for name, values, ends in (("accuracy", hard.accuracy, ""), ("uncertainty", hard.uncertainty, meaning)):
             least, low, middle, high, most = (100 * np.quantile(values, (0, 0.05, 0.5, 0.95, 1))).tolist()
             lines.append(
                 f"The median {name} of an episode is {middle:.1f} %; nine in ten episodes have {low:.1f} to {high:.1f} %, all have "
-                f"{least:.1f} to {most:.1f} %.{' 0 % is sure of every answer, 100 % finds all classes equally likely.' * (name == 'uncertainty')}"
+                f"{least:.1f} to {most:.1f} %.{ends}"
             )
         together = rank_correlation(hard.uncertainty, 1 - hard.accuracy)
         if together is not None:

@@ -78,9 +78,8 @@ def plot_tasks(report: TaskReport, episodes: EpisodeSet, path: Path) -> Path:
     unsure.set_title("How unsure the answers are", fontsize=11)
     _distances(distances, report.shifts[0] if report.shifts else None, report)
     score = report.results
-    figure.suptitle(
-        drawable(f"{score.data} {score.split}: {score.shown} in {len(score.scores):,} episodes, seed {score.seed}", 120), weight="bold"
-    )
+    count = "1 episode" if len(score.scores) == 1 else f"{len(score.scores):,} episodes"
+    figure.suptitle(drawable(f"{score.data} {score.split}: {score.shown} in {count}, seed {score.seed}", 120), weight="bold")
     return write_png(figure, path)
 
 
@@ -174,7 +173,7 @@ def _pairs(axes: "Axes", pairs: Sequence[ConfusedPair], episodes: EpisodeSet) ->
     axes.set_aspect("equal", anchor="W")  # pictures are square
 
 
-def _short(name: str, most: int = 40) -> str:
+def _short(name: str, most: int = 34) -> str:
     """Return the end of a name, in which classes of one group differ."""
     return drawable(name if len(name) <= most else "…" + name[1 - most :], most)
 
@@ -204,7 +203,7 @@ def _episodes(axes: "Axes", values: np.ndarray, step: float, colour: str, words:
     percent_axis(axes, "x", room=width if step else 0.0)
     if len(values) >= _BARS and float(np.max(counts)) > 0.5 * len(values):
         axes.set_yscale("symlog", linthresh=10)
-        ticks = [tick for power in range(7) for tick in (10**power, 3 * 10**power) if tick <= 1.2 * float(np.max(counts))]
+        ticks = [tick for power in range(7) for tick in (3 * 10**power, 10 ** (power + 1)) if tick <= 1.2 * float(np.max(counts))]
         axes.set_yticks([0, *ticks], [f"{tick:,}" for tick in (0, *ticks)])
         axes.set_yticks([], minor=True)
         axes.set_ylim(0)
