@@ -227,7 +227,7 @@ def _distances(axes: "Axes", shift: Shift | None, report: TaskReport) -> None:
             100 * share, bins, color=colour, fill=part == "train", alpha=0.35 if part == "train" else 1.0, linewidth=1.8, label=label
         )
         axes.axvline(float(np.median(values)), color=colour, linewidth=1.2, linestyle="--")
-    where = "the learner's features" if shift.space == "features" else "the pixels"
+    where = "the learner's features" if shift.space == "features" else "the numbers of the items"
     frame(axes, f"distance to the nearest training class in {where};\nthe median of training classes is 1", "classes of the part, %")
     percent_axis(axes, "y")
     key(axes, title)
