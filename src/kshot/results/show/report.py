@@ -88,9 +88,7 @@ def _scores(folder: Path, results: Results) -> Part:
     )
 
 
-def _learning(
-    folder: Path, results: Results, validations: object, learner: Learner, trained_on: str, chance: float | None
-) -> Part:
+def _learning(folder: Path, results: Results, validations: object, learner: Learner, trained_on: str, chance: float | None) -> Part:
     heading = "Learning curve"
     # A record is a user's own file, and a validation that was not a number is null in it.
     history = [entry for entry in validations if _is_validation(entry)] if isinstance(validations, (list, tuple)) else []
