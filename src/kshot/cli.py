@@ -225,7 +225,14 @@ def show(
     check_plot(plot, "training.png")
     description = describe_saved(saved)
     if plot is not None:
-        plot_learning(description.required_history(), plot, score_name=description.score, higher_is_better=description.higher_is_better)
+        plot_learning(
+            description.required_history(),
+            plot,
+            score_name=description.score,
+            higher_is_better=description.higher_is_better,
+            chance=description.chance,
+            trained_on=description.trained_on,
+        )
     if as_json:
         _print_json(description.as_dict())
     else:
@@ -555,6 +562,7 @@ def _evaluate(
     from kshot.learners.refinement.refined import refinement_named
     from kshot.results.show.report import write_report
     from kshot.terminal import counting, say
+    from kshot.workflows.description import trained_on, validation_chance
     from kshot.workflows.experiment import command_line
     from kshot.workflows.question import answer, ask, asked_learner, cautions
 
@@ -572,8 +580,18 @@ def _evaluate(
         results = answer(saved, episodes, question.mode, device, progress, refine=question.refine, steps=question.steps)
     if report is None:
         return results, None
-    history, command = saved.record.get("validation", ()), command_line(sys.argv[1:])
-    return results, write_report(report, results, episodes, learner, history=history, title=title, command=command)
+    page = write_report(
+        report,
+        results,
+        episodes,
+        learner,
+        history=saved.record.get("validation", ()),
+        trained_on=trained_on(saved.record),
+        validation_chance=validation_chance(saved),
+        title=title,
+        command=command_line(sys.argv[1:]),
+    )
+    return results, page
 
 
 def _sequences(saved: "Saved", question: "Question", device: str) -> "Presentations":

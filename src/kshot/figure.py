@@ -1,4 +1,4 @@
-"""Tools for pictures: figures, colours, frames, text that the font can draw, PNG files.
+"""Tools for pictures: figures, colours, frames, axes of counts and of per cent, keys, text that the font can draw, PNG files.
 
 matplotlib comes with the extra `plots`. It is imported inside the functions and used through its object interface, without windows or
 global figures. This module is a leaf, so that every stage can draw what it defines. Next: the modules `plot_…` of `kshot.results`.
@@ -6,12 +6,14 @@ global figures. This module is a leaf, so that every stage can draw what it defi
 
 import io
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kshot.atomic import write_bytes
 from kshot.errors import SetupError, missing_extra
+from kshot.short_repr import per_cent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +77,103 @@ def frame(axes: "Axes", x: str, y: str, grid: Literal["x", "y"] = "y") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#e3e7ec", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def count_axis(axes: "Axes", axis: Literal["x", "y"]) -> None:
+    """Give an axis of counts ticks at whole numbers alone, with commas between thousands."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    shown = axes.xaxis if axis == "x" else axes.yaxis
+    shown.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    shown.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def percent_axis(axes: "Axes", axis: Literal["x", "y"], *, room: float = 0.0) -> None:
+    """End an axis of per cent at 0 and 100: no tick and no line lies beyond. Call it when everything is drawn.
+
+    Args:
+        axes: The axes.
+        axis: Which of the two.
+        room: Half the width of a bar, which is drawn whole although its middle is at 0 or 100.
+    """
+    low, high = sorted(axes.get_xlim() if axis == "x" else axes.get_ylim())
+    beyond = max(room, 0.04 * (min(high, 100.0) - max(low, 0.0)))  # a mark at 100 is drawn whole, too
+    low, high = max(low, -beyond), min(high, 100.0 + beyond)
+    locator = (axes.xaxis if axis == "x" else axes.yaxis).get_major_locator()
+    ticks = [tick for tick in locator.tick_values(max(low, 0.0), min(high, 100.0)) if max(low, 0.0) <= tick <= min(high, 100.0)]
+    if axis == "x":
+        axes.set_xticks(ticks)
+        axes.set_xlim(low, high)
+    else:
+        axes.set_yticks(ticks)
+        axes.set_ylim(low, high)
+    axes.spines["bottom" if axis == "x" else "left"].set_bounds(max(low, 0.0), min(high, 100.0))
+
+
+def chance_line(axes: "Axes", axis: Literal["x", "y"], chance: float | None) -> None:
+    """Draw the accuracy of guessing as a thin dashed line on an axis in per cent. Call it when the limits are set: they do not change.
+
+    Args:
+        axes: The axes.
+        axis: The axis of the accuracy.
+        chance: The accuracy of guessing, a fraction; None draws nothing.
+    """
+    if chance is None:
+        return
+    low, high = sorted(axes.get_xlim() if axis == "x" else axes.get_ylim())
+    inside = low <= 100 * chance <= high
+    label = f"chance {per_cent(chance)} %{'' if inside else ', outside the picture'}"
+    if not inside:
+        axes.plot([], [], color=GREY, linewidth=1, linestyle="--", label=label)
+    elif axis == "x":
+        axes.axvline(100 * chance, color=GREY, linewidth=1, linestyle="--", label=label)
+    else:
+        axes.axhline(100 * chance, color=GREY, linewidth=1, linestyle="--", label=label)
+
+
+def band(axes: "Axes", x: Sequence[float], low: Sequence[float], high: Sequence[float], *, colour: str, label: str | None = None) -> None:
+    """Draw an interval at each place as a band, or as a bar if there is one place. Where all intervals have no width, draw nothing.
+
+    Args:
+        axes: The axes.
+        x: Places.
+        low: Lower end of the interval at each place.
+        high: Upper ends.
+        colour: The colour of what the intervals belong to.
+        label: What the key says about the intervals.
+    """
+    if not any(above > below for below, above in zip(low, high, strict=True)):
+        return
+    if len(x) == 1:
+        axes.plot([x[0], x[0]], [low[0], high[0]], color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt", label=label)
+    else:
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, label=label)
+
+
+def key(axes: "Axes", title: str = "", *, columns: int = 3) -> None:
+    """Write the title and the key above the axes, where they cover nothing. Only what is drawn and has a label is in the key.
+
+    Args:
+        axes: The axes.
+        title: The title.
+        columns: Largest number of entries side by side.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    rows = -(-len(labels) // columns)
+    if labels:
+        axes.legend(
+            handles,
+            labels,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=min(columns, len(labels)),
+            frameon=False,
+            fontsize=8.5,
+            borderaxespad=0.2,
+            columnspacing=1.4,
+        )
+    if title:
+        axes.set_title(title, fontsize=11, pad=6 + 15 * rows)
 
 
 def name_lines(name: str) -> str:

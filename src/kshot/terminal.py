@@ -5,6 +5,7 @@ Bars and messages go to standard error, results to standard output, so that outp
 
 import signal
 import sys
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -72,6 +73,9 @@ class _Messages:
         return stream.rich_proxied_file if isinstance(stream, FileProxy) else stream
 
 
+_WIDEST = 120
+"""Longer lines of sentences are hard to read, however wide the window is."""
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, file=cast("IO[str]", _Messages()))
 
@@ -125,10 +129,10 @@ def show_comparison(comparison: "Comparison") -> None:
     """Print a table for each number of shots, then what they mean and how to read them."""
     out.print(Text(comparison.table()), soft_wrap=True)
     out.print()
-    out.print(Text(comparison.sentence(), "bold"), soft_wrap=True)
+    out.print(Text(wrapped(comparison.sentence(), out.width), "bold"), soft_wrap=True)
     out.print()
     for note in comparison.notes():
-        out.print(Text(f"- {note}"), soft_wrap=True)
+        out.print(Text(wrapped(f"- {note}", out.width)), soft_wrap=True)
 
 
 def show_tasks(report: "TaskReport", title: str) -> None:
@@ -138,7 +142,22 @@ def show_tasks(report: "TaskReport", title: str) -> None:
         out.print()
         out.print(Text(heading, "bold"))
         for line in lines:
-            out.print(Text(line), soft_wrap=True)
+            out.print(Text(wrapped(line, out.width)), soft_wrap=True)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break a line at spaces, so that its lines have at most `width` columns, at most 120; further lines are indented by two spaces.
+
+    A word longer than a line, such as a path or a hash, stays whole.
+    """
+    start = len(text) - len(text.lstrip(" "))
+    return textwrap.fill(
+        text,
+        max(20, min(width, _WIDEST)),
+        subsequent_indent=" " * (start + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def show_recipes(rows: list[dict[str, Any]]) -> None:

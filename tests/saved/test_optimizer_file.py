@@ -1,6 +1,8 @@
 """A learned optimiser on disk: there and back, damage, and where a learner is wanted."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +11,8 @@ import kshot
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.saved.optimizer_file import FILE, load_optimizer, save_optimizer
-from kshot.workflows.description import describe_saved
+from kshot.saved.shipped import open_saved
+from kshot.workflows.description import describe_saved, validation_chance
 from kshot.workflows.named_learners import find_entrants, open_learner
 
 
@@ -79,3 +82,29 @@ def test_a_learner_is_described() -> None:
     assert dict(description.rows)["learner"] == "maml"
     assert description.score == "accuracy"
     assert description.required_history()
+    assert description.trained_on == "omniglot, split characters"
+    assert description.chance == 1 / saved_way("omniglot-maml")
+
+
+def saved_way(name: str) -> int:
+    way: int = open_saved(name).record["recipe"]["validation"]["way"]
+    return way
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"recipe": {"validation": {"way": 20}}}, 1 / 20),
+        ({"recipe": {"validation": {"way": [2, 4]}}}, (1 / 2 + 1 / 3 + 1 / 4) / 3),
+        ({"recipe": {"validation": {"way": 0}}, "division": {"val": ["a", "b", "c"]}}, 1 / 3),
+        ({"recipe": {"validation": {"way": 0}}, "division": {"val": list("abcdefgh")}}, 1 / 5),
+        ({"recipe": {"validation": {"way": 0}}}, None),
+        ({"recipe": {"validation": {"way": [2]}}}, None),
+        ({"recipe": {"validation": {"way": "5"}}}, None),
+        ({"recipe": []}, None),
+        ({}, None),
+    ],
+)
+def test_chance_in_validation_is_read_from_the_record_or_unknown(record: dict[str, Any], expected: float | None) -> None:
+    found = validation_chance(replace(open_saved("omniglot-maml"), record=record))
+    assert found == (None if expected is None else pytest.approx(expected))

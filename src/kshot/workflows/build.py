@@ -4,6 +4,7 @@ In: parts of a `Recipe`. Out: a device, a data set, its division, how a learner 
 `kshot.workflows.experiment`.
 """
 
+from collections.abc import Sized
 from dataclasses import replace
 from inspect import signature
 
@@ -28,6 +29,9 @@ from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
 from kshot.workflows.recipe import Count, DataRecipe, Recipe, TrainingRecipe
+
+VALIDATION_WAY = 5
+"""A validation episode whose way is not asked for has at most this many classes."""
 
 
 def open_dataset(data: DataRecipe, preprocess: Preprocess | None = None) -> Dataset:
@@ -157,7 +161,7 @@ def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> Episo
     """
     ask, look = recipe.episodes, recipe.validation
     return EpisodeShape(
-        way=look.way or 1 if has_targets(dataset) else way_or_all(look.way, val, 5),
+        way=look.way or 1 if has_targets(dataset) else way_or_all(look.way, val, VALIDATION_WAY),
         shot=look.shot,
         query=query_or_rest(look.query, look.shot, val),
         balanced=True,
@@ -168,7 +172,7 @@ def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> Episo
     )
 
 
-def way_or_all(asked: Count, index: ClassIndex, most: int) -> Count:
+def way_or_all(asked: Count, index: Sized, most: int) -> Count:
     """Return the way as asked; 0 means all classes, but at most `most`."""
     return asked if asked != 0 else max(2, min(most, len(index)))
 

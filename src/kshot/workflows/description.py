@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kshot.episodes.shape import chance
 from kshot.errors import SavedError
 from kshot.meta_train.objectives.table import OBJECTIVES
+from kshot.saved.folder import Saved
 from kshot.saved.optimizer_file import load_optimizer
 from kshot.saved.shipped import find_optimizer, open_saved
+from kshot.workflows.build import VALIDATION_WAY, way_or_all
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Description:
         history: The validations of its training: update, mean, interval, loss.
         score: Name of what was validated.
         higher_is_better: Whether the highest validation is the best.
+        trained_on: The data and split of its training, in words; empty if its record names none.
+        chance: Accuracy of guessing in its validations; None for other scores, or if its record does not tell.
     """
 
     kind: str
@@ -31,6 +36,8 @@ class Description:
     history: Sequence[Mapping[str, float]] = field(repr=False)
     score: str
     higher_is_better: bool
+    trained_on: str = ""
+    chance: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -71,7 +78,9 @@ def _learner(source: str | Path) -> Description:
     rows += [("parameters", f"{parameters:,}")]
     rows += [(name, str(record[name])) for name in ("data", "split", "seed", "command") if record.get(name) is not None]
     rows += _course(record, score)
-    return Description("learner", tuple(rows), history, score, learner.family.higher_is_better)
+    return Description(
+        "learner", tuple(rows), history, score, learner.family.higher_is_better, trained_on(record), validation_chance(saved)
+    )
 
 
 def _optimizer(folder: Path) -> Description:
@@ -91,6 +100,23 @@ def _optimizer(folder: Path) -> Description:
     rows += [(name, str(record[name])) for name in ("seed", "command") if record.get(name) is not None]
     rows += _course(record, "progress")
     return Description("optimizer", tuple(rows), record.get("validation", ()), "mean log of the loss relative to the first", False)
+
+
+def trained_on(record: Mapping[str, Any]) -> str:
+    """Return the data and the split of a training, as its record names them; empty if it names none."""
+    named = [("", record.get("data")), ("split ", record.get("split"))]
+    return ", ".join(f"{what}{value}" for what, value in named if isinstance(value, str) and value)
+
+
+def validation_chance(saved: Saved) -> float | None:
+    """Return the accuracy of guessing in the validations of a training; None for other scores, or if its record does not tell."""
+    recipe, division = saved.record.get("recipe"), saved.record.get("division")
+    look = recipe.get("validation") if isinstance(recipe, dict) else None
+    way = look.get("way") if isinstance(look, dict) else None
+    if way == 0 and isinstance(division, dict) and isinstance(division.get("val"), list):
+        way = way_or_all(0, division["val"], VALIDATION_WAY)
+    ends = [end for end in (way if isinstance(way, list) else [way, way]) if isinstance(end, int) and end > 1]
+    return chance((ends[0], ends[1])) if saved.learner.family.score_name == "accuracy" and len(ends) == 2 else None
 
 
 def _course(record: Mapping[str, Any], score: str) -> list[tuple[str, str]]:

@@ -135,3 +135,12 @@ def test_shown_as_text_it_is_all_of_it() -> None:
 def test_results_of_different_tests_are_not_put_side_by_side(other: dict[str, str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         comparison({"a": results([0.5]), "b": results([0.5], **other)})
+
+
+def test_scores_without_a_mistake_are_not_left_with_an_interval_of_nothing() -> None:
+    one = {"a": results(np.ones(30)), "b": results([0.5, 0.6] * 15)}
+    (told,) = (note for note in comparison(one).notes() if note.startswith("a:"))
+    assert told.startswith("a: ± 0 stands for no interval, because all 30 episodes have no mistake; the exact 95 % interval")
+    assert told.endswith("is 88.43 to 100.00 %.")
+    several = comparison(one, {name: replace(each, shot=5) for name, each in one.items()}).notes()
+    assert [note[:9] for note in several if "no mistake" in note] == ["a, 1-shot", "a, 5-shot"]

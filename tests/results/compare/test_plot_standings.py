@@ -84,4 +84,21 @@ def test_who_is_far_behind_does_not_press_the_others_together() -> None:
     left, right = Comparison(tuple(rounds), "on cpu with 1 thread").plot().axes
     assert left.get_ylim()[0] < 45  # the scores themselves are all there
     assert -10 < right.get_ylim()[0] < -1
-    assert [text.get_text() for text in right.texts] == ["below: far off"]
+    assert right.get_title(loc="left") == "below the picture: far off"  # above the axes, where it covers nothing
+
+
+def test_accuracies_end_at_100_and_chance_is_named() -> None:
+    for shots in ((1,), (1, 5)):
+        figure = comparison(2, *shots).plot()
+        left = figure.axes[0]
+        ticks = left.get_xticks() if len(shots) == 1 else left.get_yticks()
+        assert max(ticks) <= 100
+        assert any(line.get_label().startswith("chance 20 %") for line in left.lines)
+    for line in comparison(2, 1, score_name="mean squared error").plot().axes[0].lines:
+        assert "chance" not in line.get_label()
+
+
+def test_one_number_of_shots_is_rows_and_no_curve() -> None:
+    for axes in comparison(3, 5).plot().axes:
+        assert len(axes.containers) == 3
+        assert {bars.lines[0].get_linestyle() for bars in axes.containers} == {"None"}

@@ -47,6 +47,8 @@ def test_two_blocks_counted_on_paper() -> None:
     assert first.rate == 3 / 7
     assert (second.names, second.taken, second.rate) == (("ant", "cow"), (1, 1), 1 / 3)
     assert found.most_confused(1) == [first]
+    # Rows are the classes of the queries: ants 4 right and 1 for a cow; bees 3 for ants, 1 unanswered; cows 1 for an ant.
+    assert found.matrix().tolist() == [[4, 0, 1, 0], [3, 0, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
 
 
 def test_equals_a_slow_count(pictures: Make, protonet: Make, draw: Make) -> None:
@@ -66,6 +68,9 @@ def test_equals_a_slow_count(pictures: Make, protonet: Make, draw: Make) -> None
                         taken[classes[y], other] += classes[answer] == other
     found = count_confusion(episodes.index, answers)
     C = len(episodes.index)
+    whole = [[right[a] if a == b else taken[a, b] for b in range(C)] for a in range(C)]
+    assert found.matrix().tolist() == whole
+    assert found.matrix().sum(1).tolist() == found.asked.tolist()  # every query was answered
     assert found.asked.tolist() == [asked[c] for c in range(C)]
     assert found.right.tolist() == [right[c] for c in range(C)]
     assert found.episodes.tolist() == [shared[c] for c in range(C)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from kshot.data.arrays import ArrayDataset
@@ -20,6 +21,7 @@ from kshot.results.inspect.shift import Centres, Shift, measure_shift
 from kshot.results.inspect.task_report import TaskReport
 from kshot.results.score.answers import answer_episodes
 from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.show import plot_tasks as module
 from kshot.results.show.plot_tasks import plot_tasks
 
 Make = Callable[..., Any]
@@ -85,9 +87,12 @@ def test_sentences_say_what_the_numbers_say(episodes: EpisodeSet, protonet: Make
     number = plain.difficulty.numbers[plain.difficulty.hardest(1)[0]]
     assert f"Hardest: episodes {number} (" in said["Difficulty of the episodes"]
     assert f"of seed 0, set {episodes.hash[:12]}" in said["Difficulty of the episodes"]
+    assert said["Difficulty of the episodes"].count("0 % is sure of every answer, 100 % finds all classes equally likely.") == 1
     distance = said["Distance from the training classes"]
     assert "half of the 12 test classes lie more than 6.50 times as far from the nearest training class" in distance
     assert "the accuracy of a class falls clearly with its distance from training (Spearman's ρ -" in distance
+    assert "As a whole, the test classes " in distance
+    assert "(MMD²: 0 for two sets that are spread alike, at most 2)" in distance
     assert distance.endswith("No distances in the numbers: none.")
     rising = lines(report_of(protonet(), episodes, (shift_of(episodes.index.names, 13 - falling, "pixels"),)))
     assert "In the numbers of the items, the accuracy of a class rises clearly" in rising["Distance from the training classes"]
@@ -113,7 +118,7 @@ def coloured(path: Path, colour: tuple[int, int, int]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_picture_has_four_panels(pictures: Make, protonet: Make, draw: Make, tmp_path: Path, channels: int) -> None:
+def test_the_picture_has_panels_in_every_quarter(pictures: Make, protonet: Make, draw: Make, tmp_path: Path, channels: int) -> None:
     episodes = draw(pictures(channels=channels, preprocess=Ink(8) if channels == 1 else None), EpisodeShape(3, 1, 4), 40)
     learner = protonet(channels=channels)
     shift = shift_of(episodes.index.names, np.arange(1.0, 13.0))
@@ -128,7 +133,7 @@ def test_the_picture_has_four_panels(pictures: Make, protonet: Make, draw: Make,
             assert (pixels[rows, columns] != 255).any(2).mean() > 0.02
     assert coloured(path, RED) > 500  # bars of pairs and of wrong queries
     with Image.open(plot_tasks(report_of(learner, episodes), episodes, tmp_path / "bare.png")) as image:
-        corner = np.asarray(image.convert("RGB"))[height // 2 :, width // 2 :]
+        corner = np.asarray(image.convert("RGB"))[height * 7 // 10 :, width // 2 :]
     assert 0 < (corner != 255).any(2).mean() < 0.02  # a sentence in place of the distances
 
 
@@ -146,3 +151,54 @@ def test_items_that_are_no_pictures_have_names_alone(protonet: Make, draw: Make,
     report = report_of(protonet(), episodes)
     assert report.confusion.most_confused()
     assert coloured(plot_tasks(report, episodes, tmp_path / "few.png"), RED) > 500
+
+
+def drawn_by(monkeypatch: pytest.MonkeyPatch, report: TaskReport, episodes: EpisodeSet) -> Figure:
+    kept: list[Figure] = []
+    monkeypatch.setattr(module, "write_png", lambda figure, path: kept.append(figure) or path)
+    plot_tasks(report, episodes, Path("tasks.png"))
+    kept[0].draw_without_rendering()
+    return kept[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "count"), [(6, 40), (6, 1), (34, 40)], ids=["few", "one episode", "many"])
+def test_no_line_joins_classes_and_no_axis_is_shared(
+    monkeypatch: pytest.MonkeyPatch, protonet: Make, draw: Make, classes: int, count: int
+) -> None:
+    items = torch.rand(classes * 8, 64, generator=torch.Generator().manual_seed(0))
+    episodes = draw(ArrayDataset(items, [number % classes for number in range(classes * 8)]), EpisodeShape(5, 1, 4), count)
+    report = report_of(protonet(), episodes)
+    figure = drawn_by(monkeypatch, report, episodes)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert ("Which answers the queries of a class get, %" in titles) == (classes <= 30)
+    first = figure.axes[0]
+    (bars,) = first.containers
+    marks = bars.lines[0]
+    assert len(marks.get_xdata()) == len(report.confusion.by_accuracy())
+    assert marks.get_linestyle() == "None"
+    assert sum(line.get_label().startswith("chance 20 %") for line in first.lines) == 1
+    wrong = next(axes for axes in figure.axes if axes.get_xlabel() == "wrong queries of an episode, %")
+    unsure = next(axes for axes in figure.axes if axes.get_xlabel().startswith("uncertainty of an episode, %"))
+    assert "all classes equally likely" in unsure.get_xlabel()
+    for axes in (wrong, unsure):  # every episode is in a bar, and every bar in the picture
+        assert sum(bar.get_height() for bar in axes.patches) == count
+        assert max(axes.get_xticks()) <= 100
+        low, high = axes.get_xlim()
+        assert all(low <= bar.get_x() and bar.get_x() + bar.get_width() <= high for bar in axes.patches if bar.get_height())
+    for axes in figure.axes:
+        if (legend := axes.get_legend()) is not None:
+            assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
+@pytest.mark.slow
+def test_pairs_that_round_to_no_mistake_have_no_row(monkeypatch: pytest.MonkeyPatch, episodes: EpisodeSet, protonet: Make) -> None:
+    report = report_of(protonet(), episodes)
+    met = np.full_like(report.confusion.met, 1000)
+    taken = np.zeros_like(report.confusion.taken)
+    taken[0], taken[1] = (3, 3), (3, 2)  # 0.6 and 0.5 % of 1,000
+    shown = drawn_by(monkeypatch, replace(report, confusion=replace(report.confusion, met=met, taken=taken)), episodes).axes[2]
+    assert [text.get_text() for text in shown.texts if "%" in text.get_text()] == ["1 % of 1,000"]
+    taken[0] = (3, 2)
+    shown = drawn_by(monkeypatch, replace(report, confusion=replace(report.confusion, met=met, taken=taken)), episodes).axes[2]
+    assert [text.get_text() for text in shown.texts] == ["no two classes are taken for each other\nin more than 0.5 % of their queries"]

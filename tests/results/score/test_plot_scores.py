@@ -70,3 +70,20 @@ def test_without_matplotlib_the_line_that_installs_it_is_shown(tmp_path: Path, m
     with pytest.raises(SetupError, match=r"Drawing pictures needs matplotlib.*pip install 'kshot\[plots\]'"):
         results_of(np.ones(3)).plot(path=tmp_path / "scores.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "scores", [np.ones(30), np.ones(1), np.zeros(3), np.array([0.5, 1.0, 1.0])], ids=["right", "one", "wrong", "mixed"]
+)
+def test_no_tick_lies_beyond_100_and_the_key_names_what_is_drawn(scores: np.ndarray) -> None:
+    left, right = results_of(scores).plot().axes
+    for ticks in (left.get_xticks(), right.get_yticks()):
+        assert 0 <= min(ticks) <= max(ticks) <= 100
+    assert all(left.get_xlim()[0] <= bar.get_x() and bar.get_x() + bar.get_width() <= left.get_xlim()[1] for bar in left.patches)
+    labels = right.get_legend_handles_labels()[1]
+    assert ("95 % interval" in labels) == (np.ptp(scores) > 0)
+    assert any(label.startswith("chance 20 %") for label in labels)
+    for axes in (left, right):
+        low, high = axes.get_ylim() if axes is left else axes.get_xlim()
+        counts = axes.get_yticks() if axes is left else axes.get_xticks()
+        assert all(tick == round(tick) for tick in counts if low <= tick <= high)

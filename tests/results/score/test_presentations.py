@@ -54,6 +54,9 @@ def test_an_ideal_learner_reaches_its_bound_and_is_never_wrong_again(episodes: E
     found = score_presentations(Ideal(4), episodes)
     assert found.scores.shape == (200, 10)
     assert found.accuracies[1:] == [1.0] * 9
+    rows = dict(found.rows())
+    assert "because all 200 episodes have no mistake" in rows["interval 2"]  # "100.00 ± 0.00 %" does not stand alone
+    assert "interval 1" not in rows
     assert abs(found.accuracies[0] - ideal_first(4, 4)) < 2 * found.intervals[0]
     assert found.as_dict()["ideal_first"] == pytest.approx((1 / 4 + 1 / 3 + 1 / 2 + 1) / 4)
 

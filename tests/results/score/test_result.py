@@ -96,3 +96,26 @@ def test_the_line_and_the_table_name_all_that_identifies_the_result() -> None:
     assert table["task"] == "2–5-way 1-shot, 15 queries per class"
     assert table["accuracy"].startswith("95.00 ± 4.00 %")
     assert {"classes", "seed of the episodes", "episodes", "mode", "batch-norm statistics", "seconds"} <= set(table)
+
+
+def test_equal_scores_have_no_interval_and_say_so() -> None:
+    assert make().exact_interval is None
+    assert make().caution is None
+    assert "interval" not in dict(make().rows())
+    # 30 episodes without a mistake: p^30 = 2.5 %, so p = 0.025^(1/30)
+    perfect, hopeless = make(scores=np.ones(30)), make(scores=np.zeros(30))
+    assert perfect.exact_interval == pytest.approx((0.025 ** (1 / 30), 1.0), abs=1e-12)
+    assert hopeless.exact_interval == pytest.approx((0.0, 1 - 0.025 ** (1 / 30)), abs=1e-12)
+    told = dict(perfect.rows())["interval"]
+    assert told == (
+        "± 0 stands for no interval, because all 30 episodes have no mistake; the exact 95 % interval, with one trial per episode, is "
+        "88.43 to 100.00 %"
+    )
+    assert "100.00 ± 0.00 %  exact 95 % interval 88.43 to 100.00 %, chance 20 %" in str(perfect)
+    assert "no right answer" in dict(hopeless.rows())["interval"]
+    alike = make(scores=np.full(7, 0.8))
+    assert alike.exact_interval is None
+    assert dict(alike.rows())["interval"] == "± 0 stands for no interval, because all 7 episodes have the same score; ask for more"
+    assert "there is one episode" in dict(make(scores=np.array([0.8])).rows())["interval"]
+    assert "the one episode has no mistake" in dict(make(scores=np.ones(1)).rows())["interval"]
+    assert make(scores=np.ones(30), score_name="mean squared error").exact_interval is None

@@ -61,7 +61,16 @@ def test_a_report_is_a_page_numbers_and_pictures(pictures: Make, protonet: Make,
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     results, folder = evaluate(learner, episodes), tmp_path / "deep" / "report"
     command = "kshot evaluate 'a <b>' & more"
-    path = write_report(folder, results, episodes, learner, history=HISTORY, title="<script>alert(1)</script>", command=command)
+    path = write_report(
+        folder,
+        results,
+        episodes,
+        learner,
+        history=HISTORY,
+        trained_on="letters, split val",
+        title="<script>alert(1)</script>",
+        command=command,
+    )
 
     assert path == folder / "report.html"
     assert {file.name for file in folder.iterdir()} == {"report.html", "results.json", *PICTURES}
@@ -76,6 +85,7 @@ def test_a_report_is_a_page_numbers_and_pictures(pictures: Make, protonet: Make,
     assert "<script>alert(1)</script>" in page.text  # shown, not run
     for words in (command, results.episodes_hash, "all/test", "5-way 1-shot", "inductive", "running", "95 % interval"):
         assert words in page.text
+    assert "The course of the learner's own training, on letters, split val." in page.text  # not on the data that were scored
     worst = results.scores.argmin()
     assert f"The worst of 40 episodes (number {worst}): {round(results.scores[worst] * 20)} of 20 queries right" in page.text
     assert f"In {100 * results.mean:.1f} of 100 cases it picks the right one of 5 classes it had never seen" in page.text

@@ -124,6 +124,11 @@ class Comparison:
             told.append("One episode has no interval: ± 0 stands for none. Ask for more.")
         elif episodes < _FEW:
             told.append(f"With fewer than {_FEW} episodes, the intervals are too narrow. Ask for more.")
+        if episodes > 1:
+            for one in self.rounds:
+                where = f", {one.shots}-shot" if len(self.rounds) > 1 else ""
+                cautions = {name: results.caution for name, results in one.results.items()}
+                told += [f"{name}{where}: {words}." for name, words in cautions.items() if words is not None]
         told.append(
             "adapt, predict: median time for one new task, from the inputs to what was learned from the support set, and from there to the "
             f"answers for all its queries, with encoding, {self.machine}. kept: memory that one adapted task holds. peak: parameters and "
@@ -158,7 +163,8 @@ class Comparison:
         if len(self.rounds) > 1:  # the axis shows the shots
             title = title.replace(f" {first.shots}-shot", "")
         places = [sum(one.first.shot) / 2 if isinstance(one.first.shot, tuple) else one.first.shot for one in self.rounds]
-        figure = plot_standings(self._standings, places, score_name=first.first.score_name, title=title)
+        one = first.first
+        figure = plot_standings(self._standings, places, score_name=one.score_name, title=title, chance=one.chance)
         if path is not None:
             write_png(figure, Path(path))
         return figure

@@ -7,7 +7,7 @@ the shots with a band. Next: `kshot.results.compare.comparison`, whose `plot` ca
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kshot.figure import COLOURS, GREY, MARKS, drawable, frame, new_figure
+from kshot.figure import COLOURS, GREY, MARKS, band, chance_line, drawable, frame, key, new_figure, percent_axis
 from kshot.results.compare.paired import Standing
 from kshot.results.compare.sentence import Standings
 
@@ -21,7 +21,7 @@ _FAR = 10.0
 """A learner this many points behind the best, or more, may be left out of the picture of the differences."""
 
 
-def plot_standings(standings: Standings, places: Sequence[float], *, score_name: str, title: str) -> "Figure":
+def plot_standings(standings: Standings, places: Sequence[float], *, score_name: str, title: str, chance: float | None = None) -> "Figure":
     """Draw the standings of several learners.
 
     Args:
@@ -29,6 +29,7 @@ def plot_standings(standings: Standings, places: Sequence[float], *, score_name:
         places: Position of each number of shots on the axis of shots.
         score_name: Name of the score. `accuracy` is drawn in per cent, its differences in percentage points.
         title: The test of the learners, in words.
+        chance: Accuracy of guessing, a fraction; None if there is none.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -48,12 +49,18 @@ def plot_standings(standings: Standings, places: Sequence[float], *, score_name:
             frame(axes, "support items per class (shots)", name)
         if percent:
             _look_closer(right, standings)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(first)), frameon=False)
+            percent_axis(left, "y")
+            chance_line(left, "y", chance)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(5, len(first) + 1), frameon=False)
     else:
         _rows(left, first, scale, of_difference=False)
         _rows(right, first, scale, of_difference=True)
         for axes, name in zip((left, right), names, strict=True):
             frame(axes, name, "", grid="x")
+        if percent:
+            percent_axis(left, "x")
+            chance_line(left, "x", chance)
+            key(left)
     return figure
 
 
@@ -68,6 +75,8 @@ def _rows(axes: "Axes", standings: Sequence[Standing], scale: float, *, of_diffe
     axes.set_ylim(len(names) - 0.4, -0.6)
     if of_difference:
         axes.axvline(0, color=GREY, linewidth=1, linestyle="--")
+        if not any(standing.difference.mean or standing.difference.interval for standing in standings):
+            axes.set_xlim(-1, 1)
 
 
 def _curves(axes: "Axes", standings: Standings, places: Sequence[float], scale: float, *, of_difference: bool) -> None:
@@ -77,7 +86,7 @@ def _curves(axes: "Axes", standings: Standings, places: Sequence[float], scale: 
         values = [_value(next(one for one in row if one.name == name), of_difference) for row in standings.values()]
         low, high = ([scale * (mean + sign * half) for mean, half in values] for sign in (-1, 1))
         colour, (mark, _) = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
-        axes.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
+        band(axes, places, low, high, colour=colour)
         means = [scale * mean for mean, _ in values]
         axes.plot(places, means, color=colour, marker=mark, markersize=_LINE_MARKS, linewidth=1.8, label=drawable(name, 40))
     axes.set_xscale("log")
@@ -100,7 +109,7 @@ def _look_closer(axes: "Axes", standings: Standings) -> None:
         return
     bottom = min(points for name, points in lowest.items() if name not in far)
     axes.set_ylim(1.1 * min(bottom, -0.1), -0.06 * min(bottom, -0.1))
-    axes.text(0.02, 0.02, drawable("below: " + ", ".join(far), 60), transform=axes.transAxes, fontsize=9, color=GREY)
+    axes.set_title(drawable("below the picture: " + ", ".join(far), 60), fontsize=9, color=GREY, loc="left")
 
 
 def _value(standing: Standing, of_difference: bool) -> tuple[float, float]:

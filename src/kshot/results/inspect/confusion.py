@@ -78,6 +78,16 @@ class Confusion:
         """95 % interval of the accuracy of each class, float64 (C, 2); 0 … 1 for a class that was never asked."""
         return wilson(self.right, self.asked, self.design_effect)
 
+    def matrix(self) -> np.ndarray:
+        """Return how many queries of each class (row) were given each class (column), int64 (C, C).
+
+        For thousands of classes, this is mostly zeros. Queries without an answer are in no column; without these, a row sums to `asked`.
+        """
+        counts: np.ndarray = np.diag(self.right)
+        counts[self.pairs[:, 0], self.pairs[:, 1]] = self.taken[:, 0]
+        counts[self.pairs[:, 1], self.pairs[:, 0]] = self.taken[:, 1]
+        return counts
+
     def by_accuracy(self) -> np.ndarray:
         """Return the positions of the classes that were asked, the worst first; at equal accuracy, the one asked more often first."""
         asked = np.flatnonzero(self.asked)

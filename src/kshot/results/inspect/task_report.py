@@ -13,7 +13,7 @@ import numpy as np
 from kshot.results.inspect.confusion import Confusion
 from kshot.results.inspect.difficulty import QUANTILES, Difficulty
 from kshot.results.inspect.rank_correlation import RankCorrelation, rank_correlation
-from kshot.results.inspect.shift import Shift
+from kshot.results.inspect.shift import Discrepancy, Shift
 from kshot.results.score.result import Results
 
 _BINS = 20
@@ -152,11 +152,12 @@ class TaskReport:
     def _difficulty_lines(self) -> list[str]:
         hard = self.difficulty
         lines = []
-        for name, values in (("accuracy", hard.accuracy), ("uncertainty", hard.uncertainty)):
+        meaning = " 0 % is sure of every answer, 100 % finds all classes equally likely."
+        for name, values, ends in (("accuracy", hard.accuracy, ""), ("uncertainty", hard.uncertainty, meaning)):
             least, low, middle, high, most = (100 * np.quantile(values, (0, 0.05, 0.5, 0.95, 1))).tolist()
             lines.append(
                 f"The median {name} of an episode is {middle:.1f} %; nine in ten episodes have {low:.1f} to {high:.1f} %, all have "
-                f"{least:.1f} to {most:.1f} %."
+                f"{least:.1f} to {most:.1f} %.{ends}"
             )
         together = rank_correlation(hard.uncertainty, 1 - hard.accuracy)
         if together is not None:
@@ -175,16 +176,22 @@ class TaskReport:
         lines = []
         for part in shift.discrepancy:
             one = shift.discrepancy[part]
-            lines.append(
+            lines += [
                 f"{where}, half of the {len(shift.names[part]):,} {part} classes lie more than {shift.median(part):.2f} times as far from "
                 f"the nearest training class as training classes do from each other; {100 * shift.beyond(part):.1f} % lie farther out than "
-                f"95 % of the training classes. Discrepancy MMD² {one.mmd2:.4f}, by chance {one.by_chance:.4f} "
-                f"(p {'≤' if one.p <= 0.005 else '='} {one.p:.3g})."
-            )
+                "95 % of the training classes.",
+                f"As a whole, the {part} classes {_differ(one)} the training classes: their discrepancy is {one.mmd2:.4f} (MMD²: 0 for two "
+                f"sets that are spread alike, at most 2). A random division of the same classes has {one.by_chance:.4f} on average, and as "
+                f"much as this with a probability of p {'≤' if one.p <= 0.005 else '='} {one.p:.3g}.",
+            ]
         correlation = self.correlation(shift)
         if correlation is not None:
             lines.append(f"{where}, {_in_words(correlation)} ({correlation}).")
         return lines
+
+
+def _differ(found: Discrepancy) -> str:
+    return "are spread differently from" if found.p <= 0.05 else "show no difference in spread from"
 
 
 def _in_words(found: RankCorrelation) -> str:

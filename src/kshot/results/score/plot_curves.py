@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.figure import BLUE, COLOURS, frame, new_figure, write_png
+from kshot.figure import BLUE, COLOURS, band, count_axis, frame, key, new_figure, write_png
 from kshot.results.score.loss_curves import LEARNED, LossCurves
 
 
@@ -35,14 +35,15 @@ def plot_curves(results: LossCurves, path: Path) -> Path:
             steps = np.linspace(0, results.steps, curve.losses.shape[1])
             learned = name == LEARNED
             if learned:
-                axes.fill_between(steps, curve.losses.min(0), curve.losses.max(0), color=BLUE, alpha=0.15, linewidth=0)
+                low, high = curve.losses.min(0).tolist(), curve.losses.max(0).tolist()
+                band(axes, steps.tolist(), low, high, colour=BLUE, label="range of the seeds")
             label = name if curve.rate is None else f"{name}, rate {curve.rate:g}"
             mean = np.where(np.isfinite(curve.losses).all(0), curve.losses.mean(0), np.nan)
             axes.plot(steps, mean, color=BLUE if learned else next(others), linewidth=2.4 if learned else 1.4, label=label)
         if 0 < results.horizon < results.steps:
             axes.axvline(results.horizon, color="#9aa3ad", linewidth=1, linestyle=":")
         axes.set_yscale("log")
-        axes.set_title(kind, fontsize=10)
         frame(axes, "step", "loss on all data")
-        axes.legend(facecolor="white", edgecolor="none", framealpha=0.85, fontsize=8)
+        count_axis(axes, "x")
+        key(axes, kind, columns=2)
     return write_png(figure, path)

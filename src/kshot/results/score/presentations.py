@@ -20,7 +20,7 @@ from kshot.learners.memory.sequence_learner import SequenceLearner, in_order, se
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.evaluate import evaluating
 from kshot.results.score.features import with_features
-from kshot.results.score.interval import mean_and_interval
+from kshot.results.score.interval import caution, mean_and_interval
 from kshot.short_repr import short_repr
 
 
@@ -90,8 +90,10 @@ class Presentations:
         values = zip(self.accuracies, self.intervals, strict=True)
         shown = [f"{100 * mean:.2f} ± {100 * half:.2f} %" for mean, half in values]
         shown[0] += f" (an ideal learner: {100 * self.ideal_first:.2f} %, a guess among the unused labels)"
+        cautions = [caution(column, fraction=True) for column in self.scores.T]
         return [
             *((f"presentation {number}", value) for number, value in enumerate(shown, 1)),
+            *((f"interval {number}", told) for number, told in enumerate(cautions, 1) if told is not None),
             ("data", self.data),
             ("classes", self.split),
             ("sequence", f"{self.way} classes, each presented {len(shown)} times, {self.labels:,} labels"),

@@ -16,7 +16,7 @@ from kshot.figure import write_png
 from kshot.learners.learner import Mode
 from kshot.results.score.class_spread import ClassSpread
 from kshot.results.score.html_table import html_table
-from kshot.results.score.interval import mean_and_interval
+from kshot.results.score.interval import caution, exact_interval, mean_and_interval
 from kshot.results.score.plot_scores import plot_scores
 from kshot.short_repr import per_cent, short_repr
 
@@ -77,6 +77,16 @@ class Results:
         return mean_and_interval(self.scores)[1]
 
     @property
+    def exact_interval(self) -> tuple[float, float] | None:
+        """The exact 95 % interval where all episodes have accuracy 1, or all 0, and `interval` is 0 for this reason; None otherwise."""
+        return exact_interval(self.scores) if self.score_name == "accuracy" else None
+
+    @property
+    def caution(self) -> str | None:
+        """A sentence that says why ± 0 is no interval here; None where there is an interval."""
+        return caution(self.scores, fraction=self.score_name == "accuracy")
+
+    @property
     def chance(self) -> float | None:
         """Accuracy of guessing, the mean over the ways if they differ; None for other scores."""
         return None if self.score_name != "accuracy" else chance(self.way)
@@ -134,6 +144,7 @@ class Results:
         """Return everything that identifies the result, as names and values in words, for a table."""
         return [
             (self.score_name, f"{self.shown} (mean and 95 % interval)"),
+            *([] if self.caution is None else [("interval", self.caution)]),
             *([] if (chance := self.chance) is None else [("chance", f"{per_cent(chance)} %")]),
             *([] if self.class_spread is None else [("with other classes", self._spread_in_words(self.class_spread))]),
             ("data", self.data),
@@ -149,6 +160,8 @@ class Results:
         ]
 
     def _spread_in_words(self, spread: ClassSpread) -> str:
+        if self.exact_interval is not None:
+            return f"not known: the {spread.count} {spread.unit} of this test have equal scores"
         return f"{100 * self.mean:.2f} ± {100 * spread.interval:.2f} % (95 % bootstrap over {spread.count} {spread.unit})"
 
     def plot(self, *, path: str | Path | None = None) -> "Figure":
@@ -164,7 +177,7 @@ class Results:
             SetupError: matplotlib is not installed.
             SavedError: The file cannot be written.
         """
-        figure = plot_scores(self.scores, self.score_name)
+        figure = plot_scores(self.scores, self.score_name, self.chance)
         if path is not None:
             write_png(figure, Path(path))
         return figure
@@ -185,6 +198,7 @@ class Results:
         """The score, and the test that it belongs to."""
         return [
             f"{self.score_name} {self.shown}",
+            *([] if (ends := self.exact_interval) is None else [f"exact 95 % interval {100 * ends[0]:.2f} to {100 * ends[1]:.2f} %"]),
             *([] if (chance := self.chance) is None else [f"chance {per_cent(chance)} %"]),
             self.task,
             f"{len(self.scores)} episodes of {self.data} {self.split}",

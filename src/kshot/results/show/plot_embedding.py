@@ -18,6 +18,8 @@ from kshot.results.score.features import encode_items, item_codes
 from kshot.results.show.plot_episodes import episode_at, shown_pictures
 
 _CLASSES = 10
+_MAP, _LETTER = 6.6, 0.065
+"""Width of the map, and of a letter of the key, in inches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,24 +115,26 @@ def plot_embedding(embedding: Embedding, episodes: EpisodeSet, path: Path) -> Pa
         SavedError: The file cannot be written.
     """
     places, share = principal_plane(embedding.features)
-    figure = new_figure(9.6, 5.4)
-    axes, key = figure.subplots(1, 2, width_ratios=(2.3, 1))
+    names = [name_lines(name) for name in embedding.names]
+    longest = max(len(line) for name in names for line in name.split("\n"))
     firsts = np.array([np.flatnonzero(embedding.y == label)[0] for label in range(len(embedding.names))])
     changes = None if embedding.changes is None else embedding.changes[firsts]
     pictures = shown_pictures(episodes, embedding.items[firsts], changes)
+    text_at = 0.35 if pictures is None else 0.85  # this and the other places along the key are in inches
+    width = text_at + _LETTER * longest
     rows = max(_CLASSES, len(embedding.names))
-    key.set(xlim=(0, 5), ylim=(rows - 0.5, -0.5))
+    figure = new_figure(_MAP + width, 5.4)
+    axes, key = figure.subplots(1, 2, width_ratios=(_MAP, width))
     key.set_axis_off()
-    for label, name in enumerate(embedding.names):
+    for label, name in enumerate(names):
         own = places[embedding.y == label].numpy()
         colour, (mark, size) = COLOURS[label % len(COLOURS)], MARKS[label % len(MARKS)]
         axes.scatter(own[:, 0], own[:, 1], s=size, marker=mark, color=colour, edgecolors="white", linewidths=0.4)
-        key.scatter([0.2], [label], s=1.3 * size, marker=mark, color=colour)
+        key.scatter([0.15], [label], s=1.3 * size, marker=mark, color=colour)
         if pictures is not None:
-            key.imshow(pictures[label], extent=(0.55, 1.3, label + 0.4, label - 0.4), aspect="auto", interpolation="antialiased")
-        x = 0.6 if pictures is None else 1.5
-        key.text(x, label, name_lines(name), fontsize=7.5, va="center", linespacing=1.3, parse_math=False)
-    key.set(xlim=(0, 5), ylim=(rows - 0.5, -0.5))
+            key.imshow(pictures[label], extent=(0.35, 0.75, label + 0.4, label - 0.4), aspect="auto", interpolation="antialiased")
+        key.text(text_at, label, name, fontsize=7.5, va="center", linespacing=1.3, parse_math=False)
+    key.set(xlim=(0, width), ylim=(rows - 0.5, -0.5))
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[["top", "right", "bottom", "left"]].set_color("#cfd6de")

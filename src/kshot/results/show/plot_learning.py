@@ -8,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from kshot.figure import BLUE, GREY, ORANGE, frame, new_figure, write_png
+from kshot.figure import BLUE, GREY, ORANGE, band, chance_line, count_axis, drawable, frame, key, new_figure, percent_axis, write_png
 
 
 def plot_learning(
-    history: Sequence[Mapping[str, float]], path: Path, *, score_name: str = "accuracy", higher_is_better: bool = True
+    history: Sequence[Mapping[str, float]],
+    path: Path,
+    *,
+    score_name: str = "accuracy",
+    higher_is_better: bool = True,
+    chance: float | None = None,
+    trained_on: str = "",
 ) -> Path:
     """Draw the validation score with its interval over training, with the best validation marked and the training loss below.
 
@@ -21,6 +27,8 @@ def plot_learning(
         path: The PNG file to write.
         score_name: Name of the score in `mean`.
         higher_is_better: Whether the highest validation is the best.
+        chance: Accuracy of guessing in a validation episode, a fraction; None if it is not known.
+        trained_on: The data and split of the training, in words, for the title.
 
     Returns:
         `path`.
@@ -36,15 +44,21 @@ def plot_learning(
     best = int(mean.argmax() if higher_is_better else mean.argmin())  # the first of equal ones, which training keeps
     upper, lower = figure.subplots(2, 1, sharex=True)
 
-    upper.fill_between(update, mean - half, mean + half, color=BLUE, alpha=0.2, linewidth=0, label="95 % interval")
+    low, high = (mean - half, mean + half) if not percent else ((mean - half).clip(0), (mean + half).clip(max=100))
+    band(upper, update.tolist(), low.tolist(), high.tolist(), colour=BLUE, label="95 % interval")
     upper.plot(update, mean, color=BLUE, linewidth=1.6, marker="o", markersize=3, label=f"validation {score_name}")
     kept = f"best: {mean[best]:.4g}{' %' if percent else ''} at update {update[best]:,.0f}"
     upper.plot(update[best], mean[best], "*", color=ORANGE, markersize=15, markeredgecolor="white", label=kept, linestyle="none")
     frame(upper, "", score_name + (", %" if percent else ""))
-    upper.legend(facecolor="white", edgecolor="none", framealpha=0.85, loc="lower right" if higher_is_better else "upper right")
+    if percent:
+        percent_axis(upper, "y")
+        chance_line(upper, "y", chance)
+    key(upper, drawable(f"training on {trained_on}", 90) if trained_on else "", columns=4)
 
-    lower.plot(update, loss, color=GREY, linewidth=1.6, marker="o", markersize=3)
+    lower.stairs(loss, np.concatenate([[0], update]), baseline=None, color=GREY, linewidth=1.6)
     if (loss > 0).all() and loss.max() > 20 * loss.min():
         lower.set_yscale("log")
-    frame(lower, "update", "training loss")
+    lower.set_xlim(0, 1.02 * update[-1])
+    frame(lower, "update", "training loss, mean\nbetween validations")
+    count_axis(lower, "x")
     return write_png(figure, path)

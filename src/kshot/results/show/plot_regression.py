@@ -24,7 +24,7 @@ from kshot.results.show.plot_episodes import episode_at
 _POINTS = 200
 """Number of points of a curve."""
 _ACROSS = 2
-"""Number of panels side by side."""
+"""Largest number of panels side by side."""
 TRUTH = "#202020"
 
 
@@ -53,9 +53,10 @@ def plot_regression(learners: Mapping[str, Learner], episodes: EpisodeSet, path:
         require_kind(learner, real_targets=has_targets(episodes.dataset))
     places = range(min(tasks, len(episodes)))
     batches = [_task(episodes, place, target) for place in places]
-    rows = -(-len(batches) // _ACROSS)
+    columns = min(_ACROSS, len(batches))
+    rows = -(-len(batches) // columns)
     figure = new_figure(10.5, 0.7 + 3.4 * rows)
-    panels = np.asarray(figure.subplots(rows, _ACROSS, squeeze=False)).reshape(-1)
+    panels = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for spare in panels[len(batches) :]:
         spare.set_axis_off()
     for panel, batch in zip(panels, batches, strict=False):

@@ -33,6 +33,8 @@ def write_report(
     learner: Learner,
     *,
     history: Sequence[Mapping[str, float]] = (),
+    trained_on: str = "",
+    validation_chance: float | None = None,
     title: str = "",
     command: str = "",
 ) -> Path:
@@ -44,6 +46,8 @@ def write_report(
         episodes: The episodes that were scored.
         learner: The learner that was scored; it stays unchanged.
         history: Validations of its training (`record["validation"]` of a saved learner), for the learning curve.
+        trained_on: The data and split of its training, in words: the learning curve is of these, not of the data that were scored.
+        validation_chance: Accuracy of guessing in its validations, a fraction; None if it is not known.
         title: Title of the page.
         command: Command that reproduces the result.
 
@@ -59,7 +63,7 @@ def write_report(
     if look(folder, RecipeError) not in ("folder", "nothing"):
         raise RecipeError(f"{folder} is a file, but a report needs a folder. Choose another name.")
     title = title or f"{type(learner).__name__} on {results.data} {results.split}"
-    parts = [_scores(folder, results), _learning(folder, results, history, learner)]
+    parts = [_scores(folder, results), _learning(folder, results, history, learner, trained_on, validation_chance)]
     parts += _samples(folder, results, episodes, learner)
     parts.append(_embedding(folder, episodes, learner))
     numbers = {**results.as_dict(), "title": title, "command": command, "scores": results.scores.tolist()}
@@ -84,18 +88,20 @@ def _scores(folder: Path, results: Results) -> Part:
     )
 
 
-def _learning(folder: Path, results: Results, validations: object, learner: Learner) -> Part:
+def _learning(folder: Path, results: Results, validations: object, learner: Learner, trained_on: str, chance: float | None) -> Part:
     heading = "Learning curve"
     # A record is a user's own file, and a validation that was not a number is null in it.
     history = [entry for entry in validations if _is_validation(entry)] if isinstance(validations, (list, tuple)) else []
     if not history:
         return Part(heading, "The learner has no record of validations during its training, so there is no curve to show.")
-    higher = learner.family.higher_is_better
-    plot_learning(history, folder / "learning_curve.png", score_name=results.score_name, higher_is_better=higher)
+    file, higher = folder / "learning_curve.png", learner.family.higher_is_better
+    plot_learning(history, file, score_name=results.score_name, higher_is_better=higher, chance=chance, trained_on=trained_on)
+    whose = f"The course of the learner's own training, on {trained_on}. " if trained_on else "The course of the learner's own training. "
     return Part(
         heading,
-        "Above: the score on fixed episodes of the validation classes; the star is the state that was kept. Below: the training loss. "
-        "A loss that still falls while the curve above falls as well would be overfitting.",
+        f"{whose}Above: the score on fixed episodes of the validation classes; the star is the state that was kept. Below: the training "
+        "loss, the mean over the updates between two validations. A loss that still falls while the curve above falls as well would be "
+        "overfitting.",
         "learning_curve.png",
         f"Validation {results.score_name} and training loss at {len(history)} points of the training.",
     )

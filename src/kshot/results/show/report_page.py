@@ -52,6 +52,8 @@ def meaning_of_interval(results: Results) -> str:
     """Say what the number after ± means, and what it does not."""
     if len(results.scores) == 1:
         return "Only one episode was scored; a mean with its interval needs more."
+    if results.caution is not None:
+        return f"{results.shown}: {results.caution}.{_other_classes(results)}"
     return (
         f"{results.shown}: the mean over {len(results.scores):,} episodes with its 95 % interval. About 19 times in 20, such an interval "
         "contains the mean over endlessly many episodes of the same classes. Other classes, or another training run, may differ by more."
@@ -60,7 +62,7 @@ def meaning_of_interval(results: Results) -> str:
 
 
 def _other_classes(results: Results) -> str:
-    if (spread := results.class_spread) is None:
+    if (spread := results.class_spread) is None or results.exact_interval is not None:
         return ""
     return (
         f" With other classes of the same kind, it is ± {100 * spread.interval:.2f} %: the 95 % interval of a bootstrap over the "
