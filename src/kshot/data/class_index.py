@@ -5,6 +5,7 @@ In: names and item numbers. Out: a `ClassIndex`, whole or divided into disjoint 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -98,6 +99,16 @@ class ClassIndex:
         names = [repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…") for name in self.names[:3]]
         counts = [counted(len(self), "class", "classes"), *groups, f"items per class: {sizes}"]
         return short_repr("ClassIndex", [*counts, *names, *(["…"] if len(self) > len(names) else [])])
+
+    @cached_property
+    def grouping(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The names of the groups, sorted, and for each class the position of its group among them, int64 (N,).
+
+        Drawing asks for it again and again. Without groups, both are empty.
+        """
+        names = tuple(sorted(set(self.groups or ())))
+        position = {name: number for number, name in enumerate(names)}
+        return names, np.array([position[name] for name in self.groups or ()], dtype=np.int64)
 
     def items_of(self, name: str) -> np.ndarray:
         """Give the item numbers of one class, by its name."""

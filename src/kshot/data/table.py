@@ -19,12 +19,14 @@ from kshot.data.pictures.omniglot import OMNIGLOT
 from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import SINUSOIDS
 from kshot.data.split import Split, divide_by_file, divide_by_fraction, divide_by_parts
+from kshot.data.tables.synthetic_tables import TABLES
 from kshot.errors import DataError, RecipeError, did_you_mean, known_ones
 from kshot.regular_file import look
 
 KINDS: dict[str, Kind] = {
     "omniglot": OMNIGLOT,
     "sinusoids": SINUSOIDS,
+    "tables": TABLES,
     "pictures": PICTURES,
 }
 FRACTIONS = "fractions"

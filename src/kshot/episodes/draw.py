@@ -67,10 +67,11 @@ def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
     if shape.within_groups:
         if index.groups is None:
             raise EpisodeError("episodes within groups need a group for each class; this data has none. Drop within_groups.")
-        names, counts = np.unique(np.array(index.groups), return_counts=True)
+        names, group = index.grouping
+        counts = np.bincount(group)
         if counts.max() < least:
             raise EpisodeError(
-                f"{asked} within one group needs a group of {least} classes; the largest, {str(names[counts.argmax()])!r}, "
+                f"{asked} within one group needs a group of {least} classes; the largest, {names[counts.argmax()]!r}, "
                 f"has {counts.max()}. Lower way or drop within_groups."
             )
 
@@ -145,7 +146,7 @@ def _candidates(index: ClassIndex, shape: EpisodeShape, seeds: np.ndarray, way: 
         counts = np.full(len(seeds), len(index), dtype=np.int64)
         return Candidates(np.arange(len(index)), np.zeros_like(counts), counts, len(index), len(index))
     assert index.groups is not None
-    _, group = np.unique(np.array(index.groups), return_inverse=True)
+    _, group = index.grouping
     members = np.argsort(group, kind="stable")  # class positions, one group after another
     counts = np.bincount(group)
     starts = np.cumsum(counts) - counts

@@ -1,0 +1,1 @@
+"""Synthetic tables: classification tasks of plain numbers, drawn from a prior."""
