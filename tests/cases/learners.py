@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "maml++": {"inner_steps": 2},
     "mann": {"hidden": 8, "slots": 16, "width": 4},
     "lstm_control": {"hidden": 8},
+    "in_context": {"slots": 4, "width": 8, "layers": 2, "members": 2},
     "snail": {"slots": 4, "length": 13, "filters": 8, "keys": [8, 8, 8]},
 }
 GRADIENT = ("maml", "first_order_maml", "anil", "meta_sgd", "maml++", "reptile", "imaml")

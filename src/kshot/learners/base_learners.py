@@ -10,6 +10,7 @@ from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
 from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
+from kshot.learners.memory.in_context import InContext
 from kshot.learners.memory.lstm_control import LSTMControl
 from kshot.learners.memory.mann import MANN
 from kshot.learners.memory.snail import SNAIL
@@ -45,6 +46,7 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "pair_attention": PairAttention,
     "local_matching": LocalMatching,
     "snail": SNAIL,
+    "in_context": InContext,
     "maml": MAML,
     "first_order_maml": FirstOrderMAML,
     "anil": ANIL,
