@@ -340,7 +340,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["train", "protonet", "--set", "data.name=omniglott"], "Did you mean 'omniglot'? Expected one of: the word 'omniglot'"),
         (
             ["train", "protonet", "--set", "data.kind=omniglott"],
-            "no kind of data 'omniglott'. Did you mean 'omniglot'? The known ones are auto, omniglot, sinusoids, pictures",
+            "no kind of data 'omniglott'. Did you mean 'omniglot'? The known ones are auto, omniglot, sinusoids, tables, pictures",
         ),
         (["train", "protonet", "--data", "{pets}", "--set", "data.kind=omniglot"], "needs the word 'omniglot' as data.name"),
         (["train", "protonet", "--set", "data.preprocess=inc"], "it takes no preprocessing 'inc'. Did you mean 'ink'?"),

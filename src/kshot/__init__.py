@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.learners.gradient.reptile import Reptile as Reptile
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
+    from kshot.learners.memory.in_context import InContext as InContext
     from kshot.learners.memory.lstm_control import LSTMControl as LSTMControl
     from kshot.learners.memory.mann import MANN as MANN
     from kshot.learners.memory.snail import SNAIL as SNAIL

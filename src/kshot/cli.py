@@ -131,7 +131,7 @@ def train(
 def evaluate(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids or a folder. Default: the data it was trained on.")] = None,
+    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the data it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
@@ -245,7 +245,9 @@ def show(
 def compare(
     context: typer.Context,
     learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids or a folder. Default: the data they were trained on.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the data they were trained on.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
@@ -304,7 +306,7 @@ def compare(
 def inspect_tasks(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids or a folder. Default: the data it was trained on.")] = None,
+    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the data it was trained on.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,

@@ -90,6 +90,7 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "matching_scaled": {"scale": 3.0},
     "matching_fce": {"features": 16, "processing_steps": 2},
     "ridge": {"regularisation": 3.0, "scale": 2.0},
+    "in_context": {"features": 16, "reads": "table", "slots": 5, "width": 8, "layers": 2, "members": 3},
     "snail": {"features": 16, "slots": 5, "length": 6, "filters": 4, "keys": [4, 8, 8]},
     "simple_shot": {"features": 16},
     "pair_attention": {"features": 16, "width": 32, "blocks": [0, 1], "loss": "pairs", "over_items": "max"},

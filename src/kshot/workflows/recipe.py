@@ -25,11 +25,9 @@ Count = int | tuple[int, int]
 class DataRecipe:
     """The data to learn from; further keys are settings of the kind of data (`kshot.data.table`)."""
 
-    name: str = "omniglot"  # `omniglot`, `sinusoids`, or a folder of class folders; a relative path is meant from the working directory
+    name: str = "omniglot"  # `omniglot`, `sinusoids`, `tables`, or a folder of class folders; relative paths: from the working directory
     kind: str = "auto"  # a name in `kshot.data.table.KINDS`; auto: the kind whose word it is, or that holds such a path
-    split: str = (
-        "vinyals"  # omniglot: vinyals, characters or alphabets; sinusoids: sinusoids; a folder: `fractions`, or a JSON file of class names
-    )
+    split: str = "vinyals"  # omniglot: vinyals, characters, alphabets; sinusoids, tables: that word; a folder: `fractions`, or a JSON file
     split_seed: int = 0  # seed of the splits `characters`, `alphabets` and `fractions`
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)  # shares of a folder's classes: train, val, test
     train_part: Literal["train", "trainval"] = "train"  # `trainval` also learns from the validation classes

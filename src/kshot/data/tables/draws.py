@@ -54,7 +54,7 @@ class Draws:
 
     def magnitude(self, low: float, high: float) -> float:
         """Return a number in [low, high), all magnitudes equally likely."""
-        return low * (high / low) ** self.number()
+        return low * math.exp(math.log(high / low) * self.number())
 
     def place(self, weights: Sequence[float]) -> int:
         """Return a position in `weights`, drawn in proportion to them."""

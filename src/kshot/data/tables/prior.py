@@ -1,16 +1,17 @@
 """The prior over tables: what a table of numbers and classes may look like before one is seen.
 
-A table is drawn from one of four families, as prior-fitted networks are trained (Müller et al. 2022, "Transformers Can Do Bayesian
-Inference", arXiv 2112.10510; Hollmann et al. 2023, "TabPFN", arXiv 2207.01848, section 4 and appendix C, where networks are the larger part):
+A table is drawn from one of four families, as for prior-fitted networks (Müller et al. 2022, "Transformers Can Do Bayesian Inference",
+arXiv 2112.10510; Hollmann et al. 2023, "TabPFN", arXiv 2207.01848, section 4 and appendix C, where networks are the larger part):
 
     clusters   every class is a mixture of Gaussians in a latent space, which is mixed into the features
     network    features and scores are units of one random network, with noise on each unit; a feature may be cause or effect of the class
     forest     scores are sums of random trees over a few of the features
     linear     scores are weighted sums of a few of the features, with noise
 
-Scores become classes by cutting the order of one score into intervals of unequal sizes, or by the largest of one score per class. Then some
-features are made irrelevant, bent, made discrete, shifted and scaled, and some rows change their class. In: a stream of random numbers. Out:
-rows of each class. Next: `kshot.data.tables.synthetic_tables`.
+Scores become classes by cutting the order of one score into intervals of unequal sizes, or by the largest of one score per class. Then
+some features are made irrelevant, bent, made discrete, shifted and scaled, and some rows change their class.
+
+In: a seed and a number. Out: rows of each class. Next: `kshot.data.tables.synthetic_tables`.
 
 The weights and ranges below are choices, not the papers'. There are no missing values: the contract of a learner takes finite numbers.
 """
@@ -81,15 +82,16 @@ def _clusters(draws: Draws, classes: int, rows: int, F: int) -> np.ndarray:
     means = distance * draws.normal(classes, 1, k) + (distance * draws.normal(classes, components, k) if components > 1 else 0)
     own = draws.magnitude(0.1, 1.5) if draws.chance(0.5) else 0.0  # how far the spreads of the classes differ
     widths = np.exp(0.5 * draws.normal(k)) * np.exp(own * draws.normal(classes, 1, k))
-    turn = np.eye(k) + draws.magnitude(0.05, 1.0) * draws.normal(k, k) / np.sqrt(k)  # correlation
+    turn: np.ndarray = np.eye(k) + draws.magnitude(0.05, 1.0) * draws.normal(k, k) / np.sqrt(k)  # correlation
     member = (draws.uniform(classes, rows) * components).astype(np.int64)
-    z = np.take_along_axis(means, member[..., None], axis=1) + (draws.normal(classes, rows, k) * widths) @ turn
+    z: np.ndarray = np.take_along_axis(means, member[..., None], axis=1) + (draws.normal(classes, rows, k) * widths) @ turn
     if k == F and draws.chance(0.5):
         return z  # features that are nearly independent within a class
-    x = z @ draws.normal(k, F) / np.sqrt(k)
+    x: np.ndarray = z @ draws.normal(k, F) / np.sqrt(k)
     if draws.chance(0.3):
         x = np.tanh(x / draws.magnitude(0.5, 3.0))
-    return x + draws.magnitude(0.01, 0.5) * x.std() * draws.normal(classes, rows, F)
+    x += draws.magnitude(0.01, 0.5) * x.std() * draws.normal(classes, rows, F)
+    return x
 
 
 def _inputs(draws: Draws, n: int, F: int) -> np.ndarray:
@@ -185,7 +187,8 @@ def _measured(draws: Draws, x: np.ndarray) -> np.ndarray:
                 values = draws.order(levels)[values.astype(np.int64)].astype(np.float64)
         x[:, column] = values
     unit = np.exp(2 * draws.normal(F))
-    return np.clip(x[:, draws.order(F)] * unit + 3 * unit * draws.normal(F), -1e6, 1e6)
+    measured: np.ndarray = np.clip(x[:, draws.order(F)] * unit + 3 * unit * draws.normal(F), -1e6, 1e6)
+    return measured
 
 
 def _mistaken(draws: Draws, x: np.ndarray) -> np.ndarray:

@@ -78,9 +78,7 @@ class SyntheticTables:
         self.classes = np.minimum(2 + np.searchsorted(share, lots, side="right"), CLASSES)
         self._numbers = np.concatenate([_stream(part) + 1 + np.arange(size) for part, size in self.sizes.items()])
         self._starts = np.cumsum(self.classes) - self.classes  # the first class of each table
-        groups = {
-            f"{table}/{one}": table for table, classes in zip(self.names, self.classes, strict=True) for one in range(int(classes))
-        }
+        groups = {f"{table}/{one}": table for table, classes in zip(self.names, self.classes, strict=True) for one in range(int(classes))}
         items = np.arange(len(groups) * ROWS).reshape(len(groups), ROWS)
         self.index = ClassIndex.build(dict(zip(groups, items, strict=True)), groups)
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()

@@ -10,8 +10,9 @@ drawn from a prior.
     p_n = Σ_{i of class n} softmax_i(q_q · k_i / √W),   logit_n = log(p_n + ε) + (affine map of the query's token) at the slot of n
 
 Classes are numbered by slots. In training the slots of a task's classes are drawn at random, so that a slot means nothing. In evaluation
-`members` numberings, drawn from a constant seed, answer, and the logarithms of their probabilities are averaged; the same numberings order the
-columns of a table. The answer depends on the order of neither the support set nor, in expectation over the numberings, the classes.
+`members` numberings, drawn from a constant seed, answer, and the logarithms of their probabilities are averaged; each also has an order of
+the columns of a table. The answer does not depend on the order of the support set, nor, in expectation over the numberings, on the order
+of classes and columns.
 
 How it is computed: `adapt` reads the support set once and keeps the keys and values of every layer; `predict` computes the positions of the
 queries alone. The time is O(S²) for a support set and O(S) for a query.
@@ -136,8 +137,8 @@ class InContext(Learner):
         N = way_of(support_y, way)
         if self.slots < N:
             raise RecipeError(
-                f"this InContext has {self.slots} slots for classes; the tasks have {N} classes. Ask for at most {self.slots}, or train one "
-                f"with learner.slots={N}."
+                f"this InContext has {self.slots} slots for classes; the tasks have {N} classes. Ask for at most {self.slots}, or train "
+                f"one with learner.slots={N}."
             )
         slots, columns = (orders.to(support_y.device) for orders in self._numberings(B))
         slots = slots[..., :N]  # (B, M, N)
@@ -150,8 +151,8 @@ class InContext(Learner):
             for number, layer in enumerate(self.layers):
                 assert isinstance(layer, SupportLayer)
                 x, kept = layer.read(x)
-                known[f"{number}"] = kept.unflatten(0, (B, M))
-            known["answer"] = self.offer(self.last(x)).unflatten(0, (B, M))
+                known[f"{number}"] = kept.reshape(B, M, S, -1)
+            known["answer"] = self.offer(self.last(x)).reshape(B, M, S, -1)
             labels = nn.functional.one_hot(support_y, N).to(x.dtype)
         return ReadContext(reading, known, labels, slots)
 
@@ -177,11 +178,12 @@ class InContext(Learner):
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, SupportLayer)
             x = layer.extend(x, adapted.known[f"{number}"].flatten(0, 1))
-        x = self.last(x).unflatten(0, (B, M))  # (B, M, Q, W)
+        x = self.last(x).reshape(B, M, -1, x.shape[-1])  # (B, M, Q, W)
         resemblance = (self.ask(x) @ adapted.known["answer"].mT / math.sqrt(x.shape[-1])).softmax(-1)  # (B, M, Q, S)
         found = (resemblance @ adapted.labels.unsqueeze(1) + _LEAST).log()  # (B, M, Q, N)
         own = self.output(x).gather(-1, adapted.slots.unsqueeze(2).expand_as(found))
-        return (found + own).log_softmax(-1).mean(1)
+        logits: Tensor = (found + own).log_softmax(-1).mean(1)
+        return logits
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Add the gradient of the loss for B episodes."""

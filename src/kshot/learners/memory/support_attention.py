@@ -54,4 +54,5 @@ class SupportLayer(nn.Module):
 
 def _heads(x: Tensor) -> Tensor:
     """(B, n, W) → (B, heads, n, W / heads)."""
-    return x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    heads: Tensor = x.reshape(*x.shape[:-1], HEADS, -1)  # (B, n, heads, W / heads)
+    return heads.transpose(1, 2)
