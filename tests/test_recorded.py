@@ -110,8 +110,9 @@ def widened(batch: EpisodeBatch | ItemBatch) -> EpisodeBatch | ItemBatch:
 
 
 def here(name: str) -> bool:
-    """Are a recipe's data in the package?"""
-    return read_recipe(name).data.name in ("omniglot", "sinusoids")
+    """Does a recipe train a learner on data that are in the package?"""
+    recipe = read_recipe(name)
+    return recipe.trains == "learner" and recipe.data.name in ("omniglot", "sinusoids", "tables")
 
 
 def shortened(name: str) -> list[str]:
@@ -120,6 +121,8 @@ def shortened(name: str) -> list[str]:
     tasks = ["episodes.tasks=2", "validation.episodes=1", f"training.updates={UPDATES}", "training.warmup=2"]
     if recipe.data.name == "sinusoids":
         return tasks
+    if recipe.data.name == "tables":
+        return [*tasks, "learner.width=16"]
     small = [*tasks, "data.rotations=none", "data.size=28", "episodes.way=5", "episodes.query=2", "items.batch=16", "validation.way=5"]
     backbones = {"conv_maps": ["backbone.widths=[4, 8]", "backbone.depths=[1, 1]"], "flat": []}
     small += backbones.get(recipe.backbone.name, ["backbone.width=8"])

@@ -246,7 +246,7 @@ def compare(
     context: typer.Context,
     learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
     data: Annotated[
-        str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the data they were trained on.")
+        str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the one they learned.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
