@@ -245,9 +245,7 @@ def show(
 def compare(
     context: typer.Context,
     learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
-    data: Annotated[
-        str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the one they learned.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids, tables or a folder. Default: the one they learned.")] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
