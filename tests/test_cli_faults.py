@@ -14,6 +14,7 @@ import kshot.allocator
 from cases.folders import fill
 from kshot import cli
 from kshot.errors import RecipeError
+from kshot.terminal import print_json
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.recipe import parse_recipe, read_recipe
 from kshot.workflows.run_folder import goes_on
@@ -230,7 +231,7 @@ def test_two_runs_in_one_folder(pets: Path, tmp_path: Path) -> None:
 
 
 def test_results_are_strict_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    cli._print_json({"mean": float("nan"), "scores": [1.0, float("inf"), np.float64("-inf")], "name": "é\udce9"})
+    print_json({"mean": float("nan"), "scores": [1.0, float("inf"), np.float64("-inf")], "name": "é\udce9"})
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out, parse_constant=pytest.fail) == {"mean": None, "scores": [1.0, None, None], "name": "é\udce9"}

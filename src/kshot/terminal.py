@@ -1,35 +1,36 @@
-"""Output on the terminal: progress bars, tables, messages in plain words.
+"""Output on the terminal: messages in plain words, progress bars, lines and JSON of results.
 
-Bars and messages go to standard error, results to standard output, so that output can be piped. Next: `kshot.cli`.
+Bars and messages go to standard error, results to standard output, so that output can be piped. All text passes `kshot.printable`, and
+none is read as markup. Next: `kshot.tables`.
 """
 
+import json
+import logging
 import signal
 import sys
 import textwrap
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 from rich.console import Console
 from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from kshot.atomic import finite_or_none
 from kshot.interruption import leave_at_once
+from kshot.printable import printable, printable_lines
 from kshot.short_repr import per_cent
 
 if TYPE_CHECKING:
     from kshot.meta_train.loop import Step
-    from kshot.results.compare.comparison import Comparison
-    from kshot.results.inspect.task_report import TaskReport
-    from kshot.results.score.loss_curves import LossCurves
-    from kshot.results.score.presentations import Presentations
-    from kshot.results.score.result import Results
-    from kshot.tasks.classifier import Prediction
+
+Loudness = Literal["quiet", "usual", "verbose"]
+_loudness: Loudness = "usual"
 
 _BOUNCE_SECONDS = 0.2
 """Two signals within this time are one Ctrl-C, which a terminal and a script around the command may both deliver."""
@@ -80,69 +81,42 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, file=cast("IO[str]", _Messages()))
 
 
+def set_loudness(loudness: Loudness) -> None:
+    """Choose what standard error gets: errors alone; messages and bars too; or the package's log as well."""
+    global _loudness
+    _loudness = loudness
+    log = logging.getLogger("kshot")
+    for handler in [one for one in log.handlers if isinstance(one, _Log)]:
+        log.removeHandler(handler)
+    if loudness == "verbose":
+        log.addHandler(_Log())
+    log.setLevel(logging.DEBUG if loudness == "verbose" else logging.NOTSET)
+
+
 def say(text: str) -> None:
     """Print a message for the person at the terminal."""
-    err.print(text, markup=False, soft_wrap=True)
+    if _loudness != "quiet":
+        err.print(Text(printable_lines(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Print an error in plain words."""
-    err.print("Error: ", style="bold red", end="")
-    err.print(text, markup=False, soft_wrap=True)
+    err.print(Text.assemble(("Error: ", "bold red"), printable_lines(text)), soft_wrap=True)
 
 
-def show_predictions(pictures: Sequence[Path], predictions: Sequence["Prediction"]) -> None:
-    """Print one line per picture: its class, the probability, and the runners-up. Lines are not wrapped in narrow windows and pipes."""
-    for picture, answer in zip(pictures, predictions, strict=True):
-        ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
-        others = ", ".join(f"{name} {value:.3f}" for name, value in ranked if name != answer.label)
-        line = Text.assemble(f"{picture}: ", (answer.label, "bold"), f" {answer.probability:.3f}", f"  (then {_short(others)})")
-        out.print(line, soft_wrap=True)
+def print_text(*parts: tuple[str, str]) -> None:
+    """Print one line of a result on standard output, of texts with their styles. It is not wrapped in narrow windows and pipes."""
+    out.print(Text.assemble(*((printable(text), style) for text, style in parts)), soft_wrap=True)
 
 
-def _short(text: str, most: int = 80) -> str:
-    return text if len(text) <= most else text[:most].rpartition(",")[0] + " …"
+def print_line(text: str, style: str = "") -> None:
+    """Print one line of a result on standard output."""
+    print_text((text, style))
 
 
-def show_results(results: "Results | Presentations", title: str) -> None:
-    """Print a table of the score, which is its first row, and everything that identifies it."""
-    rows = results.rows()
-    show_rows(rows, title, rows[0][0])
-
-
-def show_rows(rows: Sequence[tuple[str, str]], title: str, important: str = "") -> None:
-    """Print a title, then names and values in two columns; the value of the important name is bold."""
-    out.print(Text(title, "bold"))
-    width = 2 + max(len(name) for name, _ in rows)
-    for name, value in rows:
-        out.print(Text(f"{name:<{width}}") + Text(value, "bold" if name == important else ""), soft_wrap=True)
-
-
-def show_curves(results: "LossCurves") -> None:
-    """Print the losses of a learned optimiser and of hand-made ones, then what they mean."""
-    out.print(Text(results.table()), soft_wrap=True)
-    out.print()
-    out.print(Text(results.sentence(), "bold"), soft_wrap=True)
-
-
-def show_comparison(comparison: "Comparison") -> None:
-    """Print a table for each number of shots, then what they mean and how to read them."""
-    out.print(Text(comparison.table()), soft_wrap=True)
-    out.print()
-    out.print(Text(wrapped(comparison.sentence(), out.width), "bold"), soft_wrap=True)
-    out.print()
-    for note in comparison.notes():
-        out.print(Text(wrapped(f"- {note}", out.width)), soft_wrap=True)
-
-
-def show_tasks(report: "TaskReport", title: str) -> None:
-    """Print the findings about a learner's tasks: the score, then a heading and some lines for each question."""
-    show_results(report.results, title)
-    for heading, lines in report.sections():
-        out.print()
-        out.print(Text(heading, "bold"))
-        for line in lines:
-            out.print(Text(wrapped(line, out.width)), soft_wrap=True)
+def print_wrapped(text: str, style: str = "") -> None:
+    """Print a sentence of a result on standard output, in lines that fit the terminal."""
+    out.print(Text(wrapped(printable(text), out.width), style), soft_wrap=True)
 
 
 def wrapped(text: str, width: int) -> str:
@@ -160,20 +134,9 @@ def wrapped(text: str, width: int) -> str:
     )
 
 
-def show_recipes(rows: list[dict[str, Any]]) -> None:
-    """Print recipes with their numbers, one paragraph per recipe, which is readable at any width."""
-    for row in rows:
-        out.print(f"[bold]{row['name']}[/bold]  {row['train'] or ''}")
-        out.print(f"  {row['description']}", markup=False, soft_wrap=True)
-        for entry in row["results"]:
-            unit = " %" if "accuracy" in entry else ""
-            told = f"{entry['measured']}{unit} here, {entry['published']} published"
-            out.print(f"  {entry['setting']:<15} {told}", markup=False, soft_wrap=True)
-            details = f"{entry['mode']}, {entry['split']}, {entry['episodes']} episodes, seed {entry['seed']}"
-            out.print(f"  {'':<16}{entry['command']}  ({details})", markup=False, soft_wrap=True)
-        for source in dict.fromkeys(entry["source"] for entry in row["results"] if entry["source"]):
-            out.print(f"  published: {source}", markup=False, soft_wrap=True)
-        out.print()
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print strict JSON on one line, in ASCII, which every stream can carry: `null` in place of what is not a finite number."""
+    print(json.dumps(finite_or_none(value), allow_nan=False))
 
 
 @contextmanager
@@ -204,7 +167,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar over `total` things. Yields a function to call with the number of things done since the last call."""
-    with _bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+    with _bar(_DESCRIPTION, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task(what, total=total)
         yield lambda more: progress.advance(task, more)
 
@@ -228,11 +191,11 @@ class TrainingBar:
     ) -> None:
         self._chance = "" if chance is None else f", chance {per_cent(chance)} %"
         self._progress = _bar(
-            TextColumn("{task.description}"),
+            _DESCRIPTION,
             BarColumn(),
             MofNCompleteColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             TimeRemainingColumn(),
         )
         self._task = self._progress.add_task("training", total=updates, completed=done, words="")
@@ -279,5 +242,17 @@ def score(mean: float, interval: float, fraction: bool = True) -> str:
     return f"{100 * mean:.2f} ± {100 * interval:.2f} %" if fraction else f"{mean:.4g} ± {interval:.2g}"
 
 
+_DESCRIPTION = TextColumn("{task.description}", markup=False)
+
+
 def _bar(*columns: Any) -> Progress:
-    return Progress(*columns, console=err, transient=False, disable=not err.is_terminal)
+    # What is printed on standard output while a bar is shown stays there: a pipe gets all of it.
+    shown = err.is_terminal and _loudness != "quiet"
+    return Progress(*columns, console=err, transient=False, disable=not shown, redirect_stdout=False, redirect_stderr=False)
+
+
+class _Log(logging.Handler):
+    """Prints the package's log as messages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.name}: {record.getMessage()}")

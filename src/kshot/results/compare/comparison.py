@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kshot.errors import RecipeError
 from kshot.figure import write_png
+from kshot.printable import printable
 from kshot.results.compare.cost import Cost
 from kshot.results.compare.paired import Standing, rank
 from kshot.results.compare.plot_standings import plot_standings
@@ -242,7 +243,7 @@ def _rows(one: Round) -> list[list[str]]:
 
 def _aligned(rows: list[list[str]]) -> str:
     """Return a Markdown table with the first column aligned left and the others aligned right."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    rows = [[printable(cell).replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         " | ".join(

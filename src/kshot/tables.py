@@ -1,0 +1,114 @@
+"""Results as lines and tables on standard output.
+
+In: the results of the stages. Out: text, every name of which passes `kshot.printable`. Next: `kshot.cli`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kshot.printable import printable
+from kshot.terminal import out, print_line, print_text, print_wrapped
+
+if TYPE_CHECKING:
+    from kshot.results.compare.comparison import Comparison
+    from kshot.results.inspect.task_report import TaskReport
+    from kshot.results.score.loss_curves import LossCurves
+    from kshot.results.score.presentations import Presentations
+    from kshot.results.score.result import Results
+    from kshot.workflows.prediction import Answer
+
+
+def show_answer(answer: "Answer") -> None:
+    """Print one line per query: its class, the probability and the runners-up, or why it cannot be read."""
+    if answer.prediction is None:
+        print_text((f"{answer.input}: ", ""), ("not read", "bold red"), (f": {answer.error}", ""))
+        return
+    one = answer.prediction
+    ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])
+    others = ", ".join(f"{printable(name)} {value:.3f}" for name, value in ranked if name != one.label)
+    print_text((f"{answer.input}: ", ""), (one.label, "bold"), (f" {one.probability:.3f}  (then {_short(others)})", ""))
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[:most].rpartition(",")[0] + " …"
+
+
+def show_results(results: "Results | Presentations", title: str) -> None:
+    """Print a table of the score, which is its first row, and everything that identifies it."""
+    rows = results.rows()
+    show_rows(rows, title, rows[0][0])
+
+
+def show_rows(rows: Sequence[tuple[str, str]], title: str, important: str = "") -> None:
+    """Print a title, then names and values in two columns; the value of the important name is bold."""
+    print_line(title, "bold")
+    width = 2 + max(len(printable(name)) for name, _ in rows)
+    for name, value in rows:
+        print_text((f"{printable(name):<{width}}", ""), (value, "bold" if name == important else ""))
+
+
+def show_curves(results: "LossCurves") -> None:
+    """Print the losses of a learned optimiser and of hand-made ones, then what they mean."""
+    _show_table(results.table())
+    out.print()
+    print_line(results.sentence(), "bold")
+
+
+def show_comparison(comparison: "Comparison") -> None:
+    """Print a table for each number of shots, then what they mean and how to read them."""
+    _show_table(comparison.table())
+    out.print()
+    print_wrapped(comparison.sentence(), "bold")
+    out.print()
+    for note in comparison.notes():
+        print_wrapped(f"- {note}")
+
+
+def show_tasks(report: "TaskReport", title: str) -> None:
+    """Print the findings about a learner's tasks: the score, then a heading and some lines for each question."""
+    show_results(report.results, title)
+    for heading, lines in report.sections():
+        out.print()
+        print_line(heading, "bold")
+        for line in lines:
+            print_wrapped(line)
+
+
+def show_recipe_list(rows: list[dict[str, Any]]) -> None:
+    """Print recipes one per line: the name, the first number measured with it, and what the recipe is."""
+    width = max(len(row["name"]) for row in rows)
+    measured = [_first_number(row) for row in rows]
+    wide = max(map(len, measured))
+    for row, number in zip(rows, measured, strict=True):
+        print_text((f"{row['name']:<{width}}", "bold"), (f"  {number:<{wide}}  {row['description']}", ""))
+    out.print()
+    print_line("All numbers of a recipe, with their commands: kshot recipes NAME")
+
+
+def _first_number(row: dict[str, Any]) -> str:
+    if not row["results"]:
+        return ""
+    entry = row["results"][0]
+    mean = entry["measured"].partition(",")[0]  # a median may follow
+    return f"{mean}{' %' if 'accuracy' in entry else ''} {entry['setting']}"
+
+
+def show_recipes(rows: list[dict[str, Any]]) -> None:
+    """Print recipes with their numbers, one paragraph per recipe, which is readable at any width."""
+    for row in rows:
+        print_text((row["name"], "bold"), (f"  {row['train'] or ''}", ""))
+        print_line(f"  {row['description']}")
+        for entry in row["results"]:
+            unit = " %" if "accuracy" in entry else ""
+            told = f"{entry['measured']}{unit} here, {entry['published']} published"
+            print_line(f"  {entry['setting']:<15} {told}")
+            details = f"{entry['mode']}, {entry['split']}, {entry['episodes']} episodes, seed {entry['seed']}"
+            print_line(f"  {'':<16}{entry['command']}  ({details})")
+        for source in dict.fromkeys(entry["source"] for entry in row["results"] if entry["source"]):
+            print_line(f"  published: {source}")
+        out.print()
+
+
+def _show_table(table: str) -> None:
+    for line in table.split("\n"):
+        print_line(line)
