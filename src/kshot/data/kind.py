@@ -17,6 +17,11 @@ from kshot.errors import DataError, RecipeError, did_you_mean
 from kshot.value_types import out_of_range, shortened
 
 AUTO = "auto"
+READ = (
+    "Files are read as pictures: PNG, JPEG, WebP, GIF, TIFF, BMP and the like. Texts, tables (CSV), sound and numbers are not read from "
+    "files; in Python, kshot.ArrayDataset takes arrays of numbers."
+)
+"""What kinds of files are read and which are not, for messages."""
 MOST_PIXELS = 1024
 """The longest side of a picture that a network reads."""
 

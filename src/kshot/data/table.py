@@ -13,7 +13,7 @@ from typing import Any
 from kshot.construct import check_values
 from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself, own_division
-from kshot.data.kind import AUTO, Kind, form_of_item
+from kshot.data.kind import AUTO, READ, Kind, form_of_item
 from kshot.data.pictures.image_folder import PICTURES
 from kshot.data.pictures.omniglot import OMNIGLOT
 from kshot.data.preprocess import Preprocess
@@ -106,6 +106,8 @@ def find_kind(name: str, kind: str = AUTO) -> str:
         if KINDS[kind].words and name not in KINDS[kind].words:
             raise RecipeError(f"data.kind={kind!r} needs {KINDS[kind].expects} as data.name; found {name!r}.")
         return kind
+    if not name:
+        raise DataError("no data are named. Give --data and a folder with one folder of pictures per class; or --set data.name=omniglot.")
     for known, one in KINDS.items():
         if name in one.words:
             return known
@@ -118,6 +120,7 @@ def find_kind(name: str, kind: str = AUTO) -> str:
         f"there is no data {name!r}: found {what} there.{did_you_mean(name, words()) if found == 'nothing' else ''} "
         f"Expected one of: {'; '.join(one.expects for one in KINDS.values())}. Check the name"
         + ("." if os.path.isabs(name) else f"; a relative path is searched in {os.getcwd()}.")
+        + (f" {READ}" if found != "nothing" else "")
     )
 
 

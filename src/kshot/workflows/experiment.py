@@ -36,6 +36,7 @@ from kshot.saved.class_names import fold
 from kshot.saved.folder import Saved, save
 from kshot.short_repr import per_cent
 from kshot.workflows.build import (
+    data_source,
     divide,
     learner_spec,
     open_dataset,
@@ -104,6 +105,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     where = pick_device(device)
     if recipe.training.tensorboard:
         require_tensorboard()
+    data_source(recipe.data)  # missing data are named before the folder of the run
     resume = goes_on(folder, recipe, resume)
     dataset = open_dataset(recipe.data)
     split = divide(dataset, recipe.data) if not resume else saved_division(folder, dataset, recipe.data)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from kshot.data.kind import READ
 from kshot.data.pictures.picture_file import is_picture_name
 from kshot.errors import DataError, RecipeError, known_ones
 
@@ -110,6 +111,8 @@ def _found(root: Path) -> dict[str, list[Path]]:
                 f"{root} holds {len(pictures)} pictures but no class folders. Put the pictures of each class into a folder "
                 f"named after it, such as {root / 'fox' / pictures[0].name}."
             )
+        if files:
+            raise DataError(f"{root} holds no class folders and no pictures, but files such as {files[0]}. {READ}")
         raise DataError(f"{root} is empty: expected one folder per class, with pictures in it.")
     if pictures:
         raise DataError(
@@ -120,9 +123,16 @@ def _found(root: Path) -> dict[str, list[Path]]:
     _collect(root, folders, classes, (root.resolve(),))
     if empty := [name for name, paths in classes.items() if not paths]:
         raise DataError(
-            f"{len(empty)} of {len(classes)} class folders of {root} hold no pictures: {some(empty)}. Add pictures or remove the folders."
+            f"{len(empty)} of {len(classes)} class folders of {root} hold no pictures: {some(empty)}. "
+            f"Add pictures or remove the folders.{_other_things(root, empty)}"
         )
     return dict(sorted(classes.items()))
+
+
+def _other_things(root: Path, classes: Sequence[str]) -> str:
+    """Say what is read, if folders of classes hold other files."""
+    others = [path for name in classes for path in _listed(root / name)[1]]
+    return f" They hold other files, such as {others[0]}. {READ}" if others else ""
 
 
 def _collect(root: Path, folders: Sequence[Path], classes: dict[str, list[Path]], above: tuple[Path, ...]) -> None:

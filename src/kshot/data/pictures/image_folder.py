@@ -21,16 +21,17 @@ from kshot.data.inputs import Inputs
 from kshot.data.kind import Kind
 from kshot.data.pictures.class_folders import Parts, find_classes, some
 from kshot.data.pictures.copies import Duplicates, check_duplicates, choose, notes_of, torn_error
+from kshot.data.pictures.first_look import first_look
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
 from kshot.data.pictures.picture_file import is_picture_name
 from kshot.data.preprocess import Preprocess
+from kshot.data.reading import read_each, unusable
 from kshot.data.summary import summary
 from kshot.errors import DataError
+from kshot.passes import watched
 
 _log = logging.getLogger(__name__)
-_NAMED = 10
-"""How many files a message names; the others are counted."""
 
 
 class ImageFolder:
@@ -82,7 +83,11 @@ class ImageFolder:
         folder = Path(root)
         check_duplicates(duplicates)
         found = find_classes(folder, parts)
-        digest = _digests([path for paths in found.files.values() for path in paths], n_threads)
+        everything = [path for paths in found.files.values() for path in paths]
+        looked = first_look(everything, preprocess)
+        if looked.unread:
+            raise looked.error(root)
+        digest = _digests(everything, n_threads)
         chosen = choose(found.files, digest, duplicates)
         if duplicates == "one" and (torn := [paths for paths in chosen.torn if _is_readable(paths[0], preprocess)]):
             raise torn_error(torn)  # what cannot be read anyway is named below
@@ -90,7 +95,7 @@ class ImageFolder:
         self.settings = {"parts": parts, "duplicates": duplicates}
         self.copies = chosen.copies
         self.division = None if found.division is None else _those_in(classes, found.division)
-        self.notes = (*_division_notes(self.division), *notes_of(chosen, duplicates))
+        self.notes = (*_division_notes(self.division), *notes_of(chosen, duplicates), *looked.notes())
         self.name = str(root)
         self.preprocess = preprocess
         self.files = tuple(path for paths in classes.values() for path in paths)
@@ -140,8 +145,13 @@ def _digests(files: Sequence[Path], n_threads: int) -> dict[Path, bytes]:
         except OSError:
             return None
 
-    with ThreadPoolExecutor(max(1, n_threads)) as pool:
-        return {path: one for path, one in zip(files, pool.map(digest, files), strict=True) if one is not None}
+    found = {}
+    with ThreadPoolExecutor(max(1, n_threads)) as pool, watched("pictures compared", len(files)) as done:
+        for path, one in zip(files, pool.map(digest, files), strict=True):
+            if one is not None:
+                found[path] = one
+            done(1)
+    return found
 
 
 def _is_readable(path: Path, preprocess: Preprocess) -> bool:
@@ -173,23 +183,12 @@ def _read_all(
     progress: Callable[[int, int], None] | None,
 ) -> np.ndarray:
     """Read all pictures into their kept form, (M, C, H, W). A picture that cannot be read is named with its copies."""
-
-    def read(path: Path) -> np.ndarray | str:
-        try:
-            return preprocess.read(path)
-        except DataError as error:
-            message = str(error)
-            return message if str(path) in message else f"{path}: {message}"
-        except OSError as error:
-            return f"cannot read {path}: {error.strerror or error}."
-
     kept: np.ndarray | None = None
     faults: list[str] = []
-    pool = ThreadPoolExecutor(max(1, n_threads))
-    try:
-        for number, result in enumerate(pool.map(read, files)):
-            if isinstance(result, str):
-                faults.append(result)
+    with watched("pictures read", len(files)) as done:
+        for number, result in enumerate(read_each(preprocess, files, max(1, n_threads))):
+            if isinstance(result, DataError):
+                faults.append(str(result))
                 faults += [f"{path}: it is a copy of {twin}." for path, twin in copies if twin == files[number]]
             else:
                 if kept is None:
@@ -200,15 +199,9 @@ def _read_all(
                     kept[number] = result
             if progress is not None:
                 progress(number + 1, len(files))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C, or an error in `progress`, nothing more is read
+            done(1)
     if faults or kept is None:
-        more = "" if len(faults) <= _NAMED else f"\n  and {len(faults) - _NAMED} more"
-        raise DataError(
-            f"{len(faults)} of {len(files) + len(copies)} pictures cannot be used. Replace or remove them:\n  "
-            + "\n  ".join(faults[:_NAMED])
-            + more
-        )
+        raise unusable(faults, len(files) + len(copies))
     return kept
 
 

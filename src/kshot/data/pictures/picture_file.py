@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from kshot.data.kind import READ
 from kshot.errors import DataError
 
 SUFFIXES = frozenset(
@@ -109,7 +110,8 @@ def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: Exi
         raise DataError(f"cannot read {path}: {hint}.") from None
     except UnidentifiedImageError:
         what = "the file is empty" if path.stat().st_size == 0 else "it is not a picture in a known format, or is damaged at its start"
-        raise DataError(f"cannot read {path}: {what}. Replace or remove it.") from None
+        told = "" if is_picture_name(path) else f" {READ}"
+        raise DataError(f"cannot read {path}: {what}. Replace or remove it.{told}") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"cannot read {path}: its size is unreasonable ({error}). Make it smaller.") from None
     except DAMAGE as error:
