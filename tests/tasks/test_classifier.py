@@ -1,5 +1,6 @@
 """A user's own classes: adapting, predicting, and what cannot be read."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from kshot.data.as_is import AsIs
 from kshot.data.pictures.picture import Picture
 from kshot.errors import DataError, SavedError
+from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.table import LearnerSpec
 from kshot.saved.folder import Saved, save
 from kshot.tasks import classifier as module
@@ -225,7 +228,7 @@ def test_rows_that_the_network_cannot_read_are_named(spec: LearnerSpec) -> None:
         with pytest.raises(DataError, match=named):
             Classifier(saved, {"a": [wrong], "b": [wrong]})
         classifier = Classifier(saved, {"a": [row], "b": [-row]})
-        with pytest.raises(DataError, match=named):
+        with pytest.raises(DataError, match=rf"{named}|items must have one shape; found \(4,\) and \({len(wrong)},\)"):
             classifier.predict([wrong])
         assert len(classifier.predict([row, [1, 2.5, 3, 4]])) == 2
 
@@ -234,3 +237,40 @@ def test_a_folder_for_a_learner_of_arrays_is_refused_with_what_to_do(support: Pa
     saved = Saved(ROWS.build().eval(), AsIs(), spec=ROWS)
     with pytest.raises(DataError, match=r"this learner reads arrays\. Give it rows, in Python: kshot\.Classifier\(saved, "):
         Classifier(saved, support)
+
+
+def test_all_items_that_cannot_be_read_are_named_at_once(support: Path, tmp_path: Path) -> None:
+    made = Classifier(opened(), support)
+    with pytest.raises(DataError, match=r"2 of 3 items cannot be used.*\n.*there is no file .*none\.png.*\n  item 2: .*no pixels"):
+        made.predict([picture("red", 0), tmp_path / "none.png", Image.new("RGB", (0, 3))])
+    for name in ("8.png", "9.png"):
+        (support / "red" / name).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"2 of \d+ support items cannot be used.*\n.*8\.png.*\n.*9\.png"):
+        Classifier(opened(), support)
+
+
+def test_each_of_an_endless_stream_is_answered_as_alone(support: Path) -> None:
+    made = Classifier(opened(), support)
+    wanted = made.predict(queries())
+    stream = made.answer_each(itertools.cycle([*queries(), Path("none.png")]))
+    for _ in range(50):
+        for one in wanted:
+            found = next(stream)
+            assert not isinstance(found, DataError)
+            assert (found.label, found.second) == (one.label, one.second)
+            assert found.probabilities == pytest.approx(one.probabilities)
+        assert "there is no file none.png" in str(next(stream))
+
+
+def test_the_second_is_the_most_probable_of_the_others() -> None:
+    assert Prediction("a", 0.5, {"b": 0.1, "a": 0.5, "c": 0.4}).second == "c"
+    assert Prediction("a", 0.5, {"a": 0.5, "b": 0.5}).second == "b"
+
+
+def test_centres_are_means_of_equally_many_items_of_each_class() -> None:
+    saved = Saved(ProtoNet(nn.Identity()).eval(), AsIs())
+    made = Classifier(saved, {"a": [[1.0, 2], [3, 4], [50, 60]], "b": [[0.0, 0], [2, 2]]})
+    rows, items = made.centres(10)
+    assert items == 2
+    assert rows.tolist() == [[2, 3], [1, 1]]
+    assert made.centres(1)[0].tolist() == [[1, 2], [0, 0]]

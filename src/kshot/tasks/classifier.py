@@ -5,7 +5,7 @@ changes: a learner that the caller holds is copied, so that training it further 
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from kshot.data.as_is import AsIs
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.data.pictures.class_folders import class_files
 from kshot.data.preprocess import Preprocess
+from kshot.data.reading import read_each, unusable
 from kshot.device import pick_device
 from kshot.errors import DataError, SavedError
+from kshot.passes import watched
 from kshot.results.score.features import naming_items
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
@@ -27,7 +29,8 @@ from kshot.short_repr import short_repr, shown
 
 Thing = str | Path | Image.Image | np.ndarray | Sequence[Any]
 """What a learner's preprocessing reads: a picture (a path, a Pillow image), or a row of numbers."""
-_AT_ONCE = 256
+_AT_ONCE = 64
+"""Items that the network reads at once."""
 _SHOWN = 3
 """Number of classes after the first one that a prediction shows."""
 
@@ -45,6 +48,12 @@ class Prediction:
     label: str
     probability: float
     probabilities: Mapping[str, float]
+
+    @property
+    def second(self) -> str:
+        """Name of the most probable class beside `label`."""
+        others = (name for name in self.probabilities if name != self.label)
+        return max(others, key=lambda name: self.probabilities[name])
 
     def __repr__(self) -> str:
         """Return the class, and the next most probable ones."""
@@ -105,8 +114,10 @@ class Classifier:
         # A learner that the caller holds may be trained further, or asked elsewhere: this task keeps a copy of it as it is now.
         own = copy.deepcopy(opened.learner) if opened is saved else opened.learner
         self._learner = own.to(self._device).eval()
+        self._form: tuple[int, ...] | None = None
         labels = [label for label, members in enumerate(pictures.values()) for _ in members]
-        features = self._encode([picture for members in pictures.values() for picture in members])
+        self._counts = tuple(len(members) for members in pictures.values())
+        self._support = features = self._features([picture for members in pictures.values() for picture in members])
         y = torch.tensor(labels, device=self._device).unsqueeze(0)  # (1, S)
         with torch.no_grad(), naming_items(features):
             self._adapted: Any = self._learner.adapt(map_inputs(lambda value: value.unsqueeze(0), features), y, way=len(self.classes))
@@ -126,12 +137,67 @@ class Classifier:
             One prediction per picture, in the same order.
 
         Raises:
-            DataError: An item cannot be read (the message names it).
+            DataError: Items cannot be read (the message counts them and names the first ten).
         """
         _check_list(pictures, "predict")
-        if len(pictures) == 0:
-            return []
-        features = self._encode(pictures)
+        answers = list(self.answer_each(pictures))
+        if faults := [
+            _named(number, thing, one)
+            for number, (thing, one) in enumerate(zip(pictures, answers, strict=True))
+            if isinstance(one, DataError)
+        ]:
+            raise unusable(faults, len(answers), "items")
+        return [one for one in answers if not isinstance(one, DataError)]
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How items are read."""
+        return self._preprocess
+
+    def centres(self, most: int) -> tuple[np.ndarray, int]:
+        """Return the mean features of the first support items of each class, of equally many for all classes.
+
+        Args:
+            most: Largest number of items per class.
+
+        Returns:
+            The means, float64 (N, D), in the order of `classes`, and the number of items per class.
+
+        Raises:
+            DataError: The features are not one vector of real numbers per item.
+        """
+        if not isinstance(self._support, torch.Tensor) or self._support.ndim != 2 or not self._support.is_floating_point():
+            raise DataError("centres need one vector of real numbers per item, (M, D); this learner's features are none.")
+        items = min(most, *self._counts)
+        rows = [part[:items].double().mean(0) for part in torch.split(self._support, list(self._counts))]
+        return torch.stack(rows).cpu().numpy(), items
+
+    def answer_each(self, pictures: Iterable[Thing]) -> Iterator[Prediction | DataError]:
+        """Label pictures one after another, each independently, and go on where one cannot be read.
+
+        Pictures are read on all cores. They are taken as they are needed, and only some hundreds of them are in memory at any time.
+
+        Args:
+            pictures: Paths or Pillow images; rows for a learner of arrays. They may come from an endless stream.
+
+        Yields:
+            For each picture, in the same order, its prediction; or an error, not raised, that names it and says why it cannot be read.
+        """
+        batch: list[np.ndarray | DataError] = []
+        for one in read_each(self._preprocess, pictures):
+            batch.append(one)
+            if len(batch) == _AT_ONCE:
+                yield from self._answers(batch)
+                batch = []
+        yield from self._answers(batch)
+
+    def _answers(self, batch: Sequence[np.ndarray | DataError]) -> list[Prediction | DataError]:
+        fitting = [self._fitting(one) for one in batch]
+        kept = [one for one in fitting if not isinstance(one, DataError)]
+        predictions = iter(self._predictions(self._encode(kept)) if kept else ())
+        return [one if isinstance(one, DataError) else next(predictions) for one in fitting]
+
+    def _predictions(self, features: Inputs) -> list[Prediction]:
         query = map_inputs(lambda value: value.unsqueeze(0), features)  # (1, Q, …)
         with torch.no_grad(), naming_items(features):
             probabilities = self._learner.predict(self._adapted, query)[0].double().softmax(-1).cpu().numpy()  # (Q, N)
@@ -144,18 +210,40 @@ class Classifier:
             for row in probabilities
         ]
 
-    def _encode(self, pictures: Sequence[Thing]) -> Inputs:
-        """Return the features (M, …) of pictures."""
-        parts = []
-        for start in range(0, len(pictures), _AT_ONCE):
-            kept = [self._preprocess.read(picture) for picture in pictures[start : start + _AT_ONCE]]
-            if other := next((array.shape for array in kept if array.shape != kept[0].shape), None):
-                raise DataError(f"items must have one shape; found {kept[0].shape} and {other}. Bring them to one shape first.")
-            with torch.no_grad():
-                x = self._preprocess.to_input(torch.from_numpy(np.stack(kept)).to(self._device))  # kept: (m, C, H, W) uint8 for pictures
-                with naming_items(x):
-                    parts.append(self._learner.encode(x))
-        return concatenate(parts)
+    def _features(self, support: Sequence[Thing]) -> Inputs:
+        """Return the features (S, …) of the support items; all that cannot be read are named in one error."""
+        with watched("support items read", len(support)) as done:
+            kept, faults = [], []
+            for number, one in enumerate(map(self._fitting, read_each(self._preprocess, support))):
+                if isinstance(one, DataError):
+                    faults.append(_named(number, support[number], one))
+                else:
+                    kept.append(one)
+                done(1)
+        if faults:
+            raise unusable(faults, len(support), "support items")
+        return concatenate([self._encode(kept[start : start + _AT_ONCE]) for start in range(0, len(kept), _AT_ONCE)])
+
+    def _fitting(self, kept: np.ndarray | DataError) -> np.ndarray | DataError:
+        """Return an item, or an error, not raised, if it has another shape than the first support item."""
+        if isinstance(kept, DataError):
+            return kept
+        self._form = kept.shape if self._form is None else self._form
+        if kept.shape == self._form:
+            return kept
+        return DataError(f"items must have one shape; found {self._form} and {kept.shape}. Bring them to one shape first.")
+
+    def _encode(self, kept: Sequence[np.ndarray]) -> Inputs:
+        """Return the features (m, …) of kept items."""
+        with torch.no_grad():
+            x = self._preprocess.to_input(torch.from_numpy(np.stack(kept)).to(self._device))  # kept: (m, C, H, W) uint8 for pictures
+            with naming_items(x):
+                return self._learner.encode(x)
+
+
+def _named(number: int, thing: Thing, error: DataError) -> str:
+    """Name an item that has no path by its number."""
+    return str(error) if isinstance(thing, str | Path) else f"item {number}: {error}"
 
 
 def _check_list(pictures: Sequence[Thing], what: str) -> None:
