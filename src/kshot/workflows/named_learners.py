@@ -14,6 +14,7 @@ from kshot.regular_file import look
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import find_optimizer, open_saved, shipped
 from kshot.workflows.experiment import foreseen, prepare
+from kshot.workflows.own_learner import names_module, open_own
 from kshot.workflows.recipe import Recipe, read_recipe, recipe_names
 from kshot.workflows.run_folder import LEARNER, begun, finished
 
@@ -47,7 +48,9 @@ class Entrant:
 
 
 def find_entrants(names: Sequence[str], runs: Path, device: str = "auto") -> dict[str, Entrant]:
-    """Find learners by name. A name is tried, in this order, as a path, a shipped learner, a recipe, a learner without training.
+    """Find learners by name.
+
+    A name is tried, in this order, as a path, a shipped learner, a recipe, a learner without training, `module:name`.
 
     Args:
         names: Folders of saved learners or of runs, shipped learners, recipes (a built-in name or a TOML file), or names in
@@ -92,7 +95,7 @@ def _entrant(name: str, runs: Path, device: str) -> Entrant:
             return Entrant(open_saved(folder))
         resume = begun(folder)
         return Entrant(foreseen(prepare(recipe, folder, resume=resume, device=device)), ToTrain(recipe, folder, resume))
-    if name in UNTRAINED:
+    if name in UNTRAINED or names_module(name):
         return Entrant(open_learner(name))
     raise SavedError(
         f"there is no learner {name!r}: no such folder.{did_you_mean(name, [*shipped(), *UNTRAINED, *recipe_names()])} The shipped "
@@ -102,7 +105,7 @@ def _entrant(name: str, runs: Path, device: str) -> Entrant:
 
 
 def open_learner(name: str) -> Saved:
-    """Return a saved or shipped learner, or one of `UNTRAINED`, which has no data and no preprocessing of its own.
+    """Return a saved or shipped learner, one of `UNTRAINED`, which has no data and no preprocessing of its own, or one of a user's module.
 
     Raises:
         SavedError: The name is none of these, or the learner cannot be read.
@@ -111,6 +114,8 @@ def open_learner(name: str) -> Saved:
         return open_saved(name)
     if name in UNTRAINED:
         return Saved(UNTRAINED[name]().eval(), None)
+    if names_module(name):
+        return open_own(name)
     if name in recipe_names():
         raise SavedError(
             f"{name} is a recipe without a shipped learner. Train it first: kshot train {name}; then name its run: runs/{name}."

@@ -3,7 +3,7 @@
 In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.cli` shows them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -83,12 +83,31 @@ def ask(saved: Saved, question: Question) -> EpisodeSet:
     if question.protocol == "mann":
         sequence_learner(saved)  # refuses any other before data are opened
         question = replace(question, shape=sequence_shape(question.shape))
+    return _drawn(_unseen(saved, question), question)
+
+
+def ask_curve(saved: Saved, question: Question, shots: Sequence[int]) -> tuple[EpisodeSet, ...]:
+    """Draw a set of episodes for each number of shots, all of the same classes, of data that are opened once.
+
+    Raises:
+        DataError: As of `ask`.
+        EpisodeError: The classes cannot give the shape with these shots.
+    """
+    asked = _unseen(saved, question)
+    return tuple(_drawn(asked, replace(question, shape=replace(question.shape, shot=shot))) for shot in shots)
+
+
+def _unseen(saved: Saved, question: Question) -> "Asked":
     asked = asked_classes(saved, question)
     if asked.seen and asked.split.rpartition("/")[2] not in ("train", "trainval"):
         raise DataError(
             f"{len(asked.seen)} of the {len(asked.index)} classes of {asked.split} were seen in training: {', '.join(asked.seen[:5])} … "
             f"A score on them says nothing about new classes. Use the learner's own split, {saved.record.get('split')!r}."
         )
+    return asked
+
+
+def _drawn(asked: "Asked", question: Question) -> EpisodeSet:
     shape = replace(question.shape, way=1) if has_targets(asked.dataset) else question.shape
     return EpisodeSet.draw(asked.dataset, asked.index, asked.split, shape, episodes=question.episodes, seed=question.seed)
 
