@@ -95,7 +95,7 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
         ],
         "inspect": ["--data", "--split", "--way", "--shot", "--query", "--episodes", "--seed", "--nearness", "--json", "--plot"],
         "compare": ["--data", "--split", "--way", "--shots", "--query", "--episodes", "--transductive", "--json", "--plot", "--out"],
-        "predict": ["--support", "--json"],
+        "predict": ["--support", "--json", "--out", "--probabilities"],
         "recipes": ["--json"],
     }[command]
     for flag in flags:
@@ -109,6 +109,11 @@ def test_recipes_as_json_and_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
     assert kshot_("recipes", monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr()
     assert all(row["name"] in shown.out for row in rows)
+    assert shown.out.count("\n") == len(rows) + 2  # one line per recipe, and how to see more
+    assert shown.err == ""
+    assert kshot_("recipes", "omniglot-protonet", monkeypatch=monkeypatch) == 0
+    assert kshot_("recipes", "sinusoid-joint", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr()
     assert "98.81 ± 0.15 % here, 98.8 (Snell et al. 2017) published" in shown.out
     assert "  published: Snell et al. 2017, Table 1, page 5\n" in shown.out
     assert "median 1.581 here, 2.41 (Finn et al. 2017) published" in shown.out  # an error is not in per cent
@@ -177,13 +182,14 @@ def test_train_evaluate_predict_on_ones_own_folder(
 
     query = pets / "tier 1" / "3.png"
     assert kshot_("predict", trained, "--support", pets, query, query, "--json", "--device", "cpu", monkeypatch=monkeypatch) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["classes"] == [f"tier {number}" for number in range(8)]
-    assert [one["picture"] for one in answer["predictions"]] == [str(query)] * 2
-    for one in answer["predictions"]:
-        assert one["label"] in answer["classes"]
-        assert sum(one["probabilities"].values()) == pytest.approx(1)
-        assert one["probability"] == one["probabilities"][one["label"]]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for answer in map(json.loads, lines):
+        assert set(answer) == {"input", "label", "probability", "second", "unknown"}
+        assert answer["input"] == str(query)
+        assert answer["label"] != answer["second"]
+        assert {answer["label"], answer["second"]} <= {f"tier {number}" for number in range(8)}
+        assert answer["unknown"] is False
     assert kshot_("predict", trained, "--support", pets, query, "--device", "cpu", monkeypatch=monkeypatch) == 0
     assert "tier" in capsys.readouterr().out
 
@@ -343,7 +349,9 @@ def files(folder: Path) -> dict[str, bytes]:
             "no kind of data 'omniglott'. Did you mean 'omniglot'? The known ones are auto, omniglot, sinusoids, tables, pictures",
         ),
         (["train", "protonet", "--data", "{pets}", "--set", "data.kind=omniglot"], "needs the word 'omniglot' as data.name"),
-        (["train", "protonet", "--set", "data.preprocess=inc"], "it takes no preprocessing 'inc'. Did you mean 'ink'?"),
+        (["train", "protonet"], "no data are named. Give --data and a folder with one folder of pictures per class"),
+        (["train", "protonet", "--data", "nowhere", "--out", "{run}"], "found nothing there"),
+        (["train", "omniglot-demo", "--set", "data.preprocess=inc"], "it takes no preprocessing 'inc'. Did you mean 'ink'?"),
         (["train", "protonet", "--set", "data.arguments=3"], "[data.arguments] must be a table of settings"),
         (["evaluate", "{run}", "--data", "omniglott"], "Did you mean 'omniglot'?"),
         (
@@ -396,8 +404,17 @@ def files(folder: Path) -> dict[str, bytes]:
         (["compare", "{run}", "nearest", "--plot", "{run}"], "--plot must name a PNG file"),
         (["compare", "nearest", "hausdorff"], "names the data it is for. Give --data"),
         (["predict", "{run}", "--support", "nowhere", "x.png"], "found nothing there"),
-        (["predict", "{run}", "--support", "{pets}", "x.png"], "there is no file x.png"),
-        (["predict", "{run}", "--support", "{pets}", "{run}/recipe.json"], "recipe.json"),
+        (["predict", "{run}", "--support", "{pets}", "x.png", "--out", "x.txt"], "--out must name a .csv or .jsonl file to write"),
+        (["predict", "{run}", "--support", "{pets}", "x.png", "--out", "no/x.csv"], "there is no folder no. Make it"),
+        (["recipes", "protonot"], "there is no built-in recipe 'protonot'. Did you mean 'protonet'?"),
+        (["--quiet", "--verbose", "recipes"], "--quiet and --verbose contradict each other"),
+        (["evaluate", "{run}", "--shots", "1;2"], "--shots must be whole numbers separated by commas"),
+        (["evaluate", "{run}", "--shots", "1,2", "--shot", "5"], "--shot 5 and --shots 1,2 contradict each other"),
+        (["evaluate", "{run}", "--way", "2", "--shots", "1,2", "--report", "r"], "--report would change nothing"),
+        (["evaluate", "nowhere_at_all:learner"], "cannot import the module nowhere_at_all: ModuleNotFoundError"),
+        (["compare", "{run}", "json:nothing"], "the module json has no 'nothing'"),
+        (["compare", "{run}", "json:dumps"], "json:dumps() failed: TypeError"),
+        (["compare", "{run}", "json:JSONDecoder"], "or a function without arguments that returns one of these; found JSONDecoder"),
     ],
 )
 def test_bad_input_ends_with_2_one_message_and_nothing_written(

@@ -14,33 +14,24 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kshot.atomic import finite_or_none
 from kshot.errors import KshotError, RecipeError, known_ones
-from kshot.flags import check_plot, fitted, numbers_of, refuse_given
+from kshot.flags import check_plot, fitted, refuse_given, shot_counts
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
 from kshot.regular_file import look
 
 if TYPE_CHECKING:
     from kshot.learners.learner import Mode
-    from kshot.results.score.presentations import Presentations
-    from kshot.results.score.result import Results
-    from kshot.saved.folder import Saved
-    from kshot.saved.optimizer_file import SavedOptimizer
-    from kshot.workflows.question import Question
-    from kshot.workflows.recipe import Recipe
 
 app = typer.Typer(
     name="kshot",
     help="Meta-learning: models that learn a new task from a few examples.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -57,7 +48,35 @@ _Nearness = Annotated[
 ]
 _Way = Annotated[int, typer.Option(help="Classes per episode. Default: fewer if the learner's own test part has fewer.")]
 _Query = Annotated[int, typer.Option(help="Query items per class. Default: fewer if the learner's own test part has fewer.")]
+_Shots = Annotated[str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots for a shot curve, for example 1,2,5,10.")]
 _Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto uses a GPU if there is one.")]
+
+
+def _print_version(asked: bool) -> None:
+    from importlib.metadata import version
+
+    from kshot.terminal import print_line
+
+    if asked:
+        print_line(f"kshot {version('kshot')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and nothing else.", callback=_print_version, is_eager=True)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, but no messages, notes and bars.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the package's log too.")] = False,
+) -> None:
+    from kshot.passes import watch
+    from kshot.terminal import counting, set_loudness
+
+    if quiet and verbose:
+        raise RecipeError("--quiet and --verbose contradict each other. Give one of them.")
+    set_loudness("quiet" if quiet else "verbose" if verbose else "usual")
+    watch(counting)
 
 
 @app.command()
@@ -67,8 +86,10 @@ def demo(
 ) -> None:
     """Train a prototypical network on Omniglot in a few minutes, test it on 1,000 held-out episodes, and show a report."""
     from kshot.episodes.shape import EpisodeShape
+    from kshot.running import evaluate_learner, train_learner
     from kshot.saved.shipped import open_saved
-    from kshot.terminal import say, show_results
+    from kshot.tables import show_results
+    from kshot.terminal import say
     from kshot.workflows.question import Question
     from kshot.workflows.recipe import read_recipe
     from kshot.workflows.run_folder import LEARNER
@@ -80,9 +101,9 @@ def demo(
         saved = open_saved(run_folder)
     else:
         say("Training on Omniglot: 1,028 characters from 33 alphabets … The learner never sees the test characters.")
-        saved = _train(read_recipe("omniglot-demo"), run_folder, resume=look(run_folder) != "nothing", device=device)
+        saved = train_learner(read_recipe("omniglot-demo"), run_folder, resume=look(run_folder) != "nothing", device=device)
     question = Question(shape=EpisodeShape(5, 1, 15), episodes=1000)
-    results, page = _evaluate(saved, question, device, report=out, title="kshot demo")
+    results, page = evaluate_learner(saved, question, device, report=out, title="kshot demo")
     show_results(results, f"kshot demo, {time.perf_counter() - began:.0f} s in all")
     say(f"The report with its pictures is {page}")
     say(f"Try the learner: {_typed()} predict {run_folder} --support FOLDER_OF_CLASS_FOLDERS PICTURE…")
@@ -102,8 +123,8 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed to use instead of the recipe's.")] = None,
 ) -> None:
     """Meta-train a learner with a recipe, and save the best state."""
-    from kshot.terminal import out as console
-    from kshot.terminal import say
+    from kshot.running import train_learner, train_optimizer
+    from kshot.terminal import print_line, say
     from kshot.workflows.recipe import read_recipe
 
     chosen = list(settings or ())
@@ -118,13 +139,13 @@ def train(
     own_seed = any(setting.partition("=")[0].strip() == "seed" for setting in chosen)
     folder = out or Path("runs") / (Path(recipe).stem + (f"-seed{asked.seed}" if own_seed else ""))
     if asked.trains == "optimizer":
-        trained = _train_optimizer(asked, folder, resume=resume, device=device)
+        trained = train_optimizer(asked, folder, resume=resume, device=device)
         say(f"The learned optimiser is saved in {trained.folder}. To set it against hand-made ones on functions that it has not seen:")
-        console.print(shlex.join(["kshot", "evaluate", str(folder)]), highlight=False)
+        print_line(shlex.join(["kshot", "evaluate", str(folder)]))
         return
-    saved = _train(asked, folder, resume=resume, device=device)
+    saved = train_learner(asked, folder, resume=resume, device=device)
     say(f"The learner is saved in {saved.folder}. To score it on classes that it has not seen:")
-    console.print(f"{_typed()} {shlex.join(['evaluate', str(folder)])}", highlight=False)
+    print_line(f"{_typed()} {shlex.join(['evaluate', str(folder)])}")
 
 
 @app.command()
@@ -135,8 +156,9 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
+    shots: _Shots = None,
     query: _Query = 15,
-    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 1000,
+    episodes: Annotated[int, typer.Option(help="Number of episodes, for each number of shots.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
     nearness: _Nearness = "any",
     transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
@@ -163,42 +185,56 @@ def evaluate(
     kinds of functions that --data names (several with commas) instead of those it was trained on.
     """
     from kshot.episodes.shape import EpisodeShape
+    from kshot.running import evaluate_curve, evaluate_learner, evaluate_optimizer, evaluate_sequences
     from kshot.saved.shipped import find_optimizer
-    from kshot.terminal import say, show_results
+    from kshot.tables import show_results
+    from kshot.terminal import print_json, say
     from kshot.workflows.lake_challenge import error_counts, in_words, random_in_words
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import PROTOCOLS, Question
 
     check_plot(plot, "scores.png")
+    counts = shot_counts(context, shot, shots)
     if (folder := find_optimizer(saved)) is not None:
-        learners_own = "split way shot query episodes nearness transductive protocol refine augment report device"
+        learners_own = "split way shot shots query episodes nearness transductive protocol refine augment report device"
         refuse_given(context, f"{saved} is a learned optimiser, which minimises functions and sees no episodes", learners_own)
-        _evaluate_optimizer(folder, data, steps, seed, as_json=as_json, plot=plot)
+        evaluate_optimizer(folder, data, steps, seed, as_json=as_json, plot=plot)
         return
     if protocol not in (None, *PROTOCOLS):
         raise RecipeError(f"there is no protocol {protocol!r}.{known_ones(protocol, PROTOCOLS)} Without the flag, episodes are drawn.")
     opened = open_learner(saved)
     if protocol == "lake":
-        refuse_given(context, "Lake's 20 runs are fixed", "data split way shot query episodes seed nearness augment")
+        refuse_given(context, "Lake's 20 runs are fixed", "data split way shot shots query episodes seed nearness augment")
     if protocol == "lake_random":
         refuse_given(context, "Lake's tasks have 20 ways, one shot and one query", "data split way shot query nearness augment")
     mode = "transductive" if transductive or refine else "inductive"
-    shape = EpisodeShape(way, shot, query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # EpisodeShape checks the word
+    shape = EpisodeShape(way, max(counts or [shot]), query, nearness=nearness, augment=augment)  # type: ignore[arg-type]  # EpisodeShape checks the word
     if protocol == "mann":
-        refuse_given(context, "the protocol mann shows each class ten times in a sequence", "shot query transductive refine steps report")
-        presentations = _sequences(opened, Question(data, split, shape, episodes, seed, protocol="mann"), device)
+        refuse_given(
+            context, "the protocol mann shows each class ten times in a sequence", "shot shots query transductive refine steps report"
+        )
+        presentations = evaluate_sequences(opened, Question(data, split, shape, episodes, seed, protocol="mann"), device)
         if as_json:
-            _print_json(presentations.as_dict())
+            print_json(presentations.as_dict())
         else:
             show_results(presentations, saved)
         return
     shape, notes = fitted(context, shape, [opened])
     question = Question(data, split, shape, episodes, seed, mode, protocol or "episodes", refine, steps)  # type: ignore[arg-type]
-    results, page = _evaluate(opened, question, device, report=report, notes=notes)
+    if counts is not None:
+        refuse_given(context, "with --shots, kshot compare draws the curve, and a report is of one number of shots", "report plot")
+        curve = evaluate_curve(opened, question, counts, device, notes)
+        if as_json:
+            print_json({"curve": [results.as_dict() for results in curve]})
+        else:
+            for results in curve:
+                show_results(results, saved)
+        return
+    results, page = evaluate_learner(opened, question, device, report=report, notes=notes)
     if plot is not None:
         results.plot(path=plot)
     if as_json:
-        _print_json(results.as_dict() | (error_counts(results) if protocol == "lake" else {}))
+        print_json(results.as_dict() | (error_counts(results) if protocol == "lake" else {}))
     else:
         show_results(results, saved)
         if protocol == "lake":
@@ -219,7 +255,8 @@ def show(
 ) -> None:
     """Describe a saved learner or learned optimiser: what it is, what it was trained on, and how training went."""
     from kshot.results.show.plot_learning import plot_learning
-    from kshot.terminal import say, show_rows
+    from kshot.tables import show_rows
+    from kshot.terminal import print_json, say
     from kshot.workflows.description import describe_saved
 
     check_plot(plot, "training.png")
@@ -234,7 +271,7 @@ def show(
             trained_on=description.trained_on,
         )
     if as_json:
-        _print_json(description.as_dict())
+        print_json(description.as_dict())
     else:
         show_rows(description.rows, saved)
     if plot is not None:
@@ -249,9 +286,7 @@ def compare(
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
-    shots: Annotated[
-        str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots for a shot curve, for example 1,2,5,10.")
-    ] = None,
+    shots: _Shots = None,
     query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="Number of episodes for each number of shots.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
@@ -265,14 +300,14 @@ def compare(
     from kshot.allocator import keep_freed_memory
     from kshot.device import pick_device
     from kshot.episodes.shape import EpisodeShape
-    from kshot.terminal import counting, say, show_comparison
+    from kshot.running import train_learner
+    from kshot.tables import show_comparison
+    from kshot.terminal import counting, print_json, say
     from kshot.workflows.named_learners import find_entrants
     from kshot.workflows.question import Question
     from kshot.workflows.same_test import compare_entrants, same_test
 
-    if shots is not None and shot != 1:
-        raise RecipeError(f"--shot {shot} and --shots {shots} contradict each other. Give one of them.")
-    counts = None if shots is None else numbers_of(shots)
+    counts = shot_counts(context, shot, shots)
     check_plot(plot, "comparison.png")
     where = pick_device(device)
     keep_freed_memory()
@@ -287,13 +322,13 @@ def compare(
         if (run := entrant.first) is not None:
             goes_on = " is not fully trained; training continues" if run.resume else " is not trained yet; it is trained first"
             say(f"The recipe {name}{goes_on}, in {run.folder}. Ctrl-C keeps what is done, and the same command continues it.")
-            saved[name] = _train(run.recipe, run.folder, resume=run.resume, device=device, again="the same command")
+            saved[name] = train_learner(run.recipe, run.folder, resume=run.resume, device=device, again="the same command")
     with counting("episodes", len(saved) * sum(map(len, test.sets))) as progress:
         comparison = compare_entrants(saved, test, mode=mode, device=where, progress=progress)
     if plot is not None:
         comparison.plot(path=plot)
     if as_json:
-        _print_json(comparison.as_dict())
+        print_json(comparison.as_dict())
     else:
         show_comparison(comparison)
     if plot is not None:
@@ -323,7 +358,8 @@ def inspect_tasks(
     from kshot.episodes.shape import EpisodeShape
     from kshot.results.score.answers import answer_episodes
     from kshot.results.show.plot_tasks import plot_tasks
-    from kshot.terminal import counting, say, show_tasks
+    from kshot.tables import show_tasks
+    from kshot.terminal import counting, print_json, say
     from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import Question, ask, cautions
@@ -347,7 +383,7 @@ def inspect_tasks(
     if plot is not None:
         plot_tasks(report, test, plot)
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         show_tasks(report, saved)
     if plot is not None:
@@ -357,44 +393,46 @@ def inspect_tasks(
 @app.command()
 def predict(
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, or the name of a shipped learner.")],
-    pictures: Annotated[list[Path], typer.Argument(metavar="QUERY…", help="Pictures to label.")],
+    queries: Annotated[
+        list[str], typer.Argument(metavar="QUERY…", help="Pictures, folders of pictures, patterns; - reads paths from standard input.")
+    ],
     support: Annotated[Path, typer.Option(help="A folder with one folder per class, each with one or more pictures.")],
-    as_json: _Json = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers into this .csv or .jsonl file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else on standard output.")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every class to JSON and --out.")] = False,
     device: _Device = "auto",
 ) -> None:
-    """Label pictures from a few examples of each class."""
-    from kshot.device import pick_device
-    from kshot.tasks.classifier import Classifier
-    from kshot.terminal import show_predictions
+    """Label pictures from a few examples of each class.
 
-    classifier = Classifier(saved, support, device=str(pick_device(device)))
-    predictions = classifier.predict(pictures)
-    if as_json:
-        answers = [
-            {"picture": str(picture), "label": answer.label, "probability": answer.probability, "probabilities": dict(answer.probabilities)}
-            for picture, answer in zip(pictures, predictions, strict=True)
-        ]
-        _print_json({"classes": list(classifier.classes), "predictions": answers})
-        return
-    show_predictions(pictures, predictions)
+    A query that cannot be read is answered with the reason, and the exit code is then 2.
+    """
+    from kshot.running import Labelling, label
+
+    label(saved, support, queries, Labelling(out, as_json, probabilities), device)
 
 
 @app.command()
-def recipes(as_json: _Json = False) -> None:
-    """List the built-in recipes, each with the published number and the number measured here."""
-    from kshot.terminal import show_recipes
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show all numbers of this recipe.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the built-in recipes; with a name, its published numbers and those measured here."""
+    from kshot.tables import show_recipe_list, show_recipes
+    from kshot.terminal import print_json
     from kshot.workflows.recipe_results import recipe_rows
 
     rows = recipe_rows()
+    if name is not None:
+        chosen = [row for row in rows if row["name"] == name]
+        if not chosen:
+            raise RecipeError(f"there is no built-in recipe {name!r}.{known_ones(name, [row['name'] for row in rows])}")
+        rows = chosen
     if as_json:
-        _print_json({"recipes": rows})
-    else:
+        print_json({"recipes": rows})
+    elif name is not None:
         show_recipes(rows)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    """Print strict JSON in ASCII, which every stream can carry: `null` in place of what is not a finite number."""
-    print(json.dumps(finite_or_none(value), allow_nan=False))
+    else:
+        show_recipe_list(rows)
 
 
 def main() -> None:
@@ -402,8 +440,6 @@ def main() -> None:
     import kshot.terminal  # noqa: F401  # while Ctrl-C still leaves at once
 
     on_interrupt(raise_once)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the stream does not have is no reason to fail
     try:
         code = _exit_code()
     except BrokenPipeError:  # while a message was written
@@ -445,8 +481,12 @@ def _refused(error: OSError) -> str:
 
 
 def _exit_code() -> int:
+    from kshot.printable import printable_lines
     from kshot.terminal import complain, say
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a character that the stream does not have is no reason to fail
     try:
         result = app(standalone_mode=False)
         if result == STOPPED and interrupted():  # typer has turned the interrupt into this code
@@ -472,6 +512,7 @@ def _exit_code() -> int:
             return 2
         raise
     except _WrongUse as wrong:
+        wrong.message = printable_lines(wrong.message)
         wrong.show()
         return 2
     except KshotError as error:
@@ -485,126 +526,6 @@ def _typed() -> str:
         return "kshot"
     started = Path(sys.argv[0])
     return shlex.join([sys.executable, "-m", "kshot"] if started.suffix == ".py" else [str(started)])
-
-
-def _train(recipe: "Recipe", folder: Path, *, resume: bool, device: str, again: str = "the same command and --resume") -> "Saved":
-    """Train with a progress bar. The first Ctrl-C saves the state and ends with exit code 130."""
-    from kshot.allocator import keep_freed_memory
-    from kshot.episodes.shape import chance
-    from kshot.terminal import TrainingBar, interrupts, say
-    from kshot.workflows.experiment import command_line, prepare, run
-
-    keep_freed_memory()
-    ready = prepare(recipe, folder, resume=resume, device=device)
-    for note in ready.notes:
-        say(note)
-    looks = len(ready.validation) * max(1, len(recipe.validation.steps))
-    guessing = chance(ready.validation.shape.way) if ready.spec.family == "classification" else None
-    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, looks, ready.stream.source, guessing)
-    with interrupts() as stop, bar:
-        command = command_line(sys.argv[1:])
-        saved = run(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
-    if saved is None:
-        say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use {again}.")
-        raise typer.Exit(STOPPED)
-    return saved
-
-
-def _train_optimizer(recipe: "Recipe", folder: Path, *, resume: bool, device: str) -> "SavedOptimizer":
-    """Train a learned optimiser as `_train` trains a learner."""
-    from kshot.terminal import TrainingBar, interrupts, say
-    from kshot.workflows.experiment import command_line
-    from kshot.workflows.optimizer_experiment import prepare_optimizer, run_optimizer
-
-    ready = prepare_optimizer(recipe, folder, resume=resume, device=device)
-    for note in ready.notes:
-        say(note)
-    looks = len(recipe.optimizer.functions) * recipe.validation.episodes
-    bar = TrainingBar(ready.plan.updates, ready.state.update, ready.stream.size, looks, "functions")
-    with interrupts() as stop, bar:
-        command = command_line(sys.argv[1:])
-        saved = run_optimizer(ready, command=command, on_step=bar.step, on_validation=bar.validating, stop=stop)
-    if saved is None:
-        say(f"Stopped after update {ready.state.update}; the state is saved. To continue, use the same command and --resume.")
-        raise typer.Exit(130)
-    return saved
-
-
-def _evaluate_optimizer(folder: Path, data: str | None, steps: int | None, seed: int, *, as_json: bool, plot: Path | None) -> None:
-    """Set a learned optimiser against hand-made ones, with a progress bar."""
-    from kshot.results.score.loss_curves import measure_curves, trajectories_of
-    from kshot.results.score.plot_curves import plot_curves
-    from kshot.saved.optimizer_file import load_optimizer
-    from kshot.terminal import counting, say, show_curves
-    from kshot.workflows.optimizer_experiment import kind_named
-
-    opened = load_optimizer(folder)
-    asked = data.split(",") if data is not None else opened.record["recipe"]["optimizer"]["functions"]
-    kinds = {name: kind_named(name) for name in asked}
-    seeds = range(seed, seed + 10)
-    with counting("trajectories", trajectories_of(len(kinds), len(seeds))) as progress:
-        results = measure_curves(opened.optimizer, kinds, steps=steps, seeds=seeds, progress=progress)
-    if plot is not None:
-        plot_curves(results, plot)
-    if as_json:
-        _print_json(results.as_dict())
-    else:
-        show_curves(results)
-    if plot is not None:
-        say(f"The picture is {plot}")
-
-
-def _evaluate(
-    saved: "Saved", question: "Question", device: str, *, report: Path | None = None, title: str = "", notes: Sequence[str] = ()
-) -> "tuple[Results, Path | None]":
-    """Score a learner with a progress bar, and write a report if one is asked for."""
-    from kshot.figure import require_matplotlib
-    from kshot.learners.refinement.refined import refinement_named
-    from kshot.results.show.report import write_report
-    from kshot.terminal import counting, say
-    from kshot.workflows.description import trained_on, validation_chance
-    from kshot.workflows.experiment import command_line
-    from kshot.workflows.question import answer, ask, asked_learner, cautions
-
-    learner = asked_learner(saved, question.refine, question.steps)
-    if question.refine is not None and (assumption := refinement_named(question.refine).assumption):
-        say(f"Note: {assumption}")
-    if report is not None:  # check before the long work that a report can be written
-        require_matplotlib()
-        if look(report, RecipeError) not in ("folder", "nothing"):
-            raise RecipeError(f"{report} is a file, but a report needs a folder. Choose another name.")
-    episodes = ask(saved, question)
-    for note in (*notes, *cautions(saved, episodes)):
-        say(f"Note: {note}")
-    with counting("episodes", len(episodes)) as progress:
-        results = answer(saved, episodes, question.mode, device, progress, refine=question.refine, steps=question.steps)
-    if report is None:
-        return results, None
-    page = write_report(
-        report,
-        results,
-        episodes,
-        learner,
-        history=saved.record.get("validation", ()),
-        trained_on=trained_on(saved.record),
-        validation_chance=validation_chance(saved),
-        title=title,
-        command=command_line(sys.argv[1:]),
-    )
-    return results, page
-
-
-def _sequences(saved: "Saved", question: "Question", device: str) -> "Presentations":
-    """Score a learner on sequences with a progress bar."""
-    from kshot.terminal import counting, say
-    from kshot.workflows.mann_protocol import answer_sequences
-    from kshot.workflows.question import ask, cautions
-
-    episodes = ask(saved, question)
-    for note in cautions(saved, episodes):
-        say(f"Note: {note}")
-    with counting("episodes", len(episodes)) as progress:
-        return answer_sequences(saved, episodes, device, progress)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,19 @@ def check_plot(plot: Path | None, example: str) -> None:
             raise RecipeError(f"--plot must name a PNG file to write, for example {example}; found {plot}. Choose another name.")
 
 
+def shot_counts(context: typer.Context, shot: int, shots: str | None) -> list[int] | None:
+    """Return the numbers of `--shots`; None if only `--shot` applies.
+
+    Raises:
+        RecipeError: Both were typed, or they are no numbers.
+    """
+    if shots is None:
+        return None
+    if given(context, "shot"):
+        raise RecipeError(f"--shot {shot} and --shots {shots} contradict each other. Give one of them.")
+    return numbers_of(shots)
+
+
 def numbers_of(text: str) -> list[int]:
     """Return `1,2,5` as numbers, ascending, each once."""
     try:
