@@ -356,7 +356,7 @@ def test_ctrl_c_saves_the_state_and_ends_with_130(pets: Path, tmp_path: Path) ->
 
 
 def test_a_learner_that_is_not_trained_is_refused(tmp_path: Path) -> None:
-    recipe = read_recipe("protonet", ["learner.name=nearest", "episodes.way=5"])
+    recipe = read_recipe("protonet", ["data.name=omniglot", "learner.name=nearest", "episodes.way=5"])
     with pytest.raises(RecipeError, match="the learner 'nearest' is not trained, so a recipe has nothing to do"):
         prepare(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
