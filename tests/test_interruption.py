@@ -22,10 +22,10 @@ WHEN_IMPORTED = """
 import builtins, os, signal, sys
 was, watched = builtins.__import__, sys.argv[1]
 sys.argv = ["kshot", *sys.argv[2:]]
-def importing(name, *rest):
+def importing(name, *rest, **named):
     if name == watched:
         os.kill(os.getpid(), signal.SIGINT)
-    return was(name, *rest)
+    return was(name, *rest, **named)
 builtins.__import__ = importing
 from kshot.__main__ import main
 main()

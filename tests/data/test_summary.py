@@ -32,7 +32,7 @@ def folder(root: Path) -> ImageFolder:
 def test_omniglot_and_its_split() -> None:
     omniglot = Omniglot()
     assert repr(omniglot).replace("\n         ", " ") == (
-        f"Omniglot('omniglot', 6,492 classes, 129,840 items of uint8 (1, 28, 28), Ink(size=28, zoom=0.0), "
+        f"Omniglot('omniglot', 6,492 classes, 129,840 items of uint8 (1, 28, 28), Ink(size=28, zoom=0.0, levels='full'), "
         f"fingerprint {omniglot.fingerprint[:12]}…)"
     )
     assert " ".join(repr(omniglot.index).split()).startswith(

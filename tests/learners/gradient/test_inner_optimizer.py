@@ -121,7 +121,7 @@ def test_what_reptile_s_optimiser_remembers_is_in_the_state_and_another_shape_is
     header["checksum"] = ""
     tensors["learner/velocity_0"] = torch.zeros(7)
     file.write_bytes(safetensors.torch.save(tensors, {"kshot": json.dumps(header)}))
-    with pytest.raises(SavedError, match="does not fit the learner that its recipe builds today: size mismatch for velocity_0"):
+    with pytest.raises(SavedError, match="does not fit the learner that its recipe builds today: velocity_0"):
         restore(file, reptile(tmp_path, "momentum").state, {})
     with pytest.raises(SavedError, match=r"does not fit the learner .*means_0"):
         restore(file, reptile(tmp_path, "adam").state, {})

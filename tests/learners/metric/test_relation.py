@@ -16,7 +16,7 @@ from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
 from kshot.errors import RecipeError
-from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, check_learner
+from kshot.learners.contract.check import ALWAYS, CLASSIFICATION, EPISODIC, FIRST, INDUCTIVE, UNORDERED, check_learner
 from kshot.learners.metric import relation as module
 from kshot.learners.metric.relation import RelationNet, mean_maps, normalised_halves
 
@@ -206,7 +206,7 @@ def test_gradients_of_the_normalisation_by_finite_differences() -> None:
 def test_the_contract_holds_for_maps() -> None:
     torch.manual_seed(0)
     held = check_learner(RelationNet(Conv4Maps(width=4), features=4, width=4))
-    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **EPISODIC})
+    assert sorted(held) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **INDUCTIVE, **UNORDERED, **EPISODIC})
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 10_000])
