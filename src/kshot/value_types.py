@@ -54,7 +54,7 @@ def misfit(hint: Any, value: Any, place: str = "") -> str:
 
     Example:
         >>> misfit(dict[str, list[str]], {"train": ["fox"], "test": ["owl", 3]}, "division")
-        'division.test[1] must be text; found 3'
+        'division.test[1] must be text in quotes; found 3'
     """
     options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if value is None and types.NoneType in options:

@@ -51,7 +51,7 @@ def class_spread(right: np.ndarray, asked: np.ndarray, groups: Sequence[str] | N
         >>> import numpy as np
         >>> spread = class_spread(np.array([9, 5, 7, 9, 10, 8]), np.full(6, 10), None)
         >>> round(spread.interval, 2), spread.count, spread.unit
-        (0.13, 6, 'classes')
+        (0.12, 6, 'classes')
     """
     used = asked > 0
     unit, member = "classes", np.arange(used.sum())
