@@ -124,11 +124,13 @@ class Comparison:
         if episodes == 1:
             told.append("One episode has no interval: ± 0 stands for none. Ask for more.")
         elif episodes < _FEW:
-            told.append(f"With fewer than {_FEW} episodes, the intervals are too narrow. Ask for more.")
+            told.append(f"With fewer than {_FEW} episodes, the intervals are too narrow, and ± 0 stands for none. Ask for more.")
         if episodes > 1:
             for one in self.rounds:
                 where = f", {one.shots}-shot" if len(self.rounds) > 1 else ""
-                cautions = {name: results.caution for name, results in one.results.items()}
+                # of few episodes, equal scores are part of the note above, unless they have an exact interval to name
+                named = {name: each for name, each in one.results.items() if episodes >= _FEW or each.exact_interval is not None}
+                cautions = {name: each.caution for name, each in named.items()}
                 told += [f"{name}{where}: {words}." for name, words in cautions.items() if words is not None]
         told.append(
             "adapt, predict: median time for one new task, from the inputs to what was learned from the support set, and from there to the "
