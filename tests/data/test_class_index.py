@@ -53,3 +53,14 @@ def test_labels_of_any_one_type_become_sorted_classes() -> None:
 def test_what_is_refused(make: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         make()  # type: ignore[operator]
+
+
+def test_groups_have_numbers_in_the_order_of_their_names() -> None:
+    index = ClassIndex.build({"a": [0], "b": [1], "c": [2]}, {"a": "owls", "b": "foxes", "c": "owls"})
+    names, numbers = index.grouping
+    assert names == ("foxes", "owls")
+    assert numbers.tolist() == [1, 0, 1]
+    assert index.subset(["b"]).grouping[0] == ("foxes",)
+    names, numbers = ClassIndex.build({"a": [0]}).grouping
+    assert names == ()
+    assert numbers.shape == (0,)

@@ -13,11 +13,16 @@ from kshot.data.arrays import ArrayDataset
 from kshot.data.class_index import ClassIndex
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
+from kshot.data.sinusoids import Sinusoids
+from kshot.data.tables.synthetic_tables import SyntheticTables
+from kshot.episodes.shape import EpisodeShape
+from kshot.episodes.stream import EpisodeStream
 from kshot.errors import DataError, EpisodeError, RecipeError
 from kshot.workflows.build import (
     divide,
     learner_spec,
     open_dataset,
+    shape_for,
     training_stream,
     validation_shape,
     way_or_all,
@@ -136,3 +141,21 @@ def test_sinusoids_are_tasks_of_real_targets() -> None:
         divide(waves, DataRecipe(name="sinusoids"))
     with pytest.raises(DataError, match="the sinusoids are plain numbers; this learner reads Ink"):
         open_dataset(recipe.data, Ink(28))
+
+
+def test_a_task_on_tables_is_a_task_on_one_table() -> None:
+    recipe, tables = read_recipe("tables-in-context"), SyntheticTables(60, 30, 1)
+    split = divide(tables, recipe.data)
+    spec = with_features(learner_spec(recipe, tables), tables)
+    assert (spec.family, spec.learner_arguments["features"]) == ("classification", 32)
+    stream = training_stream(recipe, "episodes", tables, split, torch.device("cpu"))
+    assert isinstance(stream, EpisodeStream)
+    assert stream.shape.within_groups
+    assert validation_shape(recipe, tables, split.part("val")).within_groups
+
+
+def test_a_shape_is_what_the_data_require() -> None:
+    asked = EpisodeShape(5, 1, 2)
+    assert shape_for(SyntheticTables(1, 1, 1), asked) == EpisodeShape(5, 1, 2, within_groups=True)
+    assert shape_for(Sinusoids(1, 1, 1), asked) == EpisodeShape(1, 1, 2)
+    assert shape_for(ArrayDataset(np.eye(4, dtype=np.float32), [0, 0, 1, 1]), asked) == asked

@@ -55,6 +55,7 @@ class Kind:
         splits: The names of its own splits, the usual one first; empty where classes are divided by fractions or by a file. A data set with
             splits of its own has a method `split` (`kshot.data.divided_dataset`).
         find_again: The `[data]` settings with which `kshot evaluate` opens a data set again; None where it cannot.
+        groups_are_tasks: Whether classes of different groups are never in one task, because their items have nothing in common.
         form: The form of an item, as arguments that a backbone's constructor may have: `channels`, `inputs`.
     """
 
@@ -67,6 +68,7 @@ class Kind:
     holds: Callable[[Path], bool] = lambda path: False
     splits: tuple[str, ...] = ()
     find_again: Callable[[Any], Mapping[str, Any] | None] = lambda dataset: None
+    groups_are_tasks: bool = False
     form: Callable[[Dataset], Mapping[str, int]] = form_of_item
 
     def open_settings(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from kshot.data.dataset import Dataset
 from kshot.data.inputs import form_of
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import Split
-from kshot.data.table import Source, item_form, source_of
+from kshot.data.table import Source, item_form, kind_of, source_of
 from kshot.data.table import divide as divide_classes
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.augment import of_classes
@@ -144,7 +144,7 @@ def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split,
         shot=ask.shot,
         query=query_or_rest(ask.query, ask.shot, part),
         balanced=ask.balanced,
-        within_groups=ask.within_groups,
+        within_groups=ask.within_groups or groups_are_tasks(dataset),
         replacement=ask.replacement,
         augment=ask.augment,
         same_positions=ask.same_positions,
@@ -165,11 +165,23 @@ def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> Episo
         shot=look.shot,
         query=query_or_rest(look.query, look.shot, val),
         balanced=True,
-        within_groups=ask.within_groups,
+        within_groups=ask.within_groups or groups_are_tasks(dataset),
         replacement=ask.replacement,
         augment=of_classes(ask.augment),
         same_positions=ask.same_positions,
     )
+
+
+def shape_for(dataset: Dataset, shape: EpisodeShape) -> EpisodeShape:
+    """Return the shape as the data require it: one class per task if items have real targets; classes of one group if a group is a task."""
+    shape = replace(shape, within_groups=shape.within_groups or groups_are_tasks(dataset))
+    return replace(shape, way=1) if has_targets(dataset) else shape
+
+
+def groups_are_tasks(dataset: Dataset) -> bool:
+    """Whether classes of different groups are never in one task."""
+    kind = kind_of(dataset)
+    return kind is not None and kind.groups_are_tasks
 
 
 def way_or_all(asked: Count, index: Sized, most: int) -> Count:

@@ -14,7 +14,6 @@ from kshot.data.divided_dataset import divides_itself, own_division
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, divide_by_file, divide_by_names
 from kshot.data.table import find_kind, find_kind_for, same_name, usual_split
-from kshot.data.target_dataset import has_targets
 from kshot.device import pick_device
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError, RecipeError
@@ -25,7 +24,7 @@ from kshot.results.score.evaluate import evaluate
 from kshot.results.score.result import Results
 from kshot.saved.class_names import unfold
 from kshot.saved.folder import Saved
-from kshot.workflows.build import divide, open_dataset
+from kshot.workflows.build import divide, open_dataset, shape_for
 from kshot.workflows.lake_challenge import lake_episodes, omniglot_for, random_lake_episodes
 from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
 from kshot.workflows.recipe import DataRecipe, parse_recipe
@@ -108,7 +107,7 @@ def _unseen(saved: Saved, question: Question) -> "Asked":
 
 
 def _drawn(asked: "Asked", question: Question) -> EpisodeSet:
-    shape = replace(question.shape, way=1) if has_targets(asked.dataset) else question.shape
+    shape = shape_for(asked.dataset, question.shape)
     return EpisodeSet.draw(asked.dataset, asked.index, asked.split, shape, episodes=question.episodes, seed=question.seed)
 
 

@@ -13,7 +13,6 @@ from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.table import Source
-from kshot.data.target_dataset import has_targets
 from kshot.episodes.shape import Range
 from kshot.errors import DataError, KshotError
 from kshot.learners.learner import Learner, Mode
@@ -22,7 +21,7 @@ from kshot.results.compare.compare import compare as compare_learners
 from kshot.results.compare.comparison import Comparison
 from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
-from kshot.workflows.build import data_source
+from kshot.workflows.build import data_source, shape_for
 from kshot.workflows.question import Asked, Question, asked_classes, seen_classes, trained_on_data
 from kshot.workflows.recipe import DataRecipe
 
@@ -80,7 +79,7 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
         if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
             remarks.append(f"The record of {name} does not say which classes it was trained on, so it may have been trained on these.")
     remarks += _different_readings(learners, datasets)
-    shape = replace(question.shape, way=1) if has_targets(first.dataset) else question.shape
+    shape = shape_for(first.dataset, question.shape)
     sets = tuple(
         EpisodeSet.draw(first.dataset, first.index, first.split, replace(shape, shot=shot), episodes=question.episodes, seed=question.seed)
         for shot in (shots or [shape.shot])

@@ -83,7 +83,7 @@ def test_mistaken_rows_exchange_their_places() -> None:
     x = np.arange(200.0).reshape(100, 2)
     changed = [float((_mistaken(Draws(0, number), x.copy()) != x).any(1).mean()) for number in range(60)]
     assert 0 < np.mean([share > 0 for share in changed]) < 0.5
-    assert max(changed) < 0.35
+    assert max(changed) < 0.3
     one = next(_mistaken(Draws(0, number), x.copy()) for number, share in enumerate(changed) if share)
     assert sorted(one[:, 0].tolist()) == x[:, 0].tolist()
 

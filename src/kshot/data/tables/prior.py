@@ -24,16 +24,17 @@ from kshot.data.tables.draws import Draws
 
 COLUMNS, CLASSES = 32, 10
 """The most features and classes of a table."""
-_FAMILIES = {"clusters": 0.4, "network": 0.35, "forest": 0.1, "linear": 0.15}
+_FAMILIES = {"clusters": 0.5, "network": 0.27, "forest": 0.08, "linear": 0.15}
 _ACTIVATIONS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     np.tanh,
+    lambda x: x,
+    lambda x: np.maximum(x, 0),
     np.sin,
     np.abs,
-    lambda x: np.maximum(x, 0),
-    lambda x: x,
     lambda x: (x > 0).astype(np.float64),
     lambda x: np.exp(-x * x),
 )
+_LIKELY = (4.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0)
 _BENDS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     lambda x: np.exp(np.minimum(x, 6)),
     lambda x: x**3,
@@ -62,7 +63,7 @@ def draw_table(seed: int, number: int, classes: int, rows: int) -> np.ndarray:
         table = _clusters(draws, classes, rows, F)
     else:
         x, scores = {"network": _network, "forest": _forest, "linear": _linear}[family](draws, 2 * classes * rows, F, classes)
-        noise = draws.magnitude(0.01, 1.0) if draws.chance(0.7) else 0.0
+        noise = draws.magnitude(0.01, 0.5) if draws.chance(0.6) else 0.0
         scores = _standard(scores) + noise * draws.normal(*scores.shape)
         table = x[_rows_of_classes(draws, scores, classes, rows)]
     table = _measured(draws, table.reshape(classes * rows, F))
@@ -78,7 +79,8 @@ def _clusters(draws: Draws, classes: int, rows: int, F: int) -> np.ndarray:
     """Draw every class from Gaussians in a latent space of k dimensions: (classes, rows, F)."""
     k = draws.whole(1, F) if draws.chance(0.6) else F
     components = draws.whole(2, 3) if draws.chance(0.25) else 1
-    distance = draws.magnitude(0.8, 8.0) / np.sqrt(k)
+    distance = draws.magnitude(1.0, 8.0) / k**0.35  # in more dimensions the classes lie a little further apart
+    distance = distance * np.exp(draws.number() * draws.normal(k))  # some dimensions tell more than others
     means = distance * draws.normal(classes, 1, k) + (distance * draws.normal(classes, components, k) if components > 1 else 0)
     own = draws.magnitude(0.1, 1.5) if draws.chance(0.5) else 0.0  # how far the spreads of the classes differ
     widths = np.exp(0.5 * draws.normal(k)) * np.exp(own * draws.normal(classes, 1, k))
@@ -109,10 +111,10 @@ def _inputs(draws: Draws, n: int, F: int) -> np.ndarray:
 def _network(draws: Draws, n: int, F: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw features and scores as units of a random network: (n, F), (n, 1 or classes)."""
     wanted = _scores_wanted(draws, classes)
-    units, activation = _inputs(draws, n, draws.whole(1, 12)), _ACTIVATIONS[draws.whole(0, len(_ACTIVATIONS) - 1)]
+    units, activation = _inputs(draws, n, draws.whole(1, 12)), _ACTIVATIONS[draws.place(_LIKELY)]
     layers, width = [units], max(F, wanted, 6) + draws.whole(0, 12)
-    kept, noise = draws.magnitude(0.2, 1.0), draws.magnitude(0.01, 0.5)
-    for _ in range(draws.whole(1, 4)):
+    kept, noise = draws.magnitude(0.2, 1.0), draws.magnitude(0.01, 0.3)
+    for _ in range(1 + draws.place((4.0, 2.0, 1.0, 1.0))):
         weights = draws.normal(units.shape[1], width) * (draws.uniform(units.shape[1], width) < kept)
         units = _standard(activation(_standard(units @ weights) + 0.5 * draws.normal(width))) + noise * draws.normal(n, width)
         layers.append(units)
@@ -169,7 +171,7 @@ def _rows_of_classes(draws: Draws, scores: np.ndarray, classes: int, rows: int) 
 def _measured(draws: Draws, x: np.ndarray) -> np.ndarray:
     """Make some features irrelevant, bent or discrete, and give each its unit: (n, F) → (n, F)."""
     x, (n, F) = _standard(x), x.shape
-    irrelevant = 0.6 * draws.number() if draws.chance(0.5) else 0.0
+    irrelevant = 0.6 * draws.number() if draws.chance(0.35) else 0.0
     bent = draws.number() if draws.chance(0.4) else 0.0
     discrete = draws.number() if draws.chance(0.25) else 0.0
     lots = draws.uniform(3, F)
@@ -193,7 +195,7 @@ def _measured(draws: Draws, x: np.ndarray) -> np.ndarray:
 
 def _mistaken(draws: Draws, x: np.ndarray) -> np.ndarray:
     """Let some rows exchange their places, and with them their classes: (n, F) → (n, F)."""
-    share = 0.2 * draws.number() if draws.chance(0.25) else 0.0
+    share = 0.15 * draws.number() if draws.chance(0.2) else 0.0
     places = np.flatnonzero(draws.uniform(len(x)) < share)
     x[places] = x[places[draws.order(len(places))]]
     return x

@@ -143,5 +143,6 @@ TABLES = Kind(
     open=_open,
     words=("tables",),
     splits=("tables",),
+    groups_are_tasks=True,
     find_again=lambda tables: {"name": "tables"} if tables.fingerprint == SyntheticTables().fingerprint else None,
 )
