@@ -15,6 +15,7 @@ import numpy as np
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.kind import Kind
+from kshot.data.made_parts import check_parts
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, Split, divide_by_names
 from kshot.data.summary import summary
@@ -62,16 +63,11 @@ class Sinusoids:
 
     def __init__(self, train: int = 10_000, val: int = 1_000, test: int = 1_000, *, seed: int = 0) -> None:
         self.sizes = {"train": train, "val": val, "test": test}
-        for part, size in self.sizes.items():
-            if size < 1:
-                raise DataError(f"the part {part!r} of the sinusoids needs at least one wave; found {size}.")
-        if seed < 0:
-            raise DataError(f"the seed of the sinusoids must be 0 or more; found {seed}.")
+        self.names = check_parts(self.sizes, seed, "the sinusoids", "wave")
         self.seed = seed
         meaning = {"sinusoids": 1, "seed": seed, **self.sizes, "points": _POINTS}
         self.fingerprint = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
         self.preprocess: Preprocess = AsIs()
-        self.names = tuple(f"{part}/{number:05d}" for part, size in self.sizes.items() for number in range(size))
         waves = len(self.names)
         self.index = ClassIndex.build(dict(zip(self.names, np.arange(waves * _POINTS).reshape(waves, _POINTS), strict=True)))
         # The raw words of Philox are the same in every version of NumPy; the distributions made of them need not be.

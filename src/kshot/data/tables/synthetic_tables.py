@@ -15,6 +15,7 @@ import numpy as np
 from kshot.data.as_is import AsIs
 from kshot.data.class_index import ClassIndex
 from kshot.data.kind import Kind
+from kshot.data.made_parts import check_parts
 from kshot.data.preprocess import Preprocess
 from kshot.data.split import PARTS, Split, divide_by_names
 from kshot.data.summary import summary
@@ -62,16 +63,11 @@ class SyntheticTables:
 
     def __init__(self, train: int = 20_000, val: int = 500, test: int = 1_000, *, seed: int = 0) -> None:
         self.sizes = {"train": train, "val": val, "test": test}
-        for part, size in self.sizes.items():
-            if size < 1:
-                raise DataError(f"the part {part!r} of the tables needs at least one table; found {size}.")
-        if seed < 0:
-            raise DataError(f"the seed of the tables must be 0 or more; found {seed}.")
+        self.names = check_parts(self.sizes, seed, "the tables", "table")
         self.seed = seed
         meaning = {"tables": 1, "seed": seed, **self.sizes, "rows": ROWS}
         self.fingerprint = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
         self.preprocess: Preprocess = AsIs()
-        self.names = tuple(f"{part}/{number:05d}" for part, size in self.sizes.items() for number in range(size))
         # A table's number does not depend on the sizes of the parts: the parts draw from streams of their own.
         lots = np.concatenate([Draws(seed, _stream(part)).uniform(size) for part, size in self.sizes.items()])
         share = np.cumsum(_WEIGHTS) / np.sum(_WEIGHTS)

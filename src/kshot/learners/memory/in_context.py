@@ -37,6 +37,7 @@ from kshot.learners.asked import check_queries, check_support
 from kshot.learners.backbone_form import embed
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.memory.item_readers import ItemReader, TableReader, VectorReader
+from kshot.learners.memory.slots import require_slots
 from kshot.learners.memory.support_attention import HEADS, SupportLayer
 from kshot.learners.settings import require_count
 from kshot.learners.short_forms import repr_of_adapted
@@ -135,11 +136,7 @@ class InContext(Learner):
         assert isinstance(support_features, Tensor)
         B, S = support_y.shape
         N = way_of(support_y, way)
-        if self.slots < N:
-            raise RecipeError(
-                f"this InContext has {self.slots} slots for classes; the tasks have {N} classes. Ask for at most {self.slots}, or train "
-                f"one with learner.slots={N}."
-            )
+        require_slots("InContext", self.slots, N)
         slots, columns = (orders.to(support_y.device) for orders in self._numberings(B))
         slots = slots[..., :N]  # (B, M, N)
         M = slots.shape[1]

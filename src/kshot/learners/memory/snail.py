@@ -37,6 +37,7 @@ from kshot.learners.asked import check_queries, check_support
 from kshot.learners.backbone_form import embed
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.memory.causal_blocks import AttentionBlock, Memory, TCBlock, part
+from kshot.learners.memory.slots import require_slots
 from kshot.learners.settings import require_count
 from kshot.learners.short_forms import repr_of_adapted
 
@@ -124,11 +125,7 @@ class SNAIL(Learner):
         assert isinstance(support_features, Tensor)
         B, S = support_y.shape
         N = way_of(support_y, way)
-        if self.slots < N:
-            raise RecipeError(
-                f"this SNAIL has {self.slots} slots for classes; the tasks have {N} classes. Ask for at most {self.slots}, or train one "
-                f"with learner.slots={N}."
-            )
+        require_slots("SNAIL", self.slots, N)
         order, slots = reading_order(S).expand(B, S), torch.arange(N).expand(B, N)
         if self.training:
             order, slots = torch.rand(B, S).argsort(1), torch.rand(B, self.slots).argsort(1)[:, :N]
