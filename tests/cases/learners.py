@@ -1,10 +1,11 @@
 """Every learner of kshot on a small network for vectors, and tasks that all of them can read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -30,8 +31,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "in_context": {"slots": 4, "width": 8, "layers": 2, "members": 2},
     "snail": {"slots": 4, "length": 13, "filters": 8, "keys": [8, 8, 8]},
 }
+QUICK = {"protonet", "ridge", "maml", "finetune", "baseline", "mann", "refined"}
+"""Learners that the quick tests try, one or two of each family."""
 GRADIENT = ("maml", "first_order_maml", "anil", "meta_sgd", "maml++", "reptile", "imaml")
 TRAINED = [name for name in LEARNERS if name not in ("ensemble", "nearest")]
+
+
+def quickly(names: Iterable[str]) -> list[Any]:
+    """Return the names for `parametrize`; those of learners that only the slow tests try are marked so."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def body() -> nn.Module:

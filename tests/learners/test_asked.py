@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cases.learners import WAY, answer, made, tasks, unflattened
+from cases.learners import WAY, answer, made, quickly, tasks, unflattened
 from kshot.data.arrays import ArrayDataset
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
@@ -49,7 +49,7 @@ def with_value(x: Any, value: float) -> Tensor:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quickly(EVERY))
 def test_an_item_that_is_not_finite_is_named(name: str, bad: float) -> None:
     learner, batch = learner_of(name), tasks()
     for part, changed in (
@@ -94,14 +94,14 @@ QUESTIONS: dict[str, tuple[Callable[[], EpisodeBatch], str]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quickly(EVERY))
 def test_labels_that_are_no_classes_are_named(name: str, question: str) -> None:
     make, message = QUESTIONS[question]
     with pytest.raises(DataError, match=message):
         answer(learner_of(name), make())
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quickly(EVERY))
 def test_no_support_item_no_query_and_other_tasks(name: str) -> None:
     learner, batch = learner_of(name), tasks()
     assert isinstance(batch.support_x, Tensor)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cases.learners import FEATURES, GRADIENT, TRAINED, answer, body, made, tasks, training_data
+from cases.learners import FEATURES, GRADIENT, TRAINED, answer, body, made, quickly, tasks, training_data
 from kshot.data.arrays import ArrayDataset
 from kshot.data.inputs import map_inputs
 from kshot.episodes.item_stream import ItemBatch, ItemStream
@@ -81,7 +81,7 @@ def train_on(learner: Learner, x: Callable[[Tensor], Tensor] = _keep) -> None:
 
 
 @pytest.mark.parametrize("given", GIVEN)
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("name", quickly(VECTORS))
 def test_what_is_not_one_vector_per_item_is_refused_with_the_way_out(name: str, given: str) -> None:
     give, message = GIVEN[given]
     learner = made(name, lambda: Giving(give))
@@ -121,7 +121,7 @@ def test_shapes_are_said_with_m_for_the_items() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.uint8])
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quickly(TRAINED))
 def test_numbers_of_another_type_are_named_in_training_and_answering(name: str, dtype: torch.dtype) -> None:
     learner, word = made(name), str(dtype)
     message = rf"the module computes with torch\.float32, and the items 'x' are {word} \(.*\)\. Convert them: x\.float\(\)"
@@ -140,7 +140,7 @@ def test_other_faults_of_a_network_are_its_own() -> None:
 # Compiled, lazy and sparse modules.
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", quickly(LEARNERS))
 def test_a_compiled_backbone_answers_and_is_trained_like_the_plain_one(name: str) -> None:
     plain = made(name, lambda: nn.Linear(4, FEATURES))
     compiled = made(name, lambda: torch.compile(nn.Linear(4, FEATURES), backend="eager"))  # type: ignore[arg-type,return-value]  # a module
@@ -182,7 +182,7 @@ def stream_for(learner: Learner) -> EpisodeStream | ItemStream:
     return EpisodeStream(DATA, DATA.index, "all", EpisodeShape(3, 2, 2), 0, tasks=2)
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in GRADIENT])
+@pytest.mark.parametrize("name", quickly([name for name in TRAINED if name not in GRADIENT]))
 def test_a_lazy_module_that_was_never_called_is_named_when_training_starts(name: str) -> None:
     learner = made(name, lambda: nn.Sequential(nn.LazyLinear(FEATURES), nn.LazyBatchNorm1d(affine=False)))
     with pytest.raises(RecipeError, match=r"'backbone\.0\.weight' has no shape yet: it belongs to a lazy module\. Call the module once"):
@@ -191,7 +191,7 @@ def test_a_lazy_module_that_was_never_called_is_named_when_training_starts(name:
     assert next(train(start(learner, Plan(1), stream_for(learner)), stream_for(learner), Plan(1))).update == 1
 
 
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", quickly(GRADIENT))
 def test_a_lazy_module_that_was_never_called_is_named_when_the_learner_is_made(name: str) -> None:
     with pytest.raises(RecipeError, match=r"'backbone\.0\.weight' has no shape yet"):
         made(name, lambda: nn.Sequential(nn.LazyLinear(FEATURES)))
@@ -209,7 +209,7 @@ class Words(nn.Module):
         return features
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quickly(TRAINED))
 def test_sparse_embeddings_are_trained_and_adapted_like_dense_ones(name: str) -> None:
     words = ArrayDataset(np.random.default_rng(1).integers(0, 9, (18, 4)), np.arange(18) % 3)
     found = []

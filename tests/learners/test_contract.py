@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cases.batches import batch_of_curves
+from cases.learners import quickly
 from kshot.backbones.conv4 import Conv4
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
@@ -78,12 +79,8 @@ SCHEDULES = {"pictures": 5, "mappings": 4}
 """What learners with a head of so many outputs are told."""
 
 
-QUICK = {"protonet", "maml", "finetune", "baseline", "mann"}
-"""Learners that the quick tests try, one of each family."""
-
-
 @pytest.mark.parametrize("case", [pytest.param("pictures", marks=pytest.mark.slow), "mappings"])
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LEARNERS])
+@pytest.mark.parametrize("name", quickly(LEARNERS))
 def test_every_learner_keeps_every_rule(name: str, case: str) -> None:
     torch.manual_seed(0)
     backbone, batch = CASES[case]

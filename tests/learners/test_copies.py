@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cases.learners import FEATURES, WAY, answer, made, tasks, training_data
+from cases.learners import FEATURES, WAY, answer, made, quickly, tasks, training_data
 from kshot.learners.gradient.maml import MAML
 from kshot.learners.learner import Learner
 from kshot.learners.table import LEARNERS
@@ -23,7 +23,7 @@ WAYS: dict[str, Callable[[Learner], Learner]] = {"pickled": lambda one: pickle.l
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", quickly(MADE))
 def test_a_copy_gives_the_same_answer_and_goes_its_own_way(name: str, way: str) -> None:
     learner, batch = MADE[name]().eval(), tasks()
     copied = WAYS[way](learner)

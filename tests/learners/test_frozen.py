@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cases.learners import FEATURES, GRADIENT, TRAINED, body, made, tasks, training_data
+from cases.learners import FEATURES, GRADIENT, TRAINED, body, made, quickly, tasks, training_data
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.resnet12 import ResNet12
@@ -71,7 +71,7 @@ def changed(before: dict[str, Tensor], module: nn.Module) -> list[str]:
     return [name for name, value in module.state_dict().items() if not torch.equal(before[name], value)]
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quickly(TRAINED))
 def test_a_frozen_body_stays_and_the_rest_is_trained(name: str) -> None:
     learner = made(name, partly_frozen)
     frozen = learner.get_submodule("backbone.0")
@@ -84,7 +84,7 @@ def test_a_frozen_body_stays_and_the_rest_is_trained(name: str) -> None:
     assert learner.training
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quickly(TRAINED))
 def test_the_same_body_moves_where_it_is_not_frozen(name: str) -> None:
     learner = made(name)
     before = state_of(learner)
@@ -96,7 +96,7 @@ def test_the_same_body_moves_where_it_is_not_frozen(name: str) -> None:
     assert learner.get_submodule("backbone.1").training
 
 
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", quickly(GRADIENT))
 def test_training_sees_a_frozen_body_as_a_fixed_function(name: str) -> None:
     """Its gradients are those of a learner that is given the body's features and no body."""
     whole = made(name, partly_frozen).double()
@@ -125,7 +125,7 @@ def test_training_sees_a_frozen_body_as_a_fixed_function(name: str) -> None:
     torch.testing.assert_close(answers[0], answers[1])
 
 
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", quickly(GRADIENT))
 def test_freezing_normalisation_alone_keeps_its_statistics_in_the_inner_loop(name: str) -> None:
     learner = made(name)
     norm = learner.get_submodule("backbone.1")
