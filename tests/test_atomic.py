@@ -165,6 +165,7 @@ def is_whole(data: bytes) -> bool:
     return len(set(data)) == 1 and len(data) == 1_000 * data[0] + 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a thing of POSIX")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_writer_never_leaves_a_torn_file(tmp_path: Path, seed: int) -> None:

@@ -65,6 +65,7 @@ def test_help_is_quick_and_names_every_command() -> None:
     assert "models that learn a new task from a few examples" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_without_loading_torch(command: str) -> None:
     code = (
@@ -102,6 +103,7 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
         assert flag in text, flag
 
 
+@pytest.mark.slow
 def test_recipes_as_json_and_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert kshot_("recipes", "--json", monkeypatch=monkeypatch) == 0
     rows = json.loads(capsys.readouterr().out)["recipes"]
@@ -481,6 +483,7 @@ def test_a_fault_of_ours_ends_with_1_and_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_is_no_fault() -> None:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     with subprocess.Popen(

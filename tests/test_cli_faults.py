@@ -124,6 +124,7 @@ def test_a_setting_out_of_range_is_refused(setting: str, message: str) -> None:
         read_recipe("omniglot-demo", [setting])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

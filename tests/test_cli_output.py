@@ -70,6 +70,7 @@ def test_no_encoding_of_the_stream_stops_a_command(encoding: str, learner: Path,
         assert done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437"])
 def test_streams_take_what_they_cannot_encode(encoding: str, learner: Path, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (("predict", learner, "--support", pets, pets, "--device", "cpu"), ("recipes",), ("recipes", "omniglot-protonet")):
@@ -81,6 +82,7 @@ def test_streams_take_what_they_cannot_encode(encoding: str, learner: Path, pets
         assert streams[0].buffer.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_no_name_reaches_the_terminal_raw(
     as_json: bool, learner: Path, pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -99,6 +99,7 @@ def test_a_shape_fits_the_smallest_of_all_learners() -> None:
     assert fitting(shape, [saved(1, 1)]) == kshot.EpisodeShape(2, 2, 15)  # which the drawing then refuses in words
 
 
+@pytest.mark.slow
 def test_scores_that_mean_less_than_they_seem_come_with_a_note() -> None:
     shipped = kshot.open_saved("omniglot-protonet")
     assert cautions(shipped, ask(shipped, Question(episodes=30))) == []

@@ -36,6 +36,7 @@ def test_settings_with_which_matplotlib_does_not_start_are_named() -> None:
     assert "unset MPLBACKEND, or set it to agg" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [[19, 21], [1, 3], [0, 1], [1, 12_000], [20, 20]])
 def test_counts_have_whole_ticks(counts: list[float]) -> None:
     axes = axes_with(counts, [0, 1])
@@ -87,6 +88,7 @@ def test_chance_is_a_line_that_leaves_the_limits_as_they_are() -> None:
     assert len(axes.lines) == drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("entries", "columns", "title"), [(1, 3, ""), (5, 2, "a title"), (0, 3, "alone")])
 def test_a_key_covers_neither_data_nor_title(entries: int, columns: int, title: str) -> None:
     figure = new_figure(5, 4)

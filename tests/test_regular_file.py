@@ -151,6 +151,7 @@ ELSEWHERE = {
 }
 
 
+@pytest.mark.slow
 def test_every_room_reads_with_it() -> None:
     """Only `regular_file` asks what is at a path and reads it; the room of pictures reads its files with their own decoder."""
     found = []

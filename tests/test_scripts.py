@@ -84,6 +84,7 @@ def test_the_weights_of_an_unfinished_run_are_kept(recipe_of: Any, tmp_path: Pat
         assert torch.equal(value, mine.half().to(mine.dtype) if mine.is_floating_point() else mine), name
 
 
+@pytest.mark.slow
 def test_what_does_not_train_alike_is_refused(recipe_of: Any, tmp_path: Path) -> None:
     share = script("share_training").share
     run(prepare(recipe_of("baseline", 2), tmp_path / "baseline", device="cpu"))
@@ -93,6 +94,7 @@ def test_what_does_not_train_alike_is_refused(recipe_of: Any, tmp_path: Path) ->
         share(tmp_path / "baseline", recipe_of("baseline++", 2), tmp_path / "third")
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_a_saved_learner_like_any_other(tmp_path: Path) -> None:
     shipped, views = open_saved("omniglot-protonet"), 2
     script("assemble").together(tmp_path / "both", [shipped, shipped], views)

@@ -12,6 +12,7 @@ from kshot.learners.table import LearnerSpec
 from kshot.size_limit import MOST_NUMBERS, size_limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("learner", "backbone", "arguments", "more"),
     [

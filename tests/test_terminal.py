@@ -14,6 +14,7 @@ def test_a_sentence_is_broken_at_spaces_and_its_further_lines_are_indented() -> 
     assert wrapped("see /a/very/long/path/that/stays/whole now", 20) == "see\n  /a/very/long/path/that/stays/whole\n  now"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "widest"), [(80, 80), (300, 120), (5, 20)])
 @given(words=st.lists(st.text("ab-", min_size=1, max_size=12), min_size=1, max_size=60))
 def test_lines_fit_and_every_word_stays(words: list[str], width: int, widest: int) -> None:

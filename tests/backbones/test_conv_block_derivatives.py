@@ -237,6 +237,7 @@ def test_second_and_third_derivatives_are_those_of_the_written_out_block(C: int,
                 assert relative(found, expected) < 1e-10
 
 
+@pytest.mark.slow
 def test_a_hessian_vector_product_through_two_inner_steps() -> None:
     # Two blocks and a linear head; the meta-loss after two gradient steps, differentiated, along a direction, differentiated again.
     torch.manual_seed(0)

@@ -109,6 +109,7 @@ def assert_same(found: Parameters, expected: Parameters) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "exact"), PAIRS)
 @pytest.mark.parametrize("shared", [True, False])
 def test_vmap_over_gradients_equals_the_loop_over_tasks(block: Block, exact: Block, shared: bool) -> None:
@@ -121,6 +122,7 @@ def test_vmap_over_gradients_equals_the_loop_over_tasks(block: Block, exact: Blo
         assert_same({name: value[b] for name, value in together.items()}, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "exact"), PAIRS)
 @pytest.mark.parametrize("by_backward", [True, False])
 def test_a_gradient_over_vmap_is_exact_to_second_order(block: Block, exact: Block, by_backward: bool) -> None:

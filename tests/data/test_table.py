@@ -128,6 +128,7 @@ def test_classes_are_divided_as_their_kind_is() -> None:
     assert [usual_split(kind) for kind in ("omniglot", "sinusoids", "pictures")] == ["vinyals", "sinusoids", "fractions"]
 
 
+@pytest.mark.slow
 def test_what_has_no_kind_has_a_form_and_is_not_found_again() -> None:
     arrays = ArrayDataset(ROWS, [number % 6 for number in range(60)])
     assert item_form(arrays) == {"inputs": 5}

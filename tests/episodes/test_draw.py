@@ -206,6 +206,7 @@ def test_10000_draws_are_the_same_for_1_2_and_3_ranks(index: ClassIndex, drawn: 
         assert (np.concatenate([getattr(rectangle, name) for rectangle in found])[order] == getattr(drawn, name)).all()
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=60)
 @given(
     sizes=st.lists(st.integers(2, 12), min_size=6, max_size=12),

@@ -98,6 +98,7 @@ def test_seed_split_and_augmentation_make_another_stream() -> None:
     assert len({tuple(numbers_of(stream, range(5))) for stream in others}) == 4
 
 
+@pytest.mark.slow
 def test_every_place_is_as_likely_for_every_item() -> None:
     first = Counter(numbers_of(stream_of(10, seed=seed), [0])[0] for seed in range(3000))
     assert set(first) == set(range(30))

@@ -140,6 +140,7 @@ def test_other_faults_of_a_network_are_its_own() -> None:
 # Compiled, lazy and sparse modules.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quickly(LEARNERS))
 def test_a_compiled_backbone_answers_and_is_trained_like_the_plain_one(name: str) -> None:
     plain = made(name, lambda: nn.Linear(4, FEATURES))
@@ -209,6 +210,7 @@ class Words(nn.Module):
         return features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quickly(TRAINED))
 def test_sparse_embeddings_are_trained_and_adapted_like_dense_ones(name: str) -> None:
     words = ArrayDataset(np.random.default_rng(1).integers(0, 9, (18, 4)), np.arange(18) % 3)

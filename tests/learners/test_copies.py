@@ -22,6 +22,7 @@ MADE: dict[str, Callable[[], Learner]] = {
 WAYS: dict[str, Callable[[Learner], Learner]] = {"pickled": lambda one: pickle.loads(pickle.dumps(one)), "copied": copy.deepcopy}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", quickly(MADE))
 def test_a_copy_gives_the_same_answer_and_goes_its_own_way(name: str, way: str) -> None:
@@ -36,6 +37,7 @@ def test_a_copy_gives_the_same_answer_and_goes_its_own_way(name: str, way: str) 
     assert torch.equal(answer(learner, batch), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["maml", "anil", "meta_sgd", "imaml", "maml++", "reptile", "protonet", "simple_shot"])
 def test_a_pickled_learner_is_trained_like_the_original(name: str) -> None:
     learner = made(name).train()

@@ -238,6 +238,7 @@ def test_a_learner_of_another_shape_is_refused(tmp_path: Path) -> None:
         restore(tmp_path / "state", TrainState(learner, Optimization().build(learner.parameters())), RECIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -268,6 +269,7 @@ def test_a_header_of_other_values_is_refused_by_its_key(tmp_path: Path, key: str
         restore(file, fresh()[0], RECIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
@@ -322,6 +324,7 @@ def test_a_full_disk_keeps_the_earlier_state_whole(tmp_path: Path, monkeypatch: 
     assert back.update == 4
 
 
+@pytest.mark.slow
 def test_a_compiled_learner_continues_a_plain_one_and_the_other_way_round(tmp_path: Path) -> None:
     def compiled() -> TrainState:
         state, _ = fresh()

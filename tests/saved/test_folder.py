@@ -147,6 +147,7 @@ class Cut(BaseException):
     """What a kill looks like from inside: nothing catches it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [Cut(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("at", [1, 2])

@@ -45,6 +45,7 @@ def test_a_record_of_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.Monke
         ask(saved, Question(split="all", episodes=2))
 
 
+@pytest.mark.slow
 def test_a_record_of_the_sinusoids_names_them(tmp_path: Path) -> None:
     waves = Sinusoids()
     stream = kshot.EpisodeStream(waves, waves.split().part("train"), "sinusoids/train", kshot.EpisodeShape(1, 5, 5), seed=0)

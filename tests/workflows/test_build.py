@@ -124,6 +124,7 @@ def test_zero_ways_are_all_there_are_up_to_a_limit() -> None:
     assert way_or_all((2, 9), three, 5) == (2, 9)
 
 
+@pytest.mark.slow
 def test_sinusoids_are_tasks_of_real_targets() -> None:
     recipe = read_recipe("sinusoid-ridge")
     waves = open_dataset(recipe.data)

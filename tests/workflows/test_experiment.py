@@ -147,6 +147,7 @@ def test_a_resume_with_another_recipe_names_the_difference(pets: Path, tmp_path:
     assert files(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_a_resume_with_other_pictures_is_refused(pets: Path, tmp_path: Path) -> None:
     shutil.copytree(pets, tmp_path / "pets")
     recipe = recipe_of(tmp_path / "pets")
@@ -274,6 +275,7 @@ def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [

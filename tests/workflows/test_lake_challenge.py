@@ -44,6 +44,7 @@ def test_the_trials_are_twenty_runs_of_twenty(background_only: Saved) -> None:
     assert 0 < wrong < 40  # it has seen many of the characters: this is no score, only a sign that the trials are asked rightly
 
 
+@pytest.mark.slow
 def test_random_trials_are_of_one_alphabet_by_one_drawer_and_another(omniglot: Omniglot) -> None:
     episodes = random_lake_episodes(omniglot, 40, 3)
     (drawn,) = episodes.drawn

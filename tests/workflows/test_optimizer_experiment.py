@@ -20,6 +20,7 @@ def small(**optimizer: object) -> Recipe:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["truncated", "persistent"])
 @pytest.mark.parametrize("rule", ["tensor_lstm", "coordinate_lstm"])
 def test_a_stopped_run_goes_on_bit_identically(tmp_path: Path, estimator: str, rule: str) -> None:

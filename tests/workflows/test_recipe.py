@@ -215,6 +215,7 @@ tables = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(tables)
 def test_as_dict_and_parse_are_inverse_through_json(table: dict[str, Any]) -> None:
     recipe = parse_recipe(table, "made")
@@ -225,6 +226,7 @@ def test_as_dict_and_parse_are_inverse_through_json(table: dict[str, Any]) -> No
     assert again.as_dict() == plain
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),

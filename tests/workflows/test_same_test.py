@@ -107,6 +107,7 @@ def test_whoever_is_named_first(learners: dict[str, Saved]) -> None:
     assert turned.sets[0].hash == same_test(learners, QUESTION).sets[0].hash
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_remarks_of_its_test(learners: dict[str, Saved]) -> None:
     test, seen = same_test(learners, QUESTION), []
     comparison = compare_entrants(learners, test, device="cpu", progress=seen.append)
@@ -115,6 +116,7 @@ def test_a_comparison_has_the_remarks_of_its_test(learners: dict[str, Saved]) ->
     assert {one.episodes_hash for one in comparison.rounds[0].results.values()} == {test.sets[0].hash}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "told"), [(1, "± 0 stands for none"), (5, "fewer than 30 episodes"), (30, None)])
 def test_that_episodes_are_few_is_said_once(count: int, told: str | None, learners: dict[str, Saved]) -> None:
     notes = compare_entrants(learners, same_test(learners, Question(shape=SHAPE, episodes=count)), device="cpu").notes()
@@ -189,6 +191,7 @@ def test_who_knows_the_test_classes_is_refused_by_name_with_the_classes(
         same_test({"ridge": learners["ridge"], "knowing": knowing}, QUESTION)
 
 
+@pytest.mark.slow
 def test_learners_of_different_data_are_refused(learners: dict[str, Saved], train: Callable[..., Saved], tmp_path: Path) -> None:
     cars = fill(tmp_path / "cars", [f"car{number}" for number in range(8)], items=5)
     driver = train("protonet", name=str(cars))

@@ -47,6 +47,7 @@ def trained(pets: Path, folder: Path, **other: Any) -> Path:
     return saved.folder
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_parameters_and_its_record_says_so(pets: Path, tmp_path: Path) -> None:
     first = trained(pets, tmp_path / "first")
     ready = prepare(recipe_of(pets, start_from=first, seed=1), tmp_path / "second", device="cpu")
@@ -64,6 +65,7 @@ def test_a_run_starts_from_the_parameters_and_its_record_says_so(pets: Path, tmp
     assert third.record["recipe"]["training"]["start_from"] == str(tmp_path / "second")
 
 
+@pytest.mark.slow
 def test_it_is_resumed_to_the_same_bits(pets: Path, tmp_path: Path) -> None:
     first = trained(pets, tmp_path / "first")
     whole = trained(pets, tmp_path / "whole", start_from=first, seed=1)
@@ -75,6 +77,7 @@ def test_it_is_resumed_to_the_same_bits(pets: Path, tmp_path: Path) -> None:
         assert torch.equal(again.learner.state_dict()[name], value), name
 
 
+@pytest.mark.slow
 def test_a_resume_from_other_parameters_is_refused(pets: Path, tmp_path: Path) -> None:
     first = trained(pets, tmp_path / "first")
     recipe = recipe_of(pets, start_from=first, seed=1)

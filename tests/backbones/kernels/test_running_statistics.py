@@ -36,6 +36,7 @@ def test_without_running_statistics_nothing_happens() -> None:
     follow(nn.BatchNorm1d(2, track_running_stats=False), torch.ones(2), torch.ones(2), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.1, 1.0, None])
 def test_under_vmap_every_task_has_its_own(momentum: float | None) -> None:
     class Followed(nn.Module):

@@ -21,6 +21,7 @@ def test_a_case_by_hand() -> None:
     assert slide(np.maximum, np.array([[1, 5, 2], [0, 3, 9]]), 2).tolist() == [[5, 9]]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 120), st.integers(1, 200), st.integers(0, 2**32 - 1), st.booleans())
 def test_bytes_come_out_as_pytorch_s_to_the_bit(before: int, after: int, seed: int, drawing: bool) -> None:
     random = np.random.default_rng(seed)

@@ -170,6 +170,7 @@ def test_a_direction_of_downward_curvature_ends_the_iterations() -> None:
         assert solved(iterations) == pytest.approx(once)
 
 
+@pytest.mark.slow
 def test_gradients_are_added_to_what_is_there() -> None:
     learner, batch = smooth(), batch_of()
     _, once = gradients(learner, batch)

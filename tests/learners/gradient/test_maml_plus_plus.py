@@ -87,6 +87,7 @@ def found_gradients(learner: MAMLPlusPlus) -> list[Tensor]:
     return [torch.empty(0) if value is None else value for value in values]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("progress", "weights", "second_order"),
     [

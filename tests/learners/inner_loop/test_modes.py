@@ -55,6 +55,7 @@ def test_exact_modes_equal_a_plain_loop_with_batch_norm_and_pooling(
     assert found.path.shape == (3, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SCHEDULES)
 @pytest.mark.parametrize("mode", list(EXACT))
 def test_shared_parameters_and_learnt_rates_equal_a_plain_loop(mode: str, way: Schedule, loops: SimpleNamespace) -> None:
@@ -255,6 +256,7 @@ def test_the_modes_differ_where_they_should(loops: SimpleNamespace) -> None:
     assert min(loops.distance(found[0], other) for other in found[1:]) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", ["stock", "operator"])
 def test_tasks_of_many_large_items_are_run_apart_and_stay_exact(
     block: str, loops: SimpleNamespace, monkeypatch: pytest.MonkeyPatch

@@ -95,6 +95,7 @@ def gradient_of(module: nn.Module, batch: EpisodeBatch, loop: InnerLoop, **setti
     return meta_gradient(module, divide_parameters(module), Classification(), batch, loop, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("mode", [unrolled, flat])
 @pytest.mark.parametrize("name", list(STOCK))

@@ -111,6 +111,7 @@ class Deep(nn.Module):
         return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last_alone", [False, True])
 @pytest.mark.parametrize("mode", [unrolled, flat, first_order, implicit(2.0, 5)], ids=["unrolled", "flat", "first order", "implicit"])
 def test_every_mode_gives_what_tasks_in_turn_give(
@@ -200,6 +201,7 @@ class Described(nn.Module):
         return torch.tanh(self.norm(self.layer(x["numbers"]) + self.words(x["word"])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("progress", [0.0, 0.6])
 def test_maml_plus_plus_on_items_that_are_dictionaries(

@@ -293,6 +293,7 @@ def test_it_learns_which_of_two_labels_a_place_had() -> None:
 # The contract.
 
 
+@pytest.mark.slow
 @READS
 def test_it_keeps_the_contract_where_fewer_classes_than_slots_are_asked_for(reads: str) -> None:
     held = check_learner(learner_of(reads).float(), batch_of(B=3, dtype=torch.float32))

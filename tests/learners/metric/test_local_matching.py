@@ -79,6 +79,7 @@ def test_sharp_and_far_is_the_best_counterpart_anywhere() -> None:
         assert float(found[j]) == pytest.approx(float(cosines.amax(1) @ u + cosines.amax(0) @ v), abs=0.01)
 
 
+@pytest.mark.slow
 def test_first_and_second_derivatives() -> None:
     learner = learner_of(2, sharpness=3.0, scale=2.0)
     support, query = (maps_of(1, n, 2, 2, 2, seed).requires_grad_() for n, seed in ((2, 0), (2, 1)))

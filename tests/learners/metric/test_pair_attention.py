@@ -148,6 +148,7 @@ def slow_one_way(w: Weights, x: np.ndarray, y: np.ndarray, places: np.ndarray, b
     return float(judged[0] - distance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "blocks"), [(16, (1, 2)), (32, (0, 1)), (32, (2, 2))])
 def test_equals_the_slow_version(width: int, blocks: tuple[int, int]) -> None:
     learner, batch = learner_of(width=width, blocks=blocks), batch_of(S=3, Q=2)

@@ -134,6 +134,7 @@ def test_the_learner_inside_still_answers_inductively() -> None:
 # What must not matter.
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(data=st.data(), way=st.sampled_from([2, 3, 5, 20]), name=st.sampled_from(list(REFINEMENTS)))
 def test_the_order_of_queries_and_classes_permutes_the_answers(data: st.DataObject, way: int, name: str) -> None:

@@ -98,6 +98,7 @@ def test_batch_normalisation_keeps_its_statistics_and_sees_each_item_alone() -> 
     torch.testing.assert_close(learner.predict(task, query), alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_adaptation_in_training_mode_does_not_change_the_learner_either() -> None:
     torch.manual_seed(0)
     learner = FineTune(Conv4(width=4), steps=2).train()

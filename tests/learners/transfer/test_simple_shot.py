@@ -177,6 +177,7 @@ def test_constant_features_are_as_far_from_all_classes() -> None:
     assert learner.predict(task, torch.full((1, 3, 5), 2.0)).tolist() == [[[0.0, 0.0]] * 3]
 
 
+@pytest.mark.slow
 def test_l2n_keeps_the_contract() -> None:
     torch.manual_seed(0)
     held = check_learner(SimpleShotL2N(Conv4(width=8)))

@@ -60,6 +60,7 @@ def test_the_order_is_by_means_then_names() -> None:
     assert [one.difference.mean for one in others] == [0, 0.5]
 
 
+@pytest.mark.slow
 @given(SCORES, st.booleans(), st.randoms())
 def test_the_order_of_the_learners_does_not_matter(scores: dict[str, np.ndarray], higher: bool, random: object) -> None:
     names = list(scores)
@@ -67,6 +68,7 @@ def test_the_order_of_the_learners_does_not_matter(scores: dict[str, np.ndarray]
     assert rank({name: scores[name] for name in names}, higher_is_better=higher) == rank(scores, higher_is_better=higher)
 
 
+@pytest.mark.slow
 @given(SCORES, st.booleans(), st.integers(-64, 64))
 def test_a_constant_added_to_all_scores_changes_no_difference(scores: dict[str, np.ndarray], higher: bool, constant: int) -> None:
     before = rank(scores, higher_is_better=higher)
@@ -80,6 +82,7 @@ def test_a_constant_added_to_all_scores_changes_no_difference(scores: dict[str, 
             assert other.difference == one.difference
 
 
+@pytest.mark.slow
 @given(SCORES, st.booleans())
 def test_equal_learners_do_not_differ(scores: dict[str, np.ndarray], higher: bool) -> None:
     name = next(iter(scores))
@@ -89,6 +92,7 @@ def test_equal_learners_do_not_differ(scores: dict[str, np.ndarray], higher: boo
     assert not rank({name: scores[name], "twin": scores[name].copy()}, higher_is_better=higher)[1].difference.differs
 
 
+@pytest.mark.slow
 @given(SCORES)
 def test_the_best_is_ahead_of_all_and_sides_are_mirrored(scores: dict[str, np.ndarray]) -> None:
     for one in rank(scores, higher_is_better=True):

@@ -35,6 +35,7 @@ def test_kin_are_left_out_on_both_sides() -> None:
     np.testing.assert_allclose(found.nearest["test"] * found.unit, [1.9, 0.1], atol=1e-9)  # not that of its own kin
 
 
+@pytest.mark.slow
 def test_many_classes_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     train, test = centres(random.normal(size=(1100, 5))), centres(random.normal(size=(600, 5)), name="t")

@@ -33,6 +33,7 @@ def test_half_of_two_trials_by_hand() -> None:
     assert clopper_pearson(1, 2, level=0.8) == pytest.approx((1 - math.sqrt(0.9), math.sqrt(0.9)), abs=1e-12)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))), st.sampled_from((0.5, 0.9, 0.95)))
 def test_its_ends_have_the_tails_that_define_them(counted: tuple[int, int], level: float) -> None:
     count, trials = counted
@@ -44,6 +45,7 @@ def test_its_ends_have_the_tails_that_define_them(counted: tuple[int, int], leve
         assert 1 - tail(count + 1, trials, high) == pytest.approx((1 - level) / 2, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
 def test_misses_mirror_events(counted: tuple[int, int]) -> None:
     count, trials = counted
@@ -51,6 +53,7 @@ def test_misses_mirror_events(counted: tuple[int, int]) -> None:
     assert clopper_pearson(trials - count, trials) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_it_holds_the_true_rate_at_least_95_times_in_100() -> None:
     for rate in (0.01, 0.035, 0.3):
         held = 0.0
