@@ -28,6 +28,9 @@ help: ## List the targets
 demo: $(STAMP)-demo ## Train, evaluate, save and use a learner on Omniglot (about five minutes on two cores)
 	$(VENV)/bin/kshot demo $(ARGS)
 
+# The tests start hundreds of Python processes. Compiling kshot once for all of them, where it is not forbidden, saves a fifth of the time.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 test: $(STAMP)-test ## Run all tests, one process per core; name the ten slowest
 	$(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
