@@ -28,7 +28,7 @@ from kshot.errors import RecipeError
 from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
-from kshot.workflows.recipe import Count, DataRecipe, Recipe, TrainingRecipe
+from kshot.workflows.recipe import Count, DataRecipe, EpisodesRecipe, Recipe, TrainingRecipe, ValidationRecipe
 
 VALIDATION_WAY = 5
 """A validation episode whose way is not asked for has at most this many classes."""
@@ -139,17 +139,7 @@ def training_stream(recipe: Recipe, source: str, dataset: Dataset, split: Split,
         items = recipe.items
         return ItemStream(dataset, part, split=name, seed=recipe.seed, batch=items.batch, augment=items.augment, device=device)
     most = min(20, len(part) // least_classes(1, ask.nearness))
-    shape = EpisodeShape(
-        way=ask.way or 1 if has_targets(dataset) else way_or_all(ask.way, part, most),
-        shot=ask.shot,
-        query=query_or_rest(ask.query, ask.shot, part),
-        balanced=ask.balanced,
-        within_groups=ask.within_groups or groups_are_tasks(dataset),
-        replacement=ask.replacement,
-        augment=ask.augment,
-        same_positions=ask.same_positions,
-        nearness=ask.nearness,
-    )
+    shape = replace(_asked_shape(recipe, ask, dataset, part, most), balanced=ask.balanced, augment=ask.augment, nearness=ask.nearness)
     return EpisodeStream(dataset, part, name, shape, recipe.seed, tasks=ask.tasks, device=device)
 
 
@@ -159,16 +149,20 @@ def validation_shape(recipe: Recipe, dataset: Dataset, val: ClassIndex) -> Episo
     An augmentation that creates new classes belongs to the rules. One that varies items is for training alone, and so is the choice of near
     or far classes, which makes training harder or easier.
     """
-    ask, look = recipe.episodes, recipe.validation
+    asked = _asked_shape(recipe, recipe.validation, dataset, val, VALIDATION_WAY)
+    return replace(asked, augment=of_classes(recipe.episodes.augment))
+
+
+def _asked_shape(recipe: Recipe, asked: EpisodesRecipe | ValidationRecipe, dataset: Dataset, part: ClassIndex, most: int) -> EpisodeShape:
+    """Give what training and validation episodes share: the asked way, shot and query as far as the classes allow, and the rules."""
+    rules = recipe.episodes
     return EpisodeShape(
-        way=look.way or 1 if has_targets(dataset) else way_or_all(look.way, val, VALIDATION_WAY),
-        shot=look.shot,
-        query=query_or_rest(look.query, look.shot, val),
-        balanced=True,
-        within_groups=ask.within_groups or groups_are_tasks(dataset),
-        replacement=ask.replacement,
-        augment=of_classes(ask.augment),
-        same_positions=ask.same_positions,
+        way=asked.way or 1 if has_targets(dataset) else way_or_all(asked.way, part, most),
+        shot=asked.shot,
+        query=query_or_rest(asked.query, asked.shot, part),
+        within_groups=rules.within_groups or groups_are_tasks(dataset),
+        replacement=rules.replacement,
+        same_positions=rules.same_positions,
     )
 
 
