@@ -1,0 +1,94 @@
+"""Answers of a fitted head: the only way in which predictions are computed. numpy alone.
+
+    p(k | x) = softmax(logits(f(x)) / T)
+
+In: a `FittedHead` and vectors (M, D). Out: logits and log-probabilities (M, N). Memory is bounded: vectors are taken in chunks.
+"""
+
+import numpy as np
+
+from kshot.errors import DataError
+from kshot.tasks.heads.feature_map import apply_map
+from kshot.tasks.heads.head import FittedHead
+
+_CHUNK = 2**22
+"""Numbers of the largest array that one chunk makes: 16 MB of float32."""
+
+
+def features_of(fitted: FittedHead) -> int:
+    """Return D, the number of features that a fitted head reads."""
+    return int(fitted.arrays["weights"].shape[0] if fitted.form == "affine" else fitted.arrays["examples"].shape[1])
+
+
+def classes_of(fitted: FittedHead) -> int:
+    """Return N, the number of classes of a fitted head."""
+    return len(fitted.arrays["bias"]) if fitted.form == "affine" else int(fitted.arrays["labels"][-1]) + 1
+
+
+def logits(fitted: FittedHead, x: np.ndarray) -> np.ndarray:
+    """Compute logits, divided by the temperature: their softmax is the probability of each class.
+
+    Args:
+        fitted: A fitted head.
+        x: Finite vectors (M, D).
+
+    Returns:
+        float32 (M, N).
+
+    Raises:
+        DataError: The vectors have another number of features, or are not finite.
+    """
+    x = np.asarray(x, dtype=np.float32)
+    D, N = features_of(fitted), classes_of(fitted)
+    if x.ndim != 2 or x.shape[1] != D:
+        raise DataError(f"this head reads vectors (M, {D}); found shape {x.shape}. Encode with the encoder that it was fitted with.")
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
+        raise DataError(f"every number must be finite; found NaN or infinity in vector {row}. Repair or drop it.")
+    wide = max(D, N if fitted.form == "affine" else len(fitted.arrays["labels"]))
+    step = max(1, _CHUNK // wide)
+    found = np.empty((len(x), N), dtype=np.float32)
+    for start in range(0, len(x), step):
+        mapped = apply_map(fitted.feature_map, fitted.arrays, x[start : start + step])
+        if fitted.form == "affine":
+            found[start : start + step] = mapped @ fitted.arrays["weights"] + fitted.arrays["bias"]
+        else:
+            found[start : start + step] = -nearest_of_each_class(mapped, fitted.arrays["examples"], fitted.arrays["labels"])
+    found /= fitted.temperature
+    return found
+
+
+def log_probabilities(fitted: FittedHead, x: np.ndarray) -> np.ndarray:
+    """Compute the logarithm of the probability of each class: (M, D) → float64 (M, N). Errors are those of `logits`."""
+    return log_softmax(logits(fitted, x))
+
+
+def log_softmax(values: np.ndarray) -> np.ndarray:
+    """Subtract from each row the logarithm of the sum of its exponentials: (M, N) → float64 (M, N). -∞ stays -∞."""
+    values = values.astype(np.float64)
+    values -= values.max(1, keepdims=True)
+    values -= np.log(np.exp(values).sum(1, keepdims=True))
+    return values
+
+
+def nearest_of_each_class(x: np.ndarray, examples: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the squared distance of each vector to the nearest example of each class.
+
+    Args:
+        x: (M, D).
+        examples: (n, D).
+        labels: Classes 0 … N - 1 of the examples, ascending; each occurs. (n,).
+
+    Returns:
+        (M, N) in the type of `x`, at least 0.
+    """
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    result: np.ndarray = np.minimum.reduceat(squared_distances(x, examples), starts, axis=1)
+    return result
+
+
+def squared_distances(x: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return ‖x - o‖² for all pairs, (M, D) and (n, D) → (M, n), at least 0, as ‖x‖² - 2 x·o + ‖o‖²."""
+    found: np.ndarray = np.einsum("md,md->m", x, x)[:, None] - 2 * (x @ others.T) + np.einsum("nd,nd->n", others, others)
+    np.maximum(found, 0, out=found)
+    return found

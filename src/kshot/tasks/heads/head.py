@@ -1,0 +1,133 @@
+"""What a head is: how it is fitted, what it answers from, and how well it answers what it has not seen.
+
+    vectors (n, D), labels  --Head.fit-->  FittedHead  --kshot.tasks.heads.answer-->  logits (M, N)
+
+A fitted head is plain arrays, so a model on disk needs no pickle, and an answer needs neither PyTorch nor scikit-learn. A head also answers
+each example as if it had not seen it (`Head.left_out`). Its settings, such as the strength of a ridge, and its temperature are those under
+which these answers are most likely. In: vectors and labels. Next: `kshot.tasks.heads.choose`, `kshot.tasks.estimate`.
+
+N is the number of classes, n the number of examples, D the number of features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from kshot.errors import DataError
+from kshot.short_repr import short_repr, shown
+
+Form = Literal["affine", "nearest"]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedHead:
+    """A head that has seen its examples.
+
+    Attributes:
+        form: `affine`: the logits are f(x) W + b. `nearest`: the logit of a class is minus the squared distance of f(x) to the nearest
+            example of the class.
+        feature_map: Name of f, from `kshot.tasks.heads.feature_map`.
+        arrays: float32 arrays by name. `affine`: `weights` (D, N) and `bias` (N,). `nearest`: `examples` (n, D), already mapped, and
+            `labels` int64 (n,), ascending. A feature map that subtracts a centre has it as `centre` (D,).
+        temperature: T > 0, by which logits are divided before they become probabilities.
+        settings: What was chosen while fitting, for people to read, such as the strength of a ridge.
+    """
+
+    form: Form
+    feature_map: str
+    arrays: Mapping[str, np.ndarray]
+    temperature: float
+    settings: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        """Return the form, the settings, and the shapes of the arrays."""
+        arrays = [f"{name}{tuple(array.shape)}" for name, array in self.arrays.items()]
+        chosen = [f"{name}={shown(value)}" for name, value in self.settings.items()]
+        return short_repr("FittedHead", [self.form, self.feature_map, *chosen, f"temperature={shown(self.temperature)}", *arrays])
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """The answers of a head for its own examples, each answered without itself.
+
+    Attributes:
+        log_probabilities: float64 (n, N). Of a row that is not scored, the values say nothing.
+        scored: bool (n,). An example that is the only one of its class cannot be scored: without it, its class is unknown.
+        how: How an example was left out, in words: `leave-one-out`, or the folds.
+        rows: The m scored examples on which the settings were compared, int64 (m,); all of them, unless there are very many.
+        log_likelihoods: Log-probability of the right class under each of the S settings that the head chose from, float64 (m, S).
+        right: Whether the right class was the most probable one under each setting, bool (m, S).
+        kept: Which of the S settings is the one of `log_probabilities`.
+    """
+
+    log_probabilities: np.ndarray
+    scored: np.ndarray
+    how: str
+    rows: np.ndarray
+    log_likelihoods: np.ndarray
+    right: np.ndarray
+    kept: int
+
+    def __repr__(self) -> str:
+        """Return how many examples were scored, and how."""
+        n, N = self.log_probabilities.shape
+        return short_repr("LeftOut", [self.how, f"{int(self.scored.sum())} of {n} examples scored", f"{N} classes"])
+
+
+class Head(Protocol):
+    """A way to tell classes apart."""
+
+    @property
+    def name(self) -> str:
+        """The name in `kshot.tasks.heads.table`."""
+        ...
+
+    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
+        """Learn the classes.
+
+        Args:
+            x: Finite vectors, float32 (n, D).
+            y: Labels 0 … way - 1, int64 (n,). Every class occurs.
+            way: N ≥ 2.
+
+        Raises:
+            DataError: The examples are no such arrays; the message says which.
+        """
+        ...
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example without itself. Arguments and errors are those of `fit`."""
+        ...
+
+
+def checked(x: np.ndarray, y: np.ndarray, way: int, *, empty_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return examples as float32 (n, D) and int64 (n,).
+
+    Args:
+        x: Vectors.
+        y: Labels.
+        way: N.
+        empty_classes: Whether a class may have no example.
+
+    Raises:
+        DataError: They are no examples of `way` classes, or a number is not finite.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if way < 2:
+        raise DataError(f"telling classes apart needs at least 2 of them; found {way}. Give examples of another class.")
+    if x.ndim != 2 or x.dtype.kind not in "fiub" or x.shape[1] == 0:
+        raise DataError(f"examples must be vectors of numbers (n, D); found {x.dtype} {x.shape}.")
+    if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+        raise DataError(f"labels must be whole numbers, one per example ({len(x)}); found {y.dtype} {y.shape}.")
+    x, y = x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
+    if len(y) and (y.min() < 0 or y.max() >= way):
+        raise DataError(f"labels of {way} classes are 0 to {way - 1}; found {y.min()} to {y.max()}.")
+    counts = np.bincount(y, minlength=way)
+    if not empty_classes and not counts.all():
+        raise DataError(f"every class needs an example; class {int(np.flatnonzero(counts == 0)[0])} has none. Give it one, or drop it.")
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
+        raise DataError(f"every number must be finite; found NaN or infinity in example {row}. Repair or drop it.")
+    return x, y

@@ -1,0 +1,103 @@
+"""Ridge regression on one-hot labels, as the head R2-D2 on frozen features.
+
+    W = argmin ‖X W - Y‖² + λ ‖W‖²,   X = [f(x), 1],   logits = X W
+
+The weights are those that `RidgeNet` learns. Left out, with the hat matrix H = X (XᵀX + λI)⁻¹ Xᵀ, example i is answered with
+(ŷ_i - h_ii y_i) / (1 - h_ii), exactly as by a ridge fitted without it (R. D. Cook, S. Weisberg, "Residuals and Influence in Regression",
+1982). One eigendecomposition of the smaller of XᵀX and XXᵀ serves all λ. In: examples. Out: an affine head.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kshot.tasks.heads.feature_map import UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.head import FittedHead, LeftOut, checked
+from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
+from kshot.tasks.heads.through_learners import ridge_weights
+
+STRENGTHS = tuple(float(one) for one in np.logspace(-3, 2, 11))
+"""λ as a multiple of the mean squared length of the rows of X."""
+DEFAULT_STRENGTH = 1.0
+DEFAULT_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Ridge regression on one-hot labels.
+
+    Attributes:
+        feature_maps: Feature maps to choose from; empty: all that fit the examples.
+    """
+
+    feature_maps: tuple[str, ...] = ()
+    name = "ridge"
+
+    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
+        """Learn the weights and λ. See `Head.fit`."""
+        x, y = checked(x, y, way)
+        found, settings = self._search(x, y, way)
+        z = found.feature_map(x)
+        weights, bias = ridge_weights(z, y, way, found.strength * row_size(z))
+        arrays = {"weights": weights, "bias": bias, **found.feature_map.arrays}
+        fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": found.strength * row_size(z)})
+        return with_temperature(fitted, x, y, found, settings)
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example by the ridge of the others. See `Head.left_out`."""
+        return self._search(*checked(x, y, way), way)[0].left_out
+
+    def _search(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
+        targets = np.eye(way)[y]
+
+        def prepare(mapped: FeatureMap) -> LeftOutLogits:
+            z = mapped(x)
+            size, answers = row_size(z), left_out_values(z, targets)
+            return lambda strength, rows: answers(strength * size, rows)
+
+        maps = self.feature_maps or fitting_maps(x)
+        settings = Settings(maps, STRENGTHS, (UNIT if UNIT in maps else maps[0], DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
+        return search(x, y, way, settings, prepare, not_alone(y, way)), settings
+
+
+def row_size(z: np.ndarray) -> float:
+    """Return the mean squared length of the rows of X = [z, 1]."""
+    return float(np.square(z, dtype=np.float64).sum(1).mean()) + 1
+
+
+def left_out_values(z: np.ndarray, targets: np.ndarray) -> Callable[[float, np.ndarray], np.ndarray]:
+    """Prepare the left-out answers of ridge regression.
+
+    Args:
+        z: Mapped examples (n, D).
+        targets: Real targets, one-hot rows for classes, (n, T).
+
+    Returns:
+        A function of λ > 0 and the numbers of examples (m,) → their answers (m, T), each by the ridge of the n - 1 others.
+    """
+    X = np.concatenate([z.astype(np.float64), np.ones((len(z), 1))], 1)  # (n, D + 1)
+    if len(X) <= X.shape[1]:
+        values, basis = np.linalg.eigh(X @ X.T)  # H = B diag(v / (v + λ)) Bᵀ
+        values = np.maximum(values, 0)
+        along = basis.T @ targets
+
+        def shares(regularisation: float) -> np.ndarray:
+            return np.asarray(values / (values + regularisation))
+    else:
+        values, vectors = np.linalg.eigh(X.T @ X)  # H = (X V) diag(1 / (v + λ)) (X V)ᵀ
+        values = np.maximum(values, 0)
+        basis = X @ vectors
+        along = basis.T @ targets
+
+        def shares(regularisation: float) -> np.ndarray:
+            return np.asarray(1 / (values + regularisation))
+
+    def answers(regularisation: float, rows: np.ndarray) -> np.ndarray:
+        part, share = basis[rows], shares(regularisation)
+        h = np.square(part) @ share
+        fitted = part @ (share[:, None] * along)
+        result: np.ndarray = (fitted - h[:, None] * targets[rows]) / (1 - h)[:, None]
+        return result
+
+    return answers

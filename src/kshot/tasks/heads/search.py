@@ -1,0 +1,123 @@
+"""The settings of a head: those under which its left-out answers are most likely.
+
+A head with a closed form answers all examples, each without itself, for any feature map and strength at little cost. `search` tries all of
+them; for each, the temperature is fitted to the same answers. In: examples, and a function that gives left-out logits. Out: a `Found`.
+
+The settings are compared on at most `MOST_ANSWERS` / N examples, taken evenly from the classes; the winner then answers all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kshot.tasks.heads.answer import log_softmax, logits
+from kshot.tasks.heads.feature_map import FeatureMap, fit_map
+from kshot.tasks.heads.head import FittedHead, LeftOut
+from kshot.tasks.heads.temperature import fit_temperature
+
+MOST_ANSWERS = 300_000
+"""Logits that one setting is judged by."""
+
+LeftOutLogits = Callable[[float, np.ndarray], np.ndarray]
+"""A strength, and numbers of examples (m,) → their logits (m, N), each without its own example."""
+Prepare = Callable[[FeatureMap], LeftOutLogits]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a head may choose from.
+
+    Attributes:
+        feature_maps: Names of feature maps.
+        strengths: Strengths, whatever they mean to the head.
+        default: The feature map and the strength where no example can be scored.
+        default_temperature: T there, as a share of the mean margin by which an example's own class leads in its own answer.
+    """
+
+    feature_maps: Sequence[str]
+    strengths: Sequence[float]
+    default: tuple[str, float]
+    default_temperature: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The setting of a head.
+
+    Attributes:
+        feature_map: The feature map.
+        strength: The strength.
+        temperature: T; None if no example can be scored. The setting is then the head's default, and `with_temperature` gives T.
+        left_out: The left-out answers.
+    """
+
+    feature_map: FeatureMap
+    strength: float
+    temperature: float | None
+    left_out: LeftOut
+
+
+def search(x: np.ndarray, y: np.ndarray, way: int, settings: Settings, prepare: Prepare, scored: np.ndarray) -> Found:
+    """Find the setting whose left-out answers are most likely.
+
+    Args:
+        x: Examples (n, D).
+        y: Labels (n,).
+        way: N.
+        settings: What to try.
+        prepare: Gives the left-out logits under a feature map.
+        scored: Which examples can be scored, bool (n,).
+    """
+    rows = compared_rows(y, scored, way)
+    if not len(rows):
+        name, strength = settings.default
+        empty = np.empty((0, 1))
+        left_out = LeftOut(np.full((len(y), way), np.nan), scored, "leave-one-out", rows, empty, empty.astype(bool), 0)
+        return Found(fit_map(name, x), strength, None, left_out)
+    log_likelihoods, right, tried = [], [], []
+    for name in settings.feature_maps:
+        mapped = fit_map(name, x)
+        logits_of = prepare(mapped)
+        for strength in settings.strengths:
+            found = logits_of(strength, rows)
+            answers = log_softmax(found / fit_temperature(found, y[rows]))
+            log_likelihoods.append(answers[np.arange(len(rows)), y[rows]])
+            right.append(answers.argmax(1) == y[rows])
+            tried.append((mapped, strength))
+    best = int(np.argmax([one.mean() for one in log_likelihoods]))
+    mapped, strength = tried[best]
+    every = np.flatnonzero(scored)
+    found = prepare(mapped)(strength, every)
+    T = fit_temperature(found, y[every])
+    log_probabilities = np.full((len(y), way), np.nan)
+    log_probabilities[every] = log_softmax(found / T)
+    tables = np.stack(log_likelihoods, axis=1), np.stack(right, axis=1)
+    return Found(mapped, strength, T, LeftOut(log_probabilities, scored, "leave-one-out", rows, *tables, best))
+
+
+def compared_rows(y: np.ndarray, scored: np.ndarray, way: int) -> np.ndarray:
+    """Choose the examples on which settings are compared: all that are scored, or evenly many of each class. int64 (m,), ascending."""
+    every = np.flatnonzero(scored)
+    most = max(MOST_ANSWERS // way, way)
+    if len(every) <= most:
+        return every
+    by_class = every[np.argsort(y[every], kind="stable")]
+    return np.sort(by_class[np.linspace(0, len(by_class) - 1, most).round().astype(np.int64)])
+
+
+def not_alone(y: np.ndarray, way: int) -> np.ndarray:
+    """Say which examples are not the only ones of their classes, bool (n,): those that can be scored without themselves."""
+    result: np.ndarray = np.bincount(y, minlength=way)[y] > 1
+    return result
+
+
+def with_temperature(fitted: FittedHead, x: np.ndarray, y: np.ndarray, found: Found, settings: Settings) -> FittedHead:
+    """Give a fitted head its temperature: that of the left-out answers, or the head's default share of its margin on the examples."""
+    if found.temperature is not None:
+        return replace(fitted, temperature=found.temperature)
+    answers = logits(fitted, x).astype(np.float64)
+    N = answers.shape[1]
+    own = answers[np.arange(len(y)), y]
+    margin = float((own - (answers.sum(1) - own) / (N - 1)).mean())
+    return replace(fitted, temperature=settings.default_temperature * margin if margin > 0 else 1.0)

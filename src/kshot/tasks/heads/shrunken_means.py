@@ -1,0 +1,132 @@
+"""Shrunken means: each class's mean, pulled towards the mean of all examples or towards a description of the class.
+
+    logit_k(x) = -‖f(x) - m_k‖²,   m_k = (1 - w_k) c_k + w_k p_k,   w_k = κ / (n_k + κ)
+
+c_k is the mean of the n_k examples of class k. p_k is the vector of the class's description, or, without one, the mean of all examples.
+κ is the number of examples that a description is worth, so a class with many examples hardly moves (the posterior mean of a Gaussian whose
+prior has 1 / κ of the variance of the examples; the estimate of W. James, C. Stein, "Estimation with quadratic loss", 1961, is of this
+form). κ is the one under which the left-out answers are most likely. A class without examples is its description: zero-shot.
+
+Left out, example i leaves its class's mean, its class's count and the mean of all examples exactly as if it had never been there. In:
+examples, descriptions. Out: an affine head.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kshot.errors import DataError
+from kshot.tasks.heads.answer import squared_distances
+from kshot.tasks.heads.class_means import from_centres, means_of
+from kshot.tasks.heads.feature_map import UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.head import FittedHead, LeftOut, checked
+from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
+from kshot.tasks.heads.through_learners import class_centres
+
+STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""κ without descriptions; with them, `MORE_STRENGTHS` too."""
+MORE_STRENGTHS = (32.0, 64.0)
+DEFAULT_STRENGTH = 1.0
+DEFAULT_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class ShrunkenMeans:
+    """The nearest shrunken mean.
+
+    Attributes:
+        descriptions: A vector per class, from the encoder of the examples, (N, D); NaN for a class without a description. None: there
+            are no descriptions.
+        feature_maps: Feature maps to choose from; empty: all that fit the examples.
+    """
+
+    descriptions: np.ndarray | None = field(default=None, repr=False)
+    feature_maps: tuple[str, ...] = ()
+    name = "shrunken_means"
+
+    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
+        """Learn the means and κ. See `Head.fit`; a class with a description needs no example.
+
+        Raises:
+            DataError: As for every head; or the descriptions are not one vector per class, or a class has neither example nor description.
+        """
+        x, y, known = self._checked(x, y, way)
+        found, settings = self._search(x, y, way, known)
+        z = found.feature_map(x)
+        counts = np.bincount(y, minlength=way)
+        centres = np.nan_to_num(class_centres(z, y, way).astype(np.float64)) if len(z) else np.zeros((way, x.shape[1]))
+        shrunk = _shrunken(centres, self._priors(found.feature_map, z, known), counts, found.strength)
+        fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength})
+        return with_temperature(fitted, *_probes(x, y, self.descriptions), found, settings)
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example by the means of the others and the descriptions. See `Head.left_out`."""
+        x, y, known = self._checked(x, y, way)
+        return self._search(x, y, way, known)[0].left_out
+
+    def _checked(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return examples, labels, and which classes have a description, bool (N,)."""
+        x, y = checked(x, y, way, empty_classes=self.descriptions is not None)
+        if self.descriptions is None:
+            return x, y, np.zeros(way, dtype=bool)
+        if self.descriptions.shape != (way, x.shape[1]):
+            raise DataError(f"descriptions must be one vector per class, {(way, x.shape[1])}; found {self.descriptions.shape}.")
+        known = np.isfinite(self.descriptions).all(1)
+        bare = np.flatnonzero(~known & (np.bincount(y, minlength=way) == 0))
+        if len(bare):
+            raise DataError(f"class {int(bare[0])} has neither an example nor a description. Give it one of them, or drop it.")
+        return x, y, known
+
+    def _priors(self, mapped: FeatureMap, z: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return p, float64 (N, D)."""
+        everything = z.mean(0, dtype=np.float64) if len(z) else np.zeros(z.shape[1])
+        priors = np.repeat(everything[None], len(known), 0)
+        if self.descriptions is not None:
+            priors[known] = mapped(self.descriptions[known])
+        return priors
+
+    def _search(self, x: np.ndarray, y: np.ndarray, way: int, known: np.ndarray) -> tuple[Found, Settings]:
+        def prepare(mapped: FeatureMap) -> LeftOutLogits:
+            z = mapped(x)
+            (centres, counts), priors, n = means_of(z, y, way), self._priors(mapped, z, known), len(z)
+            moving = ~known  # classes whose prior is the mean of all examples, which moves when one of them is left out
+
+            def logits_of(strength: float, rows: np.ndarray) -> np.ndarray:
+                a, k = z[rows].astype(np.float64), y[rows]
+                shift = (priors[moving][0] - a) / (n - 1) if moving.any() else np.zeros_like(a)  # of the mean of all examples
+                w = _weights(counts, strength) * moving  # (N,)
+                m = _shrunken(centres, priors, counts, strength)
+                found = squared_distances(a, m)  # then ‖a - m - w s‖²
+                found += -2 * w * (np.einsum("md,md->m", a, shift)[:, None] - shift @ m.T) + w**2 * np.square(shift).sum(1)[:, None]
+                left = counts[k] - 1
+                others = (counts[k][:, None] * centres[k] - a) / np.maximum(left, 1)[:, None]
+                own = _weights(left, strength)[:, None]
+                own_mean = (1 - own) * others + own * (priors[k] + shift * moving[k][:, None])
+                found[np.arange(len(rows)), k] = np.square(a - own_mean).sum(1)
+                return -found
+
+            return logits_of
+
+        maps = self.feature_maps or fitting_maps(x)
+        described = self.descriptions is not None
+        default = (UNIT if UNIT in maps else maps[0], DEFAULT_STRENGTH)
+        settings = Settings(maps, STRENGTHS + MORE_STRENGTHS * described, default, DEFAULT_TEMPERATURE)
+        return search(x, y, way, settings, prepare, not_alone(y, way) | known[y]), settings
+
+
+def _weights(counts: np.ndarray, strength: float) -> np.ndarray:
+    """Return w = κ / (n + κ); 1 where there is no example."""
+    return np.where(counts > 0, strength / np.maximum(counts + strength, 1), 1.0)
+
+
+def _shrunken(centres: np.ndarray, priors: np.ndarray, counts: np.ndarray, strength: float) -> np.ndarray:
+    w = _weights(counts, strength)[:, None]
+    result: np.ndarray = (1 - w) * centres + w * priors
+    return result
+
+
+def _probes(x: np.ndarray, y: np.ndarray, descriptions: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return vectors and labels whose margins set a default temperature: the examples, or the descriptions where there are none."""
+    if len(x) or descriptions is None:
+        return x, y
+    return descriptions.astype(np.float32), np.arange(len(descriptions))

@@ -1,0 +1,59 @@
+"""The temperature under which held-out answers are most likely.
+
+    β = 1 / T minimises  -1/n Σ_i Σ_k t_ik log softmax(β logits_i)_k
+
+The targets t are smoothed as J. C. Platt smooths those of two classes ("Probabilistic outputs for support vector machines", 1999, section
+2.2): the right class has 1 - 1/(n + 2), and the others share the rest. So β is finite even where every answer is right. The loss is convex
+in β; its minimum is found by Newton's method on log β, kept inside a bracket. In: logits that did not see their own example. Out: T.
+"""
+
+import math
+
+import numpy as np
+
+_WIDEST = 16.0
+"""β is sought from e^-16 to e^16 times 1 / (the spread of the logits)."""
+_STEPS = 60
+_CLOSE = 1e-4
+
+
+def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
+    """Return T > 0.
+
+    Args:
+        logits: Finite numbers, or -∞ where a class was unknown, (n, N); the right class is never unknown.
+        y: The right classes, int64 (n,), n ≥ 1.
+
+    Returns:
+        T. 1 if the logits of every example are equal, because then every T gives the same answers.
+    """
+    n = len(logits)
+    values = logits.astype(np.float64) - logits.max(1, keepdims=True)  # at most 0
+    known = np.isfinite(values)
+    spread = float(-values.sum(where=known) / max(int(known.sum()), 1))
+    if spread <= 0 or not math.isfinite(spread):
+        return 1.0
+    values = np.where(known, values / spread, -np.inf)
+    others = np.where(known, values, 0.0)
+    own = values[np.arange(n), y]
+    counts = np.maximum(known.sum(1) - 1, 1)
+    smoothing = 1 / (n + 2)
+    target = float(((1 - smoothing) * own + smoothing * (others.sum(1) - own) / counts).sum())  # Σ t · logit
+    low, high, log_beta = -_WIDEST, _WIDEST, 0.0
+    for _ in range(_STEPS):
+        beta = math.exp(log_beta)
+        weights = np.exp(beta * values)  # 0 where a class was unknown
+        weights /= weights.sum(1, keepdims=True)
+        mean = np.einsum("nk,nk->n", weights, others)
+        slope = float(mean.sum()) - target  # dL/dβ
+        curvature = float(np.einsum("nk,nk,nk->", weights, others, others) - np.square(mean).sum())  # d²L/dβ²
+        low, high = (log_beta, high) if slope < 0 else (low, log_beta)
+        along, bend = beta * slope, beta * slope + beta * beta * curvature  # by log β
+        following = log_beta - along / bend if bend > 0 else math.nan
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - log_beta) < _CLOSE:
+            log_beta = following
+            break
+        log_beta = following
+    return spread / math.exp(log_beta)
