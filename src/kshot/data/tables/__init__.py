@@ -1,1 +1,1 @@
-"""Synthetic tables: classification tasks of plain numbers, drawn from a prior."""
+"""Tables: synthetic ones, drawn from a prior; and those of users, in files."""
