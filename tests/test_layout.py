@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "kshot"
 
-STAGES = ("backbones", "data", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web", "workflows")
+STAGES = ("backbones", "data", "encoders", "episodes", "learners", "meta_train", "results", "saved", "tasks", "web", "workflows")
 LEAVES = (
     "allocator",
     "arguments",
@@ -185,6 +185,10 @@ def cycle_in(graph: dict[str, set[str]]) -> list[str]:
         ("episodes", "data", True),
         ("episodes", "episodes", True),
         ("data", "episodes", False),
+        ("encoders", "data", True),
+        ("encoders", "learners", False),
+        ("encoders", "saved", False),
+        ("tasks", "encoders", True),
         ("data", "errors", True),
         ("errors", "atomic", True),
         ("results", "figure", True),
@@ -448,6 +452,8 @@ def test_importing_does_not_load_torch(module: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+HEAVY = {"torch", "matplotlib", "sklearn", "pandas", "onnxruntime", "transformers", "tokenizers"}
+"""Packages that are slow to import; what needs one imports it in the function that uses it."""
 TENSORS_OF_A_USER = {"kshot.data.torch_dataset"}
 """Reads data sets of PyTorch: the only module of `data/` that imports it at the top. The others import it in the functions that need it."""
 
@@ -481,3 +487,16 @@ print(shapes, sorted({"torch", "matplotlib"} & set(sys.modules)))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     expected = "[(3, 84, 84), (1, 4, 4), (1, 28, 28), (1, 20, 20), (2,), (3, 8, 8)] []"
     assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
+
+
+LEARNS_OR_EXPORTS: set[str] = set()
+"""Modules of `encoders/` that import PyTorch at the top. Only functions that make something, such as an export, import them."""
+
+
+def test_encoding_does_not_load_torch() -> None:
+    """A fitted model answers without PyTorch, scikit-learn and pandas; all else of `encoders/` is imported for it."""
+    answering = [module_of(file) for file in FILES if room_of(module_of(file)) == "encoders" and module_of(file) not in LEARNS_OR_EXPORTS]
+    code = f"import sys, {', '.join(answering)}; print(sorted({HEAVY} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -6,13 +6,17 @@ tasks of users.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from kshot.data.preprocess import Preprocess
 from kshot.errors import DataError
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
 
 _AHEAD = 4
 """Things that are read, or wait to be taken, for each thread."""
@@ -32,18 +36,41 @@ def read_each(preprocess: Preprocess, things: Iterable[object], n_threads: int =
         For each thing, in order, its kept form; or an error, not raised, that names the thing and says why it cannot be read. At most four
         things per thread are held.
     """
+    return in_order(lambda thing: read_or_fault(preprocess.read, thing), things, n_threads=n_threads)
+
+
+def in_order(work: Callable[[Thing], Result], things: Iterable[Thing], *, n_threads: int = 0, ahead: int = 0) -> Iterator[Result]:
+    """Call a function with each thing, on several threads, and yield what it returns in the order of the things.
+
+    Args:
+        work: The function. What it raises is raised here.
+        things: They are taken as they are needed, so that an endless stream may be given.
+        n_threads: How many calls run at once; 0: as many as there are cores.
+        ahead: How many things are taken before the first result is; 0: four per thread. At most so many are held.
+    """
     threads = n_threads if n_threads > 0 else cores()
-    waiting: deque[Future[np.ndarray | DataError]] = deque()
+    waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
         for thing in things:
-            waiting.append(pool.submit(_read, preprocess, thing))
-            if len(waiting) >= _AHEAD * threads:
+            waiting.append(pool.submit(work, thing))
+            if len(waiting) >= (ahead or _AHEAD * threads):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, or where nobody takes the rest, nothing more is read
+
+
+def read_or_fault(read: Callable[[object], Result], thing: object) -> Result | DataError:
+    """Read one thing; return, not raise, the error that names it and says why it cannot be read."""
+    try:
+        return read(thing)
+    except DataError as error:
+        named = not isinstance(thing, str | os.PathLike) or str(thing) in str(error)
+        return error if named else DataError(f"{thing}: {error}")
+    except OSError as error:
+        return DataError(f"cannot read {thing}: {error.strerror or error}.")
 
 
 def cores() -> int:
@@ -62,13 +89,3 @@ def unusable(faults: Sequence[str], total: int, what: str = "pictures") -> DataE
     more = [f"and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
     lines = "\n  ".join([*faults[:_NAMED], *more])
     return DataError(f"{len(faults)} of {total} {what} cannot be used. Replace or remove them:\n  {lines}")
-
-
-def _read(preprocess: Preprocess, thing: object) -> np.ndarray | DataError:
-    try:
-        return preprocess.read(thing)
-    except DataError as error:
-        named = not isinstance(thing, str | os.PathLike) or str(thing) in str(error)
-        return error if named else DataError(f"{thing}: {error}")
-    except OSError as error:
-        return DataError(f"cannot read {thing}: {error.strerror or error}.")

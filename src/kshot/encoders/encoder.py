@@ -1,0 +1,111 @@
+"""What every encoder is: a frozen function from one thing to one vector, in two steps, with a name and a fingerprint.
+
+    thing  --Encoder.read-->  item  --Encoder.encode-->  vector (D,) float32
+
+A thing is what a user has: the path of a picture, a Pillow image, a text, a row of numbers. An item is its compact form, ready for the
+network: pixels at the network's size, the numbers of tokens. Reading is done for each thing alone, on any thread; encoding takes many items
+at once. Neither imports PyTorch. Next: `kshot.encoders.embed`, the one edge between things and vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+Reads = Literal["photographs", "texts", "numbers", "ink"]
+"""What an encoder is for."""
+_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights of an encoder come from, and what one may do with them; `kshot show` prints it.
+
+    Attributes:
+        licence: Its SPDX name, such as `Apache-2.0`, or `unknown`.
+        source: Who trained the weights on what, and where they were published; for a file of the user, its path.
+        package: The distribution that carries them, or an empty text.
+    """
+
+    licence: str
+    source: str
+    package: str = ""
+
+
+class Encoder(Protocol):
+    """A frozen network with all that stands before it.
+
+    Attributes:
+        name: As `--encoder` takes it: `efficientnet_lite0`, `efficientnet_lite0+efficientnet_lite2`, `all-MiniLM-L6-v2`, a path.
+        reads: What it is for.
+        features: D, the length of a vector.
+        fingerprint: 16 hexadecimal digits over weights, graph and preprocessing. Encoders of one fingerprint give equal vectors, to
+            rounding.
+        provenance: Origin and licence of the weights.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def reads(self) -> Reads: ...  # noqa: D102
+
+    @property
+    def features(self) -> int: ...  # noqa: D102
+
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    @property
+    def provenance(self) -> Provenance: ...  # noqa: D102
+
+    def read(self, thing: object) -> object:
+        """Bring one thing to the form that `encode` takes. Several threads may call it at once.
+
+        Raises:
+            DataError: The thing cannot be read; the message names it and says why.
+        """
+        ...
+
+    def encode(self, items: Sequence[object]) -> np.ndarray:
+        """Return the vectors of M items, float32 (M, D). Each depends on its own item alone, to rounding."""
+        ...
+
+
+@runtime_checkable
+class PortableEncoder(Encoder, Protocol):
+    """An encoder that can be written into a folder, and read there by `kshot.encoders.table.read_encoder` on another machine."""
+
+    def write(self, folder: Path) -> None:
+        """Write what the encoder needs into a folder: `encoder.json`, `encoder.onnx`, and perhaps more files `encoder.*`.
+
+        Raises:
+            SavedError: The folder or the disk refused it.
+        """
+        ...
+
+
+@runtime_checkable
+class TextSide(Protocol):
+    """An encoder of photographs whose vectors can be compared, by their angle, with vectors of texts."""
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the vectors of M texts, float32 (M, D), in the space of the photographs."""
+        ...
+
+
+def fingerprint_of(*parts: str | bytes) -> str:
+    """Return 16 hexadecimal digits that depend on every part and on their order.
+
+    Example:
+        >>> fingerprint_of("weights", b"graph") != fingerprint_of("weightsg", b"raph")
+        True
+    """
+    digest = sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:_DIGITS]
