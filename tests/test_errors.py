@@ -24,7 +24,11 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
 def test_there_are_at_most_eight_and_all_hang_under_one() -> None:
     assert len(classes()) <= 8
     assert errors.KshotError.__bases__ == (Exception,)
-    assert {error.__bases__ for name, error in classes().items() if name != "KshotError"} == {(errors.KshotError,)}
+    assert {error.__bases__[0] for name, error in classes().items() if name != "KshotError"} == {errors.KshotError}
+
+
+def test_bad_values_are_value_errors_as_other_libraries_expect() -> None:
+    assert [name for name, error in classes().items() if issubclass(error, ValueError)] == ["DataError", "RecipeError"]
 
 
 @pytest.mark.parametrize("name", list(classes()))

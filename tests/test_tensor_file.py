@@ -1,15 +1,20 @@
 """The header of a safetensors file is read and judged before its tensors."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from kshot.tensor_file import form, misfits, read_header, read_tensors, unusable
+import kshot.errors
+from kshot.tensor_file import form, misfits, read_arrays, read_header, read_tensors, unusable
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False]), "c": torch.tensor(7, dtype=torch.int64)}
 
@@ -29,6 +34,27 @@ def test_header_and_tensors_are_those_that_were_written(tmp_path: Path) -> None:
     back, digest = read_tensors(tmp_path / "t", header)
     assert all(torch.equal(back[name], value) for name, value in TENSORS.items())
     assert re.fullmatch("[0-9a-f]{64}", digest)
+    arrays, same = read_arrays(tmp_path / "t", header)
+    assert same == digest
+    assert {name: form(value) for name, value in arrays.items()} == header.forms
+    assert all(np.array_equal(arrays[name], value.numpy()) for name, value in TENSORS.items())
+
+
+def test_a_header_and_arrays_are_read_without_torch(tmp_path: Path) -> None:
+    safetensors.torch.save_file(TENSORS, tmp_path / "t")
+    code = (
+        "import sys; from pathlib import Path; from kshot.tensor_file import read_arrays, read_header; path = Path(sys.argv[1])\n"
+        "print(sorted(read_arrays(path, read_header(path))[0]), 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(kshot.errors.__file__).resolve().parents[1])}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "t")], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.returncode) == ("['a', 'b', 'c'] False", 0), done.stderr
+
+
+def test_numbers_that_numpy_does_not_have_are_a_fault_of_the_file(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "t")
+    with pytest.raises(ValueError, match=r"bfloat16|BF16|dtype"):
+        read_arrays(tmp_path / "t", read_header(tmp_path / "t"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int16, torch.int32])

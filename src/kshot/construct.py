@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from kshot.arguments import GIVEN
-from kshot.errors import ContractError, RecipeError, known_ones
+from kshot.errors import ContractError, KshotError, RecipeError, known_ones
 from kshot.value_types import fits, in_words, out_of_range, shortened
 
 Built = TypeVar("Built")
@@ -50,6 +50,8 @@ def construct(
             return made(**given, **arguments)
     except RecipeError as error:
         raise RecipeError(f"{kind} {name!r}: {error}") from error
+    except KshotError:
+        raise
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # RuntimeError: what torch raises for a size that makes no sense
         raise RecipeError(f"{kind} {name!r} cannot be built with {dict(arguments)}: {error}.") from error
 

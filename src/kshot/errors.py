@@ -10,7 +10,8 @@
     └── SetupError      something that this machine lacks: an extra, a device
 
 A message says what was expected, what was found, which item by its own name, and what to do. The command line ends with exit code 2 on any
-of them. Any other exception is a bug in kshot (exit code 1).
+of them. Any other exception is a bug in kshot (exit code 1). A `DataError` and a `RecipeError` are `ValueError`s too, as other libraries
+expect of bad values.
 """
 
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ class KshotError(Exception):
     task: int | None = None
 
 
-class DataError(KshotError):
+class DataError(KshotError, ValueError):
     """Data that cannot be used: files, classes, items or splits."""
 
 
@@ -35,7 +36,7 @@ class EpisodeError(KshotError):
     """An episode shape that the data cannot give."""
 
 
-class RecipeError(KshotError):
+class RecipeError(KshotError, ValueError):
     """A recipe, a setting or an option that makes no sense."""
 
 

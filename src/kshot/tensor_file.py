@@ -2,7 +2,7 @@
 
 A header says the form of each tensor, `float32 (3, 1, 3, 3)`. It is compared with what a learner needs before anything is allocated.
 Faults of a file are an `OSError` (it cannot be read) or a `ValueError` (it is not a safetensors file); the caller knows what the file is
-for and says so. PyTorch is imported with this module.
+for and says so. PyTorch is imported by `read_tensors` alone; `read_arrays` reads the same files into NumPy.
 """
 
 import hashlib
@@ -10,21 +10,24 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import safetensors.torch
-import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from kshot.regular_file import opened, parse_json, read_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 MOST_BYTES = 2**35
 """Bytes of a file of tensors, before anything is known of what it should hold."""
 _MOST_HEADER = 64 * 2**20
 _DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "C64": torch.complex64,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2), "C64": ("complex64", 8),
+    "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1), "U8": ("uint8", 1), "BOOL": ("bool", 1),
 }  # fmt: skip
+"""A type of numbers in a header → its name in PyTorch, and the bytes of one number."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ class Header:
     size: int
 
 
-def form(tensor: Tensor) -> str:
+def form(tensor: "Tensor | np.ndarray") -> str:
     """Write dtype and shape of a tensor: `float32 (3, 1, 3, 3)`."""
-    return _form(tensor.dtype, tensor.shape)
+    return _form(str(tensor.dtype).removeprefix("torch."), tensor.shape)
 
 
 def read_header(path: Path, most: int = MOST_BYTES) -> Header:
@@ -82,7 +85,7 @@ def read_header(path: Path, most: int = MOST_BYTES) -> Header:
     return Header(forms, metadata, size)
 
 
-def read_tensors(path: Path, header: Header) -> tuple[dict[str, Tensor], str]:
+def read_tensors(path: Path, header: Header) -> "tuple[dict[str, Tensor], str]":
     """Read the tensors of a safetensors file.
 
     Args:
@@ -96,6 +99,8 @@ def read_tensors(path: Path, header: Header) -> tuple[dict[str, Tensor], str]:
         OSError: It cannot be read, or has grown.
         ValueError: It is not a safetensors file.
     """
+    import safetensors.torch
+
     data = read_bytes(path, header.size)
     try:
         return safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
@@ -103,7 +108,18 @@ def read_tensors(path: Path, header: Header) -> tuple[dict[str, Tensor], str]:
         raise ValueError(str(error)) from error
 
 
-def misfits(wanted: Mapping[str, Tensor], found: Mapping[str, str], where: str) -> str:
+def read_arrays(path: Path, header: Header) -> "tuple[dict[str, np.ndarray], str]":
+    """Read the tensors of a safetensors file as arrays of NumPy. Arguments, results and errors are those of `read_tensors`."""
+    import safetensors.numpy
+
+    data = read_bytes(path, header.size)
+    try:
+        return safetensors.numpy.load(data), hashlib.sha256(data).hexdigest()
+    except (SafetensorError, KeyError, TypeError) as error:  # TypeError: a type of numbers that NumPy does not have
+        raise ValueError(str(error)) from error
+
+
+def misfits(wanted: "Mapping[str, Tensor]", found: Mapping[str, str], where: str) -> str:
     """Say how the tensors of a file differ from those of a module: the first five differences; empty if there is none.
 
     Args:
@@ -119,7 +135,7 @@ def misfits(wanted: Mapping[str, Tensor], found: Mapping[str, str], where: str) 
     return "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
 
 
-def unusable(tensors: Mapping[str, Tensor], parameters: Iterable[str]) -> str:
+def unusable(tensors: "Mapping[str, Tensor]", parameters: Iterable[str]) -> str:
     """Name the first tensor whose numbers make every answer useless: `backbone.x holds 3 values that are not finite`; empty if none does.
 
     Parameters and running statistics are finite, and a running variance is not negative. Other buffers may hold minus infinity, as masks
@@ -136,7 +152,7 @@ def unusable(tensors: Mapping[str, Tensor], parameters: Iterable[str]) -> str:
         last = name.rpartition(".")[2]
         bad = ~tensor.isfinite()
         if name not in strict and not last.startswith("running_"):
-            bad &= tensor != -torch.inf
+            bad &= tensor != -math.inf
         if count := int(bad.sum()):
             return f"{name} holds {count:,} of {tensor.numel():,} values that are not finite"
         if last == "running_var" and bool((tensor < 0).any()):
@@ -144,7 +160,7 @@ def unusable(tensors: Mapping[str, Tensor], parameters: Iterable[str]) -> str:
     return ""
 
 
-def _entry(name: str, entry: object) -> tuple[torch.dtype, list[int], int]:
+def _entry(name: str, entry: object) -> tuple[str, list[int], int]:
     """Return the dtype, the shape and the end of one tensor in a header."""
     if not isinstance(entry, dict):
         raise ValueError(f"the tensor {name!r} has no description")
@@ -154,14 +170,15 @@ def _entry(name: str, entry: object) -> tuple[torch.dtype, list[int], int]:
     if shape is None or offsets is None or len(offsets) != 2:
         raise ValueError(f"the tensor {name!r} has no shape and place")
     begin, stop = offsets
-    if stop - begin != math.prod(shape) * _DTYPES[dtype].itemsize:
-        raise ValueError(f"the tensor {name!r} of {_form(_DTYPES[dtype], shape)} has {stop - begin:,} bytes")
-    return _DTYPES[dtype], shape, stop
+    word, size = _DTYPES[dtype]
+    if stop - begin != math.prod(shape) * size:
+        raise ValueError(f"the tensor {name!r} of {_form(word, shape)} has {stop - begin:,} bytes")
+    return word, shape, stop
 
 
 def _counts(values: object) -> list[int] | None:
     return values if isinstance(values, list) and all(type(value) is int and value >= 0 for value in values) else None
 
 
-def _form(dtype: torch.dtype, shape: Iterable[int]) -> str:
-    return f"{str(dtype).removeprefix('torch.')} {tuple(shape)}"
+def _form(word: str, shape: Iterable[int]) -> str:
+    return f"{word} {tuple(shape)}"

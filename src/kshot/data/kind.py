@@ -13,7 +13,7 @@ from typing import Any
 from kshot.construct import check_values
 from kshot.data.dataset import Dataset
 from kshot.data.preprocess import Preprocess
-from kshot.errors import DataError, RecipeError, did_you_mean
+from kshot.errors import DataError, KshotError, RecipeError, did_you_mean
 from kshot.value_types import out_of_range, shortened
 
 AUTO = "auto"
@@ -124,6 +124,8 @@ def build_preprocess(kind: type[Preprocess], arguments: Mapping[str, Any], where
     check_values(where or f"preprocessing {kind.name!r}: ", build, arguments)
     try:
         return build(**arguments)
+    except KshotError:
+        raise
     except (TypeError, ValueError) as error:
         raise RecipeError(f"preprocessing {kind.name!r} cannot be made with {dict(arguments)}: {error}.") from error
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from kshot.atomic import json_text, write_bytes, write_text
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from
-from kshot.errors import RecipeError, SavedError
+from kshot.errors import KshotError, RecipeError, SavedError
 from kshot.learners.backbone_form import load_plain_state, plain_name, plain_state
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec, spec_of
@@ -236,6 +236,8 @@ def _check_reads(folder: Path, learner: Learner, preprocess: Preprocess) -> None
     try:
         with evaluating(learner), torch.no_grad():
             learner.get_submodule("backbone")(preprocess.to_input(kept))  # all learners in the table have one
+    except KshotError:
+        raise
     except (RuntimeError, ValueError) as error:
         first = str(error).partition("\n")[0].rstrip(".")
         raise SavedError(

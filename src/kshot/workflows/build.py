@@ -24,7 +24,7 @@ from kshot.episodes.item_stream import ItemStream
 from kshot.episodes.nearness import least_classes
 from kshot.episodes.shape import EpisodeShape
 from kshot.episodes.stream import EpisodeStream
-from kshot.errors import RecipeError
+from kshot.errors import KshotError, RecipeError
 from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
@@ -94,6 +94,8 @@ def with_features(spec: LearnerSpec, dataset: Dataset) -> LearnerSpec:
         network = build_backbone(spec.backbone, spec.backbone_arguments).eval()
         try:
             features = network(x)
+        except KshotError:
+            raise
         except (RuntimeError, ValueError) as error:
             raise RecipeError(f"the backbone cannot read one item, {form_of(x)}: {error}. Check [backbone] and [data].") from error
     found, said = int(features.shape[1]), spec.learner_arguments.get("features")

@@ -74,9 +74,11 @@ def _unreadable(what: str, cure: str) -> Iterator[None]:
     """Turn errors of PyTorch into errors of the recipe. Ignore a task on which an untrained learner fails: a trained one may succeed."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError) as error:
-        first = str(error).partition("\n")[0].rstrip(".")
-        raise RecipeError(f"{what}: {first}. {cure}") from error
     except DataError as error:
         if error.task is None:
             raise
+    except RecipeError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise RecipeError(f"{what}: {first}. {cure}") from error

@@ -114,6 +114,8 @@ def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: Exi
         raise DataError(f"cannot read {path}: {what}. Replace or remove it.{told}") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"cannot read {path}: its size is unreasonable ({error}). Make it smaller.") from None
+    except DataError:
+        raise
     except DAMAGE as error:
         raise DataError(f"cannot read {path}: the picture is cut off or damaged ({error}). Replace or remove it.") from error
     except MemoryError:

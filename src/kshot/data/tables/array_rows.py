@@ -83,6 +83,8 @@ def _loaded(path: str, mapped: Any, taken: Callable[[Any], Any]) -> Any:
             return taken(found)
         with found:
             return taken(found)
+    except DataError:
+        raise
     except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, zipfile.BadZipFile) as error:  # not one class
         raise _damaged(path, error) from error
 

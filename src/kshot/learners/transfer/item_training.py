@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kshot.data.inputs import map_inputs
 from kshot.episodes.item_stream import ItemBatch
-from kshot.errors import RecipeError
+from kshot.errors import KshotError, RecipeError
 from kshot.learners.backbone_form import called, embed, vectors_of
 from kshot.learners.learner import Batch, Learner, Trainable
 
@@ -92,6 +92,8 @@ def form_of_training(learner: ItemLearner, example: Batch) -> tuple[int, int]:
     try:
         with torch.no_grad():
             features = called(learner.backbone, map_inputs(lambda value: value[:1], example.x))
+    except KshotError:
+        raise
     except (RuntimeError, ValueError) as error:
         raise RecipeError(f"the backbone of {name} cannot read one item of the training data: {error}. Choose one that can.") from error
     finally:

@@ -15,7 +15,7 @@ from torch import Tensor
 from kshot.data.inputs import Inputs, concatenate, map_inputs
 from kshot.episodes.batch import gather_inputs
 from kshot.episodes.episode import DrawnEpisodes
-from kshot.errors import DataError
+from kshot.errors import DataError, KshotError
 from kshot.learners.asked import all_finite, looked_at
 from kshot.learners.learner import Learner
 from kshot.results.score.episode_set import EpisodeSet
@@ -72,6 +72,8 @@ def naming_items(x: Inputs) -> Iterator[None]:
     """
     try:
         yield
+    except KshotError:
+        raise
     except (RuntimeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
