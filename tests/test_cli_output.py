@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from kshot.saved.folder import save
 from kshot.saved.shipped import open_saved
 from kshot.tasks.classifier import Classifier
 from kshot.terminal import set_loudness
+from kshot.version import VERSION
 from kshot.workflows.distance import support_notes
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
@@ -225,7 +225,7 @@ def test_version_loudness_and_completion(
     learner: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert kshot_("--version", monkeypatch=monkeypatch) == 0
-    assert capsys.readouterr().out == f"kshot {version('kshot')}\n"
+    assert capsys.readouterr().out == f"kshot {VERSION}\n"
     words = ("evaluate", learner, "--data", pets, "--way", "2", "--query", "2", "--episodes", "3", "--device", "cpu")
     assert kshot_(*words, monkeypatch=monkeypatch) == 0
     loud = capsys.readouterr()

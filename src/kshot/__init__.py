@@ -20,8 +20,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kshot import errors as errors
+from kshot.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.backbones.conv4 import Conv4 as Conv4

@@ -24,6 +24,7 @@ from kshot.errors import KshotError, RecipeError, known_ones
 from kshot.flags import check_plot, fitted, refuse_given, shot_counts
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
 from kshot.regular_file import look
+from kshot.task_commands import predict, show_model
 
 if TYPE_CHECKING:
     from kshot.learners.learner import Mode
@@ -53,12 +54,11 @@ _Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto us
 
 
 def _print_version(asked: bool) -> None:
-    from importlib.metadata import version
-
     from kshot.terminal import print_line
+    from kshot.version import VERSION
 
     if asked:
-        print_line(f"kshot {version('kshot')}")
+        print_line(f"kshot {VERSION}")
         raise typer.Exit
 
 
@@ -77,6 +77,9 @@ def _options(
         raise RecipeError("--quiet and --verbose contradict each other. Give one of them.")
     set_loudness("quiet" if quiet else "verbose" if verbose else "usual")
     watch(counting)
+
+
+app.command()(predict)
 
 
 @app.command()
@@ -249,11 +252,18 @@ def evaluate(
 
 @app.command()
 def show(
-    saved: Annotated[str, typer.Argument(help="A run, a saved learner's or learned optimiser's folder, or the name of a shipped one.")],
+    context: typer.Context,
+    saved: Annotated[str, typer.Argument(help="A model, a run, the folder of a saved learner or learned optimiser, or a shipped one.")],
     as_json: _Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the course of its training into this PNG file.")] = None,
 ) -> None:
-    """Describe a saved learner or learned optimiser: what it is, what it was trained on, and how training went."""
+    """Describe a model, a saved learner or a learned optimiser: what it is, what it learned from, and how well it does."""
+    from kshot.tasks.model_folder import is_model
+
+    if is_model(saved):
+        refuse_given(context, f"{saved} is a model, whose fitting has no course", "plot")
+        show_model(saved, as_json=as_json)
+        return
     from kshot.results.show.plot_learning import plot_learning
     from kshot.tables import show_rows
     from kshot.terminal import print_json, say
@@ -388,27 +398,6 @@ def inspect_tasks(
         show_tasks(report, saved)
     if plot is not None:
         say(f"The picture is {plot}")
-
-
-@app.command()
-def predict(
-    saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, or the name of a shipped learner.")],
-    queries: Annotated[
-        list[str], typer.Argument(metavar="QUERY…", help="Pictures, folders of pictures, patterns; - reads paths from standard input.")
-    ],
-    support: Annotated[Path, typer.Option(help="A folder with one folder per class, each with one or more pictures.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers into this .csv or .jsonl file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else on standard output.")] = False,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every class to JSON and --out.")] = False,
-    device: _Device = "auto",
-) -> None:
-    """Label pictures from a few examples of each class.
-
-    A query that cannot be read is answered with the reason, and the exit code is then 2.
-    """
-    from kshot.running import Labelling, label
-
-    label(saved, support, queries, Labelling(out, as_json, probabilities), device)
 
 
 @app.command()

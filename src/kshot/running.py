@@ -1,13 +1,10 @@
-"""The long works of the command, each with a bar on standard error: training, scoring, labelling.
+"""The long works of the command, each with a bar on standard error: training and scoring. `kshot.labelling` is the third.
 
-In: what `kshot.cli` has read from its flags. Out: what it shows at the end; `label` shows each answer as it comes. PyTorch is imported
-inside the functions, as in `kshot.cli`.
+In: what `kshot.cli` has read from its flags. Out: what it shows at the end. PyTorch is imported inside the functions, as in `kshot.cli`.
 """
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,81 +156,3 @@ def evaluate_sequences(saved: "Saved", question: "Question", device: str) -> "Pr
         say(f"Note: {note}")
     with counting("episodes", len(episodes)) as progress:
         return answer_sequences(saved, episodes, device, progress)
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """Where the answers go.
-
-    Attributes:
-        file: A `.csv` or `.jsonl` file; None: standard output alone.
-        as_json: Whether standard output gets one JSON object per line, in place of lines to read.
-        probabilities: Whether JSON and the file get the probability of every class.
-    """
-
-    file: Path | None = None
-    as_json: bool = False
-    probabilities: bool = False
-
-
-def label(saved: str, support: Path, queries: Sequence[str], show_as: Labelling, device: str) -> None:
-    """Label pictures. Ends with exit code 2 if one of them cannot be read.
-
-    Args:
-        saved: The name of a saved learner.
-        support: The folder of the support set.
-        queries: Words, as `kshot.workflows.queries` understands them.
-        show_as: Where the answers go.
-        device: The name of a device.
-    """
-    from kshot.data.pictures.class_folders import class_files
-    from kshot.device import pick_device
-    from kshot.saved.shipped import open_saved
-    from kshot.tables import show_answer
-    from kshot.tasks.classifier import Classifier
-    from kshot.terminal import complain, counting, print_json, say
-    from kshot.terminal import out as console
-    from kshot.workflows.answer_file import answer_file, check_answer_file
-    from kshot.workflows.distance import support_notes
-    from kshot.workflows.prediction import Answer, OwnScore, answer_queries
-    from kshot.workflows.queries import find_queries
-
-    out, as_json, probabilities = show_as.file, show_as.as_json, show_as.probabilities
-    if out is not None:
-        check_answer_file(out)
-    opened = open_saved(saved)
-    classifier = Classifier(opened, support, device=str(pick_device(device)))
-    asked = list(find_queries(queries, sys.stdin))
-    if not asked:
-        raise RecipeError("there is nothing to label: standard input names no picture. Give one path per line.")
-    pictures = [path for paths in class_files(support).values() for path in paths]
-    for note in support_notes(opened, classifier, pictures):
-        say(f"Note: {note}")
-    score, unread, held = OwnScore(classifier.classes, pictures), 0, list[Answer]()
-
-    def show(answer: Answer) -> None:
-        if as_json:
-            print_json(answer.as_dict(probabilities=probabilities))
-        elif out is None:
-            show_answer(answer)
-
-    written = nullcontext(lambda answer: None) if out is None else answer_file(out, classifier.classes, probabilities=probabilities)
-    with written as write, counting("pictures", len(asked)) as progress:
-        for answer in answer_queries(classifier, asked):
-            score.count(answer)
-            unread += answer.prediction is None
-            write(answer)
-            if console.is_terminal:  # lines and the bar would overwrite each other
-                held.append(answer)
-            else:
-                show(answer)
-            progress(1)
-    for answer in held:
-        show(answer)
-    if out is not None:
-        say(f"The answers are in {out}")
-    if told := score.in_words():
-        say(told)
-    if unread:
-        complain(f"{unread} of {len(asked)} queries cannot be read; the reason is in the row of each. The others are answered.")
-        raise typer.Exit(2)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kshot.results.score.loss_curves import LossCurves
     from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
-    from kshot.workflows.prediction import Answer
+    from kshot.tasks.answers import Answer
 
 
 def show_answer(answer: "Answer") -> None:

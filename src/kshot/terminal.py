@@ -165,8 +165,16 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar over `total` things. Yields a function to call with the number of things done since the last call."""
+def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar over things.
+
+    Args:
+        what: What is counted, in the plural.
+        total: How many there are; None if nobody knows.
+
+    Yields:
+        A function to call with the number of things done since the last call.
+    """
     with _bar(_DESCRIPTION, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task(what, total=total)
         yield lambda more: progress.advance(task, more)

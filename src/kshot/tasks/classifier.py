@@ -6,7 +6,6 @@ changes: a learner that the caller holds is copied, so that training it further 
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +24,13 @@ from kshot.passes import watched
 from kshot.results.score.features import naming_items
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
-from kshot.short_repr import short_repr, shown
+from kshot.short_repr import short_repr
+from kshot.tasks.prediction import Prediction
 
 Thing = str | Path | Image.Image | np.ndarray | Sequence[Any]
 """What a learner's preprocessing reads: a picture (a path, a Pillow image), or a row of numbers."""
 _AT_ONCE = 64
 """Items that the network reads at once."""
-_SHOWN = 3
-"""Number of classes after the first one that a prediction shows."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one picture.
-
-    Attributes:
-        label: Name of the most probable class.
-        probability: Probability of that class among the classes of the support set. It is not calibrated.
-        probabilities: Probability of each class, by name.
-    """
-
-    label: str
-    probability: float
-    probabilities: Mapping[str, float]
-
-    @property
-    def second(self) -> str:
-        """Name of the most probable class beside `label`."""
-        others = (name for name in self.probabilities if name != self.label)
-        return max(others, key=lambda name: self.probabilities[name])
-
-    def __repr__(self) -> str:
-        """Return the class, and the next most probable ones."""
-        ranked = sorted(((value, name) for name, value in self.probabilities.items() if name != self.label), key=lambda one: -one[0])
-        others = [f"{name!r} {value:.3g}" for value, name in ranked[:_SHOWN]]
-        more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
-        then = [f"then {', '.join([*others, *more])}"] if others else []
-        return short_repr("Prediction", [repr(self.label), f"probability={shown(self.probability)}", *then])
 
 
 class Classifier:

@@ -53,7 +53,7 @@ def class_files(root: Path) -> Mapping[str, Sequence[Path]]:
     """
     files = _found(root)
     if parts := _part_folders(files):
-        one = next(iter(parts))
+        one = next((folder for folder, part in parts.items() if part == "train"), next(iter(parts)))
         raise DataError(
             f"{root} is divided into {_listed_names(list(parts))}; expected class folders alone. Name one of these folders, such as "
             f"{root / one}."

@@ -1,11 +1,14 @@
 """What a person names as queries: files, folders, patterns, standard input."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kshot.workflows.queries import Query, find_queries
+from kshot.errors import DataError
+from kshot.tasks.queries import Query, TableForm, find_queries, queries_of
 
 
 @pytest.fixture
@@ -63,3 +66,42 @@ def test_what_holds_nothing_is_a_query_with_its_reason(inbox: Path) -> None:
 def test_a_link_back_has_an_end(inbox: Path) -> None:
     os.symlink(inbox / "inbox", inbox / "inbox" / "fox" / "back", target_is_directory=True)
     assert inputs("inbox") == ["inbox/a.JPG", "inbox/b.png", "inbox/fox/2.png", "inbox/fox/deep/1.png"]
+
+
+def asked(*words: str, stream: bytes = b"", **form: Any) -> list[tuple[str | int, Any]]:
+    found = queries_of(words, TableForm(**form), io.BufferedReader(io.BytesIO(stream)))  # type: ignore[arg-type]  # a stream in memory
+    return [(query.input, query.fault or query.thing) for query in found]
+
+
+def test_texts_are_tables_lines_standard_input_or_the_text_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("id,text\n1,a b\n2, \n3,c\n")
+    Path("t.txt").write_text("one\n\ntwo\n")
+    assert asked("t.csv", reads="texts") == [(1, "a b"), (2, "the text is empty."), (3, "c")]
+    assert asked("t.csv", "t.txt", reads="texts")[3:] == [("t.txt:1", "one"), ("t.txt:2", "the text is empty."), ("t.txt:3", "two")]
+    assert asked("my card is lost", reads="texts") == [("my card is lost", "my card is lost")]
+    assert asked("-", reads="texts", stream=b"a, b\nc\n") == [(1, "a, b"), (2, "c")]
+    assert asked("-", reads="texts", stream=b'{"text": "a"}\n') == [(1, "a")]
+    assert asked("-", reads="texts", form="csv", stream=b"text\na\n") == [(1, "a")]
+    assert asked("t.csv", reads="texts", columns=("id",)) == [(1, "1"), (2, "2"), (3, "3")]
+    assert asked("*.tsv", reads="texts") == [("*.tsv", "no file fits the pattern *.tsv. Check the path.")]
+    with pytest.raises(DataError, match="there is no table at none"):
+        asked("none.csv", reads="texts")
+
+
+def test_photographs_are_files_folders_or_tables_of_paths(inbox: Path) -> None:
+    (inbox / "t.csv").write_text("photo,note\ninbox/b.png,x\n,y\n")
+    assert asked("t.csv", reads="photographs") == [(1, Path("inbox/b.png")), (2, "there is no path in 'photo'.")]
+    assert asked("inbox/fox", "inbox/*.png", reads="photographs") == [
+        (path, path) for path in ("inbox/fox/2.png", "inbox/fox/deep/1.png", "inbox/b.png")
+    ]  # fmt: skip
+    assert asked("-", reads="photographs", stream=b"inbox/b.png\n") == [("inbox/b.png", "inbox/b.png")]
+
+
+def test_numbers_are_the_model_s_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("b,a,c\n1,2,3\n4,,6\n")
+    path = str(tmp_path / "t.csv")
+    assert asked(path, reads="numbers", columns=("a", "b")) == [(1, {"a": "2", "b": "1"}), (2, {"a": "", "b": "4"})]
+    with pytest.raises(DataError, match="lacks 1 of the 2 columns that the model reads: 'x'"):
+        asked(path, reads="numbers", columns=("a", "x"))
+    assert asked("-", reads="numbers", columns=("a",), stream=b"a\n5\n") == [(1, {"a": "5"})]

@@ -1,21 +1,36 @@
-"""Labelling many pictures: an answer or a reason for each query, and the score where the folders of the queries are class names.
+"""Labelling many things: an answer or a reason for each, and the score where the folders of pictures are class names.
 
-In: a `Classifier` and `Query`s (`kshot.workflows.queries`). Out: `Answer`s, and an `OwnScore`. Next: `kshot.cli` prints or writes them
-(`kshot.workflows.answer_file`).
+In: a fitted model, or a `Classifier`; and `Query`s (`kshot.tasks.queries`). Out: `Answer`s, and an `OwnScore`. Next: `kshot.labelling`
+prints or writes them (`kshot.tasks.answer_file`).
+
+Nothing that answers for a fitted model imports PyTorch, scikit-learn or pandas.
 """
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from kshot.encoders.embed import embed
+from kshot.encoders.encoder import Encoder
+from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError
 from kshot.results.score.counts import clopper_pearson
 from kshot.short_repr import per_cent
-from kshot.tasks.classifier import Classifier, Prediction
-from kshot.workflows.queries import Query
+from kshot.tasks.heads.answer import log_probabilities
+from kshot.tasks.model import Model
+from kshot.tasks.prediction import Prediction
+from kshot.tasks.queries import Query
+
+if TYPE_CHECKING:
+    from kshot.tasks.classifier import Classifier
+
+_AT_ONCE = 256
+"""Vectors that the head answers at once."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +38,12 @@ class Answer:
     """The answer to one query.
 
     Attributes:
-        input: The query's path, as `Query.input`.
+        input: The query's path or the number of its row, as `Query.input`.
         prediction: The prediction; None if the query cannot be read.
         error: Why it cannot be read; empty if it can.
     """
 
-    input: str
+    input: str | int
     prediction: Prediction | None
     error: str = ""
 
@@ -49,10 +64,40 @@ class Answer:
         return {**plain, "probabilities": dict(one.probabilities)} if probabilities else plain
 
 
-def answer_queries(classifier: Classifier, queries: Iterable[Query]) -> Iterator[Answer]:
-    """Answer queries in order, in bounded memory; one that cannot be read is answered with the reason."""
+def label_each(model: Model, encoder: Encoder, queries: Iterable[Query], *, cache: VectorCache | None = None) -> Iterator[Answer]:
+    """Answer queries with a fitted model: in order, in bounded memory; one that cannot be read is answered with the reason.
+
+    Args:
+        model: The model.
+        encoder: Its encoder (`kshot.tasks.encoder.open_for`).
+        queries: They are taken as they are needed, so that they may come from an endless stream.
+        cache: Where vectors are looked up and kept.
+    """
     asked, told = tee(queries)
-    predictions = classifier.answer_each(query.input for query in asked if not query.fault)
+    vectors = embed(encoder, (query.thing for query in asked if not query.fault), cache=cache)
+    answers = ((query, DataError(query.fault) if query.fault else next(vectors)) for query in told)
+    while part := list(islice(answers, _AT_ONCE)):
+        known = [one for _, one in part if not isinstance(one, DataError)]
+        predictions = iter(predict_vectors(model, np.stack(known)) if known else ())
+        for query, one in part:
+            yield Answer(query.input, None, str(one)) if isinstance(one, DataError) else Answer(query.input, next(predictions))
+
+
+def predict_vectors(model: Model, vectors: np.ndarray) -> list[Prediction]:
+    """Answer vectors, float32 (M, D)."""
+    rows = np.exp(log_probabilities(model.head, vectors)).tolist()  # (M, N)
+    return [_prediction(model.classes, row) for row in rows]
+
+
+def _prediction(classes: Sequence[str], row: Sequence[float]) -> Prediction:
+    most = max(row)
+    return Prediction(classes[row.index(most)], most, dict(zip(classes, row, strict=True)))
+
+
+def answer_queries(classifier: "Classifier", queries: Iterable[Query]) -> Iterator[Answer]:
+    """Answer queries with an adapted learner, as `label_each` does with a model."""
+    asked, told = tee(queries)
+    predictions = classifier.answer_each(query.thing for query in asked if not query.fault)
     for query in told:
         found = DataError(query.fault) if query.fault else next(predictions)
         yield Answer(query.input, None, str(found)) if isinstance(found, DataError) else Answer(query.input, found)
@@ -74,12 +119,12 @@ class OwnScore:
 
     def count(self, answer: Answer) -> None:
         """Count an answer, if its query lies in a folder that is named after a class."""
-        true = self.true_class(answer.input)
+        true = self.true_class(answer.input) if isinstance(answer.input, str) else None
         if true is None or answer.prediction is None:
             return
         self.asked += 1
         self.right += answer.prediction.label == true
-        self.in_support += os.path.realpath(answer.input) in self._support
+        self.in_support += bool(self._support) and os.path.realpath(str(answer.input)) in self._support
 
     def true_class(self, path: str) -> str | None:
         """Return the class that the folders of a file are named after: the longest such name; None if they are named after none."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kshot.atomic import finite_or_none
 from kshot.errors import RecipeError, SavedError
-from kshot.workflows.prediction import Answer, columns, row
+from kshot.tasks.answers import Answer, columns, row
 
 SUFFIXES = (".csv", ".jsonl")
 

@@ -11,10 +11,11 @@ from kshot.data.pictures.picture import Picture
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.table import LearnerSpec
 from kshot.saved.folder import Saved
-from kshot.tasks.classifier import Classifier, Prediction
-from kshot.workflows.answer_file import answer_file, check_answer_file
-from kshot.workflows.prediction import Answer, OwnScore, answer_queries
-from kshot.workflows.queries import Query, find_queries
+from kshot.tasks.answer_file import answer_file, check_answer_file
+from kshot.tasks.answers import Answer, OwnScore, answer_queries
+from kshot.tasks.classifier import Classifier
+from kshot.tasks.prediction import Prediction
+from kshot.tasks.queries import Query, find_queries
 
 GOOD = Answer("in/fox/1.png", Prediction("fox", 0.75, {"owl": 0.05, "fox": 0.75, "a,b": 0.2}))
 BAD = Answer("caf\udce9\n.png", None, "there is no file.")
@@ -55,7 +56,7 @@ def test_bad_queries_do_not_stop_good_ones_and_order_is_kept(classifier: Classif
 
 def test_more_queries_than_are_read_at_once_are_answered_alike(classifier: Classifier, pets: Path) -> None:
     paths = [str(pets / name / "1.png") for name in ("fox", "owl", "cat")] * 50
-    found = list(answer_queries(classifier, (Query(path) for path in paths)))
+    found = list(answer_queries(classifier, (Query(path, thing=path) for path in paths)))
     assert [one.input for one in found] == paths
     assert [one.prediction.label for one in found if one.prediction] == ["fox", "owl", "cat"] * 50
 

@@ -1,0 +1,159 @@
+"""Labelling, as the command does it: answers are shown or written as they come, with a bar on standard error, and counted.
+
+In: what `kshot.task_commands` has read from its flags. Out: lines, a table or JSON. Labelling with a fitted model imports neither PyTorch
+nor scikit-learn nor pandas.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from kshot.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from kshot.tasks.answers import Answer, OwnScore
+    from kshot.tasks.model import Model
+    from kshot.tasks.queries import Query
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Where the answers go.
+
+    Attributes:
+        file: A `.csv` or `.jsonl` file; None: standard output alone.
+        as_json: Whether standard output gets one JSON object per line, in place of lines to read.
+        probabilities: Whether JSON and the file get the probability of every class.
+        strict: Whether the first thing that cannot be read stops the command.
+    """
+
+    file: Path | None = None
+    as_json: bool = False
+    probabilities: bool = False
+    strict: bool = False
+
+
+def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_as: Labelling, device: str) -> None:
+    """Label pictures with a saved learner. Ends with exit code 2 if one of them cannot be read.
+
+    Args:
+        saved: The name of a saved learner.
+        support: The folder of the support set.
+        queries: Words, as `kshot.tasks.queries` understands them.
+        show_as: Where the answers go.
+        device: The name of a device.
+    """
+    from kshot.data.pictures.class_folders import class_files
+    from kshot.device import pick_device
+    from kshot.saved.shipped import open_saved
+    from kshot.tasks.answer_file import check_answer_file
+    from kshot.tasks.answers import OwnScore, answer_queries
+    from kshot.tasks.classifier import Classifier
+    from kshot.tasks.queries import find_queries
+    from kshot.terminal import say
+    from kshot.workflows.distance import support_notes
+
+    if show_as.file is not None:
+        check_answer_file(show_as.file)
+    opened = open_saved(saved)
+    classifier = Classifier(opened, support, device=str(pick_device(device)))
+    asked = list(find_queries(queries, sys.stdin))
+    if not asked:
+        raise RecipeError("there is nothing to label: standard input names no picture. Give one path per line.")
+    pictures = [path for paths in class_files(support).values() for path in paths]
+    for note in support_notes(opened, classifier, pictures):
+        say(f"Note: {note}")
+    answers = answer_queries(classifier, asked)
+    write_answers(answers, classifier.classes, OwnScore(classifier.classes, pictures), "pictures", len(asked), show_as)
+
+
+def label_with_model(
+    model: "Model", words: Sequence[str], show_as: Labelling, device: str, *, text: str | None, path: str | None, form: str | None
+) -> None:
+    """Label things with a fitted model, as `label_with_learner` does. Long input streams in bounded memory.
+
+    Args:
+        model: The model.
+        words: Words, as `kshot.tasks.queries.queries_of` understands them.
+        show_as: Where the answers go.
+        device: The name of a device.
+        text: The column of the texts of a table, as the user names it.
+        path: The column of the paths of a table, as the user names it.
+        form: The form of a table on standard input.
+    """
+    from kshot.encoders.vector_cache import VectorCache
+    from kshot.tasks.answer_file import check_answer_file
+    from kshot.tasks.answers import OwnScore, label_each
+    from kshot.tasks.model_encoder import encoder_of
+    from kshot.tasks.queries import STANDARD_INPUT, TableForm, queries_of
+
+    if show_as.file is not None:
+        check_answer_file(show_as.file)
+    encoder = encoder_of(model, device)
+    table = TableForm(model.encoder.reads, tuple(model.columns.get("things", ())), text, path, form)
+    queries: Iterable[Query] = queries_of(words, table, getattr(sys.stdin, "buffer", None))
+    total = None
+    if model.encoder.reads == "photographs" and STANDARD_INPUT not in words:
+        queries = list(queries)
+        total = len(queries)
+    score = OwnScore(model.classes, [Path(name) for name in model.names] if model.encoder.reads == "photographs" else ())
+    write_answers(label_each(model, encoder, queries, cache=VectorCache()), model.classes, score, model.encoder.reads, total, show_as)
+
+
+def write_answers(
+    answers: "Iterable[Answer]", classes: Sequence[str], score: "OwnScore", what: str, total: int | None, show_as: Labelling
+) -> None:
+    """Show answers as they come, write them into a file, and count. Ends with exit code 2 if a query cannot be read.
+
+    Args:
+        answers: The answers.
+        classes: The names of the classes.
+        score: Counts those in folders that are named after classes.
+        what: What is labelled, in the plural.
+        total: How many answers there will be; None if that is not known.
+        show_as: Where they go.
+
+    Raises:
+        DataError: With `strict`, the first query that cannot be read.
+        RecipeError: There is nothing to label.
+    """
+    from kshot.tables import show_answer
+    from kshot.tasks.answer_file import answer_file
+    from kshot.terminal import complain, counting, out, print_json, say
+
+    asked = unread = 0
+    shown = show_as.as_json or show_as.file is None
+    written = (
+        nullcontext(lambda answer: None)
+        if show_as.file is None
+        else answer_file(show_as.file, classes, probabilities=show_as.probabilities)
+    )
+    # Lines on a terminal are progress enough, and a bar would overwrite them.
+    bar = nullcontext(lambda more: None) if shown and out.is_terminal else counting(what, total)
+    with written as write, bar as progress:
+        for answer in answers:
+            if answer.prediction is None and show_as.strict:
+                raise DataError(f"{answer.input}: {answer.error} Without --strict, it would be a row with its reason.")
+            score.count(answer)
+            asked += 1
+            unread += answer.prediction is None
+            write(answer)
+            if show_as.as_json:
+                print_json(answer.as_dict(probabilities=show_as.probabilities))
+            elif show_as.file is None:
+                show_answer(answer)
+            progress(1)
+    if not asked:
+        raise RecipeError(f"there is nothing to label: the input holds no {what}.")
+    if show_as.file is not None:
+        say(f"The answers are in {show_as.file}")
+    if told := score.in_words():
+        say(told)
+    if unread:
+        complain(f"{unread} of {asked} queries cannot be read; the reason is in the row of each. The others are answered.")
+        raise typer.Exit(2)

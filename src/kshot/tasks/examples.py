@@ -1,0 +1,242 @@
+"""The labelled examples of a user, found: a folder of class folders, or a table of paths, texts or numbers.
+
+In: a path, and what the user says about it. Out: `Examples`, with notes on what was left out and why. Next: `kshot.tasks.fit`.
+
+Nothing is decoded or embedded here. Left out are examples without a label, empty texts, and copies: pictures equal byte for byte and equal
+texts of one class, which would be tested on themselves. Equal things in two classes are kept and named.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from kshot.data.pictures.class_folders import class_files
+from kshot.data.reading import in_order
+from kshot.data.tables.columns import Columns, find_columns
+from kshot.data.tables.labels import alike, label_name
+from kshot.data.tables.table_file import TableFile, is_table, open_table
+from kshot.encoders.embed import content_key
+from kshot.encoders.encoder import Reads
+from kshot.errors import DataError
+from kshot.passes import watched
+from kshot.regular_file import look
+from kshot.tasks.queries import TableForm, queries_of, thing_of
+
+Target = Literal["classes", "regression"]
+FEW_NUMBERS = 20
+"""Labels that are whole numbers with at most so many values are classes; other numbers are asked about."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says about the examples.
+
+    Attributes:
+        label: The column of the labels.
+        text: The column of the texts.
+        path: The column of the paths.
+        depth: How many parts of a folder's path name the class; None: all of them.
+        target: What the labels are, where they are numbers; None: see `FEW_NUMBERS`.
+        reads: What the things are, if it is known.
+    """
+
+    label: str | None = None
+    text: str | None = None
+    path: str | None = None
+    depth: int | None = None
+    target: Target | None = None
+    reads: Reads | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled examples.
+
+    Attributes:
+        reads: What the things are.
+        things: Paths of pictures, texts, or rows: column → value.
+        labels: The class of each, by its name.
+        names: What each is called: its path, or the number of its row as text.
+        columns: The columns of the table, as `Model.columns`; empty for a folder.
+        notes: What the user should know, in sentences.
+    """
+
+    reads: Reads
+    things: Sequence[Any]
+    labels: Sequence[str]
+    names: Sequence[str]
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many examples each class has; classes are sorted."""
+        return dict(sorted(Counter(self.labels).items()))
+
+    def keeping(self, kept: Sequence[int], *notes: str) -> "Examples":
+        """Return the examples of these numbers, with further notes."""
+        things, labels, names = ([values[number] for number in kept] for values in (self.things, self.labels, self.names))
+        return replace(self, things=things, labels=labels, names=names, notes=(*self.notes, *notes))
+
+
+def find_examples(source: str | Path, asked: Asked | None = None) -> Examples:
+    """Find labelled examples.
+
+    Args:
+        source: A folder of class folders, or a table.
+        asked: What the user says about it.
+
+    Raises:
+        DataError: There are none, or it is not clear which column is what; the message says what to do.
+        RecipeError: A flag does not go with the source.
+        SetupError: A table needs a package that is not installed.
+    """
+    asked = asked or Asked()
+    table = is_table(str(source)) or look(source) != "folder"
+    return without_copies(_in_table(str(source), asked) if table else _in_folder(Path(source), asked))
+
+
+def of_one_class(name: str, sources: Sequence[str], reads: Reads, columns: Mapping[str, Any]) -> Examples:
+    """Find examples that all belong to one class: pictures and folders of pictures, or tables, whose labels do not count.
+
+    Raises:
+        DataError: There are none.
+    """
+    things, names = [], []
+    for query in queries_of(sources, TableForm(reads, tuple(columns.get("things", ()))), None):
+        if query.fault:
+            raise DataError(f"an example of {name!r} cannot be read: {query.fault}")
+        things.append(Path(query.thing) if reads == "photographs" else query.thing)
+        names.append(str(query.input))
+    if not things:
+        raise DataError(f"there is no example of {name!r} in {', '.join(sources)}. Name a picture, a folder, or a table.")
+    return without_copies(Examples(reads, things, [name] * len(things), names, columns))
+
+
+def without_copies(examples: Examples) -> Examples:
+    """Leave out all but the first of equal pictures or texts of one class, and name labels and things that are suspicious."""
+    notes = [
+        f"the labels {' and '.join(map(repr, group))} differ by case or spaces only, and are taken as {len(group)} classes. If they are "
+        "one class, write them alike."
+        for group in alike(examples.labels)
+    ]
+    if examples.reads == "numbers":
+        return replace(examples, notes=(*examples.notes, *notes))
+    first: dict[bytes, dict[str, int]] = {}
+    kept, copies = [], []
+    for number, key in enumerate(_keys(examples)):
+        known = first.setdefault(key, {}) if key else {}
+        twin = known.setdefault(examples.labels[number], number)
+        if twin == number:
+            kept.append(number)
+        else:
+            copies.append((number, twin))
+    what, are = ("picture", "byte for byte") if examples.reads != "texts" else ("text", "word for word")
+    if copies:
+        copied = "a copy of another one of its class" if len(copies) == 1 else "copies of others of their class"
+        which = " and ".join(_called(examples, number) for number in copies[0])
+        notes.append(f"{_counted(len(copies), what)} left out: {copied}, {are}, such as {which}.")
+    if torn := [list(known.values()) for known in first.values() if len(known) > 1]:
+        one, other = torn[0][:2]
+        which = " and ".join(f"{_called(examples, number)} in {examples.labels[number]!r}" for number in (one, other))
+        notes.append(f"{_counted(len(torn), what)} in more than one class, {are}, such as {which}. Correct the labels.")
+    return examples.keeping(kept, *notes)
+
+
+def _keys(examples: Examples) -> Iterator[bytes]:
+    what = "texts" if examples.reads == "texts" else "pictures"
+    with watched(f"{what} compared", len(examples)) as done:
+        for key in map(content_key, examples.things) if examples.reads == "texts" else in_order(content_key, examples.things):
+            yield key
+            done(1)
+
+
+def _in_folder(root: Path, asked: Asked) -> Examples:
+    if typed := [f"--{flag}" for flag in ("label", "text", "path") if getattr(asked, flag) is not None]:
+        raise DataError(f"{', '.join(typed)} names a column of a table, and {root} is a folder of class folders. Leave it out.")
+    if asked.target == "regression":
+        raise DataError(f"--regression needs numbers as labels, and {root} is a folder of class folders. Give a table.")
+    if asked.depth is not None and asked.depth < 1:
+        raise DataError(f"--depth must be 1 or more, the number of folders that name a class; found {asked.depth}.")
+    things: list[Path] = []
+    labels: list[str] = []
+    for folder, paths in class_files(root).items():
+        name = folder if asked.depth is None else "/".join(folder.split("/")[: asked.depth])
+        things += paths
+        labels += [name] * len(paths)
+    return Examples("photographs", things, labels, [str(path) for path in things])
+
+
+def _in_table(source: str, asked: Asked) -> Examples:
+    if asked.depth is not None:
+        raise DataError(f"--depth says how many folders name a class, and {source} is a table. Leave it out.")
+    table = open_table(source)
+    columns = find_columns(table, reads=asked.reads, label=asked.label, text=asked.text, path=asked.path)  # type: ignore[arg-type]
+    take = thing_of(columns.reads, columns.things, Path(source).parent)
+    things, labels, names = [], [], []
+    left_out: dict[str, list[int]] = {}
+    for number, row in enumerate(table.each(), 1):
+        if isinstance(row, DataError):
+            raise row
+        label = label_name(row[columns.label])
+        thing = take(row)
+        if not label:
+            left_out.setdefault("no label", []).append(number)
+        elif thing is None:
+            left_out.setdefault("an empty text" if columns.reads == "texts" else "no path", []).append(number)
+        else:
+            things.append(thing)
+            labels.append(label)
+            names.append(str(number))
+    if not things:
+        raise DataError(f"{source} has no row with a label in {columns.label!r} and something to read. Check the file.")
+    notes = tuple(
+        f"{_counted(len(rows), 'row')} left out, with {why}: {'row' if len(rows) == 1 else 'rows'} {_some(rows)}."
+        for why, rows in left_out.items()
+    )
+    found = Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
+    return replace(found, notes=(*found.notes, *_numbers_as_classes(table, columns, labels, asked.target)))
+
+
+def _numbers_as_classes(table: TableFile, columns: Columns, labels: Sequence[str], target: Target | None) -> list[str]:
+    """Say that numbers are taken as classes.
+
+    Raises:
+        DataError: They may be classes or amounts, and the user has not said which.
+    """
+    values = set(labels)
+    if target is not None or not all(map(_is_number, values)):
+        return []
+    if len(values) <= FEW_NUMBERS and all(value.lstrip("+-").isdigit() for value in values):
+        return [f"the labels in {columns.label!r} are {len(values)} whole numbers, taken as classes. If they are amounts: --regression"]
+    raise DataError(
+        f"the labels in {columns.label!r} of {table.name} are {len(values):,} different numbers. If each is the name of a class, add "
+        "--classes. If they are amounts to be estimated, add --regression."
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _called(examples: Examples, number: int) -> str:
+    return examples.names[number] if not examples.columns else f"row {examples.names[number]}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what} is" if count == 1 else f"{count:,} {what}s are"
+
+
+def _some(rows: Sequence[int]) -> str:
+    shown = ", ".join(map(str, rows[:_NAMED]))
+    return shown if len(rows) <= _NAMED else f"{shown} and {len(rows) - _NAMED:,} more"
