@@ -19,7 +19,10 @@ from kshot.saved.shipped import open_saved
 from kshot.workflows.question import Question, answer, ask
 
 SETTINGS = ((5, 1), (5, 5), (20, 1))
-REFINEMENTS = (None, "soft_k_means", "optimal_transport", "optimal_transport:balanced=false")
+REFINEMENTS = (
+    *(None, "soft_k_means", "optimal_transport", "optimal_transport:balanced=false"),
+    *("bd_cspn", "bd_cspn:shift=false", "tim", "tim:balance=0"),
+)
 
 
 def main() -> None:

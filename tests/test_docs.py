@@ -185,7 +185,7 @@ def test_every_learner_s_page_shows_its_signature() -> None:
     learners = {name for name in classes if issubclass(getattr(kshot, name), Learner)}
     missing = sorted(f"`kshot.{name}{inspect.signature(getattr(kshot, name))}`" for name in learners - set(shown))
     assert not missing, "learners without a page in docs/learners that shows their signature, such as\n" + "\n".join(missing)
-    assert set(shown) == learners | {"SoftKMeans", "OptimalTransport"}
+    assert set(shown) == learners | {"InformationMaximisation", "OptimalTransport", "PrototypeRectification", "SoftKMeans"}
     for name, function in shown.items():
         assert _plain(function) == _plain(getattr(kshot, name)), f"the documented signature of {name} is not that of the class"
 

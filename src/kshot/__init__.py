@@ -65,9 +65,11 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.learners.metric.relation import RelationNet as RelationNet
     from kshot.learners.metric.ridge import RidgeNet as RidgeNet
     from kshot.learners.metric.siamese import SiameseNet as SiameseNet
+    from kshot.learners.refinement.bd_cspn import PrototypeRectification as PrototypeRectification
     from kshot.learners.refinement.optimal_transport import OptimalTransport as OptimalTransport
     from kshot.learners.refinement.refined import Refined as Refined
     from kshot.learners.refinement.soft_k_means import SoftKMeans as SoftKMeans
+    from kshot.learners.refinement.tim import InformationMaximisation as InformationMaximisation
     from kshot.learners.transfer.baseline import Baseline as Baseline
     from kshot.learners.transfer.baseline_plus_plus import BaselinePlusPlus as BaselinePlusPlus
     from kshot.learners.transfer.finetune import FineTune as FineTune
@@ -107,8 +109,10 @@ _HOMES = {
     "backward_of_query_loss": "kshot.learners.learner",
     "check_learner": "kshot.learners.contract.check",
     # learners that are built otherwise than by a name and a backbone, and what they are built from
+    "InformationMaximisation": "kshot.learners.refinement.tim",
     "ModifiedHausdorff": "kshot.learners.metric.hausdorff",
     "OptimalTransport": "kshot.learners.refinement.optimal_transport",
+    "PrototypeRectification": "kshot.learners.refinement.bd_cspn",
     "Refined": "kshot.learners.refinement.refined",
     "SoftKMeans": "kshot.learners.refinement.soft_k_means",
     # meta_train

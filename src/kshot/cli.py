@@ -171,7 +171,7 @@ def evaluate(
     ] = None,
     refine: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="soft_k_means or optimal_transport: refine the answers together; implies --transductive."),
+        typer.Option(metavar="NAME", help="soft_k_means, optimal_transport, bd_cspn or tim: refine all answers. Implies --transductive."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Gradient steps to answer, for learners that use them. Default: its own number.")

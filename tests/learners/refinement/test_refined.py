@@ -27,9 +27,11 @@ from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
 from kshot.learners.metric.relation import RelationNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.learners.metric.siamese import SiameseNet
+from kshot.learners.refinement.bd_cspn import PrototypeRectification
 from kshot.learners.refinement.optimal_transport import OptimalTransport
 from kshot.learners.refinement.refined import REFINEMENTS, Refined, Refinement, refinement_named, words_of
 from kshot.learners.refinement.soft_k_means import SoftKMeans
+from kshot.learners.refinement.tim import InformationMaximisation
 from kshot.learners.table import LEARNERS
 from kshot.learners.transfer.finetune import FineTune
 from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N
@@ -79,13 +81,16 @@ def refined(refinement: Refinement, learner: Learner | None = None) -> Learner:
 
 
 @pytest.mark.slow
+def made(name: str) -> Refinement:
+    """A refinement of few steps."""
+    return refinement_named({"tim": "tim:steps=3,rate=0.1"}.get(name, name))
+
+
 @pytest.mark.parametrize("refinement", list(REFINEMENTS))
 @pytest.mark.parametrize("name", list(EMBEDDING))
 def test_every_embedding_learner_keeps_the_contract(name: str, refinement: str) -> None:
     torch.manual_seed(0)
-    learner = Refined(
-        LEARNERS[name](nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU()), **EMBEDDING[name]), REFINEMENTS[refinement]()
-    )
+    learner = Refined(LEARNERS[name](nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU()), **EMBEDDING[name]), made(refinement))
     unordered = {} if learner.depends_on_support_order else UNORDERED
     assert sorted(check_learner(learner)) == sorted({**FIRST, **ALWAYS, **CLASSIFICATION, **unordered})
 
@@ -105,7 +110,7 @@ ONE_SHOT: dict[str, Callable[[], Learner]] = {
 NEAREST_CENTRE = ("protonet", "protonet_cosine", "simple_shot", "simple_shot_l2n")
 
 
-@pytest.mark.parametrize("refinement", [SoftKMeans(iterations=0), OptimalTransport(steps=0)])
+@pytest.mark.parametrize("refinement", [SoftKMeans(iterations=0), OptimalTransport(steps=0), InformationMaximisation(steps=0)])
 @pytest.mark.parametrize(("name", "shots"), [*((name, 1) for name in ONE_SHOT), *((name, 3) for name in NEAREST_CENTRE)])
 def test_without_iterations_it_is_the_learners_own_answer(name: str, shots: int, refinement: Refinement) -> None:
     batch = positive_batch(K=shots)
@@ -139,7 +144,7 @@ def test_the_learner_inside_still_answers_inductively() -> None:
 @given(data=st.data(), way=st.sampled_from([2, 3, 5, 20]), name=st.sampled_from(list(REFINEMENTS)))
 def test_the_order_of_queries_and_classes_permutes_the_answers(data: st.DataObject, way: int, name: str) -> None:
     batch = positive_batch(N=way, K=2, Q=2 * way)
-    learner = refined(REFINEMENTS[name]())
+    learner = refined(made(name))
     queries = torch.tensor(data.draw(st.permutations(range(2 * way))))
     labels = torch.tensor(data.draw(st.permutations(range(way))))
     assert isinstance(batch.query_x, Tensor)
@@ -152,7 +157,7 @@ def test_autocast_and_short_features_are_computed_in_float32(name: str) -> None:
     batch = positive_batch(dtype=torch.bfloat16)
     assert isinstance(batch.support_x, Tensor)
     assert isinstance(batch.query_x, Tensor)
-    learner = Refined(ProtoNet(nn.Identity()), REFINEMENTS[name]()).eval()
+    learner = Refined(ProtoNet(nn.Identity()), made(name)).eval()
     exact = answer(learner, EpisodeBatch(batch.support_x.float(), batch.support_y, batch.query_x.float(), batch.query_y, 4, batch.numbers))
     with torch.autocast("cpu", torch.bfloat16):
         found = answer(learner, batch)
@@ -166,7 +171,7 @@ def test_autocast_and_short_features_are_computed_in_float32(name: str) -> None:
 @pytest.mark.parametrize("name", list(REFINEMENTS))
 def test_a_class_without_support_items_is_never_chosen_and_moves_nothing(name: str) -> None:
     batch = positive_batch(K=2)
-    learner = refined(REFINEMENTS[name]())
+    learner = refined(made(name))
     spread = torch.tensor([0, 1, 3, 4])  # labels of five classes, of which 2 has no item
     task = learner.adapt(batch.support_x, spread[batch.support_y], way=5)
     found = learner.predict_together(task, batch.query_x)
@@ -180,9 +185,7 @@ def test_a_class_without_support_items_is_never_chosen_and_moves_nothing(name: s
 def test_constant_features_tie(inside: str, name: str, value: float) -> None:
     batch = positive_batch(N=3)
     x, q = torch.full((2, 3, 5), value), torch.full((2, 12, 5), value)
-    found = answer(
-        Refined(ONE_SHOT[inside](), REFINEMENTS[name]()).eval(), EpisodeBatch(x, batch.support_y, q, batch.query_y, 3, batch.numbers)
-    )
+    found = answer(Refined(ONE_SHOT[inside](), made(name)).eval(), EpisodeBatch(x, batch.support_y, q, batch.query_y, 3, batch.numbers))
     torch.testing.assert_close(found.softmax(-1), torch.full((2, 12, 3), 1 / 3))
 
 
@@ -258,6 +261,8 @@ def test_it_answers_together_and_is_not_trained() -> None:
         ("soft_k_means:iterations=1", SoftKMeans(iterations=1)),
         ("soft_k_means:iterations=2,scale=0.5", SoftKMeans(2, 0.5)),
         ("optimal_transport:balanced=false", OptimalTransport(balanced=False)),
+        ("bd_cspn:surest=3,shift=false", PrototypeRectification(3, shift=False)),
+        ("tim:steps=5,balance=0", InformationMaximisation(5, balance=0)),
     ],
 )
 def test_refinements_by_name(text: str, expected: Refinement) -> None:

@@ -29,8 +29,10 @@ from kshot.learners.heads.centres import squared_distances
 from kshot.learners.heads.comparison_space import Compare, HasSpace, Space, as_they_are
 from kshot.learners.heads.item_scores import Examples, one_hot
 from kshot.learners.learner import Learner, Mode, require_family, way_of
+from kshot.learners.refinement.bd_cspn import PrototypeRectification
 from kshot.learners.refinement.optimal_transport import OptimalTransport
 from kshot.learners.refinement.soft_k_means import SoftKMeans
+from kshot.learners.refinement.tim import InformationMaximisation
 
 
 class Refinement(Protocol):
@@ -58,6 +60,8 @@ class Refinement(Protocol):
 REFINEMENTS: dict[str, Callable[..., Refinement]] = {
     "soft_k_means": SoftKMeans,
     "optimal_transport": OptimalTransport,
+    "bd_cspn": PrototypeRectification,
+    "tim": InformationMaximisation,
 }
 
 EUCLIDEAN = Space(as_they_are, lambda queries, centres: -squared_distances(queries, centres))
