@@ -19,7 +19,8 @@ from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.tasks.heads.answer import log_probabilities, log_softmax, logits
 from kshot.tasks.heads.class_means import ClassMeans
-from kshot.tasks.heads.feature_map import AS_THEY_ARE, CENTRED_UNIT, FEATURE_MAPS, ROOT_UNIT, UNIT, apply_map, fit_map
+from kshot.tasks.heads.discriminant import Discriminant
+from kshot.tasks.heads.feature_map import AS_THEY_ARE, CENTRED_ROOT, CENTRED_UNIT, FEATURE_MAPS, ROOT_UNIT, UNIT, apply_map, fit_map
 from kshot.tasks.heads.head import FittedHead, Head
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
@@ -107,7 +108,7 @@ def test_a_class_may_have_a_description_or_examples() -> None:
 @pytest.mark.parametrize("name", ["class_means", "nearest", "ridge"])
 def test_a_head_answers_as_its_learner(name: str, feature_map: str) -> None:
     x, y = examples()
-    x = np.abs(x) if feature_map == ROOT_UNIT else x
+    x = np.abs(x) if feature_map in (ROOT_UNIT, CENTRED_ROOT) else x
     fitted = type(head_named(name))((feature_map,)).fit(x, y, 4)  # type: ignore[call-arg]
     queries = examples(seed=9)[0]
     mapped = fit_map(feature_map, x)
@@ -156,6 +157,31 @@ def test_left_out_shrunken_means_are_a_refit_without_the_example(described: str)
             means.append((1 - w) * own.mean(0) + w * prior)
         answer = -np.square(z[row] - np.stack(means)).sum(1)
         np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer[None] / fitted.temperature)[0], atol=1e-5)
+
+
+def discriminant_by_loops(z: np.ndarray, y: np.ndarray, query: np.ndarray, regularisation: float, way: int) -> np.ndarray:
+    """Means, covariance and distances as they are written, with a solved system."""
+    centres = np.stack([z[y == label].mean(0) for label in range(way)])
+    W = regularisation * np.eye(z.shape[1])
+    for row, label in zip(z, y, strict=True):
+        W += np.outer(row - centres[label], row - centres[label])
+    return np.array([-(query - c) @ np.linalg.solve(W, query - c) for c in centres])
+
+
+@pytest.mark.parametrize("D", [3, 40])  # fewer, and more features than examples
+def test_a_discriminant_and_its_left_out_answers_are_those_of_the_equations(D: int) -> None:
+    x, y = examples(D=D)
+    head = Discriminant((AS_THEY_ARE,))
+    found, fitted = head.left_out(x, y, 4), head.fit(x, y, 4)
+    mapped = fit_map(AS_THEY_ARE, x)
+    z, strength = mapped(x).astype(np.float64), fitted.settings["regularisation"]
+    for row in range(len(x)):
+        others = np.arange(len(x)) != row
+        answer = discriminant_by_loops(z[others], y[others], z[row], strength, 4)[None] / fitted.temperature
+        np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer)[0], atol=1e-6)
+    queries = examples(D=D, seed=9)[0]
+    answers = np.stack([discriminant_by_loops(z, y, one, strength, 4) for one in mapped(queries).astype(np.float64)]) / fitted.temperature
+    np.testing.assert_allclose(log_probabilities(fitted, queries), log_softmax(answers), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -260,6 +286,8 @@ def test_feature_maps_by_hand() -> None:
     np.testing.assert_allclose(fit_map(ROOT_UNIT, x)(x), [[0.6, 0.8], [0, 0]], rtol=1e-6)
     np.testing.assert_allclose(fit_map(AS_THEY_ARE, x)(x), [[4.5, 8.0], [-4.5, -8.0]])
     np.testing.assert_allclose(fit_map(CENTRED_UNIT, x)(x)[0], np.array([4.5, 8.0]) / np.hypot(4.5, 8), rtol=1e-6)
+    # Root units (0.6, 0.8) and (0, 0) have the mean (0.3, 0.4).
+    np.testing.assert_allclose(fit_map(CENTRED_ROOT, x)(x), [[0.6, 0.8], [-0.6, -0.8]], rtol=1e-6)
     assert apply_map(ROOT_UNIT, {}, np.array([[-1.0, 4.0]])).tolist() == [[0.0, 1.0]]
 
 
@@ -301,7 +329,7 @@ print(json.dumps([found, sorted({"torch", "sklearn", "pandas", "scipy", "matplot
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["class_means", "nearest", "ridge", "shrunken_means"])
+@pytest.mark.parametrize("name", ["class_means", "discriminant", "nearest", "ridge", "shrunken_means"])
 def test_ten_thousand_examples(name: str) -> None:
     rng = np.random.default_rng(0)
     y = np.arange(10_000) % 50

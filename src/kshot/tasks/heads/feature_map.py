@@ -4,9 +4,10 @@
     unit length      f(x) = x / ‖x‖
     centred unit     f(x) = (x - m) / ‖x - m‖
     root unit        f(x) = √x / ‖√x‖, for features that are not negative, such as those after a ReLU
+    centred root     f(x) = (r(x) - m) / ‖r(x) - m‖ with r(x) = √x / ‖√x‖, for the same
 
-m is the mean of the examples, which no label enters. It changes no distance and is subtracted in `as they are` for the sake of digits: a
-difference of two large numbers has few. A vector of length 0 stays 0. In: vectors (M, D). Out: float32 (M, D).
+m is the mean of the examples, or of their r(x), which no label enters. It changes no distance and is subtracted in `as they are` for the sake
+of digits: a difference of two large numbers has few. A vector of length 0 stays 0. In: vectors (M, D). Out: float32 (M, D).
 """
 
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ import numpy as np
 
 from kshot.errors import RecipeError, known_ones
 
-AS_THEY_ARE, UNIT, CENTRED_UNIT, ROOT_UNIT = "as they are", "unit length", "centred unit", "root unit"
-FEATURE_MAPS = (AS_THEY_ARE, UNIT, CENTRED_UNIT, ROOT_UNIT)
-_CENTRED = (AS_THEY_ARE, CENTRED_UNIT)
+AS_THEY_ARE, UNIT, CENTRED_UNIT = "as they are", "unit length", "centred unit"
+ROOT_UNIT, CENTRED_ROOT = "root unit", "centred root"
+_OF_ANY, _OF_POSITIVE = (AS_THEY_ARE, UNIT, CENTRED_UNIT), (ROOT_UNIT, CENTRED_ROOT)
+FEATURE_MAPS = _OF_ANY + _OF_POSITIVE
 
 
 class FeatureMap(NamedTuple):
@@ -47,25 +49,34 @@ def fit_map(name: str, x: np.ndarray) -> FeatureMap:
         raise RecipeError(f"there is no feature map {name!r}.{known_ones(name, FEATURE_MAPS)}")
     if name not in fitting_maps(x):
         raise RecipeError(f"the feature map {name!r} takes features that are not negative; found {x.min():.3g}. Choose another.")
-    return FeatureMap(name, {"centre": x.mean(0, dtype=np.float64).astype(np.float32)} if name in _CENTRED else {})
+    if name in (UNIT, ROOT_UNIT):
+        return FeatureMap(name, {})
+    rooted = _root_unit(x) if name == CENTRED_ROOT else x
+    return FeatureMap(name, {"centre": rooted.mean(0, dtype=np.float64).astype(np.float32)})
 
 
 def fitting_maps(x: np.ndarray) -> tuple[str, ...]:
     """Name the feature maps that examples (n, D) allow."""
-    return FEATURE_MAPS if x.size and x.min() >= 0 else FEATURE_MAPS[:3]
+    return FEATURE_MAPS if x.size and x.min() >= 0 else _OF_ANY
 
 
 def apply_map(name: str, arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """Map vectors (M, D) with the arrays of a fitted map.
 
-    A negative feature that `root unit` meets after its fit counts as 0.
+    A negative feature that a root meets after its fit counts as 0.
     """
     x = np.asarray(x, dtype=np.float32)
-    if name in _CENTRED:
-        x = x - arrays["centre"]
+    if name in _OF_POSITIVE:
+        x = _root_unit(x)
     if name == ROOT_UNIT:
-        x = np.sqrt(np.maximum(x, 0))
+        return x
+    if "centre" in arrays:
+        x = x - arrays["centre"]
     return x if name == AS_THEY_ARE else _unit(x)
+
+
+def _root_unit(x: np.ndarray) -> np.ndarray:
+    return _unit(np.sqrt(np.maximum(x, 0), dtype=np.float32))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

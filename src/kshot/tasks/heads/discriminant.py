@@ -1,0 +1,115 @@
+"""The linear discriminant with a shrunken covariance: class means, compared in the metric of how examples vary within their classes.
+
+    logit_k(x) = -(f(x) - c_k)ᵀ (W + λI)⁻¹ (f(x) - c_k),   W = Σ_i (f(x_i) - c_{y_i}) (f(x_i) - c_{y_i})ᵀ
+
+R. A. Fisher, "The use of multiple measurements in taxonomic problems", Annals of Eugenics 7, 1936; the shrinkage towards a multiple of the
+identity is that of J. H. Friedman, "Regularized discriminant analysis", Journal of the American Statistical Association 84, 1989. As λ
+grows, the head becomes `class_means`. Departures: W is not divided by the number of examples, which λ and the temperature make up for; and
+classes are taken to be equally frequent, because few examples are seldom drawn at the rates of their classes.
+
+Left out, example i of class k, at e = f(x_i) - c_k from its mean, takes s e eᵀ out of W with s = n_k / (n_k - 1), and moves c_k by -e / (n_k -
+1). With M = (W + λI)⁻¹, the metric becomes M + s (Me)(Me)ᵀ / (1 - s eᵀMe) (Sherman and Morrison 1950), exactly as if it had never been there.
+One eigendecomposition of W, in the span of the examples, serves all λ. In: examples. Out: an affine head.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kshot.tasks.heads.class_means import means_of
+from kshot.tasks.heads.feature_map import CENTRED_UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.head import FittedHead, LeftOut, checked
+from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
+
+STRENGTHS = tuple(float(one) for one in np.logspace(-3, 2, 11))
+"""λ, as a multiple of the trace of the total scatter / the rank that it can have."""
+DEFAULT_STRENGTH = 1.0
+DEFAULT_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """The linear discriminant with a shrunken covariance.
+
+    Attributes:
+        feature_maps: Feature maps to choose from; empty: all that fit the examples.
+    """
+
+    feature_maps: tuple[str, ...] = ()
+    name = "discriminant"
+
+    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
+        """Learn the means, the covariance and λ. See `Head.fit`."""
+        x, y = checked(x, y, way)
+        found, settings = self._search(x, y, way)
+        z = found.feature_map(x)
+        span = Span(z, y, way)
+        regularisation = found.strength * span.size
+        metric = 1 / (span.scatter + regularisation)  # (r,)
+        # (W + λI)⁻¹ c within the span; the part of a query outside the span is equally far from all classes
+        weights = 2 * span.basis @ (metric[:, None] * span.centres.T)  # (D, N)
+        bias = -np.square(span.centres) @ metric - span.origin @ weights
+        arrays = {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32), **found.feature_map.arrays}
+        fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": regularisation})
+        return with_temperature(fitted, x, y, found, settings)
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example by the means and the covariance of the others. See `Head.left_out`."""
+        return self._search(*checked(x, y, way), way)[0].left_out
+
+    def _search(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
+        def prepare(mapped: FeatureMap) -> LeftOutLogits:
+            span = Span(mapped(x), y, way)
+            return lambda strength, rows: span.left_out(strength * span.size, rows)
+
+        maps = self.feature_maps or fitting_maps(x)
+        default = CENTRED_UNIT if CENTRED_UNIT in maps else maps[0]
+        settings = Settings(maps, STRENGTHS, (default, DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
+        return search(x, y, way, settings, prepare, not_alone(y, way)), settings
+
+
+class Span:
+    """Examples in coordinates in which W is diagonal.
+
+    Attributes:
+        origin: Mean of the examples, float64 (D,).
+        basis: Orthonormal columns that span the examples, (D, r).
+        points: The examples in these coordinates, (n, r).
+        centres: The class means, (N, r).
+        scatter: The diagonal of W, at least 0, (r,).
+        size: Trace of the total scatter / min(n - 1, D): the unit of λ.
+    """
+
+    def __init__(self, z: np.ndarray, y: np.ndarray, way: int) -> None:
+        self.origin = z.mean(0, dtype=np.float64)
+        centred = z - self.origin
+        n, D = centred.shape
+        if n <= D:
+            values, vectors = np.linalg.eigh(centred @ centred.T)
+            kept = values > max(values[-1], 0) * n * np.finfo(np.float64).eps
+            basis = centred.T @ (vectors[:, kept] / np.sqrt(values[kept]))
+        else:
+            basis = np.eye(D)
+        points = centred @ basis
+        centres, self.counts = means_of(points, y, way)
+        residuals = points - centres[y]
+        scatter, rotation = np.linalg.eigh(residuals.T @ residuals)
+        self.scatter, self.basis = np.maximum(scatter, 0), basis @ rotation
+        self.points, self.centres, self.labels = points @ rotation, centres @ rotation, y
+        self.size = float(np.square(centred).sum()) / max(min(n - 1, D), 1) or 1.0
+
+    def left_out(self, regularisation: float, rows: np.ndarray) -> np.ndarray:
+        """Return the logits of examples (m,), each without itself, (m, N); -∞ for a class that has no other example."""
+        metric = 1 / (self.scatter + regularisation)
+        a, k, place = self.points[rows], self.labels[rows], np.arange(len(rows))
+        e, n = a - self.centres[k], self.counts[k].astype(np.float64)
+        s = n / np.maximum(n - 1, 1)
+        g = e * metric  # M e, (m, r)
+        inside = np.einsum("mr,mr->m", e, g)  # eᵀ M e
+        distances = np.square(a) @ metric
+        distances = distances[:, None] - 2 * (a * metric) @ self.centres.T + np.square(self.centres) @ metric  # by M
+        along = np.einsum("mr,mr->m", a, g)[:, None] - g @ self.centres.T  # (a - c_j)ᵀ M e
+        gain = s / np.maximum(1 - s * inside, np.finfo(np.float64).tiny)
+        distances += gain[:, None] * along**2
+        distances[place, k] = np.where(n > 1, s**2 * (inside + gain * inside**2), np.inf)
+        return -distances
