@@ -10,8 +10,9 @@ import pytest
 from kshot.data.class_index import ClassIndex
 from kshot.episodes.episode import DrawnEpisodes
 from kshot.episodes.shape import EpisodeShape
-from kshot.results.inspect.confusion import Confusion, count_confusion, design_effect, wilson
+from kshot.results.inspect.confusion import Confusion, count_confusion, design_effect
 from kshot.results.score.answers import Answers, answer_episodes
+from kshot.results.score.counts import wilson
 
 Make = Callable[..., Any]
 INDEX = ClassIndex.build({name: [n] for n, name in enumerate(("ant", "bee", "cow", "elk"))})

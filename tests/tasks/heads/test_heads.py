@@ -307,6 +307,7 @@ def test_answers_need_numpy_alone(tmp_path: Path) -> None:
     code = """
 import json, sys, numpy as np
 from pathlib import Path
+from kshot.tasks.estimate import Estimate
 from kshot.tasks.heads.answer import logits
 from kshot.tasks.heads.head import FittedHead
 folder = Path(sys.argv[1])

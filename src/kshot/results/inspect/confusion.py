@@ -17,8 +17,7 @@ import numpy as np
 
 from kshot.data.class_index import ClassIndex
 from kshot.results.score.answers import Answers
-
-_Z = 1.96
+from kshot.results.score.counts import wilson
 
 
 @dataclass(frozen=True)
@@ -133,26 +132,6 @@ def count_confusion(index: ClassIndex, answers: Sequence[Answers]) -> Confusion:
         taken=taken,
         design_effect=design_effect(owner, asked, right),
     )
-
-
-def wilson(right: np.ndarray, asked: np.ndarray, effect: float = 1.0) -> np.ndarray:
-    """Return the 95 % intervals of the rates right / asked.
-
-    Args:
-        right: Counts (M,).
-        asked: Counts (M,); 0 gives the interval 0 … 1.
-        effect: The design effect. The intervals are those of asked / effect independent queries.
-
-    Returns:
-        float64 (M, 2).
-    """
-    n = np.maximum(asked / effect, 1e-12)
-    p = right / np.maximum(asked, 1)
-    z2 = _Z**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    ends: np.ndarray = np.stack([centre - half, centre + half], axis=1).clip(0, 1)
-    return ends
 
 
 def design_effect(owner: np.ndarray, asked: np.ndarray, right: np.ndarray) -> float:

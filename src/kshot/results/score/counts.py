@@ -1,11 +1,16 @@
-"""Counts of errors: the exact interval of a rate, and the exact test of two rates.
+"""Counts of errors: the exact interval of a rate, the quick intervals of many rates, and the exact test of two rates.
 
 A test of few trials, such as Lake's 400, has a rate near 0 or 1, where the interval of a mean (`kshot.results.score.interval`) is too
-narrow and may pass 0. These two use the binomial and the hypergeometric distribution themselves. Next: `kshot.workflows.lake_challenge`.
+narrow and may pass 0. The exact ones use the binomial and the hypergeometric distribution themselves. Next:
+`kshot.workflows.lake_challenge`, `kshot.results.inspect.confusion`, `kshot.tasks.estimate`.
 """
 
 import math
 from collections.abc import Callable
+
+import numpy as np
+
+_Z = 1.96
 
 
 def clopper_pearson(count: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -37,6 +42,27 @@ def clopper_pearson(count: int, trials: int, level: float = 0.95) -> tuple[float
     low = 0.0 if count == 0 else _crossing(lambda rate: 1 - _at_most(count - 1, trials, rate) < tail)
     high = 1.0 if count == trials else _crossing(lambda rate: _at_most(count, trials, rate) > tail)
     return low, high
+
+
+def wilson(right: np.ndarray, asked: np.ndarray, effect: float = 1.0) -> np.ndarray:
+    """Return the 95 % intervals of the rates right / asked.
+
+    Args:
+        right: Counts (M,).
+        asked: Counts (M,); 0 gives the interval 0 … 1.
+        effect: The design effect. The intervals are those of asked / effect independent queries.
+
+    Returns:
+        float64 (M, 2).
+    """
+    n = np.maximum(asked / effect, 1e-12)
+    p = right / np.maximum(asked, 1)
+    z2 = _Z**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    ends: np.ndarray = np.stack([centre - half, centre + half], axis=1).clip(0, 1)
+    ends[asked == 0] = 0, 1
+    return ends
 
 
 def fisher_exact(count: int, trials: int, other_count: int, other_trials: int) -> float:

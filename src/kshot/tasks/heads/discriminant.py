@@ -7,9 +7,9 @@ identity is that of J. H. Friedman, "Regularized discriminant analysis", Journal
 grows, the head becomes `class_means`. Departures: W is not divided by the number of examples, which λ and the temperature make up for; and
 classes are taken to be equally frequent, because few examples are seldom drawn at the rates of their classes.
 
-Left out, example i of class k, at e = f(x_i) - c_k from its mean, takes s e eᵀ out of W with s = n_k / (n_k - 1), and moves c_k by -e / (n_k -
-1). With M = (W + λI)⁻¹, the metric becomes M + s (Me)(Me)ᵀ / (1 - s eᵀMe) (Sherman and Morrison 1950), exactly as if it had never been there.
-One eigendecomposition of W, in the span of the examples, serves all λ. In: examples. Out: an affine head.
+Left out, example i of class k, at e = f(x_i) - c_k from its mean, takes s e eᵀ out of W with s = n_k / (n_k - 1), and leaves the mean
+c_k - e / (n_k - 1). With M = (W + λI)⁻¹, the metric becomes M + s (Me)(Me)ᵀ / (1 - s eᵀMe) (Sherman and Morrison 1950), exactly as if
+the example had never been there. One eigendecomposition of W, in the span of the examples, serves all λ. In: examples. Out: an affine head.
 """
 
 from dataclasses import dataclass
@@ -106,8 +106,9 @@ class Span:
         s = n / np.maximum(n - 1, 1)
         g = e * metric  # M e, (m, r)
         inside = np.einsum("mr,mr->m", e, g)  # eᵀ M e
-        distances = np.square(a) @ metric
-        distances = distances[:, None] - 2 * (a * metric) @ self.centres.T + np.square(self.centres) @ metric  # by M
+        distances: np.ndarray = (
+            (np.square(a) @ metric)[:, None] - 2 * (a * metric) @ self.centres.T + np.square(self.centres) @ metric
+        )  # by M
         along = np.einsum("mr,mr->m", a, g)[:, None] - g @ self.centres.T  # (a - c_j)ᵀ M e
         gain = s / np.maximum(1 - s * inside, np.finfo(np.float64).tiny)
         distances += gain[:, None] * along**2

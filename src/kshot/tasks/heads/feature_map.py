@@ -6,8 +6,8 @@
     root unit        f(x) = √x / ‖√x‖, for features that are not negative, such as those after a ReLU
     centred root     f(x) = (r(x) - m) / ‖r(x) - m‖ with r(x) = √x / ‖√x‖, for the same
 
-m is the mean of the examples, or of their r(x), which no label enters. It changes no distance and is subtracted in `as they are` for the sake
-of digits: a difference of two large numbers has few. A vector of length 0 stays 0. In: vectors (M, D). Out: float32 (M, D).
+m is the mean of the examples, or of their r(x), which no label enters. It changes no distance and is subtracted in `as they are` for the
+sake of digits: a difference of two large numbers has few. A vector of length 0 stays 0. In: vectors (M, D). Out: float32 (M, D).
 """
 
 from collections.abc import Mapping
