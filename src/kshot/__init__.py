@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.learners.contract.check import check_learner as check_learner
     from kshot.learners.ensemble import Ensemble as Ensemble
     from kshot.learners.gradient.anil import ANIL as ANIL
+    from kshot.learners.gradient.boil import BOIL as BOIL
     from kshot.learners.gradient.first_order_maml import FirstOrderMAML as FirstOrderMAML
     from kshot.learners.gradient.imaml import IMAML as IMAML
     from kshot.learners.gradient.maml import MAML as MAML

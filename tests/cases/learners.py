@@ -33,7 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 QUICK = {"protonet", "ridge", "maml", "finetune", "baseline", "mann", "refined"}
 """Learners that the quick tests try, one or two of each family."""
-GRADIENT = ("maml", "first_order_maml", "anil", "meta_sgd", "maml++", "reptile", "imaml")
+GRADIENT = ("maml", "first_order_maml", "anil", "boil", "meta_sgd", "maml++", "reptile", "imaml")
 TRAINED = [name for name in LEARNERS if name not in ("ensemble", "nearest")]
 
 

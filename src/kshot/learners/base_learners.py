@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kshot.learners.gradient.anil import ANIL
+from kshot.learners.gradient.boil import BOIL
 from kshot.learners.gradient.first_order_maml import FirstOrderMAML
 from kshot.learners.gradient.imaml import IMAML
 from kshot.learners.gradient.maml import MAML
@@ -50,6 +51,7 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "maml": MAML,
     "first_order_maml": FirstOrderMAML,
     "anil": ANIL,
+    "boil": BOIL,
     "meta_sgd": MetaSGD,
     "reptile": Reptile,
     "imaml": IMAML,

@@ -15,6 +15,7 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.gradient.anil import ANIL
+from kshot.learners.gradient.boil import BOIL
 from kshot.learners.gradient.first_order_maml import FirstOrderMAML
 from kshot.learners.gradient.gradient_learner import GradientLearner
 from kshot.learners.gradient.maml import MAML
@@ -134,6 +135,15 @@ def test_one_step_by_hand() -> None:
 def test_anil_adapts_its_head_alone() -> None:
     learner, batch = convolutional(ANIL).eval(), balanced_batch(1, 8, 8)
     assert set(learner.adapt(batch.support_x, batch.support_y, way=3).parameters) == {"head.weight", "head.bias"}
+
+
+def test_boil_adapts_what_is_trainable_of_its_body_alone() -> None:
+    learner, batch = convolutional(BOIL).eval(), balanced_batch(1, 8, 8)
+    adapted = set(learner.adapt(batch.support_x, batch.support_y, way=3).parameters)
+    assert adapted == {name for name, _ in learner.named_parameters() if name.startswith("backbone.")}
+    first = next(name for name, _ in learner.named_parameters())
+    learner.get_parameter(first).requires_grad_(False)
+    assert set(learner.adapt(batch.support_x, batch.support_y, way=3).parameters) == adapted - {first}
 
 
 def test_meta_sgd_starts_from_rates_between_its_bounds_and_learns_them() -> None:

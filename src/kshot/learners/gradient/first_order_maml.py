@@ -27,7 +27,7 @@ from kshot.learners.gradient.gradient_learner import (
 )
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.modes.first_order import first_order
-from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.parameters import Adapt, divide_parameters
 from kshot.learners.settings import require_positive
 
 
@@ -70,11 +70,16 @@ class FirstOrderMAML(GradientLearner):
         require_positive("inner_lr", inner_lr)
         check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
+        self.outputs, self.inner_steps, self.adapt_steps = outputs, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         names = divide_parameters(self.network(), self.adapting).adapting
         self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
         self.family = family
+
+    @property
+    def adapting(self) -> Adapt:
+        """All of the network."""
+        return None
 
     def rule(self) -> Descent:
         """α is given: nothing of the rule is learnt."""

@@ -47,7 +47,6 @@ class GradientLearner(Learner):
         backbone: Inputs (M, …) → features (M, D).
         head: (M, D) → (M, N).
         outputs: N, or the number of targets T.
-        adapting: What adapts: see `divide_parameters`, of a module of a `backbone` and a `head`.
         inner_steps: Steps in training.
         adapt_steps: Steps outside training.
         inductive: Whose statistics `predict` uses.
@@ -57,10 +56,14 @@ class GradientLearner(Learner):
     backbone: nn.Module
     head: nn.Linear
     outputs: int
-    adapting: Adapt
     inner_steps: int
     adapt_steps: int
     inductive: InductiveStatistics
+
+    @property
+    @abstractmethod
+    def adapting(self) -> Adapt:
+        """What adapts, of a module of a `backbone` and a `head`: see `divide_parameters`."""
 
     @abstractmethod
     def rule(self) -> UpdateRule:

@@ -30,7 +30,7 @@ from kshot.learners.gradient.gradient_learner import (
     statistics_of,
 )
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
-from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.inner_loop.parameters import Adapt, divide_parameters
 from kshot.learners.settings import require_positive
 
 
@@ -78,7 +78,7 @@ class MetaSGD(GradientLearner):
             raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
         check_counts(inner_steps, adapt_steps, inductive)
         self.backbone, self.head = backbone, head_of(features, outputs)
-        self.outputs, self.adapting, self.inner_steps, self.adapt_steps = outputs, None, inner_steps, adapt_steps
+        self.outputs, self.inner_steps, self.adapt_steps = outputs, inner_steps, adapt_steps
         self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         self.mode = checked_mode(mode)
         self.family = family
@@ -87,6 +87,11 @@ class MetaSGD(GradientLearner):
         adapting = divide_parameters(self.network()).adapting
         self._rated = tuple(adapting)
         self.rates = nn.ParameterList(torch.empty_like(value).uniform_(lowest, highest) for value in adapting.values())
+
+    @property
+    def adapting(self) -> Adapt:
+        """All of the network."""
+        return None
 
     def rule(self) -> Descent:
         """With α as it is now."""
