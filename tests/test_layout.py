@@ -149,8 +149,17 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def unpickling(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """(line, what) of everything that reads or writes pickles."""
+    """(line, what) of everything that reads or writes pickles; `torch.load(…, weights_only=True)` reads tensors alone."""
+    tensors_alone = {
+        node.func
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "torch.load"
+        and any(one.arg == "weights_only" and isinstance(one.value, ast.Constant) and one.value.value is True for one in node.keywords)
+    }
     for node in ast.walk(tree):
+        if node in tensors_alone:
+            continue
         match node:
             case ast.Import(names=names):
                 yield from ((node.lineno, a.name) for a in names if a.name.split(".")[0] in UNPICKLING_MODULES)
@@ -249,6 +258,9 @@ from joblib.pool import dump
 import torch as t
 torch.serialization.load("x")
 safetensors.torch.load(data)
+torch.load("x", weights_only=True)
+torch.load("x", weights_only=False)
+torch.save("x", weights_only=True)
 """
     assert sorted(unpickling(ast.parse(source))) == [
         (1, "pickle"),
@@ -258,6 +270,8 @@ safetensors.torch.load(data)
         (6, "joblib.pool"),
         (7, "torch as t"),
         (8, "torch.serialization.load"),
+        (11, "torch.load"),
+        (12, "torch.save"),
     ]
 
 

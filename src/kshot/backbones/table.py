@@ -13,6 +13,7 @@ from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.conv_maps import ConvMaps
+from kshot.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 from kshot.backbones.flat import Flat
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
@@ -23,6 +24,8 @@ BACKBONES: dict[str, type[Backbone]] = {
     "conv4_maps": Conv4Maps,
     "conv4_strided": Conv4Strided,
     "conv_maps": ConvMaps,
+    "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite2": EfficientNetLite2,
     "flat": Flat,
     "mlp": MLP,
     "resnet12": ResNet12,
