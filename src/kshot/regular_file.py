@@ -22,6 +22,7 @@ MOST_TEXT = 64 * 2**20
 """Bytes of a text or JSON file. The record of the complete Omniglot has less than one hundredth of it."""
 DEEPEST = 100
 """Tables and lists inside each other. kshot's own files have at most ten; Python's functions fail at about a thousand."""
+_PIECE = 2**20
 
 Found = Literal["file", "folder", "other", "nothing"]
 
@@ -85,7 +86,9 @@ def read_bytes(path: Path, most: int) -> bytes:
         OSError: As of `opened`.
     """
     with opened(path, most) as file:
-        data = file.read(most + 1)
+        data = file.read(os.fstat(file.fileno()).st_size + 1)  # `read` allocates all that it is asked for
+        while len(data) <= most and (more := file.read(_PIECE)):
+            data += more
     if len(data) > most:  # it has grown, or its system does not know its size
         raise _too_large(path, len(data), most)
     return data

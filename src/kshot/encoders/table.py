@@ -11,9 +11,13 @@ from collections.abc import Callable
 
 from kshot.encoders.encoder import Encoder, Reads
 from kshot.encoders.joined import JoinedEncoder
+from kshot.encoders.photograph_export import open_efficientnet_lite0, open_efficientnet_lite2
 from kshot.errors import RecipeError, known_ones
 
-ENCODERS: dict[str, Callable[[str], Encoder]] = {}
+ENCODERS: dict[str, Callable[[str], Encoder]] = {
+    "efficientnet_lite0": open_efficientnet_lite0,
+    "efficientnet_lite2": open_efficientnet_lite2,
+}
 """Name → what opens the encoder on a device."""
 DEFAULTS: dict[Reads, str] = {"photographs": "efficientnet_lite0", "texts": "all-MiniLM-L6-v2"}
 """What is opened where no encoder is named."""

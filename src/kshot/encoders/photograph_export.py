@@ -1,0 +1,151 @@
+"""PyTorch networks as encoders of photographs: written once as an ONNX file that takes pixels. PyTorch is imported in functions.
+
+    efficientnet_lite0, efficientnet_lite2     kshot's own, with the weights that packages carry
+    encoder_of_network                         any module from Python
+
+In: a network, or the name of one. Out: a `PhotographEncoder`. Next: `kshot.encoders.table`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kshot.backbones.published_weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, PublishedWeights
+from kshot.encoders.encoder import Provenance, fingerprint_of
+from kshot.encoders.encoder_folder import TemporaryFolder, kept_folder
+from kshot.encoders.onnx_export import exported
+from kshot.encoders.photograph_encoder import PhotographEncoder, PhotographForm, photograph_files, read_photograph_encoder
+from kshot.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+VERSION = "1"
+"""Of the graphs that this module writes, and of how pictures are brought to size: another one makes every graph again."""
+FROM_PYTHON = Provenance("unknown", "a network given from Python")
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of light in [0, 1]: what most networks for photographs were trained with."""
+_LITE_MEAN, _LITE_DEVIATION = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+def open_efficientnet_lite0(device: str = "cpu") -> PhotographEncoder:
+    """Open EfficientNet-Lite0 with ImageNet's weights: photographs of 224 × 224 pixels, D = 1280.
+
+    Raises:
+        SetupError: The package with the weights, or what runs or writes ONNX files, is not installed.
+    """
+    return _open_lite("efficientnet_lite0", 224, EFFICIENTNET_LITE0, device)
+
+
+def open_efficientnet_lite2(device: str = "cpu") -> PhotographEncoder:
+    """Open EfficientNet-Lite2 with ImageNet's weights: photographs of 260 × 260 pixels, D = 1280.
+
+    Raises:
+        SetupError: The package with the weights, or what runs or writes ONNX files, is not installed.
+    """
+    return _open_lite("efficientnet_lite2", 260, EFFICIENTNET_LITE2, device)
+
+
+def _open_lite(name: str, size: int, published: PublishedWeights, device: str) -> PhotographEncoder:
+    provenance = Provenance(published.licence, published.source, published.package)
+    fingerprint = fingerprint_of("photographs", VERSION, name, published.digest, str(size))
+
+    def made() -> dict[str, bytes]:
+        published.read()  # says what to install before PyTorch is loaded
+        from kshot.backbones.table import build_backbone
+
+        network = build_backbone(name, {"weights": "imagenet"})
+        return network_files(network, name, size, _LITE_MEAN, _LITE_DEVIATION, provenance, fingerprint)
+
+    folder, temporary = kept_folder(fingerprint, made)
+    return read_photograph_encoder(folder, device, held=temporary)
+
+
+def encoder_of_network(
+    network: "nn.Module",
+    *,
+    name: str,
+    size: int = 224,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    deviation: Sequence[float] = IMAGENET_DEVIATION,
+    provenance: Provenance = FROM_PYTHON,
+) -> PhotographEncoder:
+    """Make an encoder of any network for photographs. It is written as an ONNX file each time, which takes some seconds.
+
+    Args:
+        network: Photographs, float32 (M, 3, size, size), light less `mean` divided by `deviation` → vectors (M, D). It is used as it is in
+            evaluation, and is not changed.
+        name: What the encoder is called. A model that is fitted with it is complete only with its ONNX file.
+        size: Side of the square that the network sees.
+        mean: Of light in [0, 1], for red, green and blue.
+        deviation: Likewise.
+        provenance: Licence and source of the weights.
+
+    Raises:
+        RecipeError: The network cannot be written as an ONNX file, or does not return one vector per photograph.
+        SetupError: What runs or writes ONNX files is not installed.
+    """
+    _check_scale(mean, deviation)
+    files = network_files(network, name, size, mean, deviation, provenance)
+    temporary = TemporaryFolder(files)
+    return read_photograph_encoder(temporary.path, held=temporary)
+
+
+def network_files(
+    network: "nn.Module",
+    name: str,
+    size: int,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    provenance: Provenance,
+    fingerprint: str = "",
+) -> dict[str, bytes]:
+    """Return the files of the encoder that a network is; an empty fingerprint is taken from its graph."""
+    import torch
+
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8))
+    scaled = _scaled(network, mean, deviation)
+    graph, vectors = exported(scaled, {"pixels": pixels}, {"pixels": {0: "photographs"}}, name=name, extra="photos")
+    form = PhotographForm(
+        name=name,
+        features=vectors.shape[1],
+        fingerprint=fingerprint or fingerprint_of("photographs", VERSION, graph, str(size)),
+        size=size,
+        layout="pixels",
+        mean=(),
+        deviation=(),
+        provenance=provenance,
+    )
+    return photograph_files(form, graph)
+
+
+def _scaled(network: "nn.Module", mean: Sequence[float], deviation: Sequence[float]) -> "nn.Module":
+    """Return a network that takes pixels: uint8 (M, size, size, 3)."""
+    import torch
+    from torch import nn
+
+    class Scaled(nn.Module):
+        shift: torch.Tensor
+        scale: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("shift", 255 * torch.tensor(mean, dtype=torch.float64).float().view(3, 1, 1))
+            self.register_buffer("scale", 255 * torch.tensor(deviation, dtype=torch.float64).float().view(3, 1, 1))
+
+        def forward(self, pixels: "Tensor") -> "Tensor":
+            light = pixels.permute(0, 3, 1, 2).float()  # (M, 3, size, size)
+            vectors: Tensor = self.network((light - self.shift) / self.scale)
+            return vectors
+
+    return Scaled()
+
+
+def _check_scale(mean: Sequence[float], deviation: Sequence[float]) -> None:
+    if len(mean) != 3 or len(deviation) != 3 or min(deviation) <= 0:
+        raise RecipeError(
+            f"mean and deviation are three numbers each, for red, green and blue, and deviations are positive; "
+            f"found {tuple(mean)} and {tuple(deviation)}."
+        )
