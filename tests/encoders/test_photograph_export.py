@@ -54,9 +54,6 @@ def test_any_module_is_an_encoder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.encode(list(x)), encoder.encode(list(x)))
     assert again.fingerprint == encoder.fingerprint
     assert encoder_of_network(network, name="other", size=8, **SCALE).fingerprint == encoder.fingerprint
-    with torch.no_grad():
-        network[2].bias += 1
-    assert encoder_of_network(network, name="mine", size=8, **SCALE).fingerprint != encoder.fingerprint
 
 
 @pytest.mark.parametrize(
