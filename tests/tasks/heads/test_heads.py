@@ -22,6 +22,7 @@ from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.feature_map import AS_THEY_ARE, CENTRED_ROOT, CENTRED_UNIT, FEATURE_MAPS, ROOT_UNIT, UNIT, apply_map, fit_map
 from kshot.tasks.heads.head import FittedHead, Head
+from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 from kshot.tasks.heads.table import HEADS, head_named
@@ -157,6 +158,27 @@ def test_left_out_shrunken_means_are_a_refit_without_the_example(described: str)
             means.append((1 - w) * own.mean(0) + w * prior)
         answer = -np.square(z[row] - np.stack(means)).sum(1)
         np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer[None] / fitted.temperature)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("D", [3, 40])
+def test_kernel_ridge_and_its_left_out_answers_are_those_of_the_equations(D: int) -> None:
+    x, y = examples(D=D)
+    head = KernelRidge((AS_THEY_ARE,))
+    found, fitted = head.left_out(x, y, 4), head.fit(x, y, 4)
+    mapped = fit_map(AS_THEY_ARE, x)
+    z, Y, p, ridge = mapped(x).astype(np.float64), np.eye(4)[y] - 0.25, fitted.arrays["precision"], fitted.settings["regularisation"]
+
+    def by_loops(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
+        K = np.array([[np.exp(-p[0] * np.square(a - b).sum()) for b in z[rows]] for a in z[rows]])
+        k = np.array([np.exp(-p[0] * np.square(query - b).sum()) for b in z[rows]])
+        return k @ np.linalg.solve(K + ridge * np.eye(len(rows)), Y[rows]) / fitted.temperature
+
+    for row in range(len(x)):
+        answer = by_loops(np.flatnonzero(np.arange(len(x)) != row), z[row])
+        np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer[None])[0], atol=1e-5)
+    queries = examples(D=D, seed=9)[0]
+    answers = np.stack([by_loops(np.arange(len(x)), one) for one in mapped(queries).astype(np.float64)])
+    np.testing.assert_allclose(log_probabilities(fitted, queries), log_softmax(answers), atol=1e-4)
 
 
 def discriminant_by_loops(z: np.ndarray, y: np.ndarray, query: np.ndarray, regularisation: float, way: int) -> np.ndarray:

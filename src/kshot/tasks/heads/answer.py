@@ -5,6 +5,8 @@
 In: a `FittedHead` and vectors (M, D). Out: logits and log-probabilities (M, N). Memory is bounded: vectors are taken in chunks.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from kshot.errors import DataError
@@ -22,7 +24,9 @@ def features_of(fitted: FittedHead) -> int:
 
 def classes_of(fitted: FittedHead) -> int:
     """Return N, the number of classes of a fitted head."""
-    return len(fitted.arrays["bias"]) if fitted.form == "affine" else int(fitted.arrays["labels"][-1]) + 1
+    if fitted.form == "nearest":
+        return int(fitted.arrays["labels"][-1]) + 1
+    return int(fitted.arrays["bias" if fitted.form == "affine" else "coefficients"].shape[-1])
 
 
 def logits(fitted: FittedHead, x: np.ndarray) -> np.ndarray:
@@ -45,15 +49,12 @@ def logits(fitted: FittedHead, x: np.ndarray) -> np.ndarray:
     if not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
         raise DataError(f"every number must be finite; found NaN or infinity in vector {row}. Repair or drop it.")
-    wide = max(D, N if fitted.form == "affine" else len(fitted.arrays["labels"]))
+    wide = max(D, N if fitted.form == "affine" else len(fitted.arrays["examples"]))
     step = max(1, _CHUNK // wide)
     found = np.empty((len(x), N), dtype=np.float32)
     for start in range(0, len(x), step):
         mapped = apply_map(fitted.feature_map, fitted.arrays, x[start : start + step])
-        if fitted.form == "affine":
-            found[start : start + step] = mapped @ fitted.arrays["weights"] + fitted.arrays["bias"]
-        else:
-            found[start : start + step] = -nearest_of_each_class(mapped, fitted.arrays["examples"], fitted.arrays["labels"])
+        found[start : start + step] = _FORMS[fitted.form](mapped, fitted.arrays)
     found /= fitted.temperature
     return found
 
@@ -69,6 +70,27 @@ def log_softmax(values: np.ndarray) -> np.ndarray:
     values -= values.max(1, keepdims=True)
     values -= np.log(np.exp(values).sum(1, keepdims=True))
     return values
+
+
+def _affine(z: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    result: np.ndarray = z @ arrays["weights"] + arrays["bias"]
+    return result
+
+
+def _kernel(z: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    result: np.ndarray = np.exp(-arrays["precision"] * squared_distances(z, arrays["examples"])) @ arrays["coefficients"]
+    return result
+
+
+def _nearest(z: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return -nearest_of_each_class(z, arrays["examples"], arrays["labels"])
+
+
+_FORMS: dict[str, Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]] = {
+    "affine": _affine,
+    "kernel": _kernel,
+    "nearest": _nearest,
+}
 
 
 def nearest_of_each_class(x: np.ndarray, examples: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -19,13 +19,16 @@ from kshot.errors import RecipeError
 from kshot.results.compare.paired import Difference, paired_difference
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut, checked
+from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
-DEFAULT_HEADS: tuple[Head, ...] = (Ridge(), Discriminant(), ShrunkenMeans(), Nearest())
+DEFAULT_HEADS: tuple[Head, ...] = (KernelRidge(), Discriminant(), ShrunkenMeans(), Nearest(), Ridge())
 """The heads that are tried unless others are named: those with a closed form. Where no example can be scored, the first one is taken.
 Class means are both shrunken means that are not pulled and a discriminant of no covariance."""
+MOST_FOR_KERNEL_RIDGE = 2_000
+"""Examples above which kernel ridge, whose time grows with their cube, is tried only if it is named."""
 _RESAMPLES = 200
 
 
@@ -103,7 +106,8 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         x: Finite vectors, float32 (n, D).
         y: Labels 0 … way - 1, int64 (n,).
         way: N ≥ 2.
-        heads: The heads to try; `DEFAULT_HEADS` if there are none. One head is fitted without a contest.
+        heads: The heads to try; if there are none, `DEFAULT_HEADS`, without kernel ridge if there are very many examples. One head is
+            fitted without a contest.
 
     Returns:
         The choice. If no example can be scored, it is the first head.
@@ -112,7 +116,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         DataError: The examples are not such arrays.
         RecipeError: Two heads have one name.
     """
-    heads = tuple(heads) or DEFAULT_HEADS
+    heads = tuple(heads) or (DEFAULT_HEADS if len(x) <= MOST_FOR_KERNEL_RIDGE else DEFAULT_HEADS[1:])
     names = [head.name for head in heads]
     if len(set(names)) < len(names):
         raise RecipeError(f"heads that are compared need different names; found {', '.join(names)}. Name each once.")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.tasks.heads.answer import squared_distances
-from kshot.tasks.heads.feature_map import UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
 from kshot.tasks.heads.head import FittedHead, LeftOut, checked
-from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
+from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, Strength, not_alone, search, with_temperature
 from kshot.tasks.heads.through_learners import class_centres
 
 DEFAULT_TEMPERATURE = 0.1
@@ -47,7 +47,7 @@ class ClassMeans:
             z = mapped(x)
             centres, counts = means_of(z, y, way)
 
-            def logits_of(_: float, rows: np.ndarray) -> np.ndarray:
+            def logits_of(_: Strength, rows: np.ndarray) -> np.ndarray:
                 found = squared_distances(z[rows], centres)
                 place = np.arange(len(rows)), y[rows]
                 own, n = np.square(z[rows] - centres[y[rows]]).sum(1), counts[y[rows]]
@@ -58,7 +58,7 @@ class ClassMeans:
             return logits_of
 
         maps = self.feature_maps or fitting_maps(x)
-        settings = Settings(maps, (0.0,), (UNIT if UNIT in maps else maps[0], 0.0), DEFAULT_TEMPERATURE)
+        settings = Settings(maps, ((),), (default_map(x, maps), ()), DEFAULT_TEMPERATURE)
         return search(x, y, way, settings, prepare, not_alone(y, way)), settings
 
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.tasks.heads.class_means import means_of
-from kshot.tasks.heads.feature_map import CENTRED_UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
 from kshot.tasks.heads.head import FittedHead, LeftOut, checked
 from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
 
-STRENGTHS = tuple(float(one) for one in np.logspace(-3, 2, 11))
+STRENGTHS = tuple((float(one),) for one in np.logspace(-3, 2, 11))
 """λ, as a multiple of the trace of the total scatter / the rank that it can have."""
-DEFAULT_STRENGTH = 1.0
+DEFAULT_STRENGTH = (1.0,)
 DEFAULT_TEMPERATURE = 0.1
 
 
@@ -44,7 +44,7 @@ class Discriminant:
         found, settings = self._search(x, y, way)
         z = found.feature_map(x)
         span = Span(z, y, way)
-        regularisation = found.strength * span.size
+        regularisation = found.strength[0] * span.size
         metric = 1 / (span.scatter + regularisation)  # (r,)
         # (W + λI)⁻¹ c within the span; the part of a query outside the span is equally far from all classes
         weights = 2 * span.basis @ (metric[:, None] * span.centres.T)  # (D, N)
@@ -60,11 +60,10 @@ class Discriminant:
     def _search(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
         def prepare(mapped: FeatureMap) -> LeftOutLogits:
             span = Span(mapped(x), y, way)
-            return lambda strength, rows: span.left_out(strength * span.size, rows)
+            return lambda strength, rows: span.left_out(strength[0] * span.size, rows)
 
         maps = self.feature_maps or fitting_maps(x)
-        default = CENTRED_UNIT if CENTRED_UNIT in maps else maps[0]
-        settings = Settings(maps, STRENGTHS, (default, DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
+        settings = Settings(maps, STRENGTHS, (default_map(x, maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
         return search(x, y, way, settings, prepare, not_alone(y, way)), settings
 
 

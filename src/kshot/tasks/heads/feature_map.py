@@ -10,7 +10,7 @@ m is the mean of the examples, or of their r(x), which no label enters. It chang
 sake of digits: a difference of two large numbers has few. A vector of length 0 stays 0. In: vectors (M, D). Out: float32 (M, D).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ def fit_map(name: str, x: np.ndarray) -> FeatureMap:
     """
     if name not in FEATURE_MAPS:
         raise RecipeError(f"there is no feature map {name!r}.{known_ones(name, FEATURE_MAPS)}")
-    if name not in fitting_maps(x):
+    if name in _OF_POSITIVE and x.size and x.min() < 0:
         raise RecipeError(f"the feature map {name!r} takes features that are not negative; found {x.min():.3g}. Choose another.")
     if name in (UNIT, ROOT_UNIT):
         return FeatureMap(name, {})
@@ -56,8 +56,22 @@ def fit_map(name: str, x: np.ndarray) -> FeatureMap:
 
 
 def fitting_maps(x: np.ndarray) -> tuple[str, ...]:
-    """Name the feature maps that examples (n, D) allow."""
-    return FEATURE_MAPS if x.size and x.min() >= 0 else _OF_ANY
+    """Name the feature maps that examples (n, D) allow and that differ: examples of equal lengths are their own unit vectors."""
+    names = FEATURE_MAPS if x.size and x.min() >= 0 else _OF_ANY
+    lengths = np.linalg.norm(x.astype(np.float64), axis=1)
+    equal = len(lengths) > 0 and lengths.max() - lengths.min() <= 1e-3 * lengths.max()
+    return tuple(name for name in names if name != AS_THEY_ARE) if equal else names
+
+
+def default_map(x: np.ndarray, maps: Sequence[str]) -> str:
+    """Choose a map of examples (n, D) where nothing can be measured: one example per class.
+
+    Standardised columns, whose mean is 0, are taken as they are, because their origin means nothing; other vectors at unit length.
+    """
+    x = x.astype(np.float64)
+    standardised = len(x) > 0 and np.square(x.mean(0)).sum() < 1e-6 * np.square(x).sum(1).mean()
+    wanted = AS_THEY_ARE if standardised else UNIT
+    return wanted if wanted in maps else maps[0]
 
 
 def apply_map(name: str, arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:

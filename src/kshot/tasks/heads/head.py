@@ -18,7 +18,7 @@ import numpy as np
 from kshot.errors import DataError
 from kshot.short_repr import short_repr, shown
 
-Form = Literal["affine", "nearest"]
+Form = Literal["affine", "kernel", "nearest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,11 @@ class FittedHead:
 
     Attributes:
         form: `affine`: the logits are f(x) W + b. `nearest`: the logit of a class is minus the squared distance of f(x) to the nearest
-            example of the class.
+            example of the class. `kernel`: the logits are exp(-p ‖f(x) - e_i‖²) A, summed over the examples e_i.
         feature_map: Name of f, from `kshot.tasks.heads.feature_map`.
         arrays: float32 arrays by name. `affine`: `weights` (D, N) and `bias` (N,). `nearest`: `examples` (n, D), already mapped, and
-            `labels` int64 (n,), ascending. A feature map that subtracts a centre has it as `centre` (D,).
+            `labels` int64 (n,), ascending. `kernel`: `examples`, `coefficients` A (n, N), and `precision` p (1,). A feature map that
+            subtracts a centre has it as `centre` (D,).
         temperature: T > 0, by which logits are divided before they become probabilities.
         settings: What was chosen while fitting, for people to read, such as the strength of a ridge.
     """

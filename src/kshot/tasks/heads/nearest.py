@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.tasks.heads.answer import squared_distances
-from kshot.tasks.heads.feature_map import UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
 from kshot.tasks.heads.head import FittedHead, LeftOut, checked
 from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
 from kshot.tasks.heads.through_learners import kept_examples
@@ -52,7 +52,7 @@ class Nearest:
             return lambda _, rows: -_left_out_distances(z, y, order, rows)
 
         maps = self.feature_maps or fitting_maps(x)
-        settings = Settings(maps, (0.0,), (UNIT if UNIT in maps else maps[0], 0.0), DEFAULT_TEMPERATURE)
+        settings = Settings(maps, ((),), (default_map(x, maps), ()), DEFAULT_TEMPERATURE)
         return search(x, y, way, settings, prepare, not_alone(y, way)), settings
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kshot.tasks.heads.feature_map import UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
 from kshot.tasks.heads.head import FittedHead, LeftOut, checked
 from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
 from kshot.tasks.heads.through_learners import ridge_weights
 
-STRENGTHS = tuple(float(one) for one in np.logspace(-3, 2, 11))
+STRENGTHS = tuple((float(one),) for one in np.logspace(-3, 2, 11))
 """λ as a multiple of the mean squared length of the rows of X."""
-DEFAULT_STRENGTH = 1.0
+DEFAULT_STRENGTH = (1.0,)
 DEFAULT_TEMPERATURE = 0.1
 
 
@@ -39,9 +39,10 @@ class Ridge:
         x, y = checked(x, y, way)
         found, settings = self._search(x, y, way)
         z = found.feature_map(x)
-        weights, bias = ridge_weights(z, y, way, found.strength * row_size(z))
+        regularisation = found.strength[0] * row_size(z)
+        weights, bias = ridge_weights(z, y, way, regularisation)
         arrays = {"weights": weights, "bias": bias, **found.feature_map.arrays}
-        fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": found.strength * row_size(z)})
+        fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": regularisation})
         return with_temperature(fitted, x, y, found, settings)
 
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
@@ -54,10 +55,10 @@ class Ridge:
         def prepare(mapped: FeatureMap) -> LeftOutLogits:
             z = mapped(x)
             size, answers = row_size(z), left_out_values(z, targets)
-            return lambda strength, rows: answers(strength * size, rows)
+            return lambda strength, rows: answers(strength[0] * size, rows)
 
         maps = self.feature_maps or fitting_maps(x)
-        settings = Settings(maps, STRENGTHS, (UNIT if UNIT in maps else maps[0], DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
+        settings = Settings(maps, STRENGTHS, (default_map(x, maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
         return search(x, y, way, settings, prepare, not_alone(y, way)), settings
 
 

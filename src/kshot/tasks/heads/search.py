@@ -19,7 +19,9 @@ from kshot.tasks.heads.temperature import fit_temperature
 MOST_ANSWERS = 300_000
 """Logits that one setting is judged by."""
 
-LeftOutLogits = Callable[[float, np.ndarray], np.ndarray]
+Strength = tuple[float, ...]
+"""How strongly a head is regularised: one number, or two for a head that has two such settings."""
+LeftOutLogits = Callable[[Strength, np.ndarray], np.ndarray]
 """A strength, and numbers of examples (m,) → their logits (m, N), each without its own example."""
 Prepare = Callable[[FeatureMap], LeftOutLogits]
 
@@ -36,8 +38,8 @@ class Settings:
     """
 
     feature_maps: Sequence[str]
-    strengths: Sequence[float]
-    default: tuple[str, float]
+    strengths: Sequence[Strength]
+    default: tuple[str, Strength]
     default_temperature: float
 
 
@@ -53,7 +55,7 @@ class Found:
     """
 
     feature_map: FeatureMap
-    strength: float
+    strength: Strength
     temperature: float | None
     left_out: LeftOut
 

@@ -18,15 +18,15 @@ import numpy as np
 from kshot.errors import DataError
 from kshot.tasks.heads.answer import squared_distances
 from kshot.tasks.heads.class_means import from_centres, means_of
-from kshot.tasks.heads.feature_map import UNIT, FeatureMap, fitting_maps
+from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
 from kshot.tasks.heads.head import FittedHead, LeftOut, checked
-from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, not_alone, search, with_temperature
+from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, Strength, not_alone, search, with_temperature
 from kshot.tasks.heads.through_learners import class_centres
 
-STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+STRENGTHS = tuple((one,) for one in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0))
 """κ without descriptions; with them, `MORE_STRENGTHS` too."""
-MORE_STRENGTHS = (32.0, 64.0)
-DEFAULT_STRENGTH = 1.0
+MORE_STRENGTHS = ((32.0,), (64.0,))
+DEFAULT_STRENGTH = (1.0,)
 DEFAULT_TEMPERATURE = 0.1
 
 
@@ -55,8 +55,8 @@ class ShrunkenMeans:
         z = found.feature_map(x)
         counts = np.bincount(y, minlength=way)
         centres = np.nan_to_num(class_centres(z, y, way).astype(np.float64)) if len(z) else np.zeros((way, x.shape[1]))
-        shrunk = _shrunken(centres, self._priors(found.feature_map, z, known), counts, found.strength)
-        fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength})
+        shrunk = _shrunken(centres, self._priors(found.feature_map, z, known), counts, found.strength[0])
+        fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength[0]})
         return with_temperature(fitted, *_probes(x, y, self.descriptions), found, settings)
 
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
@@ -91,16 +91,17 @@ class ShrunkenMeans:
             (centres, counts), priors, n = means_of(z, y, way), self._priors(mapped, z, known), len(z)
             moving = ~known  # classes whose prior is the mean of all examples, which moves when one of them is left out
 
-            def logits_of(strength: float, rows: np.ndarray) -> np.ndarray:
+            def logits_of(strength: Strength, rows: np.ndarray) -> np.ndarray:
+                kappa = strength[0]
                 a, k = z[rows].astype(np.float64), y[rows]
                 shift = (priors[moving][0] - a) / (n - 1) if moving.any() else np.zeros_like(a)  # of the mean of all examples
-                w = _weights(counts, strength) * moving  # (N,)
-                m = _shrunken(centres, priors, counts, strength)
+                w = _weights(counts, kappa) * moving  # (N,)
+                m = _shrunken(centres, priors, counts, kappa)
                 found = squared_distances(a, m)  # then ‖a - m - w s‖²
                 found += -2 * w * (np.einsum("md,md->m", a, shift)[:, None] - shift @ m.T) + w**2 * np.square(shift).sum(1)[:, None]
                 left = counts[k] - 1
                 others = (counts[k][:, None] * centres[k] - a) / np.maximum(left, 1)[:, None]
-                own = _weights(left, strength)[:, None]
+                own = _weights(left, kappa)[:, None]
                 own_mean = (1 - own) * others + own * (priors[k] + shift * moving[k][:, None])
                 found[np.arange(len(rows)), k] = np.square(a - own_mean).sum(1)
                 return -found
@@ -109,7 +110,7 @@ class ShrunkenMeans:
 
         maps = self.feature_maps or fitting_maps(x)
         described = self.descriptions is not None
-        default = (UNIT if UNIT in maps else maps[0], DEFAULT_STRENGTH)
+        default = (default_map(x, maps), DEFAULT_STRENGTH)
         settings = Settings(maps, STRENGTHS + MORE_STRENGTHS * described, default, DEFAULT_TEMPERATURE)
         return search(x, y, way, settings, prepare, not_alone(y, way) | known[y]), settings
 

@@ -4,6 +4,7 @@ from kshot.errors import RecipeError, known_ones
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.head import Head
+from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.logistic import Logistic
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
@@ -12,6 +13,7 @@ from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 HEADS: dict[str, type[Head]] = {
     "class_means": ClassMeans,
     "discriminant": Discriminant,
+    "kernel_ridge": KernelRidge,
     "logistic": Logistic,
     "nearest": Nearest,
     "ridge": Ridge,
