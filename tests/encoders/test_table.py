@@ -1,5 +1,7 @@
 """Encoders by name."""
 
+from pathlib import Path
+
 import pytest
 
 from cases.encoders import Lengths
@@ -36,8 +38,19 @@ def test_an_unknown_name_is_refused(name: str, message: str) -> None:
         open_encoder(name)
 
 
+def test_sentence_models_are_known_by_their_folder_or_their_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "modules.json").write_text("[]")
+    monkeypatch.setattr("kshot.encoders.table.open_sentence_model", lambda name, device: Lengths(f"{name} on {device}"))
+    for name in (str(tmp_path), f"{tmp_path}:layers", "owner/model", "owner/model:layers"):
+        assert open_encoder(name, device="cuda").name == f"{name} on cuda"
+    assert open_encoder("owner/model+lengths").name == "owner/model on cpu+cpu"
+    for name in (str(tmp_path / "nowhere"), "./model", "model:layers", "a/b/c"):
+        with pytest.raises(RecipeError, match="there is no encoder"):
+            open_encoder(name)
+
+
 def test_the_usual_encoders() -> None:
     assert default_encoder("photographs") == "efficientnet_lite0"
-    assert default_encoder("texts") == "all-MiniLM-L6-v2"
+    assert default_encoder("texts") == "all-MiniLM-L6-v2:layers"
     with pytest.raises(RecipeError, match="no encoder is the usual one for numbers; there is one for photographs and for texts"):
         default_encoder("numbers")

@@ -8,10 +8,8 @@ The last layer is trained to say what a text means, and gives up how the text sa
 folder that `kshot.encoders.sentence_export` has filled. Out: an `Encoder`.
 """
 
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
 import numpy as np
@@ -70,17 +68,15 @@ class SentenceEncoder:
         folder: Holds `encoder.json`, `encoder.onnx` and `encoder.tokenizer.json`.
         device: Where the network computes, as of `OnnxFile`.
         name: As `--encoder` took it; empty: as the folder says.
-        held: The folder, if it is a temporary one: it goes when the encoder does.
+        held: What keeps the folder there, if it is a temporary one.
 
     Raises:
         SavedError: A file is missing or damaged.
         SetupError: ONNX Runtime or tokenizers is not installed, or there is no GPU.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", *, name: str = "", held: TemporaryDirectory[str] | None = None) -> None:
-        self._folder = folder
-        if held is not None:
-            weakref.finalize(self, held.cleanup)
+    def __init__(self, folder: Path, device: str = "cpu", *, name: str = "", held: object = None) -> None:
+        self._folder, self._held = folder, held
         self._about: Description = read_description(folder, Description, KIND)
         if unknown := set(self._about["inputs"]) - {*INPUTS}:
             raise damaged(folder, f"encoder.inputs names {', '.join(sorted(unknown))}, which no text gives")

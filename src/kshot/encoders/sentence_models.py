@@ -10,7 +10,7 @@ from pathlib import Path
 from kshot.encoders.encoder import Provenance
 from kshot.encoders.sentence_encoder import SentenceEncoder
 from kshot.encoders.sentence_export import LAYERS, sentence_encoder
-from kshot.errors import DataError, SetupError, missing_extra
+from kshot.errors import SetupError, missing_extra
 from kshot.printable import printable
 from kshot.regular_file import look, read_text
 
@@ -41,7 +41,7 @@ def open_sentence_model(name: str, device: str = "cpu") -> SentenceEncoder:
     """Open a model by the path of its folder or its name on the hub, with or without `:layers` at the end.
 
     Raises:
-        DataError: There is nothing at the path.
+        SavedError: The folder holds no such model, or it is damaged.
         SetupError: The hub cannot be reached, or has no such model.
     """
     place = name.removesuffix(LAYERS)
@@ -49,9 +49,12 @@ def open_sentence_model(name: str, device: str = "cpu") -> SentenceEncoder:
     return sentence_encoder(name, folder, Provenance(_licence(folder), place), device)
 
 
-def is_sentence_model(folder: Path) -> bool:
-    """Whether a folder holds a sentence-transformers model."""
-    return look(folder / "modules.json") == "file"
+def is_sentence_model(name: str) -> bool:
+    """Whether a name is that of a folder with a sentence-transformers model, or may be that of one on the hub: `OWNER/NAME`."""
+    place = name.removesuffix(LAYERS)
+    if look(place) == "folder":
+        return look(Path(place) / "modules.json") == "file"
+    return place.count("/") == 1 and not place.startswith((".", "/", "~")) and "+" not in place and look(place) == "nothing"
 
 
 def _licence(folder: Path) -> str:
@@ -65,8 +68,6 @@ def _licence(folder: Path) -> str:
 
 
 def _from_hub(name: str) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise DataError(f"there is no folder {printable(name)}. A model of a hub is named with its owner, as sentence-transformers/NAME.")
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
