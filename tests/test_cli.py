@@ -19,7 +19,10 @@ from kshot import cli
 from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
-COMMANDS = ("demo", "train", "evaluate", "compare", "inspect", "show", "predict", "recipes")
+COMMANDS = (
+    *("fit", "predict", "add", "remove", "rename", "estimate"),
+    *("demo", "train", "evaluate", "compare", "inspect", "show", "recipes"),
+)
 QUICK = [
     "--set", "data.size=16", "--set", "backbone.width=3", "--set", "episodes.query=2", "--set", "validation.query=2",
     "--set", "validation.episodes=5", "--set", "training.updates=2", "--set", "data.fractions=[0.5,0.25,0.25]", "--device", "cpu",
@@ -96,7 +99,12 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
         ],
         "inspect": ["--data", "--split", "--way", "--shot", "--query", "--episodes", "--seed", "--nearness", "--json", "--plot"],
         "compare": ["--data", "--split", "--way", "--shots", "--query", "--episodes", "--transductive", "--json", "--plot", "--out"],
-        "predict": ["--support", "--json", "--out", "--probabilities"],
+        "fit": ["--out", "-o", "--with", "--encoder", "--label", "--depth", "--classes", "--report", "--overwrite", "--json"],
+        "predict": ["--support", "--json", "--out", "--probabilities", "--strict"],
+        "add": ["--strict", "--json"],
+        "remove": ["--json"],
+        "rename": ["--json"],
+        "estimate": ["--label", "--report", "--json"],
         "recipes": ["--json"],
     }[command]
     for flag in flags:

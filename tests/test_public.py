@@ -108,6 +108,7 @@ def _public_things(folder: Path) -> dict[str, Any]:
         "ArrayTasks": tasks,
         "ClassIndex": data.index,
         "Classifier": classifier,
+        "FewShotClassifier": kshot.FewShotClassifier(head="ridge"),
         "Conv4": kshot.Conv4(),
         "EpisodeSet": test,
         "EpisodeShape": kshot.EpisodeShape((5, 20), (1, 5), 15, False, True, True, "quarter_turns", nearness="near"),

@@ -87,6 +87,7 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.saved.shipped import open_saved as open_saved
     from kshot.saved.shipped import shipped as shipped
     from kshot.tasks.classifier import Classifier as Classifier
+    from kshot.tasks.few_shot_classifier import FewShotClassifier as FewShotClassifier
     from kshot.workflows.same_test import compare as compare
 
 _HOMES = {
@@ -132,6 +133,7 @@ _HOMES = {
     "shipped": "kshot.saved.shipped",
     # tasks
     "Classifier": "kshot.tasks.classifier",
+    "FewShotClassifier": "kshot.tasks.few_shot_classifier",
     # errors
     "KshotError": "kshot.errors",
 }

@@ -24,7 +24,7 @@ from kshot.errors import KshotError, RecipeError, known_ones
 from kshot.flags import check_plot, fitted, refuse_given, shot_counts
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
 from kshot.regular_file import look
-from kshot.task_commands import predict, show_model
+from kshot.task_commands import add, estimate, fit, predict, remove, rename, show_model
 
 if TYPE_CHECKING:
     from kshot.learners.learner import Mode
@@ -79,7 +79,8 @@ def _options(
     watch(counting)
 
 
-app.command()(predict)
+for _command in (fit, predict, add, remove, rename, estimate):
+    app.command()(_command)
 
 
 @app.command()

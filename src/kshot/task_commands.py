@@ -1,20 +1,75 @@
-"""The commands for a user's own things: predict, and what `kshot show` says of a model.
+"""The commands for a user's own things: fit, predict, add, remove, rename, estimate; and what `kshot show` says of a model.
 
 Each reads its flags, calls `kshot.tasks`, and shows the result. Predicting with a fitted model imports neither PyTorch nor scikit-learn nor
 pandas. Next: `kshot.cli`, which lists these commands beside its own.
 """
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kshot.errors import RecipeError
 from kshot.flags import refuse_given
 
+if TYPE_CHECKING:
+    from kshot.encoders.encoder import Encoder
+    from kshot.tasks.estimate import Estimate
+    from kshot.tasks.examples import Examples
+    from kshot.tasks.fit import Fitted
+    from kshot.tasks.model import Model
+
+_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model that kshot fit has written.")]
+_ModelDevice = Annotated[str, typer.Option(help="Where the encoder computes: cpu, or cuda for a GPU.")]
+_Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the labels. Default: found by its name.")]
 _Text = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the texts. Default: found by its name.")]
 _Path = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the pictures' paths. Default: found by its name.")]
+_Depth = Annotated[int | None, typer.Option(metavar="N", help="Folders below the examples that name a class. Default: all of them.")]
 _Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first thing that cannot be read.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+
+
+def fit(
+    examples: Annotated[
+        str, typer.Argument(metavar="EXAMPLES", help="A folder of class folders, or a table: CSV, TSV, JSONL, Parquet, .npy, .npz …")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder of the model.")],
+    head: Annotated[str | None, typer.Option("--with", metavar="HEAD", help="What tells the classes apart. Default: chosen.")] = None,
+    encoder: Annotated[str | None, typer.Option(metavar="NAME", help="What reads the things. Default: the usual one for them.")] = None,
+    label: _Label = None,
+    text: _Text = None,
+    path: _Path = None,
+    depth: _Depth = None,
+    classes: Annotated[bool, typer.Option("--classes", help="The labels are names of classes, even if they are numbers.")] = False,
+    strict: _Strict = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write MODEL/report.html: the estimate, confusions, hardest examples.")] = False,
+    as_json: _Json = False,
+    device: _ModelDevice = "cpu",
+) -> None:
+    """Learn to tell your own things apart, from a few labelled examples: photographs, texts or rows of numbers.
+
+    It prints what it found, how well the model does on examples that it did not see, and which head was chosen.
+    """
+    from kshot.tasks.examples import Asked, find_examples
+    from kshot.tasks.fit import fit as fit_model
+    from kshot.tasks.heads.table import head_named
+    from kshot.tasks.model_folder import check_output
+    from kshot.terminal import say
+
+    check_output(out, overwrite=overwrite)
+    if head is not None:
+        head_named(head)
+    found = find_examples(examples, Asked(label, text, path, depth, classes))
+    opened = _opened(encoder, found.reads, device)
+    fitted = fit_model(found, opened, head=head, cache=_cache(), strict=strict)
+    _save(out, fitted, as_json=as_json)
+    if report:
+        assert fitted.examples is not None
+        _report(out / "report.html", fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
+    if not as_json:
+        say(f"The model is {out}. To label things: kshot predict {out} {_things(found.reads)}")
 
 
 def predict(
@@ -54,6 +109,84 @@ def predict(
     label_with_model(load_model(saved), queries, show_as, on, text=text, path=path, form=form)
 
 
+def add(
+    model: _Model,
+    name: Annotated[str, typer.Argument(metavar="CLASS", help="A class that the model knows, or a new one.")],
+    examples: Annotated[list[str], typer.Argument(metavar="EXAMPLES…", help="Examples of this class: files, folders, tables or texts.")],
+    strict: _Strict = False,
+    as_json: _Json = False,
+    device: _ModelDevice = "cpu",
+) -> None:
+    """Add examples to a model, of a class that it knows or of a new one. The estimate is renewed."""
+    from kshot.tasks.examples import of_one_class
+    from kshot.tasks.fit import add as add_to
+    from kshot.tasks.model_encoder import encoder_of
+    from kshot.tasks.model_folder import load_model
+
+    if not name.strip():
+        raise RecipeError("a class needs a name that is not empty.")
+    known = load_model(model)
+    found = of_one_class(name, examples, known.encoder.reads, known.columns)
+    _save(model, add_to(known, encoder_of(known, device), found, cache=_cache(), strict=strict), as_json=as_json)
+
+
+def remove(
+    model: _Model, name: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the model.")], as_json: _Json = False
+) -> None:
+    """Take a class out of a model. The estimate is renewed."""
+    from kshot.tasks.fit import remove as remove_from
+    from kshot.tasks.model_folder import load_model
+
+    _save(model, remove_from(load_model(model), name), as_json=as_json)
+
+
+def rename(
+    model: _Model,
+    old: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the model.")],
+    new: Annotated[str, typer.Argument(metavar="NAME", help="Its new name; that of another class joins the two.")],
+    as_json: _Json = False,
+) -> None:
+    """Give a class of a model another name."""
+    from kshot.tasks.fit import rename as rename_in
+    from kshot.tasks.model_folder import load_model
+
+    _save(model, rename_in(load_model(model), old, new), as_json=as_json)
+
+
+def estimate(
+    model: _Model,
+    examples: Annotated[str, typer.Argument(metavar="EXAMPLES", help="Labelled things: a folder of class folders, or a table.")],
+    label: _Label = None,
+    text: _Text = None,
+    path: _Path = None,
+    depth: _Depth = None,
+    strict: _Strict = False,
+    report: Annotated[bool, typer.Option("--report", help="Write MODEL/estimate.html: the score, confusions, hardest things.")] = False,
+    as_json: _Json = False,
+    device: _ModelDevice = "cpu",
+) -> None:
+    """Score a model on labelled things that it has not seen: accuracy with its 95 % interval, per class, and confusions."""
+    from kshot.tables import show_rows
+    from kshot.tasks.examples import Asked, find_examples
+    from kshot.tasks.model_encoder import encoder_of
+    from kshot.tasks.model_folder import load_model
+    from kshot.tasks.scoring import score_model
+    from kshot.terminal import print_json, say
+    from kshot.workflows.model_description import rows_of_score
+
+    known = load_model(model)
+    found = find_examples(examples, Asked(label, text, path, depth, True, known.encoder.reads))
+    scored = score_model(known, encoder_of(known, device), found, cache=_cache(), strict=strict)
+    for note in scored.notes:
+        say(f"Note: {note}")
+    if as_json:
+        print_json({**scored.estimate.as_dict(), "class_names": list(known.classes), "notes": list(scored.notes)})
+    else:
+        show_rows(rows_of_score(known, scored.estimate), f"{model} on {examples}", "score")
+    if report:
+        _report(model / "estimate.html", known, scored.examples, scored.labels, scored.log_probabilities, scored.estimate)
+
+
 def show_model(folder: str, *, as_json: bool) -> None:
     """Print what a model is: its classes, encoder and head, and how well it does."""
     from kshot.tables import show_rows
@@ -68,6 +201,36 @@ def show_model(folder: str, *, as_json: bool) -> None:
         show_rows(rows_of(model), folder)
 
 
+def _save(folder: Path, fitted: "Fitted", *, as_json: bool) -> None:
+    """Write a model, and print what it is."""
+    from kshot.tables import show_rows
+    from kshot.tasks.model_folder import save_model
+    from kshot.terminal import print_json, say
+    from kshot.workflows.model_description import described, rows_of
+
+    save_model(folder, fitted.model)
+    for note in fitted.notes:
+        say(f"Note: {note}")
+    if as_json:
+        print_json({**described(fitted.model), "notes": list(fitted.notes)})
+    else:
+        show_rows(rows_of(fitted.model), str(folder), "estimate")
+
+
+def _report(file: Path, model: "Model", examples: "Examples", labels: Any, log_probabilities: Any, score: "Estimate | None") -> None:
+    """Write the report of a fit, or of a score."""
+    from kshot.terminal import say
+    from kshot.workflows.experiment import command_line
+    from kshot.workflows.model_description import rows_of
+    from kshot.workflows.model_report import Labelled, write_report
+
+    labelled = Labelled(examples.things, examples.names, labels, log_probabilities)
+    title = f"{file.parent.name}: {len(model.classes):,} classes of {model.encoder.reads}"
+    rows = [*rows_of(model), ("command", command_line(sys.argv[1:]))]
+    write_report(file, model, labelled, title=title, score=score, rows=rows)
+    say(f"The report is {file}")
+
+
 def _check_is_model(saved: str) -> None:
     from kshot.tasks.model_folder import is_model
 
@@ -76,3 +239,19 @@ def _check_is_model(saved: str) -> None:
             f"{saved} is not a model that kshot fit has written. Make one: kshot fit EXAMPLES -o MODEL. To label pictures with a saved "
             "learner, add --support FOLDER, with one folder per class."
         )
+
+
+def _opened(name: str | None, reads: Any, device: str) -> "Encoder":
+    from kshot.encoders.table import default_encoder, open_encoder
+
+    return open_encoder(name if name is not None else default_encoder(reads), device=device)
+
+
+def _cache() -> Any:
+    from kshot.encoders.vector_cache import VectorCache
+
+    return VectorCache()
+
+
+def _things(reads: str) -> str:
+    return {"photographs": "PICTURE…", "texts": '"a text" (or a table, or -)', "numbers": "TABLE"}.get(reads, "INPUT…")

@@ -75,11 +75,11 @@ def test_numbers_as_labels_are_classes_if_few_and_asked_about_if_many(tmp_path: 
     few = table(tmp_path / "few.csv", "a,b,label", "1,2,0", "2,,1", "x,3,0")
     found = find_examples(few)
     assert (found.reads, list(found.labels), found.things[1]) == ("numbers", ["0", "1", "0"], {"a": "2", "b": ""})
-    assert found.notes == ("the labels in 'label' are 2 whole numbers, taken as classes. If they are amounts: --regression",)
+    assert found.notes == ("the labels in 'label' are 2 whole numbers, taken as classes.",)
     many = table(tmp_path / "many.csv", "a,price", *(f"{k},{k}" for k in range(30)))
-    with pytest.raises(DataError, match=r"30 different numbers. .* add --classes. .* add --regression"):
+    with pytest.raises(DataError, match=r"30 different numbers. .* add --classes. Amounts are not estimated"):
         find_examples(many, Asked(label="price"))
-    assert len(find_examples(many, Asked(label="price", target="classes")).counts) == 30
+    assert len(find_examples(many, Asked(label="price", classes=True)).counts) == 30
     halves = table(tmp_path / "halves.csv", "a,price", "1,0.5", "2,1.5")
     with pytest.raises(DataError, match="2 different numbers"):
         find_examples(halves, Asked(label="price"))
@@ -89,7 +89,6 @@ def test_numbers_as_labels_are_classes_if_few_and_asked_about_if_many(tmp_path: 
     ("asked", "message"),
     [
         (Asked(label="x"), "--label names a column of a table, and .* is a folder of class folders"),
-        (Asked(target="regression"), "--regression needs numbers as labels"),
         (Asked(depth=0), "--depth must be 1 or more, the number of folders that name a class; found 0"),
     ],
 )

@@ -24,13 +24,20 @@ AFFINE = FittedHead(
     {"weights": np.eye(2, dtype=np.float32), "bias": np.zeros(2, np.float32), "centre": np.ones(2, np.float32)}, 0.5, {"ridge": 2.0},
 )  # fmt: skip
 NEAREST = FittedHead("nearest", "unit length", {"examples": np.ones((3, 2), np.float32), "labels": np.array([0, 1, 1])}, 1.0, {})
+FINDINGS = {
+    "asked_head": None, "head": "Head: ridge, by default.", "choice": {"name": "ridge"},
+    "estimate": {
+        "how": "leave-one-out", "accuracy": 0.5, "interval": (0.1, 0.9), "log_likelihood": None, "classes": 2,
+        "confusion": [(1, 1, 1), (1, 0, 1)], "unscored": [1, 0],
+    },
+}  # fmt: skip
 
 
 def model(head: FittedHead = AFFINE, **changes: Any) -> Model:
     plain: dict[str, Any] = {
         "encoder": FACTS, "classes": ("käse", "ход"), "head_name": "ridge", "head": head,
         "vectors": np.arange(6, dtype=np.float32).reshape(3, 2), "labels": np.array([1, 0, 1]), "names": ("1", "2", "caf\udce9.png"),
-        "findings": {"asked_head": None}, "columns": {"things": ["text"], "label": "intent"}, "descriptions": {"ход": ["a move"]},
+        "findings": FINDINGS, "columns": {"things": ["text"], "label": "intent"}, "descriptions": {"ход": ["a move"]},
         "description_vectors": np.array([[np.nan, np.nan], [1, 2]], np.float32),
     }  # fmt: skip
     return Model(**{**plain, **changes})
@@ -42,7 +49,8 @@ def test_what_was_saved_comes_back(tmp_path: Path, head: FittedHead) -> None:
     save_model(tmp_path / "m", saved)
     assert is_model(tmp_path / "m")
     found = load_model(tmp_path / "m")
-    for name in ("encoder", "classes", "head_name", "names", "findings", "columns", "descriptions"):
+    assert found.findings == json.loads(json.dumps(saved.findings))
+    for name in ("encoder", "classes", "head_name", "names", "columns", "descriptions"):
         assert getattr(found, name) == getattr(saved, name), name
     for name in ("vectors", "labels", "description_vectors"):
         assert np.array_equal(getattr(found, name), getattr(saved, name), equal_nan=name.startswith("d")), name
@@ -124,6 +132,9 @@ def changed(folder: Path, **changes: Any) -> None:
         ({"arrays__sha256": "0"}, "is damaged: its [0-9]+ bytes are not the saved ones"),
         ({"arrays__file": "../../../etc/passwd"}, "is cut off: passwd cannot be read"),
         ({"findings": None}, "findings must be a table"),
+        ({"findings__estimate__classes": 3}, "its estimate is not one of 2 classes"),
+        ({"findings__estimate__confusion": [[2, 0, 1]]}, "its estimate is not one of 2 classes"),
+        ({"findings__estimate__interval": [0]}, r"findings\.estimate\.interval must be"),
     ],
 )
 def test_a_damaged_or_newer_record_says_so(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kshot.data.pictures.class_folders import class_files
 from kshot.data.reading import in_order
@@ -24,7 +24,6 @@ from kshot.passes import watched
 from kshot.regular_file import look
 from kshot.tasks.queries import TableForm, queries_of, thing_of
 
-Target = Literal["classes", "regression"]
 FEW_NUMBERS = 20
 """Labels that are whole numbers with at most so many values are classes; other numbers are asked about."""
 _NAMED = 3
@@ -39,7 +38,7 @@ class Asked:
         text: The column of the texts.
         path: The column of the paths.
         depth: How many parts of a folder's path name the class; None: all of them.
-        target: What the labels are, where they are numbers; None: see `FEW_NUMBERS`.
+        classes: Whether labels that are numbers are names of classes, however many they are; see `FEW_NUMBERS`.
         reads: What the things are, if it is known.
     """
 
@@ -47,7 +46,7 @@ class Asked:
     text: str | None = None
     path: str | None = None
     depth: int | None = None
-    target: Target | None = None
+    classes: bool = False
     reads: Reads | None = None
 
 
@@ -160,8 +159,6 @@ def _keys(examples: Examples) -> Iterator[bytes]:
 def _in_folder(root: Path, asked: Asked) -> Examples:
     if typed := [f"--{flag}" for flag in ("label", "text", "path") if getattr(asked, flag) is not None]:
         raise DataError(f"{', '.join(typed)} names a column of a table, and {root} is a folder of class folders. Leave it out.")
-    if asked.target == "regression":
-        raise DataError(f"--regression needs numbers as labels, and {root} is a folder of class folders. Give a table.")
     if asked.depth is not None and asked.depth < 1:
         raise DataError(f"--depth must be 1 or more, the number of folders that name a class; found {asked.depth}.")
     things: list[Path] = []
@@ -201,23 +198,23 @@ def _in_table(source: str, asked: Asked) -> Examples:
         for why, rows in left_out.items()
     )
     found = Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
-    return replace(found, notes=(*found.notes, *_numbers_as_classes(table, columns, labels, asked.target)))
+    return replace(found, notes=(*found.notes, *_numbers_as_classes(table, columns, labels, known=asked.classes)))
 
 
-def _numbers_as_classes(table: TableFile, columns: Columns, labels: Sequence[str], target: Target | None) -> list[str]:
+def _numbers_as_classes(table: TableFile, columns: Columns, labels: Sequence[str], *, known: bool) -> list[str]:
     """Say that numbers are taken as classes.
 
     Raises:
         DataError: They may be classes or amounts, and the user has not said which.
     """
     values = set(labels)
-    if target is not None or not all(map(_is_number, values)):
+    if known or not all(map(_is_number, values)):
         return []
     if len(values) <= FEW_NUMBERS and all(value.lstrip("+-").isdigit() for value in values):
-        return [f"the labels in {columns.label!r} are {len(values)} whole numbers, taken as classes. If they are amounts: --regression"]
+        return [f"the labels in {columns.label!r} are {len(values)} whole numbers, taken as classes."]
     raise DataError(
         f"the labels in {columns.label!r} of {table.name} are {len(values):,} different numbers. If each is the name of a class, add "
-        "--classes. If they are amounts to be estimated, add --regression."
+        "--classes. Amounts are not estimated: divide them into classes, such as low and high."
     )
 
 

@@ -58,7 +58,8 @@ class Model:
         vectors: The vectors of the examples, float32 (n, D).
         labels: The class of each example, int64 (n,).
         names: What each example is called: its path, or its row in the table.
-        findings: How well the model does, and which heads it was chosen from, as plain JSON values: see `kshot.tasks.fit`.
+        findings: How well the model does, and which heads it was chosen from, as plain JSON values: `estimate`, `choice`, `head` (the
+            choice in words), and `asked_head`, the head that the user named. See `kshot.tasks.fit`.
         columns: Columns of the table that hold the things and the label, where the examples were a table: `things` and `label`.
         descriptions: Sentences that describe a class, by the name of the class.
         description_vectors: Their vectors, float32 (N, D), NaN for a class without a description; None without descriptions.

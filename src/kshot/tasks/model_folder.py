@@ -64,6 +64,23 @@ class _Columns(TypedDict):
     label: NotRequired[str]
 
 
+class _Estimate(TypedDict):
+    how: str
+    accuracy: float | None
+    interval: tuple[float, float]
+    log_likelihood: float | None
+    classes: int
+    confusion: list[tuple[int, int, int]]
+    unscored: list[int]
+
+
+class _Findings(TypedDict):
+    asked_head: str | None
+    head: str
+    choice: dict[str, Any]
+    estimate: _Estimate
+
+
 class _Content(TypedDict):
     format: int
     kshot: str
@@ -73,7 +90,7 @@ class _Content(TypedDict):
     examples: list[str]
     columns: _Columns
     descriptions: dict[str, list[str]]
-    findings: dict[str, Any]
+    findings: _Findings
     arrays: _Arrays
 
 
@@ -138,7 +155,7 @@ def save_model(folder: Path, model: Model) -> None:
         },
         "columns": {**model.columns},  # type: ignore[typeddict-item]  # plain values of these names
         "descriptions": {name: list(sentences) for name, sentences in model.descriptions.items()},
-        "findings": dict(model.findings),
+        "findings": {**model.findings},  # type: ignore[typeddict-item]  # as `kshot.tasks.fit` makes them
         "arrays": {"file": file.name, "sha256": digest},
         "examples": list(model.names),
     }
@@ -189,7 +206,7 @@ def load_model(folder: str | Path) -> Model:
         vectors=arrays["vectors"],
         labels=arrays["labels"],
         names=tuple(content["examples"]),
-        findings=content["findings"],
+        findings=dict(content["findings"]),
         columns=dict(content["columns"]),
         descriptions=content["descriptions"],
         description_vectors=arrays.get("descriptions"),
@@ -269,6 +286,9 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], content: _Content) -> None:
         labels = arrays["head/labels"]
         if not np.array_equal(np.unique(labels), np.arange(N)) or (np.diff(labels) < 0).any():
             raise ValueError("head/labels must ascend, with every class")
+    told = content["findings"]["estimate"]
+    if (told["classes"], len(told["unscored"])) != (N, N) or any(not 0 <= place < N for cell in told["confusion"] for place in cell[:2]):
+        raise ValueError(f"its estimate is not one of {N} classes")
 
 
 def _left_by_a_kill(name: str) -> bool:

@@ -1,13 +1,15 @@
-"""What a fitted model is, in words and as plain values: `kshot fit` and `kshot show` print it.
+"""What a fitted model is, in words and as plain values: `kshot fit`, `kshot show` and the report print it.
 
 In: a `Model`. Out: rows of a table, and JSON. Next: `kshot.task_commands`.
 """
 
 from typing import Any
 
+from kshot.tasks.estimate import Estimate, estimate_from_dict
 from kshot.tasks.model import Model
 
 _NAMED = 12
+_WORST = 5
 
 
 def described(model: Model) -> dict[str, Any]:
@@ -26,8 +28,14 @@ def described(model: Model) -> dict[str, Any]:
             "package": encoder.provenance.package,
         },
         "head": {"name": model.head_name, "feature_map": model.head.feature_map, "settings": dict(model.head.settings)},
-        **model.findings,
+        "estimate": model.findings["estimate"],
+        "choice": model.findings["choice"],
     }
+
+
+def estimate_of(model: Model) -> Estimate:
+    """Return the estimate that was made when the model was fitted."""
+    return estimate_from_dict(model.findings["estimate"])
 
 
 def rows_of(model: Model) -> list[tuple[str, str]]:
@@ -36,10 +44,28 @@ def rows_of(model: Model) -> list[tuple[str, str]]:
     classes = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_NAMED])
     more = f" and {len(counts) - _NAMED:,} more" if len(counts) > _NAMED else ""
     encoder = model.encoder
+    origin = f"{encoder.provenance.licence}; {encoder.provenance.source}"
     return [
         ("classes", f"{len(counts):,}: {classes}{more}"),
         ("examples", f"{len(model.labels):,} {encoder.reads}"),
-        ("encoder", f"{encoder.name}, {encoder.features} features ({encoder.provenance.licence}, {encoder.provenance.source})"),
-        ("head", f"{model.head_name}, on features: {model.head.feature_map}"),
-        ("estimate", str(model.findings.get("estimate"))),
+        ("encoder", f"{encoder.name}, {encoder.features:,} features ({origin})"),
+        ("fingerprint", encoder.fingerprint),
+        ("head", model.findings["head"].removeprefix("Head: ")),
+        ("estimate", str(estimate_of(model))),
     ]
+
+
+def rows_of_score(model: Model, found: Estimate) -> list[tuple[str, str]]:
+    """Describe a score on labelled things as names and values: the worst classes and the most frequent mistakes."""
+    asked = found.confusion.sum(1)
+    right = found.confusion.diagonal()
+    missed = [place for place in range(len(asked)) if right[place] < asked[place]]
+    worst = sorted(missed, key=lambda place: found.class_accuracy[place])[:_WORST]
+    rows = [("score", str(found))]
+    if worst:
+        named = (f"{model.classes[place]} {right[place]:,} of {asked[place]:,}" for place in worst)
+        rows.append(("hardest classes", ", ".join(named)))
+    if mistakes := found.most_confused(_WORST):
+        told = (f"{model.classes[true]} taken for {model.classes[other]} {count:,}×" for true, other, count in mistakes)
+        rows.append(("mistakes", ", ".join(told)))
+    return rows

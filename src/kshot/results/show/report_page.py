@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from kshot.results.score.html_table import escaped
 from kshot.results.score.result import Results
+from kshot.results.show.page_style import STYLE
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def page(title: str, results: Results, parts: Sequence[Part], command: str) -> s
     table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
     return _PAGE.format(
         title=escaped(title),
+        style=STYLE,
         number=escaped(f"{100 * results.mean:.1f} %" if results.score_name == "accuracy" else f"{results.mean:.4g}"),
         sentence=escaped(headline(results)),
         interval=escaped(meaning_of_interval(results)),
@@ -100,26 +102,7 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>
-  :root {{ color-scheme: light; --ink: #1b2430; --soft: #5f6b7a; --line: #dfe4ea; --blue: #2563a8; }}
-  * {{ box-sizing: border-box; }}
-  body {{ margin: 0; background: #f4f6f8; color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }}
-  main {{ max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 4rem; }}
-  h1 {{ font-size: 1.5rem; margin: 0 0 1rem; overflow-wrap: anywhere; }}
-  h2 {{ font-size: 1.1rem; margin: 0 0 .75rem; }}
-  section {{ background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 1.25rem 1.5rem; margin-top: 1.25rem; }}
-  .headline {{ border-left: 6px solid var(--blue); }}
-  .number {{ font-size: 3.2rem; font-weight: 700; line-height: 1.1; color: var(--blue); margin: 0; }}
-  .sentence {{ font-size: 1.25rem; margin: .5rem 0; }}
-  .soft, figcaption {{ color: var(--soft); font-size: .95rem; }}
-  figure {{ margin: 0; }}
-  img {{ display: block; max-width: 100%; height: auto; margin: 0 auto .75rem; }}
-  table {{ border-collapse: collapse; width: 100%; font-size: .95rem; }}
-  th, td {{ text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }}
-  td {{ overflow-wrap: anywhere; }}
-  tr:first-child > * {{ border-top: 0; }}
-  th {{ width: 13rem; font-weight: 500; color: var(--soft); }}
-</style>
+<style>{style}</style>
 </head>
 <body>
 <main>

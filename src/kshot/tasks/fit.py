@@ -1,0 +1,230 @@
+"""From a user's examples to a model: embed them, choose the head, say how well it will do.
+
+    examples --encoder--> vectors (n, D) --choose--> head --left out--> estimate
+
+In: `Examples` and an encoder. Out: a `Model`. Next: `kshot.tasks.model_folder`, `kshot.tasks.answers`.
+
+The vectors stay in the model. `add`, `remove` and `rename` give new models from them: the head is fitted again and the estimate renewed,
+and nothing that was embedded before is embedded again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kshot.atomic import finite_or_none
+from kshot.data.reading import unusable
+from kshot.encoders.embed import embed
+from kshot.encoders.encoder import Encoder
+from kshot.encoders.vector_cache import VectorCache
+from kshot.errors import DataError
+from kshot.passes import watched
+from kshot.tasks.estimate import estimate
+from kshot.tasks.examples import Examples
+from kshot.tasks.heads.choose import choose
+from kshot.tasks.heads.head import Head
+from kshot.tasks.heads.table import head_named
+from kshot.tasks.model import EncoderFacts, Model
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A model, and what was found on the way to it.
+
+    Attributes:
+        model: The model.
+        examples: The examples that it was fitted to, in its order; of `remove` and `rename`, none.
+        notes: What the user should know, in sentences: what was left out and why.
+        log_probabilities: The answer for each example, left out, float64 (n, N); NaN in the rows of examples that are not scored.
+    """
+
+    model: Model
+    examples: Examples | None
+    notes: tuple[str, ...]
+    log_probabilities: np.ndarray
+
+
+def fit(examples: Examples, encoder: Encoder, *, head: str | None = None, cache: VectorCache | None = None, strict: bool = False) -> Fitted:
+    """Fit a model.
+
+    Args:
+        examples: The examples, of two or more classes.
+        encoder: Reads and embeds them.
+        head: Name of the head; None: the one under which the left-out answers are most likely.
+        cache: Where vectors are looked up and kept.
+        strict: Whether an example that cannot be read stops the work, instead of being left out and named.
+
+    Raises:
+        DataError: There are fewer than two classes; the encoder reads other things; no example of a class, or with `strict` any
+            example, can be read.
+        RecipeError: There is no such head.
+    """
+    chosen = None if head is None else head_named(head)
+    _check_classes(examples)
+    check_reads(encoder, examples)
+    kept, vectors = embedded(examples, encoder, cache, strict=strict)
+    lost = sorted(set(examples.labels) - set(kept.labels))
+    if lost:
+        raise DataError(
+            f"no example of {', '.join(map(repr, lost[:_NAMED]))}{f' and {len(lost) - _NAMED} more classes' if len(lost) > _NAMED else ''} "
+            f"can be used. {' '.join(kept.notes)}"
+        )
+    classes = tuple(kept.counts)
+    place = {name: number for number, name in enumerate(classes)}
+    labels = np.array([place[name] for name in kept.labels], dtype=np.int64)
+    facts, columns = EncoderFacts.of(encoder), dict(kept.columns)
+    fitted = _refitted(facts, classes, vectors, labels, tuple(kept.names), columns, chosen)
+    return Fitted(fitted.model, kept, (*kept.notes, *_equal_rows(kept, vectors, labels), *fitted.notes), fitted.log_probabilities)
+
+
+def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCache | None = None, strict: bool = False) -> Fitted:
+    """Add examples to a model: of a class that it knows, or of a new one.
+
+    Arguments and errors are those of `fit`; an example that the model has already is left out.
+    """
+    kept, vectors = embedded(examples, encoder, cache, strict=strict)
+    known = {(int(label), vector.tobytes()) for label, vector in zip(model.labels, model.vectors, strict=True)}
+    classes = tuple(sorted({*model.classes, *kept.labels}))
+    old = np.array([classes.index(name) for name in model.classes])
+    new = [
+        number
+        for number, (name, vector) in enumerate(zip(kept.labels, vectors, strict=True))
+        if name not in model.classes or (model.position(name), vector.tobytes()) not in known
+    ]
+    notes = kept.notes
+    if len(new) < len(kept):
+        notes = (*notes, f"{len(kept) - len(new):,} of {len(kept):,} examples are in the model already, and left out.")
+    if not new:
+        raise DataError(f"there is nothing to add. {' '.join(notes)}")
+    labels = np.concatenate([old[model.labels], [classes.index(kept.labels[number]) for number in new]])
+    names = (*model.names, *(kept.names[number] for number in new))
+    fitted = _refitted(
+        model.encoder, classes, np.concatenate([model.vectors, vectors[new]]), labels, names, model.columns, _asked_head(model)
+    )
+    return replace(fitted, notes=(*notes, *fitted.notes))
+
+
+def remove(model: Model, name: str) -> Fitted:
+    """Take a class out of a model.
+
+    Raises:
+        DataError: There is no such class, or it is one of two.
+    """
+    place = model.position(name)
+    if len(model.classes) == 2:
+        other = next(one for one in model.classes if one != name)
+        raise DataError(f"{name!r} cannot be removed: {other!r} alone would be left, and a model tells classes apart. Add another first.")
+    kept = model.labels != place
+    labels = model.labels[kept] - (model.labels[kept] > place)
+    names = tuple(one for one, keep in zip(model.names, kept, strict=True) if keep)
+    classes = tuple(one for one in model.classes if one != name)
+    return _refitted(model.encoder, classes, model.vectors[kept], labels, names, model.columns, _asked_head(model))
+
+
+def rename(model: Model, old: str, new: str) -> Fitted:
+    """Give a class another name. Under the name of another class, the two become one.
+
+    Raises:
+        DataError: There is no such class, the new name is empty, or only one class would be left.
+    """
+    model.position(old)
+    if not new.strip():
+        raise DataError("a class needs a name that is not empty.")
+    named = [new if name == old else name for name in model.classes]
+    classes = tuple(sorted(set(named)))
+    if len(classes) < 2:
+        raise DataError(f"{old!r} cannot become {new!r}: only one class would be left, and a model tells classes apart.")
+    labels = np.array([classes.index(name) for name in named])[model.labels]
+    return _refitted(model.encoder, classes, model.vectors, labels, model.names, model.columns, _asked_head(model))
+
+
+def _refitted(
+    encoder: EncoderFacts,
+    classes: tuple[str, ...],
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    columns: Any,
+    head: Head | None,
+) -> Fitted:
+    """Choose the head, or take the one that is named, and estimate."""
+    N = len(classes)
+    with watched("heads tried", 1) as done:
+        choice = choose(vectors, labels, N, [] if head is None else [head])
+        done(1)
+    findings = {
+        "asked_head": head.name if head else None,
+        "head": str(choice),
+        "choice": finite_or_none(choice.as_dict()),
+        "estimate": estimate(choice.left_out, labels, N).as_dict(),
+    }
+    model = Model(encoder, classes, choice.name, choice.fitted, vectors, labels, names, findings, columns)
+    return Fitted(model, None, (), choice.left_out.log_probabilities)
+
+
+def _asked_head(model: Model) -> Head | None:
+    name = model.findings.get("asked_head")
+    return head_named(name) if isinstance(name, str) else None
+
+
+def _check_classes(examples: Examples) -> None:
+    counts = examples.counts
+    if len(counts) < 2:
+        which = f": {next(iter(counts))!r}, with {len(examples):,} examples" if counts else ""
+        raise DataError(f"telling classes apart needs at least 2 of them; found {len(counts)}{which}. Give examples of another class.")
+
+
+def check_reads(encoder: Encoder, examples: Examples) -> None:
+    """Refuse things that an encoder is not for.
+
+    Raises:
+        DataError: It reads other things.
+    """
+    if encoder.reads != examples.reads:
+        raise DataError(f"the encoder {encoder.name!r} reads {encoder.reads}; found {examples.reads}. Choose another --encoder.")
+
+
+def embedded(examples: Examples, encoder: Encoder, cache: VectorCache | None, *, strict: bool) -> tuple[Examples, np.ndarray]:
+    """Return the examples that can be read, and their vectors, float32 (n, D). Arguments and errors are those of `fit`."""
+    vectors = np.empty((len(examples), encoder.features), np.float32)
+    kept: list[int] = []
+    faults = []
+    with watched(f"{examples.reads} embedded", len(examples)) as done:
+        for number, one in enumerate(embed(encoder, examples.things, cache=cache)):
+            if isinstance(one, DataError):
+                name = examples.names[number]
+                faults.append(str(one) if name in str(one) and not examples.columns else f"row {name}: {one}")
+            else:
+                vectors[len(kept)] = one
+                kept.append(number)
+            done(1)
+    if not faults:
+        return examples, vectors
+    if strict or not kept:
+        raise unusable(faults, len(examples), examples.reads)
+    more = f" and {len(faults) - _NAMED:,} more" if len(faults) > _NAMED else ""
+    are = "1 example cannot be read and is" if len(faults) == 1 else f"{len(faults):,} examples cannot be read and are"
+    return examples.keeping(kept, f"{are} left out: {' '.join(faults[:_NAMED])}{more}"), vectors[: len(kept)]
+
+
+def _equal_rows(examples: Examples, vectors: np.ndarray, labels: np.ndarray) -> list[str]:
+    """Name rows of numbers that are equal and have different labels."""
+    if examples.reads != "numbers":
+        return []
+    first: dict[bytes, int] = {}
+    torn = [
+        (first[key], number)
+        for number, key in enumerate(vector.tobytes() for vector in vectors)
+        if labels[first.setdefault(key, number)] != labels[number]
+    ]
+    if not torn:
+        return []
+    one, other = torn[0]
+    return [
+        f"{len(torn):,} {'row is' if len(torn) == 1 else 'rows are'} equal to a row with another label, such as row "
+        f"{examples.names[other]} ({examples.labels[other]!r}) and row {examples.names[one]} ({examples.labels[one]!r}). Correct the "
+        "labels."
+    ]

@@ -1,0 +1,230 @@
+"""The page of a fitted model's report: words and HTML, light and dark, for a phone and for a desk. It writes no files.
+
+In: plain values. Out: one HTML document that needs nothing else. Next: `kshot.workflows.model_report`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kshot.results.score.html_table import escaped
+from kshot.results.show.page_style import DARK, STYLE
+from kshot.short_repr import per_cent
+
+WIDEST_MATRIX = 30
+"""Classes of the largest matrix of confusions that is shown."""
+FEW_CLASSES = 20
+"""So many classes are shown at once; of more, the table is folded."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A class: how many examples it has, how many of its things were asked about, and how many answers were right."""
+
+    name: str
+    examples: int
+    asked: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Confused:
+    """How many things of one class were taken for another."""
+
+    true: str
+    told: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Hard:
+    """A hard example: its own class and the answer, each with its probability; a picture as a `data:` address, or a text."""
+
+    name: str
+    true: str
+    own: float
+    told: str
+    probability: float
+    picture: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What a page says.
+
+    Attributes:
+        title: Its title.
+        number: The score, large.
+        sentence: The score in words.
+        interval: What its interval is.
+        bars: The classes.
+        matrix: Confusions, int64 (N, N): rows are the true classes, columns the answers.
+        classes: The names of the N classes.
+        confused: The most frequent confusions.
+        hardest: The hardest examples, hardest first.
+        rows: Names and values of the last table.
+    """
+
+    title: str
+    number: str
+    sentence: str
+    interval: str
+    bars: Sequence[Bar]
+    matrix: np.ndarray
+    classes: Sequence[str]
+    confused: Sequence[Confused]
+    hardest: Sequence[Hard]
+    rows: Sequence[tuple[str, str]]
+
+
+def page(found: Page) -> str:
+    """Return the page as HTML."""
+    table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in found.rows)
+    return _PAGE.format(
+        style=STYLE + DARK + _OWN,
+        title=escaped(found.title),
+        number=escaped(found.number),
+        sentence=escaped(found.sentence),
+        interval=escaped(found.interval),
+        classes=_classes(found.bars),
+        confused=_confusions(found),
+        hardest=_hardest(found.hardest),
+        table=table,
+    )
+
+
+def _classes(bars: Sequence[Bar]) -> str:
+    most = max(bar.examples for bar in bars)
+    rows = "".join(
+        f'<tr><th scope="row">{escaped(bar.name)}</th><td class="count">{bar.examples:,}</td>'
+        f'<td class="grow"><span class="bar" style="width:{100 * bar.examples / max(1, most):.1f}%"></span></td>'
+        f'<td class="count">{_share(bar)}</td></tr>'
+        for bar in bars
+    )
+    head = '<tr><th scope="col">class</th><th scope="col">examples</th><th></th><th scope="col">right</th></tr>'
+    counts = [bar.examples for bar in bars]
+    many = f"{len(bars):,} classes, with {min(counts):,} to {most:,} examples each"
+    return (
+        f'<details{" open" if len(bars) <= FEW_CLASSES else ""}><summary>{many}</summary><table class="bars">{head}{rows}</table></details>'
+    )
+
+
+def _share(bar: Bar) -> str:
+    return f"{per_cent(bar.right / bar.asked)} %<br><small>{bar.right:,} of {bar.asked:,}</small>" if bar.asked else "–"
+
+
+def _confusions(found: Page) -> str:
+    if not found.matrix.sum():
+        return "<p>No example could be scored: a class with one example cannot be tested without it.</p>"
+    if not found.confused:
+        return "<p>No thing was taken for another class.</p>"
+    pairs = "".join(
+        f"<li><b>{pair.count:,}</b> of <i>{escaped(pair.true)}</i> taken for <i>{escaped(pair.told)}</i></li>" for pair in found.confused
+    )
+    return f"<ul>{pairs}</ul>{_matrix(found) if len(found.classes) <= WIDEST_MATRIX else ''}"
+
+
+def _matrix(found: Page) -> str:
+    sums = np.maximum(found.matrix.sum(1, keepdims=True), 1)
+    head = "".join(f'<th scope="col" title="{escaped(name)}">{number}</th>' for number, name in enumerate(found.classes, 1))
+    body = "".join(
+        f'<tr><th scope="row">{number}&nbsp;{escaped(name)}</th>'
+        + "".join(
+            f'<td style="background:rgba(var(--tint),{0.75 * share:.2f})" title="{escaped(f"{name} taken for {told}")}">{count or ""}</td>'
+            for told, count, share in zip(found.classes, counts, shares, strict=True)
+        )
+        + "</tr>"
+        for number, (name, counts, shares) in enumerate(
+            zip(found.classes, found.matrix.tolist(), (found.matrix / sums).tolist(), strict=True), 1
+        )
+    )
+    return (
+        f'<div class="wide"><table class="matrix"><tr><th scope="col">true ↓ &nbsp; answer →</th>{head}</tr>{body}</table></div>'
+        '<p class="soft">Rows are the true classes, columns the answers, in the same order; the diagonal is right.</p>'
+    )
+
+
+def _hardest(hardest: Sequence[Hard]) -> str:
+    if not hardest:
+        return "<p>No example could be scored.</p>"
+    return f'<div class="cards">{"".join(map(_card, hardest))}</div>'
+
+
+def _card(one: Hard) -> str:
+    thing = f'<img src="{one.picture}" alt="{escaped(one.name)}">' if one.picture else ""
+    thing += f'<p class="text">{escaped(one.text)}</p>' if one.text else ""
+    if one.true == one.told:
+        told = f"<p>{escaped(one.true)} <b>{one.own:.2f}</b></p>"
+    else:
+        told = (
+            f'<p><span class="wrong">{escaped(one.told)}</span> <b>{one.probability:.2f}</b><br>'
+            f"is {escaped(one.true)} <b>{one.own:.2f}</b></p>"
+        )
+    return f'<div class="card">{thing}{told}<p class="soft">{escaped(one.name)}</p></div>'
+
+
+_OWN = """
+  .bars th { width: auto; color: var(--ink); }
+  .bars .count { white-space: nowrap; text-align: right; }
+  .bars .grow { width: 40%; padding-top: .85rem; }
+  .bar { display: block; height: .6rem; min-width: 2px; border-radius: 3px; background: var(--blue); }
+  .wide { overflow-x: auto; }
+  .matrix { width: auto; font-size: .85rem; }
+  .matrix th, .matrix td { padding: .25rem .4rem; width: auto; text-align: right; }
+  .matrix th[scope=row] { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
+  .matrix td { border: 1px solid var(--line); min-width: 1.9rem; }
+  .wrong { color: var(--wrong); font-weight: 600; }
+  .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem; }
+  .card { border: 1px solid var(--line); border-radius: 8px; padding: .6rem; font-size: .9rem; overflow-wrap: anywhere; }
+  .card p { margin: .3rem 0 0; }
+  .card .text { margin: 0; font-style: italic; }
+  .card .soft { font-size: .75rem; }
+  .card img { border-radius: 4px; }
+  summary { cursor: pointer; margin-bottom: .5rem; }
+  ul { padding-left: 1.25rem; margin: 0 0 1rem; }
+  small { color: var(--soft); }
+  @media (max-width: 36rem) {
+    section { padding: 1rem; }
+    .number { font-size: 2.6rem; }
+    .bars .grow { width: 20%; }
+    .cards { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
+  }
+"""
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<section class="headline">
+<p class="number">{number}</p>
+<p class="sentence">{sentence}</p>
+<p class="soft">{interval}</p>
+</section>
+<section><h2>Classes</h2>
+{classes}
+</section>
+<section><h2>What is taken for what</h2>
+{confused}
+</section>
+<section><h2>The hardest examples</h2>
+<p class="soft">Those whose own class was given the least probability, each answered without itself or never seen. A wrong label is often
+among them.</p>
+{hardest}
+</section>
+<section><h2>The model</h2>
+<table>
+{table}
+</table>
+</section>
+</main>
+</body>
+</html>
+"""

@@ -1,0 +1,190 @@
+"""The commands for a user's own things, in this process: what they print, write and refuse; and that predicting imports little."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import kshot.encoders.table
+import kshot.errors
+from cases.encoders import Colours, Lengths
+from cases.folders import fill
+from kshot import cli
+
+SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command in this process, in an empty folder, with encoders that are worked out by hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setitem(kshot.encoders.table.ENCODERS, "colours", lambda device: Colours())
+    monkeypatch.setitem(kshot.encoders.table.ENCODERS, "lengths", lambda device: Lengths())
+    monkeypatch.setitem(kshot.encoders.table.DEFAULTS, "photographs", "colours")
+    monkeypatch.setitem(kshot.encoders.table.DEFAULTS, "texts", "lengths")
+
+    def call(*words: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
+        code = cli._exit_code()
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+TEXTS = ["text,kind", "a,short", "bb,short", "ccc,short", "a b c d e,long", "a b c d e f,long", "a b c d e f g,long"]
+
+
+def write(name: str, *lines: str) -> str:
+    Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return name
+
+
+def test_photographs_from_a_folder_to_answers(run: Run) -> None:
+    root = fill(Path("photos"), ["fox", "owl"], items=3)
+    code, out, err = run("fit", root, "-o", "m")
+    assert code == 0
+    assert "classes      2: fox (3), owl (3)" in out
+    assert "leave-one-out; 95 % interval" in out
+    assert "The model is m. To label things: kshot predict m PICTURE…" in err
+    Path("photos/broken.png").write_bytes(b"")
+    code, out, err = run("predict", "m", "photos/fox", "photos/broken.png", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["input"] for row in rows] == [*(f"photos/fox/{k}.png" for k in range(3)), "photos/broken.png"]
+    assert rows[0].keys() == {"input", "label", "probability", "second", "unknown"}
+    assert (rows[0]["label"], rows[0]["second"], rows[0]["unknown"]) == ("fox", "owl", False)
+    assert rows[3] == {
+        "input": "photos/broken.png", "label": None, "probability": None, "second": None, "unknown": False,
+        "error": "cannot read photos/broken.png: the file is empty. Replace or remove it.",
+    }  # fmt: skip
+    assert code == 2
+    assert "1 of 4 queries cannot be read" in err
+    assert "3 of the 3 pictures in folders named after classes are labelled so" in err
+    code, out, err = run("predict", "m", "photos/broken.png", "photos/fox", "--json", "--strict")
+    assert (code, out) == (2, "")
+    assert "the file is empty" in err
+
+
+def test_texts_from_a_table_to_a_file(run: Run) -> None:
+    assert run("fit", write("t.csv", *TEXTS), "-o", "m", "--with", "class_means", "--json")[0] == 0
+    code, out, _ = run("predict", "m", "t.csv", "--json", "--probabilities")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(row["input"], row["label"]) for row in rows] == [(k, "short" if k < 4 else "long") for k in range(1, 7)]
+    assert rows[0]["probabilities"].keys() == {"short", "long"}
+    assert run("predict", "m", "t.csv", "-o", "a.csv")[0] == 0
+    with open("a.csv", newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == [row["label"] for row in rows]
+    code, out, _ = run("predict", "m", "-", stdin="ein Wort\nä\n".encode())
+    assert [line.split(":")[0] for line in out.splitlines()] == ["1", "2"]
+    assert "2: short" in out
+    code, out, _ = run("predict", "m", "two words here")
+    assert out.startswith("two words here: ")
+
+
+def test_classes_come_and_go(run: Run) -> None:
+    assert run("fit", write("t.csv", *TEXTS), "-o", "m")[0] == 0
+    code, out, _ = run("add", "m", "word", "x" * 30 + " y", "z" * 20 + " y")
+    assert code == 0
+    assert "classes      3: long (3), short (3), word (2)" in out
+    assert "classes      3: long (3), term (2), short (3)" not in run("rename", "m", "word", "term")[1]
+    assert "term (2)" in run("show", "m")[1]
+    assert json.loads(run("remove", "m", "term", "--json")[1])["classes"] == {"long": 3, "short": 3}
+    code, out, err = run("remove", "m", "long")
+    assert (code, out) == (2, "")
+    assert "'short' alone would be left" in err
+    assert json.loads(run("show", "m", "--json")[1])["classes"] == {"long": 3, "short": 3}
+
+
+def test_a_score_and_the_reports(run: Run) -> None:
+    assert run("fit", write("t.csv", *TEXTS), "-o", "m", "--report")[0] == 0
+    page = Path("m/report.html").read_text(encoding="utf-8")
+    assert "<i>" in page or "No thing was taken for another class" in page
+    assert "http" not in page
+    assert "a b c d e f g" in page
+    code, out, err = run(
+        "estimate", "m", write("u.csv", "text,kind", "zz,short", "q w e r t,short", "n o p q r s,long", "x,other"), "--report"
+    )
+    assert code == 0
+    assert "Right for 66.7 % of 3 examples (labelled data;" in out
+    assert "short taken for long 1×" in out
+    assert "of classes that the model does not know, and left out: 'other'" in err
+    assert "<b>1</b> of <i>short</i> taken for <i>long</i>" in Path("m/estimate.html").read_text(encoding="utf-8")
+    assert json.loads(run("estimate", "m", "u.csv", "--json")[1])["confusion"] == [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
+
+
+def test_what_is_wrong_ends_with_2_and_one_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = write("t.csv", *TEXTS)
+    assert run("fit", table, "-o", "m")[0] == 0
+    (Path("file")).touch()
+    fill(Path("photos"), ["fox", "owl"])
+    for words, message in [
+        (("fit", table, "-o", "m"), "m holds a model. Replace it with --overwrite"),
+        (("fit", table, "-o", "file"), "file is a file; a model is saved as a folder"),
+        (("fit", table, "-o", "photos"), "photos holds other files and no model"),
+        (("fit", "nowhere", "-o", "n"), "there is no table at nowhere"),
+        (("fit", table, "-o", "n", "--label", "text2"), "no column 'text2'"),
+        (("fit", table, "-o", "n", "--with", "forest"), "there is no head 'forest'"),
+        (("fit", table, "-o", "n", "--encoder", "nose"), "there is no encoder 'nose'"),
+        (("fit", "photos", "-o", "n", "--encoder", "lengths"), "the encoder 'lengths' reads texts; found photographs"),
+        (("predict", "nowhere", "a text"), "nowhere is not a model that kshot fit has written"),
+        (
+            ("predict", "m", "--support", "photos", "x.png", "--text", "a"),
+            "with --support, queries are pictures: --text would change nothing",
+        ),
+        (("predict", "m", "a text", "-o", "x.txt"), "--out must name a .csv or .jsonl file to write"),
+        (("predict", "m", "none.csv"), "there is no table at none.csv"),
+        (("predict", "m", "-"), "standard input is empty"),
+        (("add", "m", "new", "none.csv"), "there is no table at none.csv"),
+        (("add", "m", " ", "a text"), "a class needs a name"),
+        (("show", "m", "--plot", "x.png"), "is a model, whose fitting has no course: --plot would change nothing"),
+        (("estimate", "m", "photos"), "the encoder 'lengths' reads texts; found photographs"),
+    ]:
+        code, out, err = run(*words)
+        assert (code, out) == (2, ""), words
+        assert message in err, words
+    assert not Path("n").exists()
+    monkeypatch.setitem(kshot.encoders.table.ENCODERS, "lengths", lambda device: Lengths(scale=2.0))
+    code, _, err = run("predict", "m", "a text")
+    assert code == 2
+    assert "the encoder 'lengths' has changed: the model was fitted with the fingerprint" in err
+    monkeypatch.delitem(kshot.encoders.table.ENCODERS, "lengths")
+    code, _, err = run("predict", "m", "a text")
+    assert code == 2
+    assert f"This model needs the encoder 'lengths' with the fingerprint {Lengths().fingerprint}" in err
+
+
+def test_overwriting_is_asked_for(run: Run) -> None:
+    assert run("fit", write("t.csv", *TEXTS), "-o", "m")[0] == 0
+    assert run("fit", write("t.csv", *TEXTS, "a b c d e f g h,longer"), "-o", "m", "--overwrite")[0] == 0
+    assert "longer (1)" in run("show", "m")[1]
+
+
+def test_predicting_imports_neither_torch_nor_scikit_learn_nor_pandas(run: Run, tmp_path: Path) -> None:
+    fill(Path("photos"), ["fox", "owl"])
+    assert run("fit", "photos", "-o", "m")[0] == 0
+    code = """
+import sys
+from cases.encoders import Colours
+import kshot.encoders.table as table
+table.ENCODERS["colours"] = lambda device: Colours()
+from kshot import cli
+sys.argv = ["kshot", "predict", "m", "photos/fox/0.png", "--json"]
+code = cli._exit_code()
+print(sorted({"torch", "sklearn", "pandas", "scipy", "matplotlib", "pyarrow"} & set(sys.modules)))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(Path(__file__).parent)])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    answer, imported = done.stdout.splitlines()
+    assert json.loads(answer)["label"] == "fox"
+    assert imported == "[]", done.stderr
