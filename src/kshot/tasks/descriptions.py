@@ -1,0 +1,182 @@
+"""From zero examples to few: the name of a class, and sentences that describe it, as examples of the class.
+
+    d_c = the mean of the unit vectors of the name and the sentences of class c, scaled to unit length
+
+With no examples, the classes are told apart by d alone (Y. Xian and others, "Zero-shot learning: a comprehensive evaluation", 2019, call
+such vectors class embeddings). As examples arrive, d_c is one more example of class c, so the more examples a class has, the less its
+description weighs. Whether it counts at all is learnt: `Described` takes it where that makes the left-out answers for the examples more
+likely. In: classes, sentences and an encoder of texts. Out: vectors, and heads that know them. Next: `kshot.tasks.fit`.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kshot.encoders.embed import embed
+from kshot.encoders.encoder import Encoder
+from kshot.encoders.vector_cache import VectorCache
+from kshot.errors import DataError, known_ones
+from kshot.printable import printable
+from kshot.regular_file import read_text
+from kshot.tasks.heads.class_means import ClassMeans
+from kshot.tasks.heads.feature_map import UNIT
+from kshot.tasks.heads.head import FittedHead, Head, LeftOut, checked
+
+Sentences = Mapping[str, Sequence[str]]
+"""Class → the sentences that describe it."""
+
+
+def read_descriptions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read a TOML file of descriptions: one line per class, `class = "a sentence"` or `class = ["a sentence", "another"]`.
+
+    Raises:
+        DataError: It cannot be read, is no TOML, or a class has something other than sentences.
+    """
+    try:
+        table = tomllib.loads(read_text(path))
+    except OSError as error:
+        raise DataError(f"cannot read {printable(path)}: {error.strerror or error}. Check the path.") from error
+    except ValueError as error:
+        raise DataError(
+            f"{printable(path)} is no TOML: {printable(error)}. Write one line per class: card_lost = 'I lost my card.'"
+        ) from error
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in table.items():
+        sentences = [value] if isinstance(value, str) else value
+        if not isinstance(sentences, list) or not sentences or not all(isinstance(one, str) and one.strip() for one in sentences):
+            raise DataError(
+                f"{printable(path)}: class {printable(name)!r} needs a sentence, or a list of sentences, in quotes; none may be empty. If "
+                "the name holds a point or a space, put it in quotes too."
+            )
+        found[name] = tuple(sentences)
+    if not found:
+        raise DataError(f"{printable(path)} describes no class. Write one line per class: card_lost = 'I lost my card.'")
+    return found
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a class as words.
+
+    Example:
+        >>> plain_name("card_arrival"), plain_name("fruit/Granny-Smith"), plain_name("_")
+        ('card arrival', 'fruit Granny Smith', '_')
+    """
+    return " ".join(name.replace("_", " ").replace("/", " ").replace("-", " ").split()) or name
+
+
+def description_vectors(
+    encoder: Encoder | Callable[[Sequence[str]], np.ndarray],
+    classes: Sequence[str],
+    sentences: Sentences | None = None,
+    *,
+    cache: VectorCache | None = None,
+) -> np.ndarray:
+    """Embed what classes are called and how they are described.
+
+    Args:
+        encoder: An encoder of texts; or a function from M texts to vectors (M, D), such as the text side of an encoder of photographs.
+        classes: Their names, in order.
+        sentences: Descriptions of some of them, or of all; None or empty: the names alone.
+        cache: Where vectors are looked up and kept.
+
+    Returns:
+        float32 (N, D), each of unit length.
+
+    Raises:
+        DataError: A description is that of no class, or a text cannot be read.
+    """
+    sentences = sentences or {}
+    for name in sentences:
+        if name not in classes:
+            raise DataError(f"{printable(name)!r} is described, and is no class.{known_ones(name, classes)}")
+    texts = [(plain_name(name), *sentences.get(name, ())) for name in classes]
+    given = [text for some in texts for text in some]
+    if callable(encoder):
+        vectors = list(encoder(given))
+    else:
+        vectors = []
+        for text, vector in zip(given, embed(encoder, given, cache=cache), strict=True):
+            if isinstance(vector, DataError):
+                raise DataError(f"the description {printable(text)!r} cannot be used: {vector}")
+            vectors.append(vector)
+    units = np.stack([_unit(vector) for vector in vectors])
+    ends = np.cumsum([len(some) for some in texts])[:-1]
+    return np.stack([_unit(some.mean(0)) for some in np.split(units, ends)]).astype(np.float32)
+
+
+def head_of_descriptions(vectors: np.ndarray) -> FittedHead:
+    """Fit the head that has seen no example: the class whose description lies nearest in angle.
+
+    Args:
+        vectors: The descriptions, float32 (N, D), one row per class.
+
+    Raises:
+        DataError: There are fewer than two classes, or one has no description.
+    """
+    return ClassMeans(feature_maps=(UNIT,)).fit(vectors, np.arange(len(vectors)), len(vectors))
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """A head to which the description of a class is one more example, where that helps.
+
+    Attributes:
+        head: The head.
+        vectors: The descriptions, float32 (N, D), of unit length; NaN in the row of a class without one.
+    """
+
+    head: Head
+    vectors: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The name of the head."""
+        return self.head.name
+
+    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
+        """Fit the head, with the descriptions or without. See `Head.fit`; a class needs an example or a description."""
+        x, y = checked(x, y, way, empty_classes=True)
+        used = self._choose(x, y, way)[0]
+        fitted = self.head.fit(*(self._with_descriptions(x, y) if used else (x, y)), way)
+        return replace(fitted, settings={**fitted.settings, "descriptions": float(used)})
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example without itself; the descriptions stay. See `Head.left_out`."""
+        return self._choose(*checked(x, y, way, empty_classes=True), way)[1]
+
+    def _choose(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[bool, LeftOut]:
+        """Return whether the descriptions are used, and the left-out answers."""
+        described = _first(self.head.left_out(*self._with_descriptions(x, y), way), len(x))
+        if len(x) == 0 or np.bincount(y, minlength=way).min() < 2:
+            return True, described  # without descriptions, the only example of a class could not be left out
+        plain = self.head.left_out(x, y, way)
+        rows = plain.scored & described.scored
+        gain = (described.log_probabilities - plain.log_probabilities)[np.arange(len(x)), y]
+        return (True, described) if gain[rows].sum() >= 0 else (False, plain)
+
+    def _with_descriptions(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        there = np.flatnonzero(np.isfinite(self.vectors).all(1))
+        length = float(np.sqrt(np.square(x, dtype=np.float64).sum(1).mean())) if len(x) else 1.0
+        rows = (self.vectors[there] * length).astype(np.float32)
+        return np.concatenate([x, rows]), np.concatenate([y, there])
+
+
+def _first(found: LeftOut, n: int) -> LeftOut:
+    """Keep the first n rows of left-out answers: those of the examples."""
+    kept = found.rows < n
+    return replace(
+        found,
+        log_probabilities=found.log_probabilities[:n],
+        scored=found.scored[:n],
+        rows=found.rows[kept],
+        log_likelihoods=found.log_likelihoods[kept],
+        right=found.right[kept],
+    )
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0 else vector
