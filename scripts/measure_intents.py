@@ -2,9 +2,9 @@
 
     python scripts/measure_intents.py ../shared/data/intents_few_shot
 
-In: the folder of the files: each part has `seq.in`, one text per line, and `label`. Out: `scripts/intents.json`, the accuracy on the full test
-set in per cent, with Wilson's 95 % interval, for each encoder, data set, number of shots, use of descriptions and head. Each text is
-answered by itself. The 5 and 10 shots are the published files; 1 and 2 shots are the first ones of each class in `train_10`, and 0 shots are
+In: the folder of the files; each part has `seq.in`, one text per line, and `label`. Out: `scripts/intents.json`, the accuracy on the full
+test set in per cent, with Wilson's 95 % interval, for each encoder, data set, number of shots, use of descriptions and head. Each text is
+answered by itself. The 5 and 10 shots are the published files. 1 and 2 shots are the first ones of each class in `train_10`; 0 shots are
 descriptions alone. `names` describes a class by its name, `sentences` by its name and its sentence in `scripts/descriptions`. `chosen` is
 the head whose left-out answers are the most likely, as `kshot fit` chooses it.
 """
@@ -101,7 +101,7 @@ def record(
 ) -> dict[str, Any]:
     """Return what one head reaches on the test set."""
     right = int((logits(fitted, x).argmax(1) == y).sum())
-    low, high = wilson(right, len(y))
+    low, high = (float(end) for end in wilson(np.array([right]), np.array([len(y)]))[0])
     found: dict[str, Any] = {"shots": shots, "descriptions": kind, "head": name, **({"chosen": chosen} if name == "chosen" else {})}
     found |= {"accuracy": round(100 * right / len(y), 2), "interval": [round(100 * low, 2), round(100 * high, 2)], "texts": len(y)}
     if "descriptions" in fitted.settings:
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure frozen text encoders on BANKING77 and CLINC150.")
     parser.add_argument("folder", type=Path, help="the folder intents_few_shot")
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS))
-    parser.add_argument("--heads", nargs="+", default=list(HEADS), help="heads to measure besides the chosen one")
+    parser.add_argument("--heads", nargs="*", default=list(HEADS), help="heads to measure besides the chosen one")
     parser.add_argument("-o", "--output", type=Path, default=NUMBERS)
     asked = parser.parse_args()
     records = []
