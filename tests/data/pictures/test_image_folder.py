@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +163,20 @@ def test_wrong_folders_are_told_what_is_wrong(tmp_path: Path) -> None:
     deep = fill(tmp_path / "deep", {"fox": 2, "fox/red": 1, "owl": 1})
     with pytest.raises(DataError, match=r"class folder .*fox holds both pictures and folders \('red'\)"):
         class_files(deep)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes have other names there")
+def test_special_files_in_a_class_are_named_and_not_opened(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"owl": 2, "fox": 2})
+    os.mkfifo(root / "owl" / "pipe.png")  # nobody writes: to open it would wait for ever
+    (root / "fox" / "zeros.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"(?s)zeros\.png: it is a device, .*pipe\.png: it is a named pipe, not a regular file"):
+        ImageFolder(root, Picture(8))
+
+
+def test_a_folder_that_cannot_be_reached_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot reach .*xxx: File name too long"):
+        ImageFolder(tmp_path / ("x" * 300), Picture(8))
 
 
 def test_class_files_are_sorted(tmp_path: Path) -> None:

@@ -110,14 +110,28 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_permission_denied_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, *_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
     path = tmp_path / "secret.png"
     photograph().save(path)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DataError, match=r"secret\.png: permission denied"):
         read_picture(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and devices have other names there")
+def test_special_files_are_refused_unopened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes: to open it would wait for ever
+    with pytest.raises(DataError, match=r"cannot read .*pipe\.png: it is a named pipe, not a regular file\. Name a picture file"):
+        read_picture(tmp_path / "pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"zeros\.png: it is a device, not a regular file"):
+        read_picture(tmp_path / "zeros.png")
+    with (tmp_path / "giant.png").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DataError, match=r"giant\.png: it has 1,099,511,627,776 bytes, and at most 1,073,741,824 are read"):
+        read_picture(tmp_path / "giant.png")
 
 
 def test_a_bomb_is_not_decoded_and_a_large_picture_does_not_warn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ A folder that holds pictures is a class, however deep it lies; the folders above
 class, and the division that the folders make. Next: `image_folder`, and the support sets of `kshot.tasks`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Literal, get_args
 from kshot.data.kind import READ
 from kshot.data.pictures.picture_file import is_picture_name
 from kshot.errors import DataError, RecipeError, known_ones
+from kshot.regular_file import look, names_in
 
 Parts = Literal["own", "merge", "separate"]
 """What folders named train, val and test are: `own`, parts of a division; `merge`, nothing, so that their classes are pooled; `separate`,
@@ -100,8 +102,8 @@ def find_classes(root: Path, parts: Parts = "own") -> ClassFolders:
 
 def _found(root: Path) -> dict[str, list[Path]]:
     """List the pictures of each class by the path of its folder below the root."""
-    if not root.is_dir():
-        what = "a file" if root.exists() else "nothing"
+    if (there := look(root)) != "folder":
+        what = "nothing" if there == "nothing" else "a file"
         raise DataError(f"expected a folder of class folders at {root}; found {what} there. Check the path.")
     folders, files = _listed(root)
     pictures = [path for path in files if is_picture_name(path)]
@@ -156,11 +158,13 @@ def _collect(root: Path, folders: Sequence[Path], classes: dict[str, list[Path]]
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the folders and the files in a folder, sorted, without hidden ones."""
-    try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        return [path for path in entries if path.is_dir()], [path for path in entries if not path.is_dir()]
-    except OSError as error:
-        raise DataError(f"cannot list the folder {folder}: {error.strerror or error}. Allow reading it.") from error
+    folders: list[Path] = []
+    files: list[Path] = []
+    for name in names_in(folder):
+        if not name.startswith("."):
+            path = folder / name
+            (folders if os.path.isdir(path) else files).append(path)  # a link to nothing is a file, and is named when it is read
+    return folders, files
 
 
 def _groups(files: Mapping[str, object]) -> dict[str, str] | None:

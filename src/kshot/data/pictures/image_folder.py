@@ -24,12 +24,13 @@ from kshot.data.pictures.copies import Duplicates, check_duplicates, choose, not
 from kshot.data.pictures.first_look import first_look
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
-from kshot.data.pictures.picture_file import is_picture_name
+from kshot.data.pictures.picture_file import MOST_BYTES, is_picture_name
 from kshot.data.preprocess import Preprocess
 from kshot.data.reading import read_each, unusable
 from kshot.data.summary import summary
 from kshot.errors import DataError
 from kshot.passes import watched
+from kshot.regular_file import opened
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _digests(files: Sequence[Path], n_threads: int) -> dict[Path, bytes]:
 
     def digest(path: Path) -> bytes | None:
         try:
-            with path.open("rb") as file:
+            with opened(path, MOST_BYTES) as file:
                 return hashlib.file_digest(file, "sha256").digest()
         except OSError:
             return None

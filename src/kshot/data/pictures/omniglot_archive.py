@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from kshot.data.pictures.picture_file import open_image
+from kshot.data.pictures.picture_file import MOST_BYTES, open_image
 from kshot.errors import DataError
+from kshot.regular_file import look, read_bytes
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "omniglot.xz"
 SIDE = 105
@@ -120,14 +121,14 @@ def read_official(root: Path) -> Drawings:
 
 def _pictures(root: Path, part: str) -> Iterator[tuple[str, str, int, np.ndarray]]:
     tree, archive = root / part, root / f"{part}.zip"
-    if tree.is_dir():
+    if look(tree) == "folder":
         for path in sorted(tree.rglob("*.png")):
             try:
-                content = path.read_bytes()
+                content = read_bytes(path, MOST_BYTES)
             except OSError as error:
                 raise DataError(f"cannot read {path}: {error.strerror or error}. Copy the official files again.") from error
             yield _picture(path.relative_to(root).as_posix(), content, tree)
-    elif archive.is_file():
+    elif look(archive) == "file":
         try:
             with zipfile.ZipFile(archive) as opened:
                 for name in sorted(opened.namelist()):

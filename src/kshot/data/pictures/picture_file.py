@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kshot.data.kind import READ
 from kshot.errors import DataError
+from kshot.regular_file import opened
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
@@ -32,6 +33,8 @@ DAMAGE = (
     *(RuntimeError, struct.error, zlib.error),
 )
 """What Pillow raises on damaged files: not one class. OSError comes from most decoders, the others from single formats and from EXIF."""
+MOST_BYTES = 2**30
+"""Bytes of a picture file: more than any picture of `MOST_PIXELS` needs."""
 MOST_PIXELS = 100_000_000
 """Larger pictures are refused from their header."""
 _MOST_PIXELS_OF = {"TIFF": 60_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000, "HEIF": 40_000_000, "JPEG2000": 25_000_000}
@@ -88,9 +91,9 @@ def opened_picture(thing: object, side: int = 0, measure: Callable[..., int] = m
 
 
 def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: ExitStack) -> Image.Image:
+    file = _opened(path, until_done)
     try:
         with quiet:
-            file = until_done.enter_context(path.open("rb"))
             image = until_done.enter_context(open_image(file))
             _check_pixels(image, path)
             if image.width * image.height > _LARGE:
@@ -101,15 +104,9 @@ def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: Exi
             if image.format in ("JPEG", "MPO"):
                 _check_jpeg_end(file)
             return image
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}. Check the path.") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; expected a picture file.") from None
-    except PermissionError:
-        hint = "it is a folder; expected a picture file" if path.is_dir() else "permission denied. Allow reading it"
-        raise DataError(f"cannot read {path}: {hint}.") from None
     except UnidentifiedImageError:
-        what = "the file is empty" if path.stat().st_size == 0 else "it is not a picture in a known format, or is damaged at its start"
+        empty = file.seek(0, 2) == 0
+        what = "the file is empty" if empty else "it is not a picture in a known format, or is damaged at its start"
         told = "" if is_picture_name(path) else f" {READ}"
         raise DataError(f"cannot read {path}: {what}. Replace or remove it.{told}") from None
     except Image.DecompressionBombError as error:
@@ -120,6 +117,19 @@ def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: Exi
         raise DataError(f"cannot read {path}: the picture is cut off or damaged ({error}). Replace or remove it.") from error
     except MemoryError:
         raise DataError(f"cannot read {path}: it does not fit into memory. Make it smaller.") from None
+
+
+def _opened(path: Path, until_done: ExitStack) -> BinaryIO:
+    try:
+        return until_done.enter_context(opened(path, MOST_BYTES))
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}. Check the path.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; expected a picture file.") from None
+    except PermissionError:
+        raise DataError(f"cannot read {path}: permission denied. Allow reading it.") from None
+    except OSError as error:  # a named pipe, a device, a name that is too long
+        raise DataError(f"cannot read {path}: {error.strerror or error}. Name a picture file that may be read.") from error
 
 
 def _check_pixels(image: Image.Image, path: Path) -> None:
