@@ -47,3 +47,9 @@ def test_a_missing_extra_names_the_line_that_installs_it() -> None:
     error = errors.missing_extra("matplotlib", "plots", "A picture of episodes")
     assert isinstance(error, errors.SetupError)
     assert str(error) == ("A picture of episodes needs matplotlib, which is not installed. Install it with: pip install 'kshot[plots]'")
+
+
+def test_a_message_is_printable_whatever_it_names() -> None:
+    error = errors.DataError("cannot read \x1b[31m\u202ea\udcff.png:\nError: forged")
+    assert str(error) == r"cannot read \x1b[31m\u202ea\udcff.png:" + "\n  Error: forged"
+    assert str(errors.DataError(str(error))) == str(error)

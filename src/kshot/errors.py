@@ -17,6 +17,8 @@ expect of bad values.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from kshot.printable import printable_lines
+
 
 class KshotError(Exception):
     """Base class of all errors of kshot.
@@ -26,6 +28,10 @@ class KshotError(Exception):
     """
 
     task: int | None = None
+
+    def __str__(self) -> str:
+        """Return the message. Names in it, which come from anywhere, are printable: a traceback shows it, too."""
+        return printable_lines(super().__str__())
 
 
 class DataError(KshotError, ValueError):
