@@ -381,7 +381,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["evaluate", "{run}", "--way", "1"], "way must be at least 2; found 1"),
         (["evaluate", "{run}", "--way", "50"], "way=50 needs at least 50 classes; found 2"),
         (["evaluate", "{run}", "--way", "2", "--shot", "99"], "needs 114"),
-        (["evaluate", "{run}", "--way", "2", "--query", "1", "--episodes", "0"], "episodes must be at least 1; found 0"),
+        (["evaluate", "{run}", "--way", "2", "--query", "1", "--episodes", "0"], "episodes must be 1 or more; found 0"),
         (["evaluate", "{run}", "--way", "2", "--query", "1", "--transductive"], "transductive was asked for"),
         (
             ["evaluate", "{run}", "--way", "2", "--query", "1", "--refine", "k_means"],

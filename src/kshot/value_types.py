@@ -6,6 +6,7 @@ Recipes and the files that kshot reads back are checked with it: their forms are
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 LARGEST = 2**63 - 1
@@ -102,6 +103,20 @@ def out_of_range(value: Any, place: str = "") -> str:
     if isinstance(value, float) and not abs(value) <= LARGEST_FLOAT:
         return f"{place} must be a finite number of at most {LARGEST_FLOAT:.3g}; found {value}"
     return ""
+
+
+def count_fault(name: str, value: Any, least: int, most: int = LARGEST) -> str:
+    """Say why a value is not a whole number from `least` to `most`; empty if it is one.
+
+    Example:
+        >>> count_fault("seed", -1, 0)
+        'seed must be 0 or more; found -1'
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        return f"{name} must be a whole number, {least} or more; found {shortened(value)}"
+    if int(value) < least:
+        return f"{name} must be {least} or more; found {shortened(value)}"
+    return f"{name} must be {most:,} or less; found {shortened(value)}" if int(value) > most else ""
 
 
 def in_words(hint: Any) -> str:

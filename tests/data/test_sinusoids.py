@@ -1,5 +1,7 @@
 """Sine waves as tasks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -54,8 +56,14 @@ def test_what_is_gathered_is_float32_of_one_number() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"val": 0}, "the part 'val' of the sinusoids needs at least one wave; found 0"), ({"seed": -1}, "seed .* must be 0 or more")],
+    [
+        ({"val": 0}, "the part 'val' of the sinusoids needs at least one wave; found 0"),
+        ({"val": 2.5}, r"the size of the part 'val' of the sinusoids must be a whole number, 1 or more; found 2\.5"),
+        ({"test": 10**12}, "the size of the part 'test' of the sinusoids must be 1,000,000 or less; found 1000000000000"),
+        ({"seed": -1}, "seed .* must be 0 or more"),
+        ({"seed": 1e39}, "the seed of the sinusoids must be a whole number, 0 or more"),
+    ],
 )
-def test_waves_that_cannot_be_are_refused(arguments: dict[str, int], message: str) -> None:
+def test_waves_that_cannot_be_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Sinusoids(**arguments)

@@ -131,6 +131,10 @@ def test_a_turned_class_is_a_class_of_its_own() -> None:
         ({"batch": 2, "ranks": 3}, r"found rank=0 ranks=3 batch=2"),
         ({"seed": -1}, r"seed of items must be 0 or more; found -1"),
         ({"augment": "blur"}, r"no augmentation 'blur'"),
+        ({"augment": 7}, r"no augmentation 7\."),
+        ({"batch": 2.5}, r"batch of a stream must be a whole number, 0 or more; found 2\.5"),
+        ({"ranks": "2"}, r"ranks of a stream must be a whole number, 0 or more; found '2'"),
+        ({"seed": 0.5}, r"seed of items must be a whole number, 0 or more; found 0\.5"),
     ],
 )
 def test_what_cannot_be_had_is_refused_at_once(settings: dict[str, Any], message: str) -> None:

@@ -1,6 +1,7 @@
 """A stream's updates are functions of their number, shared out over ranks, whatever was asked before."""
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,10 @@ PLAIN = EpisodeShape(way=3, shot=1, query=2)
 RANGES = EpisodeShape(way=(2, 4), shot=(1, 2), query=(1, 3), balanced=False)
 
 
-def stream_of(shape: EpisodeShape = PLAIN, *, tasks: int = 4, rank: int = 0, ranks: int = 1, seed: int = 5) -> EpisodeStream:
-    return EpisodeStream(Numbers(), Numbers.index, "train", shape, seed, tasks, rank, ranks)
+def stream_of(
+    shape: EpisodeShape = PLAIN, *, tasks: int = 4, rank: int = 0, ranks: int = 1, seed: int = 5, split: Any = "train"
+) -> EpisodeStream:
+    return EpisodeStream(Numbers(), Numbers.index, split, shape, seed, tasks, rank, ranks)
 
 
 def hash_of(stream: EpisodeStream, update: int) -> str:
@@ -115,11 +118,27 @@ def test_memory_stays_flat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "rank", "ranks"), [(0, 0, 1), (1, 0, 2), (4, 2, 2), (4, -1, 2), (4, 0, 0)]
+    ("tasks", "rank", "ranks"), [(0, 0, 1), (1, 0, 2), (4, 2, 2), (4, 0, 0)]
 )  # fmt: skip
 def test_tasks_that_do_not_go_round_are_refused(tasks: int, rank: int, ranks: int) -> None:
     with pytest.raises(EpisodeError, match=f"0 ≤ rank < ranks ≤ tasks; found rank={rank} ranks={ranks} tasks={tasks}"):
         stream_of(tasks=tasks, rank=rank, ranks=ranks)
+
+
+@pytest.mark.parametrize("name", ["tasks", "rank", "ranks"])
+@pytest.mark.parametrize("value", [-1, 0.5, math.nan, "2", None, True, 10**12])
+def test_numbers_that_are_no_counts_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(EpisodeError, match=f"^{name} of a stream must be "):
+        stream_of(**{name: value})
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, math.nan, "2", None, 10**400])
+def test_a_seed_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(EpisodeError, match=r"^the seed of episodes must be "):
+        stream_of(seed=value)
+    with pytest.raises(EpisodeError, match="the split of episodes must be text, the name of their classes; found 7"):
+        stream_of(split=7)
+    assert stream_of(seed=np.int64(3)).drawn(0)[0].classes.tolist() == stream_of(seed=3).drawn(0)[0].classes.tolist()
 
 
 def test_a_shape_that_cannot_be_drawn_is_refused_at_once() -> None:

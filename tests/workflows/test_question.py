@@ -137,7 +137,7 @@ def test_what_is_not_there_is_named(saved: Saved, question: dict[str, Any], mess
 def test_shapes_that_cannot_be_drawn_are_refused(saved: Saved) -> None:
     with pytest.raises(EpisodeError, match=r"way=3 needs at least 3 classes; found 2"):
         ask(saved, Question(shape=EpisodeShape(3, 1, 1)))
-    with pytest.raises(RecipeError, match=r"episodes must be at least 1; found 0"):
+    with pytest.raises(RecipeError, match=r"episodes must be 1 or more; found 0"):
         ask(saved, Question(shape=SHAPE, episodes=0))
 
 

@@ -216,7 +216,7 @@ def test_learners_of_different_data_are_refused(learners: dict[str, Saved], trai
         ({"mode": "transductive"}, RecipeError, r"protonet offers inductive prediction; transductive was asked for"),
         ({"shape": EpisodeShape(3, 1, 2)}, EpisodeError, r"way=3 needs at least 3 classes; found 2"),
         ({"shape": EpisodeShape(2, 4, 2)}, EpisodeError, r"class 'pet\d' has 5 items; way=2 shot=4 query=2 needs 6"),
-        ({"episodes": 0}, RecipeError, r"episodes must be at least 1; found 0"),
+        ({"episodes": 0}, RecipeError, r"episodes must be 1 or more; found 0"),
         ({"seed": -1}, EpisodeError, r"the seed of episodes must be 0 or more"),
         ({"split": "vinyals"}, DataError, r"protonet: the learner's folder has one division"),
         ({"data": "nowhere"}, DataError, r"protonet: .*nothing there"),

@@ -6,6 +6,7 @@ In: sizes and a seed, as a user gives them. Out: checked sizes, and one name per
 from collections.abc import Mapping
 
 from kshot.errors import DataError
+from kshot.value_types import LARGEST_COUNT, count_fault
 
 
 def check_parts(sizes: Mapping[str, int], seed: int, whose: str, one: str) -> tuple[str, ...]:
@@ -18,15 +19,17 @@ def check_parts(sizes: Mapping[str, int], seed: int, whose: str, one: str) -> tu
         one: A task in words, such as `wave`.
 
     Raises:
-        DataError: A part is empty, or the seed is negative.
+        DataError: A part is empty or larger than a million, or the seed is negative; one of these is no whole number.
 
     Example:
         >>> check_parts({"train": 2, "test": 1}, 0, "the sinusoids", "wave")
         ('train/00000', 'train/00001', 'test/00000')
     """
     for part, size in sizes.items():
-        if size < 1:
+        if size == 0:
             raise DataError(f"the part {part!r} of {whose} needs at least one {one}; found {size}.")
-    if seed < 0:
-        raise DataError(f"the seed of {whose} must be 0 or more; found {seed}.")
+        if fault := count_fault(f"the size of the part {part!r} of {whose}", size, 1, LARGEST_COUNT):
+            raise DataError(f"{fault}.")
+    if fault := count_fault(f"the seed of {whose}", seed, 0):
+        raise DataError(f"{fault}.")
     return tuple(f"{part}/{number:05d}" for part, size in sizes.items() for number in range(size))

@@ -133,9 +133,9 @@ def augmentation(name: str) -> Augmentation | None:
     """
     if name == "none":
         return None
-    parts = name.split("+")
+    parts = name.split("+") if isinstance(name, str) else [name]
     for part in parts:
-        if part not in AUGMENTATIONS:
+        if not isinstance(part, str) or part not in AUGMENTATIONS:
             raise EpisodeError(f"there is no augmentation {part!r}.{known_ones(part, ['none', *sorted(AUGMENTATIONS)])}")
     if len(parts) == 1:
         return AUGMENTATIONS[name]

@@ -14,6 +14,7 @@ from kshot.episodes.nearness import Candidates, ClassDistances, check_distances,
 from kshot.episodes.sample import sample_without_replacement
 from kshot.episodes.shape import EpisodeShape, Range
 from kshot.errors import EpisodeError
+from kshot.value_types import count_fault
 
 # The words of an episode's stream are: way, shot, query, group, then the classes. The words of a class's stream in an episode are:
 # its own shot and query, the division of its items (with replacement only), the augmentation, then the items.
@@ -29,11 +30,13 @@ def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int, di
     Distances enter the key if the shape asks for near or far classes.
 
     Raises:
-        EpisodeError: The seed is negative.
+        EpisodeError: The split is no text, or the seed is negative or no whole number.
     """
-    if seed < 0:
-        raise EpisodeError(f"the seed of episodes must be 0 or more; found {seed}.")
-    parts = {"data": fingerprint, "split": split, "shape": shape.as_dict(), "seed": seed}
+    if not isinstance(split, str):
+        raise EpisodeError(f"the split of episodes must be text, the name of their classes; found {split!r}.")
+    if fault := count_fault("the seed of episodes", seed, 0):
+        raise EpisodeError(f"{fault}.")
+    parts = {"data": fingerprint, "split": split, "shape": shape.as_dict(), "seed": int(seed)}
     if shape.nearness != "any" and distances is not None:
         parts["distances"] = distances.fingerprint
     return key_of(parts)

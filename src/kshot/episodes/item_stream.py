@@ -21,6 +21,7 @@ from kshot.episodes.batch import gather_inputs
 from kshot.episodes.counter_random import key_of, streams, words
 from kshot.errors import EpisodeError
 from kshot.short_repr import short_repr
+from kshot.value_types import LARGEST_COUNT, count_fault
 
 _AT_ONCE = 512
 
@@ -80,7 +81,8 @@ class ItemStream:
         device: Device of the tensors; a name is taken too.
 
     Raises:
-        EpisodeError: There are fewer items than a batch needs, only one class, fewer items than ranks, or the seed is negative.
+        EpisodeError: There are fewer items than a batch needs, only one class, fewer items than ranks, or the seed is negative; a number
+            is not whole or out of its range.
         SetupError: There is no such device here.
     """
 
@@ -97,11 +99,16 @@ class ItemStream:
 
     def __post_init__(self) -> None:
         require_dataset(self.dataset)
+        for name in ("batch", "rank", "ranks"):
+            if fault := count_fault(f"{name} of a stream", getattr(self, name), 0, LARGEST_COUNT):
+                raise EpisodeError(f"{fault}.")
         if self.batch < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.batch < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ batch; found rank={self.rank} ranks={self.ranks} batch={self.batch}.")
         self.device = pick_device(self.device)
-        if self.seed < 0:
-            raise EpisodeError(f"the seed of items must be 0 or more; found {self.seed}.")
+        if not isinstance(self.split, str):
+            raise EpisodeError(f"the split of items must be text, the name of their classes; found {self.split!r}.")
+        if fault := count_fault("the seed of items", self.seed, 0):
+            raise EpisodeError(f"{fault}.")
         if self.batch > len(self.index.items):
             raise EpisodeError(
                 f"a batch of {self.batch} items is larger than the {len(self.index.items)} items in the {len(self.index)} classes of "

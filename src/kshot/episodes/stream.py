@@ -21,6 +21,7 @@ from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import EpisodeError
 from kshot.short_repr import short_repr
+from kshot.value_types import LARGEST_COUNT, count_fault
 
 _AHEAD = 64
 """Episodes drawn per call, so that they share its cost. Drawing them together changes none of them."""
@@ -44,7 +45,7 @@ class EpisodeStream:
 
     Raises:
         DataError: `dataset` is no data set.
-        EpisodeError: The classes cannot give the shape, or there are fewer tasks than ranks.
+        EpisodeError: The classes cannot give the shape, there are fewer tasks than ranks, or a number is not whole or out of its range.
         SetupError: There is no such device here.
     """
 
@@ -62,6 +63,9 @@ class EpisodeStream:
 
     def __post_init__(self) -> None:
         require_dataset(self.dataset)
+        for name in ("tasks", "rank", "ranks"):
+            if fault := count_fault(f"{name} of a stream", getattr(self, name), 0, LARGEST_COUNT):
+                raise EpisodeError(f"{fault}.")
         if self.tasks < 1 or self.ranks < 1 or not 0 <= self.rank < self.ranks or self.tasks < self.ranks:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
         self.device = pick_device(self.device)

@@ -1,11 +1,11 @@
 """Checks for numeric settings of learners, with the same messages everywhere."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 from kshot.errors import RecipeError
-from kshot.value_types import shortened
+from kshot.value_types import count_fault
 
 MOST = 10**9
 """The largest count."""
@@ -22,12 +22,8 @@ def require_count(name: str, value: Any, least: int, most: int = MOST) -> None:
     Raises:
         RecipeError: The value is not; the message names the setting.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise RecipeError(f"{name} must be a whole number, {least} or more; found {value!r}.")
-    if value < least:
-        raise RecipeError(f"{name} must be {least} or more; found {value}.")
-    if int(value) > most:
-        raise RecipeError(f"{name} must be {most:,} or less; found {shortened(value)}.")
+    if fault := count_fault(name, value, least, most):
+        raise RecipeError(f"{fault}.")
 
 
 def require_positive(name: str, value: Any) -> None:

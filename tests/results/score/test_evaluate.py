@@ -200,7 +200,7 @@ def test_a_set_is_named_by_its_hash(pictures: Make, draw: Make) -> None:
 
 @pytest.mark.parametrize("episodes", [0, -1])
 def test_no_episodes_are_refused(pictures: Make, draw: Make, episodes: int) -> None:
-    with pytest.raises(RecipeError, match=f"episodes must be at least 1; found {episodes}"):
+    with pytest.raises(RecipeError, match=f"episodes must be 1 or more; found {episodes}"):
         draw(pictures(), EpisodeShape(3, 1, 2), episodes)
 
 

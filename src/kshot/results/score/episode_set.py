@@ -18,7 +18,7 @@ from kshot.episodes.nearness import ClassDistances
 from kshot.episodes.shape import EpisodeShape, check_way
 from kshot.errors import RecipeError
 from kshot.short_repr import short_repr
-from kshot.value_types import shortened
+from kshot.value_types import count_fault, shortened
 
 MOST_ITEMS = 50_000_000
 """Support and query items of all episodes of a set; their numbers take 8 bytes each, and drawing takes several times that."""
@@ -65,11 +65,11 @@ class EpisodeSet:
         Raises:
             DataError: `dataset` is no data set.
             EpisodeError: The classes cannot give the shape.
-            RecipeError: The number of episodes is below 1, or their items are more than `MOST_ITEMS`.
+            RecipeError: The number of episodes is below 1 or not whole, or their items are more than `MOST_ITEMS`.
         """
         require_dataset(dataset)
-        if episodes < 1:
-            raise RecipeError(f"episodes must be at least 1; found {episodes}.")
+        if fault := count_fault("episodes", episodes, 1):
+            raise RecipeError(f"{fault}.")
         items = episodes * shape.way_range[1] * (shape.shot_range[1] + shape.query_range[1])
         if items > MOST_ITEMS:
             raise RecipeError(
