@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from cases.learners import WAY, answer, made, quickly, tasks, unflattened
 from kshot.data.arrays import ArrayDataset
+from kshot.data.inputs import map_inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression
 from kshot.episodes.shape import EpisodeShape
 from kshot.errors import DataError
 from kshot.learners.asked import check_queries, check_support, looked_at
-from kshot.learners.learner import Learner
+from kshot.learners.learner import Learner, encode_tasks
 from kshot.learners.metric.hausdorff import ModifiedHausdorff
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
@@ -88,8 +89,11 @@ QUESTIONS: dict[str, tuple[Callable[[], EpisodeBatch], str]] = {
     "labels without tasks": (lambda: labelled(lambda y: y[0]), r"support_y must be a tensor with one row per task"),
     "labels of other items": (lambda: labelled(lambda y: y[:, :5]), r"all tasks of a batch must have one size: support_y is \(2, 5\)"),
     "labels in a list": (lambda: labelled(lambda y: y.tolist()), r"support_y must be a tensor .* found a list"),
-    "a way of a half": (lambda: labelled(lambda y: None, 2.5), r"way must be a whole number of classes, 1 or more; found 2\.5"),  # type: ignore[arg-type]
-    "no way at all": (lambda: labelled(lambda y: None, 0), r"way must be a whole number of classes, 1 or more; found 0"),
+    "a way of a half": (lambda: labelled(lambda y: None, 2.5), r"way, the number of classes, must be a whole number, 1 .* found 2\.5"),  # type: ignore[arg-type]
+    "no way at all": (lambda: labelled(lambda y: None, 0), r"way, the number of classes, must be 1 or more; found 0"),
+    "a way that no memory holds": (lambda: labelled(lambda y: None, 10**12), r"classes, must be 1,000,000 or less; found 1000000000000"),
+    "sparse labels": (lambda: labelled(Tensor.to_sparse), "labels of the support items must be a dense tensor .* found a sparse one"),
+    "labels without numbers": (lambda: labelled(lambda y: y.to("meta")), "found one without numbers"),
 }
 
 
@@ -118,6 +122,48 @@ def test_no_support_item_no_query_and_other_tasks(name: str) -> None:
         ask(adapted, cut(lambda value: value[:, :0]))
     with pytest.raises(DataError, match="of the 2 tasks that were adapted to; found shape"):
         ask(adapted, cut(lambda value: value[:1]))
+
+
+KINDS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "complex": (lambda x: x.to(torch.complex64), "must be a dense tensor of real numbers; found a complex one"),
+    "sparse": (Tensor.to_sparse, "must be a dense tensor of real numbers; found a sparse one"),
+    "meta": (lambda x: x.to("meta"), "must be a dense tensor of real numbers; found one without numbers"),
+    "empty": (lambda x: x[..., :0], "are empty: their shape is"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", quickly(EVERY))
+def test_features_of_a_kind_that_no_learner_reads_are_refused(name: str, kind: str) -> None:
+    learner, batch = learner_of(name), tasks()
+    change, message = KINDS[kind]
+    support, query = encode_tasks(learner, batch.support_x, batch.query_x)
+    with pytest.raises(DataError, match=f"of the support items .*{message}"):
+        learner.adapt(map_inputs(change, support), batch.support_y, way=WAY)
+    adapted = learner.adapt(support, batch.support_y, way=WAY)
+    ask = learner.predict if "inductive" in learner.modes else learner.predict_together
+    with pytest.raises(DataError, match=f"of the query items .*{message}"):
+        ask(adapted, map_inputs(change, query))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("name", quickly(EVERY))
+def test_features_of_another_type_than_the_parameters_are_refused(name: str, dtype: torch.dtype) -> None:
+    learner, batch = learner_of(name), tasks()
+    support, query = (map_inputs(lambda value: value.to(dtype), x) for x in encode_tasks(learner, batch.support_x, batch.query_x))
+    message = rf"the module computes with torch\.float32, and the items '\S+' are {dtype} \(the features .*of the {{}} items, \(2, 6, "
+    with pytest.raises(DataError, match=message.format("support")):
+        learner.adapt(support, batch.support_y, way=WAY)
+    adapted = learner.adapt(encode_tasks(learner, batch.support_x)[0], batch.support_y, way=WAY)
+    ask = learner.predict if "inductive" in learner.modes else learner.predict_together
+    with pytest.raises(DataError, match=message.format("query")):
+        ask(adapted, query)
+
+
+def test_features_in_half_precision_are_read_under_autocast() -> None:
+    learner, batch = learner_of("protonet"), tasks()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert answer(learner, batch).isfinite().all()
 
 
 def test_a_pixel_that_is_no_number_is_not_taken_for_paper() -> None:

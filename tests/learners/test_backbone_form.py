@@ -132,6 +132,46 @@ def test_numbers_of_another_type_are_named_in_training_and_answering(name: str, 
         answer(learner.eval(), replace(tasks(), support_x=torch.ones(2, 6, 4).to(dtype), query_x=torch.ones(2, 6, 4).to(dtype)))
 
 
+class Ending(nn.Module):
+    """A layer, and what is made of its numbers."""
+
+    def __init__(self, end: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.end = nn.Linear(4, FEATURES), end
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.layer(x))
+
+
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "float64": Tensor.double,
+    "float16": Tensor.half,
+    "int64": Tensor.long,
+    "bool": lambda x: x > 0,
+    "complex64": lambda x: x.to(torch.complex64),
+    "a sparse tensor": Tensor.to_sparse,
+    r"a tensor without numbers \(meta\)": lambda x: x.to("meta"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["protonet", "ridge", "relation", "local_matching", "nearest", "baseline", "finetune", "mann"])
+def test_features_that_no_learner_computes_with_are_refused(name: str, kind: str) -> None:
+    learner = made(name, lambda: Ending(KINDS[kind])).eval()
+    message = (
+        rf"a backbone must give dense floating numbers, in float32 or in the type of its parameters, float32; this one gives {kind}\. "
+    )
+    with pytest.raises(RecipeError, match=message):
+        answer(learner, tasks())
+
+
+def test_features_in_the_type_of_the_parameters_and_in_float32_are_taken() -> None:
+    wide = ProtoNet(Ending(lambda x: x)).double()
+    assert wide.encode(torch.zeros(3, 4, dtype=torch.float64)).dtype == torch.float64
+    narrow = ProtoNet(Ending(Tensor.float)).bfloat16()
+    assert narrow.encode(torch.zeros(3, 4, dtype=torch.bfloat16)).dtype == torch.float32
+
+
 def test_other_faults_of_a_network_are_its_own() -> None:
     with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):
         ProtoNet(nn.Linear(4, 2)).encode(torch.zeros(3, 5))

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -17,7 +16,9 @@ from torch import Tensor
 
 from kshot.data.inputs import Inputs
 from kshot.errors import DataError
+from kshot.learners.backbone_form import other_type
 from kshot.learners.learner import Learner
+from kshot.value_types import LARGEST_COUNT, count_fault
 
 _looked_at: ContextVar[bool] = ContextVar("looked_at", default=False)
 
@@ -32,12 +33,13 @@ def check_support(learner: Learner, x: Inputs, y: Tensor, way: int | None) -> No
         way: N, or None.
 
     Raises:
-        DataError: There is no task or no item; items and labels do not belong together; a label is no class; a number is not finite. The
-            message names the item, and `task` of the error is its task.
+        DataError: There is no task or no item; items and labels do not belong together; a tensor is of a kind that no learner computes
+            with; a label is no class; a number is not finite. The message names the item, and `task` of the error is its task.
     """
     if not _looks(learner):
         return
     check_items("support", x, y)
+    _check_kind(learner, "support", {**_named(x), "y": y})
     if learner.family.name == "classification":
         _check_labels(y, way)
     elif learner.family.name == "regression" and (not y.is_floating_point() or y.ndim != 3):
@@ -57,7 +59,8 @@ def check_queries(learner: Learner, tasks: int, x: Inputs) -> None:
         x: Encoded query items (B, Q, …).
 
     Raises:
-        DataError: There is no query; they are of another number of tasks; a number is not finite. The message names the item.
+        DataError: There is no query; they are of another number of tasks; a tensor is of a kind that no learner computes with; a number is
+            not finite. The message names the item.
     """
     if not _looks(learner):
         return
@@ -67,6 +70,7 @@ def check_queries(learner: Learner, tasks: int, x: Inputs) -> None:
             raise DataError(f"queries must be (B, Q, …) of the {tasks} tasks that were adapted to; found {found} ({key}).")
         if not value.shape[1]:
             raise DataError(f"there must be a query to answer; found none, shape {tuple(value.shape)} ({key}). Ask for one or more.")
+    _check_kind(learner, "query", _named(x))
     _check_finite("query", _named(x))
 
 
@@ -125,9 +129,23 @@ def _looks(learner: Learner) -> bool:
     )
 
 
+def _check_kind(learner: Learner, part: str, named: Mapping[str, Tensor]) -> None:
+    """Refuse tensors without numbers, sparse and complex ones, and floating numbers of another type than the learner's parameters."""
+    own = next((value.dtype for value in learner.parameters() if value.is_floating_point()), None)
+    for key, value in named.items():
+        what = "labels" if key == "y" else "features" if key == "x" else f"features {key!r}"
+        if value.layout != torch.strided or value.is_meta or value.is_complex():
+            found = "a complex one" if value.is_complex() else "one without numbers (meta)" if value.is_meta else "a sparse one"
+            raise DataError(f"the {what} of the {part} items must be a dense tensor of real numbers; found {found}. Convert it first.")
+        if 0 in value.shape[2:]:
+            raise DataError(f"the {what} of the {part} items are empty: their shape is {tuple(value.shape)}.")
+        if own is not None and value.is_floating_point() and value.dtype != own and not torch.is_autocast_enabled(value.device.type):
+            raise other_type(own, key, value.dtype, f"the {what} of the {part} items, {tuple(value.shape)}")
+
+
 def _check_labels(y: Tensor, way: int | None) -> None:
-    if way is not None and (not isinstance(way, Integral) or isinstance(way, bool) or way < 1):
-        raise DataError(f"way must be a whole number of classes, 1 or more; found {way!r}.")
+    if way is not None and (fault := count_fault("way, the number of classes,", way, 1, LARGEST_COUNT)):
+        raise DataError(f"{fault}.")
     if y.dtype != torch.int64 or y.ndim != 2:
         raise DataError(f"labels must be int64 (B, S); found {_form(y)}. Convert them: y.long().")
     least, most = (int(value) for value in y.aminmax())

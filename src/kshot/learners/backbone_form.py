@@ -50,14 +50,33 @@ def called(backbone: nn.Module, x: Inputs, parameters: Mapping[str, Tensor] | No
 
     Raises:
         DataError: The items are of another type than the network computes with.
+        RecipeError: It gives a tensor that no learner computes with.
     """
     try:
-        return backbone(x) if parameters is None else functional_call(backbone, dict(parameters), (x,))
+        found = backbone(x) if parameters is None else functional_call(backbone, dict(parameters), (x,))
     except RuntimeError as error:
         told = None if isinstance(error, torch.OutOfMemoryError) else of_types(x, dict(backbone.named_parameters()), error)
         if told is None:
             raise
         raise told from error
+    if isinstance(found, Tensor):
+        _require_numbers(found, next((value.dtype for value in backbone.parameters() if value.is_floating_point()), None))
+    return found
+
+
+def _require_numbers(found: Tensor, own: torch.dtype | None) -> None:
+    """Raise an error unless a network with parameters of the type `own` gave dense floating numbers, in float32 or in that type."""
+    if own is None:
+        return  # it gives its items as they are, in their type
+    kind = str(found.dtype).removeprefix("torch.")
+    if found.layout != torch.strided or found.is_meta:
+        kind = "a sparse tensor" if found.layout != torch.strided else "a tensor without numbers (meta)"
+    elif found.dtype in (own, torch.float32) or (found.is_floating_point() and torch.is_autocast_enabled(found.device.type)):
+        return
+    raise RecipeError(
+        "a backbone must give dense floating numbers, in float32 or in the type of its parameters, "
+        f"{str(own).removeprefix('torch.')}; this one gives {kind}. Let its forward convert them: `return x.float()`."
+    )
 
 
 def vectors_of(found: object, learner: str, items: int, features: int | None = None) -> Tensor:
@@ -157,12 +176,21 @@ def of_types(x: Inputs, parameters: Mapping[str, Tensor], error: Exception) -> D
     if not about_types or not (other or whole):
         return None
     name = (other or whole)[0]
+    return other_type(own, name, named[name].dtype, str(error).partition("\n")[0])
+
+
+def other_type(own: torch.dtype, name: str, found: torch.dtype, detail: str) -> DataError:
+    """Return the error for items of another type than a module computes with.
+
+    Args:
+        own: The type of its parameters.
+        name: What the items are called: `x`, or their name in a mapping.
+        found: Their type.
+        detail: What more there is to say, in a few words.
+    """
     convert = f"{name}.{'double' if own == torch.float64 else 'float'}()"
-    cure = f"{convert}, or the module: learner.double()" if named[name].dtype == torch.float64 else convert
-    return DataError(
-        f"the module computes with {own}, and the items {name!r} are {named[name].dtype} ({str(error).partition(chr(10))[0]}). "
-        f"Convert them: {cure}."
-    )
+    cure = f"{convert}, or the module: learner.double()" if found == torch.float64 else convert
+    return DataError(f"the module computes with {own}, and the items {name!r} are {found} ({detail}). Convert them: {cure}.")
 
 
 def frozen_parts(module: nn.Module) -> list[nn.Module]:
