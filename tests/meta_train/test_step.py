@@ -189,6 +189,19 @@ def test_a_gradient_that_is_not_a_number_is_found_although_the_loss_is_one() -> 
     assert learner.seen.item() == 0
 
 
+def test_a_loss_without_a_gradient_changes_nothing_and_says_why() -> None:
+    class Detached(Line):
+        def predict(self, adapted: Any, query_features: Inputs) -> Tensor:
+            assert isinstance(query_features, Tensor)
+            return super().predict(adapted, query_features).detach()
+
+    learner = Detached()
+    with pytest.raises(TrainingError, match=r"the loss depends on no parameter that is trained: the network detaches what it gives"):
+        step(learner, [rectangle([[1.0]], [[1.0]])])
+    assert learner.w.item() == 2.0
+    assert learner.seen.item() == 0
+
+
 def test_bfloat16_runs_and_keeps_float32_parameters() -> None:
     exact, rough = ProtoNet(Conv4(width=4)), ProtoNet(Conv4(width=4))
     rough.load_state_dict(exact.state_dict())

@@ -16,6 +16,11 @@ from kshot.errors import TrainingError
 from kshot.learners.learner import Trainable
 from kshot.meta_train.optimization import Optimization
 
+_NO_GRADIENT = (
+    "the loss depends on no parameter that is trained: the network detaches what it gives (detach, no_grad, item), gives constants, or all "
+    "its parameters are frozen. Let gradients through it, or unfreeze a part."
+)
+
 
 class Batch(Protocol):
     """What an update needs to know of its tasks, items or functions; the rest is for what is trained."""
@@ -62,7 +67,8 @@ def meta_step(
         The mean loss over all tasks (or items), and the norm of the gradient before clipping.
 
     Raises:
-        TrainingError: A loss or the gradient is not finite. Parameters, buffers and optimiser are unchanged.
+        TrainingError: A loss or the gradient is not finite, or no gradient reaches a parameter. Parameters, buffers and optimiser are
+            unchanged.
     """
     progress = update / updates
     total = sum(len(batch) for batch in batches)
@@ -73,7 +79,13 @@ def meta_step(
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=optimization.precision == "bfloat16"):
-            losses = trained.meta_backward(batch, progress)
+            try:
+                losses = trained.meta_backward(batch, progress)
+            except RuntimeError as error:
+                if "does not require grad" not in str(error):
+                    raise
+                _put_back(buffers)
+                raise TrainingError(_NO_GRADIENT) from error
         if not bool(torch.isfinite(losses).all()):
             _put_back(buffers)
             bad = [int(number) for number, good in zip(batch.numbers, torch.isfinite(losses).tolist(), strict=True) if not good]
