@@ -88,7 +88,12 @@ WEIGHT = "layers.0.weight"
         (without("optimizer/0/exp_avg"), r"parameter 0 of the optimiser needs exp_avg, exp_avg_sq, step; found \['step'\]"),
         (lambda h, t: t.update({"optimizer/0/exp_avg": torch.zeros(5)}), r"exp_avg has the shape \(5,\) for a parameter of \(3, 4\)"),
         (lambda h, t: t.update({"optimizer/0/exp_avg": torch.tensor(1.0)}), r"optimizer/0/exp_avg is not a tensor of the shape \(3, 4\)"),
-        (lambda h, t: t["optimizer/0/exp_avg"].fill_(NAN), "optimizer/0/exp_avg holds values that are not finite"),
+        (lambda h, t: t["optimizer/0/exp_avg"].fill_(NAN), "optimizer/0/exp_avg holds values that are no real numbers or not finite"),
+        (
+            lambda h, t: t.update({"optimizer/0/exp_avg": t["optimizer/0/exp_avg"].to(torch.complex64)}),
+            "optimizer/0/exp_avg holds values that are no real numbers or not finite",
+        ),
+        (lambda h, t: t["optimizer/0/exp_avg_sq"].fill_(-1), "optimizer/0/exp_avg_sq holds a negative mean of squares"),
         (lambda h, t: t["optimizer/0/step"].fill_(-4), "optimizer/0/step must be from 0 to 3; found -4"),
         (lambda h, t: t.update({"optimizer/0/odd": torch.zeros(3, 4)}), "parameter 0 of the optimiser needs"),
         (lambda h, t: t[f"learner/backbone.{WEIGHT}"].fill_(NAN), rf"learner/backbone\.{WEIGHT} holds 12 of 12 values that are not finite"),

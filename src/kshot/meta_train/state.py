@@ -296,8 +296,10 @@ def _optimizer_values(
         parameter = parameters[number]
         if tensor.numel() != 1 and tensor.shape != parameter.shape:
             raise ValueError(f"optimizer/{name} has the shape {tuple(tensor.shape)} for a parameter of {tuple(parameter.shape)}")
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"optimizer/{name} holds values that are not finite")
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise ValueError(f"optimizer/{name} holds values that are no real numbers or not finite")
+        if key == "exp_avg_sq" and bool((tensor < 0).any()):
+            raise ValueError(f"optimizer/{name} holds a negative mean of squares")
         if key != "step" and tensor.shape == parameter.shape:  # other strides would round differently
             tensor = torch.empty_like(parameter).copy_(tensor)
         values.setdefault(number, {})[key] = tensor
