@@ -213,6 +213,19 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
         load_folder(tmp_path / "nowhere")
     with pytest.raises(SavedError, match=r"there is no folder .*saved"):
         load_folder(tmp_path / "saved")
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(SavedError, match=r"link is a link to nothing; a learner is saved as a folder"):
+        put(tmp_path / "link")
+
+
+def test_a_record_and_a_type_that_are_none_are_refused(tmp_path: Path) -> None:
+    learner = ProtoNet(nn.Linear(2, 2))
+    for record in ([1], "record", 7):
+        with pytest.raises(SavedError, match=f"the record must be a mapping of names to facts; found {type(record).__name__}"):
+            save(tmp_path / "saved", learner, record=record)  # type: ignore[arg-type]
+    with pytest.raises(SavedError, match=r"dtype must be a torch\.dtype, such as torch\.float16; found 'float16'"):
+        save(tmp_path / "saved", learner, dtype="float16")  # type: ignore[arg-type]
+    assert not (tmp_path / "saved").exists()
 
 
 class Own(ProtoNet):

@@ -137,6 +137,16 @@ def test_a_finished_run_may_be_resumed_and_changes_nothing(pets: Path, tmp_path:
     assert files(tmp_path / "run") == before
 
 
+def test_a_run_whose_learner_could_not_be_saved_is_not_resumed(pets: Path, tmp_path: Path) -> None:
+    ready = prepare(recipe_of(pets), tmp_path / "run", device="cpu")
+    assert run(ready, stop=lambda: ready.state.update == 3) is None
+    (tmp_path / "run" / "learner").touch()
+    before = files(tmp_path / "run")
+    with pytest.raises(SavedError, match=r"learner is a file; a learner is saved as a folder"):
+        prepare(recipe_of(pets), tmp_path / "run", resume=True, device="cpu")
+    assert files(tmp_path / "run") == before
+
+
 def test_a_resume_with_another_recipe_names_the_difference(pets: Path, tmp_path: Path) -> None:
     run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
     before = files(tmp_path / "run")

@@ -85,16 +85,15 @@ def save(
 
     Raises:
         RecipeError: A parameter has no shape yet.
-        SavedError: The folder holds something else, the learner has other state than tensors or numbers that are not finite, a fact is not
-            JSON, a number is too large for `dtype`, or the disk refused the files. What was there before is untouched.
+        SavedError: The folder is none or holds something else (`require_place`), the learner has other state than tensors or numbers that
+            are not finite, a fact is not JSON, a number is too large for `dtype`, or the disk refused the files. What was there before is
+            untouched.
     """
     folder = Path(folder)
+    require_place(folder)
     spec = spec_of(learner) if spec is None else spec
-    if look(folder, SavedError) not in ("folder", "nothing"):
-        raise SavedError(f"{folder} is a file; a learner is saved as a folder. Choose another name.")
-    names = names_in(folder, SavedError)
-    if RECORD not in names and not all(map(_left_by_a_kill, names)):
-        raise SavedError(f"{folder} holds other files and no saved learner. Choose an empty or new folder.")
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise SavedError(f"dtype must be a torch.dtype, such as torch.float16; found {dtype!r}.")
     if trained_on is not None:
         preprocess = trained_on.dataset.preprocess if preprocess is None else preprocess
         record = {**origin_of(trained_on), **(record or {})}
@@ -132,6 +131,22 @@ def save(
     for name in names_in(folder, SavedError):
         if name != file.name and _left_by_a_kill(name):
             (folder / name).unlink(missing_ok=True)
+
+
+def require_place(folder: Path) -> None:
+    """Refuse a place where `save` may not write a learner.
+
+    Raises:
+        SavedError: It is a file or a link to nothing, or a folder that holds other files and no saved learner.
+    """
+    there = look(folder, SavedError)
+    if there == "nothing" and folder.is_symlink():
+        raise SavedError(f"{folder} is a link to nothing; a learner is saved as a folder. Remove the link, or choose another name.")
+    if there not in ("folder", "nothing"):
+        raise SavedError(f"{folder} is a file; a learner is saved as a folder. Remove it, or choose another name.")
+    names = names_in(folder, SavedError)
+    if RECORD not in names and not all(map(_left_by_a_kill, names)):
+        raise SavedError(f"{folder} holds other files and no saved learner. Choose an empty or new folder.")
 
 
 def load_folder(folder: Path, into: Learner | None = None) -> Saved:

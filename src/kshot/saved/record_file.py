@@ -92,7 +92,9 @@ def check_facts(record: Mapping[str, Any]) -> None:
     """Refuse a record whose facts kshot could not read back.
 
     Raises:
-        SavedError: A fact has another form than `Facts` says.
+        SavedError: The record is no mapping, or a fact has another form than `Facts` says.
     """
+    if not isinstance(record, Mapping):
+        raise SavedError(f"the record must be a mapping of names to facts; found {type(record).__name__}.")
     if fault := misfit(Facts, dict(record), "record"):
         raise SavedError(f"the record cannot be saved: {fault}. kshot reads this name itself: correct it, or use another name.")

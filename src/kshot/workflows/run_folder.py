@@ -18,6 +18,7 @@ from kshot.data.split import Split, divide_by_file
 from kshot.errors import RecipeError, SavedError
 from kshot.meta_train.state import STATE, differences
 from kshot.regular_file import look, names_in, read_json
+from kshot.saved.folder import require_place
 from kshot.saved.record_file import RECORD
 from kshot.workflows.build import divide
 from kshot.workflows.recipe import DataRecipe, Recipe, parse_recipe
@@ -58,6 +59,8 @@ def goes_on(folder: Path, recipe: Recipe, resume: bool) -> bool:
         if not resume:
             raise SavedError(f"{folder} is not empty. Continue its run with --resume, or choose another --out.")
         _check_same(folder, _begun_recipe(folder), recipe, "Resume with the recipe of the run, or start a new run in another folder.")
+        if recipe.trains == "learner":
+            require_place(folder / LEARNER)  # found before the rest of the run, at whose end the learner is saved
         return True
     left = names - {path.name for path in unfinished_files(folder)}
     before = _begun_recipe(folder) if RECIPE in left and left <= {RECIPE, DIVISION} else None
