@@ -76,6 +76,8 @@ def evaluate_optimizer(folder: Path, data: str | None, steps: int | None, seed: 
     from kshot.workflows.optimizer_experiment import kind_named
 
     opened = load_optimizer(folder)
+    if data is None and "recipe" not in opened.record:
+        raise RecipeError(f"the record of {folder} does not say what it was trained on. Name kinds of functions: --data quadratics.")
     asked = data.split(",") if data is not None else opened.record["recipe"]["optimizer"]["functions"]
     kinds = {name: kind_named(name) for name in asked}
     seeds = range(seed, seed + 10)

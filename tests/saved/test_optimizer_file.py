@@ -10,6 +10,8 @@ import torch
 import kshot
 from kshot.errors import RecipeError, SavedError
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
+from kshot.learners.table import LearnerSpec
+from kshot.running import evaluate_optimizer
 from kshot.saved.optimizer_file import FILE, load_optimizer, save_optimizer
 from kshot.saved.shipped import open_saved
 from kshot.workflows.description import describe_saved, validation_chance
@@ -77,6 +79,27 @@ def test_it_is_described(folder: Path) -> None:
         describe_saved(folder).required_history()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (7, "record.recipe must be a table; found 7"),
+        ({"optimizer": None}, "record.recipe.optimizer must be a table; found None"),
+        ({"optimizer": {"functions": {"quadratics": 3}}}, "record.recipe.optimizer.estimator, .*truncation is missing"),
+        ({"optimizer": {"functions": [], "estimator": "truncated", "truncation": 20}}, "optimizer.functions must be a table; found"),
+    ],
+)
+def test_a_record_of_another_form_is_damage(tmp_path: Path, recipe: object, message: str) -> None:
+    save_optimizer(tmp_path, LearnedOptimizer("coordinate_lstm", hidden=3, horizon=50, seed=4), {"recipe": recipe})
+    with pytest.raises(SavedError, match=f"is not a whole learned optimiser .*{message}"):
+        load_optimizer(tmp_path)
+
+
+def test_functions_are_asked_for_where_the_record_names_none(tmp_path: Path) -> None:
+    save_optimizer(tmp_path, LearnedOptimizer("coordinate_lstm", hidden=3, horizon=50, seed=4), {})
+    with pytest.raises(RecipeError, match=r"does not say what it was trained on\. Name kinds of functions: --data quadratics"):
+        evaluate_optimizer(tmp_path, None, None, 0, as_json=True, plot=None)
+
+
 def test_a_learner_is_described() -> None:
     description = describe_saved("omniglot-maml")
     assert dict(description.rows)["learner"] == "maml"
@@ -84,6 +107,21 @@ def test_a_learner_is_described() -> None:
     assert description.required_history()
     assert description.trained_on == "omniglot, split characters"
     assert description.chance == 1 / saved_way("omniglot-maml")
+
+
+@pytest.mark.parametrize("updates", ["7", None, [7], {}, 2**400])
+@pytest.mark.parametrize(
+    "validation", [None, 7, "x", [7, None, [], {"update": 3}], [{"update": 3, "mean": "a", "interval": 0.1, "loss": {}}]]
+)
+def test_a_record_of_another_form_is_described_as_far_as_it_can_be(tmp_path: Path, updates: object, validation: object) -> None:
+    best = {"update": 5, "mean": 0.25, "interval": 0.01, "loss": 2}
+    more = [best, {**best, "mean": 1e39}] if isinstance(validation, list) else []
+    record = {"updates": updates, "best_update": 5, "validation": [*validation, *more] if isinstance(validation, list) else validation}
+    kshot.save(tmp_path, LearnerSpec("protonet", "mlp", {}, {"inputs": 2}).build(), record=record)
+    description = describe_saved(tmp_path)
+    assert "updates" not in dict(description.rows)
+    assert description.history == ([best] if more else [])
+    assert dict(description.rows).get("best accuracy") == ("0.25 ± 0.01 at update 5" if more else None)
 
 
 def saved_way(name: str) -> int:

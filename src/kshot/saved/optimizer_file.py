@@ -29,12 +29,26 @@ FILE = "optimizer.safetensors"
 _MOST = 2**30
 
 
+class _Asked(TypedDict):
+    functions: dict[str, int]
+    estimator: str
+    truncation: int
+
+
+class _Recipe(TypedDict):
+    optimizer: _Asked
+
+
+class _Record(TypedDict, total=False):
+    recipe: _Recipe
+
+
 class _Content(TypedDict):
-    """The JSON part of the file."""
+    """The JSON part of the file. Of the record, what kshot takes apart."""
 
     format: int
     arguments: dict[str, Any]
-    record: dict[str, Any]
+    record: _Record
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from typing import Any
 from kshot.episodes.shape import chance
 from kshot.errors import SavedError
 from kshot.meta_train.objectives.table import OBJECTIVES
+from kshot.results.show.plot_learning import whole_validations
 from kshot.saved.folder import Saved
 from kshot.saved.optimizer_file import load_optimizer
 from kshot.saved.shipped import find_optimizer, open_saved
+from kshot.value_types import fits
 from kshot.workflows.build import VALIDATION_WAY, way_or_all
 
 
@@ -69,7 +71,7 @@ def describe_saved(source: str | Path) -> Description:
 
 def _learner(source: str | Path) -> Description:
     saved = open_saved(source)
-    learner, record, history = saved.learner, saved.record, saved.record.get("validation", ())
+    learner, record, history = saved.learner, saved.record, whole_validations(saved.record.get("validation"))
     parameters = sum(value.numel() for value in learner.parameters())
     score = "loss" if not learner.family.higher_is_better else "accuracy"
     rows = [("learner", type(learner).__name__ if saved.spec is None else saved.spec.learner)]
@@ -99,7 +101,8 @@ def _optimizer(folder: Path) -> Description:
         rows += [("gradient", f"{recipe['estimator']}, {recipe['truncation']} steps per update")]
     rows += [(name, str(record[name])) for name in ("seed", "command") if record.get(name) is not None]
     rows += _course(record, "progress")
-    return Description("optimizer", tuple(rows), record.get("validation", ()), "mean log of the loss relative to the first", False)
+    history = whole_validations(record.get("validation"))
+    return Description("optimizer", tuple(rows), history, "mean log of the loss relative to the first", False)
 
 
 def trained_on(record: Mapping[str, Any]) -> str:
@@ -121,8 +124,8 @@ def validation_chance(saved: Saved) -> float | None:
 
 def _course(record: Mapping[str, Any], score: str) -> list[tuple[str, str]]:
     """How training went, as far as the record says."""
-    rows = [("updates", f"{record['updates']:,}")] if "updates" in record else []
-    best = next((entry for entry in record.get("validation", ()) if entry["update"] == record.get("best_update")), None)
+    rows = [("updates", f"{record['updates']:,}")] if fits(int, record.get("updates")) else []
+    best = next((entry for entry in whole_validations(record.get("validation")) if entry["update"] == record.get("best_update")), None)
     if best is not None:
         rows += [(f"best {score}", f"{best['mean']:.4g} ± {best['interval']:.2g} at update {best['update']:,}")]
     return rows

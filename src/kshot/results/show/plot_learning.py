@@ -9,6 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from kshot.figure import BLUE, GREY, ORANGE, band, chance_line, count_axis, drawable, frame, key, new_figure, percent_axis, write_png
+from kshot.value_types import LARGEST_FLOAT, fits
+
+_NUMBERS = ("update", "mean", "interval", "loss")
+
+
+def whole_validations(history: object) -> list[Mapping[str, float]]:
+    """Return the validations of a record that hold their four numbers.
+
+    A record is a user's own file, and a validation that was not a number is null in it.
+    """
+    entries = history if isinstance(history, (list, tuple)) else ()
+    return [entry for entry in entries if isinstance(entry, Mapping) and all(map(_is_number, map(entry.get, _NUMBERS)))]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and fits(float, value) and abs(value) <= LARGEST_FLOAT
 
 
 def plot_learning(

@@ -18,10 +18,9 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.results.score.result import Results
 from kshot.results.show.plot_embedding import embed_classes, plot_embedding
 from kshot.results.show.plot_episodes import letter, plot_episode, sample_episodes, shown_classes
-from kshot.results.show.plot_learning import plot_learning
+from kshot.results.show.plot_learning import plot_learning, whole_validations
 from kshot.results.show.plot_regression import has_curves, plot_regression
 from kshot.results.show.report_page import Part, page
-from kshot.value_types import fits
 
 PAGE, NUMBERS = "report.html", "results.json"
 
@@ -90,9 +89,7 @@ def _scores(folder: Path, results: Results) -> Part:
 
 def _learning(folder: Path, results: Results, validations: object, learner: Learner, trained_on: str, chance: float | None) -> Part:
     heading = "Learning curve"
-    # A record is a user's own file, and a validation that was not a number is null in it.
-    history = [entry for entry in validations if _is_validation(entry)] if isinstance(validations, (list, tuple)) else []
-    if not history:
+    if not (history := whole_validations(validations)):
         return Part(heading, "The learner has no record of validations during its training, so there is no curve to show.")
     file, higher = folder / "learning_curve.png", learner.family.higher_is_better
     plot_learning(history, file, score_name=results.score_name, higher_is_better=higher, chance=chance, trained_on=trained_on)
@@ -105,11 +102,6 @@ def _learning(folder: Path, results: Results, validations: object, learner: Lear
         "learning_curve.png",
         f"Validation {results.score_name} and training loss at {len(history)} points of the training.",
     )
-
-
-def _is_validation(entry: object) -> bool:
-    """Whether an entry of a record holds the four numbers of a validation."""
-    return isinstance(entry, Mapping) and all(fits(float, entry.get(key)) for key in ("update", "mean", "interval", "loss"))
 
 
 def _samples(folder: Path, results: Results, episodes: EpisodeSet, learner: Learner) -> list[Part]:
