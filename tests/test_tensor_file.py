@@ -115,6 +115,7 @@ def test_differences_are_named_and_cut_after_five() -> None:
         "y is missing from the file; z is not part of the learner; x is float64 (2,) in the file and float32 (2,) in the learner"
     )
     assert misfits({str(n): torch.zeros(1) for n in range(8)}, {}, "the file").endswith("4 is missing from the file; and 3 more")
+    assert misfits({}, {"x" * 100_000: "int64 ()"}, "the file") == f"{'x' * 200}… is not part of the learner"
 
 
 NAN, INF = float("nan"), float("inf")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 2**35
 """Bytes of a file of tensors, before anything is known of what it should hold."""
 _MOST_HEADER = 64 * 2**20
+_LONGEST_NAME = 200
+"""Characters of a tensor's name that a message shows."""
 _DTYPES = {
     "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2), "C64": ("complex64", 8),
     "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1), "U8": ("uint8", 1), "BOOL": ("bool", 1),
@@ -127,11 +129,11 @@ def misfits(wanted: "Mapping[str, Tensor]", found: Mapping[str, str], where: str
         found: Forms of the tensors in the file.
         where: What the file is called in the text, for example `the folder`.
     """
-    differences = [f"{name} is missing from {where}" for name in wanted if name not in found]
-    differences += [f"{name} is not part of the learner" for name in found if name not in wanted]
+    differences = [f"{_shown(name)} is missing from {where}" for name in wanted if name not in found]
+    differences += [f"{_shown(name)} is not part of the learner" for name in found if name not in wanted]
     for name in wanted:
         if name in found and form(wanted[name]) != found[name]:
-            differences.append(f"{name} is {found[name]} in {where} and {form(wanted[name])} in the learner")
+            differences.append(f"{_shown(name)} is {found[name]} in {where} and {form(wanted[name])} in the learner")
     return "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
 
 
@@ -160,19 +162,23 @@ def unusable(tensors: "Mapping[str, Tensor]", parameters: Iterable[str]) -> str:
     return ""
 
 
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+
+
 def _entry(name: str, entry: object) -> tuple[str, list[int], int]:
     """Return the dtype, the shape and the end of one tensor in a header."""
     if not isinstance(entry, dict):
-        raise ValueError(f"the tensor {name!r} has no description")
+        raise ValueError(f"the tensor {_shown(name)!r} has no description")
     dtype, shape, offsets = entry.get("dtype"), _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise ValueError(f"the tensor {name!r} has numbers of the type {dtype!r}; known are {', '.join(_DTYPES)}")
+        raise ValueError(f"the tensor {_shown(name)!r} has numbers of the type {dtype!r}; known are {', '.join(_DTYPES)}")
     if shape is None or offsets is None or len(offsets) != 2:
-        raise ValueError(f"the tensor {name!r} has no shape and place")
+        raise ValueError(f"the tensor {_shown(name)!r} has no shape and place")
     begin, stop = offsets
     word, size = _DTYPES[dtype]
     if stop - begin != math.prod(shape) * size:
-        raise ValueError(f"the tensor {name!r} of {_form(word, shape)} has {stop - begin:,} bytes")
+        raise ValueError(f"the tensor {_shown(name)!r} of {_form(word, shape)} has {stop - begin:,} bytes")
     return word, shape, stop
 
 
