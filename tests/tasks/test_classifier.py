@@ -184,6 +184,10 @@ def test_a_class_without_pictures_is_named(support: Path) -> None:
 def test_one_path_where_a_list_belongs_is_told(support: Path) -> None:
     with pytest.raises(DataError, match=r"class 'red' takes a list of pictures; found one, 'red\.png'"):
         Classifier(opened(), {"red": "red.png", "blue": ["blue.png"]})
+    with pytest.raises(DataError, match="class 'red' takes a list of pictures; found NoneType"):
+        Classifier(opened(), {"red": None, "blue": []})  # type: ignore[dict-item]
+    with pytest.raises(DataError, match="predict takes a list of pictures; found int"):
+        Classifier(opened(), support).predict(7)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"predict takes a list of pictures; found one, 'query\.png'"):
         Classifier(opened(), support).predict("query.png")
 
@@ -224,7 +228,7 @@ def test_rows_that_the_network_cannot_read_are_named(spec: LearnerSpec) -> None:
     saved = Saved(spec.build().eval(), AsIs(), spec=spec)
     row = np.ones(4, np.float32)
     for wrong in (np.ones(3, np.float32), np.ones(4)):
-        named = f"network cannot read these items.*{len(wrong)}|the items 'x' are torch.{wrong.dtype}"
+        named = f"network cannot read these items.*{len(wrong)}|are torch.{wrong.dtype}"
         with pytest.raises(DataError, match=named):
             Classifier(saved, {"a": [wrong], "b": [wrong]})
         classifier = Classifier(saved, {"a": [row], "b": [-row]})

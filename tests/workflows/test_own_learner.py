@@ -62,6 +62,12 @@ def test_a_module_that_fails_is_told(module: str) -> None:
     Path("broken_module_of_a_user.py").write_text("1 / 0", encoding="utf-8")
     with pytest.raises(SavedError, match=r"cannot import the module broken_module_of_a_user: ZeroDivisionError.*Correct the module"):
         open_own("broken_module_of_a_user:learner")
+    Path("leaving_module_of_a_user.py").write_text("import sys\n\ndef learner():\n    sys.exit(3)\n", encoding="utf-8")
+    with pytest.raises(SavedError, match=r"leaving_module_of_a_user:learner\(\) failed: SystemExit: 3\. It must need no argument"):
+        open_own("leaving_module_of_a_user:learner")
+    Path("ending_module_of_a_user.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    with pytest.raises(SavedError, match=r"cannot import the module ending_module_of_a_user: SystemExit: 3\. Correct the module"):
+        open_own("ending_module_of_a_user:learner")
     with pytest.raises(SavedError, match=r"no_such_module_at_all: ModuleNotFoundError.*Put no_such_module_at_all\.py into"):
         open_own("no_such_module_at_all:learner")
 

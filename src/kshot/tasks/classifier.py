@@ -216,5 +216,7 @@ def _named(number: int, thing: Thing, error: DataError) -> str:
 
 
 def _check_list(pictures: Sequence[Thing], what: str) -> None:
+    if not hasattr(pictures, "__len__") or not hasattr(pictures, "__iter__"):
+        raise DataError(f"{what} takes a list of pictures; found {type(pictures).__name__}.")
     if isinstance(pictures, (str, Path, Image.Image)):  # a text is also a sequence: of letters
         raise DataError(f"{what} takes a list of pictures; found one, {pictures!r}. Put it into a list.")

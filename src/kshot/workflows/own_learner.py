@@ -58,7 +58,7 @@ def _imported(name: str) -> Any:
         sys.path.insert(0, here)
     try:
         return import_module(name)
-    except Exception as error:  # whatever a user's module raises
+    except (Exception, SystemExit) as error:  # whatever a user's module raises
         missing = isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}.")
         hint = f"Put {name.partition('.')[0]}.py into {here}, or install it." if missing else "Correct the module."
         raise SavedError(f"cannot import the module {name}: {type(error).__name__}: {error}. {hint}") from error
@@ -67,5 +67,5 @@ def _imported(name: str) -> Any:
 def _called(make: Callable[[], Any], name: str) -> Any:
     try:
         return make()
-    except Exception as error:  # whatever a user's function raises
+    except (Exception, SystemExit) as error:  # whatever a user's function raises
         raise SavedError(f"{name}() failed: {type(error).__name__}: {error}. It must need no argument and return a learner.") from error
