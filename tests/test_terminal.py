@@ -1,10 +1,13 @@
-"""Sentences on the terminal: they fit its width, and lose no word."""
+"""What reaches the terminal: sentences that fit its width and lose no word, and nothing that other packages log."""
+
+import logging
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kshot.terminal import wrapped
+from kshot.terminal import set_loudness, wrapped
 
 
 def test_a_sentence_is_broken_at_spaces_and_its_further_lines_are_indented() -> None:
@@ -21,3 +24,17 @@ def test_lines_fit_and_every_word_stays(words: list[str], width: int, widest: in
     text = wrapped(" ".join(words), width)
     assert all(len(line) <= widest for line in text.split("\n"))
     assert text.split() == words
+
+
+def test_what_pillow_logs_of_a_damaged_picture_stays_off_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(logging.getLogger("PIL"), "handlers", [])
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own; without any, Python writes to standard error
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+    logging.getLogger("PIL.TiffImagePlugin").error("before")
+    assert "before" in "".join(written)
+    set_loudness("usual")
+    set_loudness("usual")
+    logging.getLogger("PIL.TiffImagePlugin").error("after")
+    assert "after" not in "".join(written)
+    assert len(logging.getLogger("PIL").handlers) == 1

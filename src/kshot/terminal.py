@@ -90,6 +90,8 @@ def set_loudness(loudness: Loudness) -> None:
         log.removeHandler(handler)
     if loudness == "verbose":
         log.addHandler(_Log())
+    if not (pillow := logging.getLogger("PIL")).handlers:  # without one, Python prints what Pillow says of a damaged picture
+        pillow.addHandler(logging.NullHandler())
     log.setLevel(logging.DEBUG if loudness == "verbose" else logging.NOTSET)
 
 
