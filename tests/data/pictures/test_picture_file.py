@@ -120,6 +120,14 @@ def test_permission_denied_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_picture(path)
 
 
+def test_a_closed_picture_is_told(tmp_path: Path) -> None:
+    photograph().save(tmp_path / "closed.png")
+    with Image.open(tmp_path / "closed.png") as closed:
+        pass
+    with pytest.raises(DataError, match="the picture is closed: its file was closed before it was read"), opened_picture(closed):
+        pass
+
+
 @pytest.mark.skipif(os.name != "posix", reason="named pipes and devices have other names there")
 def test_special_files_are_refused_unopened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")  # nobody writes: to open it would wait for ever

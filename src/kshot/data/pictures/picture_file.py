@@ -76,6 +76,8 @@ def opened_picture(thing: object, side: int = 0, measure: Callable[..., int] = m
         try:
             with quiet:
                 thing.load()
+        except AssertionError:
+            raise DataError("the picture is closed: its file was closed before it was read. Open it again, or load() it first.") from None
         except DAMAGE as error:
             raise DataError(f"the picture is cut off or damaged ({error}). Replace or remove it.") from error
         yield thing
