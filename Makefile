@@ -5,7 +5,7 @@
 #
 #   PYTHON       the Python that creates .venv; must be 3.11 or newer (python3.13, 3.12 and 3.11 are tried too)
 #   TORCH_FLAGS  additional flags for the pip call that installs torch, such as an extra index with its CPU builds
-#   ARGS         additional arguments for the command of demo, test, bench and pictures: make test ARGS="-m 'not slow'"
+#   ARGS         additional arguments for the command of demo, test, bench, hostile and pictures: make test ARGS="-m 'not slow'"
 
 PYTHON ?= python3
 TORCH_FLAGS ?=
@@ -20,7 +20,7 @@ PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layout docs pictures doctest bench long clean
+.PHONY: help demo test lint types layout docs pictures doctest bench hostile long clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ doctest: $(STAMP)-test ## Run the examples in docstrings (those in the pages and
 
 bench: $(STAMP)-bench ## Measure the speed, as tables with ratios
 	$(PY) -m benchmarks $(ARGS)
+
+hostile: $(STAMP)-test ## Try 4,000 hostile cases, and record in tests/hostile/counts.json how many ended as promised (up to half an hour)
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(PY) -m hostile $(ARGS)
 
 long: $(STAMP)-demo ## Go on with the next unfinished training of runs/long.toml, one thread at the lowest priority
 	$(PY) scripts/long.py $(ARGS)
