@@ -206,9 +206,9 @@ def test_every_word_and_flag_is_on_the_page_of_the_command_line() -> None:
     assert set(sections) == set(commands)
     for word, command in commands.items():
         flags = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")} - {"--help"}
-        found = set(re.findall(r"`(--[a-z]+)", sections[word]))
+        found = set(re.findall(r"`(--[a-z-]+)", sections[word]))
         assert flags <= found, word
-        assert set(re.findall(r"^\| `(--[a-z]+)", sections[word], re.M)) <= flags, word
+        assert set(re.findall(r"^\| `(--[a-z-]+)", sections[word], re.M)) <= flags, word
 
 
 def test_every_setting_of_a_recipe_is_on_the_page_with_its_default() -> None:

@@ -188,3 +188,30 @@ print(sorted({"torch", "sklearn", "pandas", "scipy", "matplotlib", "pyarrow"} & 
     answer, imported = done.stdout.splitlines()
     assert json.loads(answer)["label"] == "fox"
     assert imported == "[]", done.stderr
+
+
+def test_numbers_from_a_table_to_answers(run: Run) -> None:
+    rows = [f"{k},{'red' if k < 5 else 'blue'},{'' if k == 2 else k * k},{'low' if k < 5 else 'high'}" for k in range(10)]
+    table = write("t.csv", "size,colour,square,kind", *rows)
+    code, out, err = run("fit", table, "-o", "m")
+    assert code == 2
+    assert "which column holds the labels" in err
+    code, out, err = run("fit", table, "-o", "m", "--label", "kind")
+    assert code == 0, err
+    assert "classes      2: high (5), low (5)" in out
+    assert "Column 'square' lacks 1 of 10 numbers" in err
+    write("q.csv", "square,colour,size", "1,red,1", "81,blue,9", "inf,red,2", ",green,", "x,red,1")
+    code, out, _ = run("predict", "m", "q.csv", "--json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 2
+    assert [row["label"] for row in found[:2]] == ["low", "high"]
+    assert "expected a finite number" in found[2]["error"]
+    assert found[3]["label"] in ("low", "high")  # a category that no example has, and missing numbers
+    assert "column 'square': expected a number; found 'x'" in found[4]["error"]
+    code, _, err = run("predict", "m", write("r.csv", "size,colour", "1,red"))
+    assert code == 2
+    assert "lacks 1 of the 3 columns that the model reads: 'square'" in err
+    assert "--encoder colours reads pictures or texts" in run("fit", table, "-o", "n", "--label", "kind", "--encoder", "colours")[2]
+    assert json.loads(run("estimate", "m", table, "--label", "kind", "--json")[1])["accuracy"] == 1.0
+    write("more.csv", "size,colour,square", "50,blue,2500", "51,blue,2601")
+    assert "huge (2)" in run("add", "m", "huge", "more.csv")[1]

@@ -259,7 +259,7 @@ def show(
     plot: Annotated[Path | None, typer.Option(help="Draw the course of its training into this PNG file.")] = None,
 ) -> None:
     """Describe a model, a saved learner or a learned optimiser: what it is, what it learned from, and how well it does."""
-    from kshot.tasks.model_folder import is_model
+    from kshot.tasks.model_record import is_model
 
     if is_model(saved):
         refuse_given(context, f"{saved} is a model, whose fitting has no course", "plot")

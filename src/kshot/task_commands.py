@@ -43,6 +43,9 @@ def fit(
     depth: _Depth = None,
     classes: Annotated[bool, typer.Option("--classes", help="The labels are names of classes, even if they are numbers.")] = False,
     strict: _Strict = False,
+    self_contained: Annotated[
+        bool, typer.Option("--self-contained", help="Write the encoder into the model, for machines where it is not installed.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Write MODEL/report.html: the estimate, confusions, hardest examples.")] = False,
     as_json: _Json = False,
@@ -62,9 +65,11 @@ def fit(
     if head is not None:
         head_named(head)
     found = find_examples(examples, Asked(label, text, path, depth, classes))
-    opened = _opened(encoder, found.reads, device)
+    opened = _opened(encoder, found, device)
     fitted = fit_model(found, opened, head=head, cache=_cache(), strict=strict)
     _save(out, fitted, as_json=as_json)
+    if self_contained and fitted.model.numbers is None:
+        _write_encoder(opened, out)
     if report:
         assert fitted.examples is not None
         _report(out / "report.html", fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
@@ -232,7 +237,7 @@ def _report(file: Path, model: "Model", examples: "Examples", labels: Any, log_p
 
 
 def _check_is_model(saved: str) -> None:
-    from kshot.tasks.model_folder import is_model
+    from kshot.tasks.model_record import is_model
 
     if not is_model(saved):
         raise RecipeError(
@@ -241,10 +246,26 @@ def _check_is_model(saved: str) -> None:
         )
 
 
-def _opened(name: str | None, reads: Any, device: str) -> "Encoder":
+def _opened(name: str | None, found: "Examples", device: str) -> "Encoder":
+    """Open the encoder that is named, or the usual one; of numbers, the one that the columns make."""
     from kshot.encoders.table import default_encoder, open_encoder
+    from kshot.tasks.numbers.columns import fit_columns
+    from kshot.tasks.numbers.number_encoder import NumberEncoder
 
-    return open_encoder(name if name is not None else default_encoder(reads), device=device)
+    if found.reads == "numbers":
+        if name is not None:
+            raise RecipeError(f"--encoder {name} reads pictures or texts, and these are numbers, which need none. Leave it out.")
+        return NumberEncoder(fit_columns(found.things, found.columns["things"]))
+    return open_encoder(name if name is not None else default_encoder(found.reads), device=device)
+
+
+def _write_encoder(encoder: "Encoder", folder: Path) -> None:
+    """Write an encoder into a model's folder."""
+    from kshot.encoders.encoder import PortableEncoder
+
+    if not isinstance(encoder, PortableEncoder):
+        raise RecipeError(f"the encoder {encoder.name!r} cannot be written into a model. Leave --self-contained out.")
+    encoder.write(folder)
 
 
 def _cache() -> Any:

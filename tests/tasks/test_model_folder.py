@@ -15,7 +15,8 @@ from kshot.encoders.encoder import Provenance
 from kshot.errors import SavedError
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.model import EncoderFacts, Model
-from kshot.tasks.model_folder import check_output, is_model, load_model, save_model
+from kshot.tasks.model_folder import check_output, load_model, save_model
+from kshot.tasks.model_record import is_model
 from kshot.version import VERSION
 
 FACTS = EncoderFacts("lengths", "texts", 2, "0123456789abcdef", Provenance("MIT", "by hand", "a-package"))
@@ -31,6 +32,10 @@ FINDINGS = {
         "confusion": [(1, 1, 1), (1, 0, 1)], "unscored": [1, 0],
     },
 }  # fmt: skip
+KERNEL = FittedHead(
+    "kernel", "unit length",
+    {"examples": np.ones((3, 2), np.float32), "coefficients": np.ones((3, 2), np.float32), "precision": np.ones(1, np.float32)}, 1.0, {},
+)  # fmt: skip
 
 
 def model(head: FittedHead = AFFINE, **changes: Any) -> Model:
@@ -43,7 +48,7 @@ def model(head: FittedHead = AFFINE, **changes: Any) -> Model:
     return Model(**{**plain, **changes})
 
 
-@pytest.mark.parametrize("head", [AFFINE, NEAREST])
+@pytest.mark.parametrize("head", [AFFINE, NEAREST, KERNEL])
 def test_what_was_saved_comes_back(tmp_path: Path, head: FittedHead) -> None:
     saved = model(head)
     save_model(tmp_path / "m", saved)
@@ -131,6 +136,7 @@ def changed(folder: Path, **changes: Any) -> None:
         ({"examples": ["1"]}, r"vectors must be float32 \(1, 2\)"),
         ({"arrays__sha256": "0"}, "is damaged: its [0-9]+ bytes are not the saved ones"),
         ({"arrays__file": "../../../etc/passwd"}, "is cut off: passwd cannot be read"),
+        ({"numbers": {"numbers": [], "categories": [], "findings": []}}, "a model of numbers, and no other, has columns of numbers"),
         ({"findings": None}, "findings must be a table"),
         ({"findings__estimate__classes": 3}, "its estimate is not one of 2 classes"),
         ({"findings__estimate__confusion": [[2, 0, 1]]}, "its estimate is not one of 2 classes"),
@@ -193,3 +199,12 @@ def test_a_model_is_loaded_without_torch(tmp_path: Path) -> None:
         env={"PYTHONPATH": source, "PYTHONIOENCODING": "utf-8"}, capture_output=True, encoding="utf-8", timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout.strip()) == (0, "ход"), done.stderr
+
+
+def test_the_encoder_beside_a_model_stays_with_it_alone(tmp_path: Path) -> None:
+    save_model(tmp_path, model())
+    for fingerprint, left in (("0123456789abcdef", 4), ("f" * 16, 2)):
+        (tmp_path / "encoder.json").write_text(json.dumps({"fingerprint": fingerprint}))
+        (tmp_path / "encoder.onnx").touch()
+        save_model(tmp_path, model())
+        assert len(list(tmp_path.iterdir())) == left

@@ -14,18 +14,17 @@ from typing import Any
 
 from kshot.data.pictures.class_folders import class_files
 from kshot.data.reading import in_order
-from kshot.data.tables.columns import Columns, find_columns
+from kshot.data.tables.columns import find_columns
 from kshot.data.tables.labels import alike, label_name
-from kshot.data.tables.table_file import TableFile, is_table, open_table
+from kshot.data.tables.table_file import is_table, open_table
 from kshot.encoders.embed import content_key
 from kshot.encoders.encoder import Reads
 from kshot.errors import DataError
 from kshot.passes import watched
 from kshot.regular_file import look
+from kshot.tasks.numbers.label_kind import find_label_kind
 from kshot.tasks.queries import TableForm, queries_of, thing_of
 
-FEW_NUMBERS = 20
-"""Labels that are whole numbers with at most so many values are classes; other numbers are asked about."""
 _NAMED = 3
 
 
@@ -38,7 +37,7 @@ class Asked:
         text: The column of the texts.
         path: The column of the paths.
         depth: How many parts of a folder's path name the class; None: all of them.
-        classes: Whether labels that are numbers are names of classes, however many they are; see `FEW_NUMBERS`.
+        classes: Whether labels that are numbers are names of classes, however many they are.
         reads: What the things are, if it is known.
     """
 
@@ -197,33 +196,9 @@ def _in_table(source: str, asked: Asked) -> Examples:
         f"{_counted(len(rows), 'row')} left out, with {why}: {'row' if len(rows) == 1 else 'rows'} {_some(rows)}."
         for why, rows in left_out.items()
     )
-    found = Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
-    return replace(found, notes=(*found.notes, *_numbers_as_classes(table, columns, labels, known=asked.classes)))
-
-
-def _numbers_as_classes(table: TableFile, columns: Columns, labels: Sequence[str], *, known: bool) -> list[str]:
-    """Say that numbers are taken as classes.
-
-    Raises:
-        DataError: They may be classes or amounts, and the user has not said which.
-    """
-    values = set(labels)
-    if known or not all(map(_is_number, values)):
-        return []
-    if len(values) <= FEW_NUMBERS and all(value.lstrip("+-").isdigit() for value in values):
-        return [f"the labels in {columns.label!r} are {len(values)} whole numbers, taken as classes."]
-    raise DataError(
-        f"the labels in {columns.label!r} of {table.name} are {len(values):,} different numbers. If each is the name of a class, add "
-        "--classes. Amounts are not estimated: divide them into classes, such as low and high."
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    kind = find_label_kind(labels, columns.label, "classes" if asked.classes else None)
+    notes = (*notes, *filter(None, [kind.finding]))
+    return Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
 
 
 def _called(examples: Examples, number: int) -> str:

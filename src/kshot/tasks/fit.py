@@ -8,6 +8,7 @@ The vectors stay in the model. `add`, `remove` and `rename` give new models from
 and nothing that was embedded before is embedded again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.head import Head
 from kshot.tasks.heads.table import head_named
 from kshot.tasks.model import EncoderFacts, Model
+from kshot.tasks.numbers.columns import NumberColumns
+from kshot.tasks.numbers.number_encoder import NumberEncoder
 
 _NAMED = 3
 
@@ -75,9 +78,11 @@ def fit(examples: Examples, encoder: Encoder, *, head: str | None = None, cache:
     classes = tuple(kept.counts)
     place = {name: number for number, name in enumerate(classes)}
     labels = np.array([place[name] for name in kept.labels], dtype=np.int64)
-    facts, columns = EncoderFacts.of(encoder), dict(kept.columns)
-    fitted = _refitted(facts, classes, vectors, labels, tuple(kept.names), columns, chosen)
-    return Fitted(fitted.model, kept, (*kept.notes, *_equal_rows(kept, vectors, labels), *fitted.notes), fitted.log_probabilities)
+    numbers = encoder.columns if isinstance(encoder, NumberEncoder) else None
+    known = Known(EncoderFacts.of(encoder), dict(kept.columns), numbers, chosen)
+    fitted = _refitted(known, classes, vectors, labels, tuple(kept.names))
+    findings = () if numbers is None else numbers.findings
+    return Fitted(fitted.model, kept, (*kept.notes, *findings, *_equal_rows(kept, vectors, labels)), fitted.log_probabilities)
 
 
 def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCache | None = None, strict: bool = False) -> Fitted:
@@ -101,9 +106,7 @@ def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCach
         raise DataError(f"there is nothing to add. {' '.join(notes)}")
     labels = np.concatenate([old[model.labels], [classes.index(kept.labels[number]) for number in new]])
     names = (*model.names, *(kept.names[number] for number in new))
-    fitted = _refitted(
-        model.encoder, classes, np.concatenate([model.vectors, vectors[new]]), labels, names, model.columns, _asked_head(model)
-    )
+    fitted = _refitted(Known.of(model), classes, np.concatenate([model.vectors, vectors[new]]), labels, names)
     return replace(fitted, notes=(*notes, *fitted.notes))
 
 
@@ -121,7 +124,7 @@ def remove(model: Model, name: str) -> Fitted:
     labels = model.labels[kept] - (model.labels[kept] > place)
     names = tuple(one for one, keep in zip(model.names, kept, strict=True) if keep)
     classes = tuple(one for one in model.classes if one != name)
-    return _refitted(model.encoder, classes, model.vectors[kept], labels, names, model.columns, _asked_head(model))
+    return _refitted(Known.of(model), classes, model.vectors[kept], labels, names)
 
 
 def rename(model: Model, old: str, new: str) -> Fitted:
@@ -138,20 +141,28 @@ def rename(model: Model, old: str, new: str) -> Fitted:
     if len(classes) < 2:
         raise DataError(f"{old!r} cannot become {new!r}: only one class would be left, and a model tells classes apart.")
     labels = np.array([classes.index(name) for name in named])[model.labels]
-    return _refitted(model.encoder, classes, model.vectors, labels, model.names, model.columns, _asked_head(model))
+    return _refitted(Known.of(model), classes, model.vectors, labels, model.names)
 
 
-def _refitted(
-    encoder: EncoderFacts,
-    classes: tuple[str, ...],
-    vectors: np.ndarray,
-    labels: np.ndarray,
-    names: tuple[str, ...],
-    columns: Any,
-    head: Head | None,
-) -> Fitted:
+@dataclass(frozen=True)
+class Known:
+    """What stays when examples come and go: the encoder, the columns, how rows become vectors, and the head that the user named."""
+
+    encoder: EncoderFacts
+    columns: Mapping[str, Any]
+    numbers: NumberColumns | None
+    head: Head | None
+
+    @classmethod
+    def of(cls, model: Model) -> "Known":
+        """Return what a model keeps."""
+        name = model.findings.get("asked_head")
+        return cls(model.encoder, model.columns, model.numbers, head_named(name) if isinstance(name, str) else None)
+
+
+def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Fitted:
     """Choose the head, or take the one that is named, and estimate."""
-    N = len(classes)
+    N, head = len(classes), known.head
     with watched("heads tried", 1) as done:
         choice = choose(vectors, labels, N, [] if head is None else [head])
         done(1)
@@ -161,13 +172,8 @@ def _refitted(
         "choice": finite_or_none(choice.as_dict()),
         "estimate": estimate(choice.left_out, labels, N).as_dict(),
     }
-    model = Model(encoder, classes, choice.name, choice.fitted, vectors, labels, names, findings, columns)
+    model = Model(known.encoder, classes, choice.name, choice.fitted, vectors, labels, names, findings, known.columns, known.numbers)
     return Fitted(model, None, (), choice.left_out.log_probabilities)
-
-
-def _asked_head(model: Model) -> Head | None:
-    name = model.findings.get("asked_head")
-    return head_named(name) if isinstance(name, str) else None
 
 
 def _check_classes(examples: Examples) -> None:

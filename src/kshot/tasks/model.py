@@ -20,6 +20,7 @@ from kshot.encoders.encoder import Encoder, Provenance, Reads
 from kshot.errors import DataError, known_ones
 from kshot.short_repr import short_repr
 from kshot.tasks.heads.head import FittedHead
+from kshot.tasks.numbers.columns import NumberColumns
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Model:
         findings: How well the model does, and which heads it was chosen from, as plain JSON values: `estimate`, `choice`, `head` (the
             choice in words), and `asked_head`, the head that the user named. See `kshot.tasks.fit`.
         columns: Columns of the table that hold the things and the label, where the examples were a table: `things` and `label`.
+        numbers: How rows become vectors, for a model of numbers; else None.
         descriptions: Sentences that describe a class, by the name of the class.
         description_vectors: Their vectors, float32 (N, D), NaN for a class without a description; None without descriptions.
         folder: The folder that it was read from, which may hold the encoder itself; None for a model that was just fitted.
@@ -75,6 +77,7 @@ class Model:
     names: tuple[str, ...]
     findings: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    numbers: NumberColumns | None = None
     descriptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     description_vectors: np.ndarray | None = None
     folder: Path | None = None

@@ -4,9 +4,12 @@ In: a `Model`. Out: its encoder. Next: `kshot.tasks.answers`.
 """
 
 from kshot.encoders.encoder import Encoder
+from kshot.encoders.encoder_folder import DESCRIPTION, kind_of
 from kshot.encoders.table import open_encoder
 from kshot.errors import KshotError, SavedError
+from kshot.regular_file import look
 from kshot.tasks.model import Model
+from kshot.tasks.numbers.number_encoder import NumberEncoder
 
 
 def encoder_of(model: Model, device: str = "cpu") -> Encoder:
@@ -21,10 +24,7 @@ def encoder_of(model: Model, device: str = "cpu") -> Encoder:
         SavedError: It has changed: its vectors would mean nothing to this model.
     """
     wanted = model.encoder
-    try:
-        encoder = open_encoder(wanted.name, device=device)
-    except KshotError as error:
-        raise type(error)(f"{error} This model needs the encoder {wanted.name!r} with the fingerprint {wanted.fingerprint}.") from error
+    encoder = _opened(model, device)
     if encoder.fingerprint != wanted.fingerprint:
         package = f", which the package {wanted.provenance.package} carried" if wanted.provenance.package else ""
         raise SavedError(
@@ -32,3 +32,21 @@ def encoder_of(model: Model, device: str = "cpu") -> Encoder:
             f"{encoder.fingerprint}. Install the version of that time, or fit the model again."
         )
     return encoder
+
+
+def _opened(model: Model, device: str) -> Encoder:
+    if model.numbers is not None:
+        return NumberEncoder(model.numbers)
+    if model.folder is not None and look(model.folder / DESCRIPTION, SavedError) == "file":
+        if kind_of(model.folder) == "texts":
+            from kshot.encoders.sentence_encoder import SentenceEncoder
+
+            return SentenceEncoder(model.folder, device)
+        from kshot.encoders.photograph_encoder import read_photograph_encoder
+
+        return read_photograph_encoder(model.folder, device)
+    wanted = model.encoder
+    try:
+        return open_encoder(wanted.name, device=device)
+    except KshotError as error:
+        raise type(error)(f"{error} This model needs the encoder {wanted.name!r} with the fingerprint {wanted.fingerprint}.") from error

@@ -58,8 +58,8 @@ def find_label_kind(labels: Sequence[object], column: str, asked: Literal["class
     if different <= 2:
         return LabelKind("classes", "")
     raise DataError(
-        f"the label column {column!r} holds {different:,} different numbers in {len(numbers):,} rows. Say what they are: --classes if each "
-        "number names a class, --regression if they are a quantity to predict."
+        f"the label column {column!r} holds {different:,} different numbers in {len(numbers):,} rows. If each number names a "
+        "class, add --classes. A quantity is not predicted: divide it into classes, such as low and high."
     )
 
 

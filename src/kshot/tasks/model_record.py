@@ -1,0 +1,169 @@
+"""`model.json`, the record of a model: its form, reading it, and whether the arrays beside it fit.
+
+In: the folder of a model. Out: its content, of which every part that kshot reads has been checked. Next: `kshot.tasks.model_folder`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from kshot.encoders.encoder import Reads
+from kshot.errors import SavedError
+from kshot.regular_file import look, read_json
+from kshot.tasks.heads.feature_map import FEATURE_MAPS
+from kshot.tasks.heads.head import Form
+from kshot.tasks.numbers.columns import ColumnsRecord, NumberColumns
+from kshot.value_types import misfit
+from kshot.version import VERSION
+
+FORMAT = 1
+RECORD = "model.json"
+AGAIN = "Fit or copy the model again."
+
+
+class _Encoder(TypedDict):
+    name: str
+    reads: Reads
+    features: int
+    fingerprint: str
+    licence: str
+    source: str
+    package: str
+
+
+class _Head(TypedDict):
+    name: str
+    form: Form
+    feature_map: str
+    temperature: float
+    settings: dict[str, float]
+
+
+class _Arrays(TypedDict):
+    file: str
+    sha256: str
+
+
+class _Columns(TypedDict):
+    things: NotRequired[list[str]]
+    label: NotRequired[str]
+
+
+class _Estimate(TypedDict):
+    how: str
+    accuracy: float | None
+    interval: tuple[float, float]
+    log_likelihood: float | None
+    classes: int
+    confusion: list[tuple[int, int, int]]
+    unscored: list[int]
+
+
+class _Findings(TypedDict):
+    asked_head: str | None
+    head: str
+    choice: dict[str, Any]
+    estimate: _Estimate
+
+
+class Content(TypedDict):
+    """The content of `model.json`."""
+
+    format: int
+    kshot: str
+    classes: list[str]
+    encoder: _Encoder
+    head: _Head
+    examples: list[str]
+    columns: _Columns
+    numbers: ColumnsRecord | None
+    descriptions: dict[str, list[str]]
+    findings: _Findings
+    arrays: _Arrays
+
+
+def is_model(folder: str | Path) -> bool:
+    """Whether a folder holds a model."""
+    return look(Path(folder) / RECORD, SavedError) == "file"
+
+
+def read_record(folder: Path) -> Content:
+    """Read `model.json` of a model, and check its format and its form.
+
+    Raises:
+        SavedError: The file is missing, damaged or newer than this kshot.
+    """
+    file = folder / RECORD
+    if look(folder, SavedError) != "folder":
+        raise SavedError(f"there is no model at {folder}. Make one: kshot fit EXAMPLES -o {folder}")
+    try:
+        content = read_json(file)
+    except FileNotFoundError:
+        raise SavedError(f"{folder} is not a model: it has no {RECORD}. Give a folder that kshot fit has written.") from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise SavedError(f"{file} is damaged: {reason}. {AGAIN}") from error
+    version = content.get("format") if isinstance(content, dict) else None
+    if type(version) is not int:
+        raise SavedError(f"{file} is not the record of a model: it has no format. Give a folder that kshot fit has written.")
+    if version > FORMAT:
+        by = content.get("kshot")
+        by = by if isinstance(by, str) and re.fullmatch(r"[0-9]+(\.[0-9a-z]+){1,4}", by) else None
+        reads = f"kshot {by} wrote it and reads it: pip install 'kshot>={by}'" if by else "Install a newer kshot."
+        raise SavedError(f"{folder} has format {version}; this kshot {VERSION} reads up to {FORMAT}. {reads}")
+    if version < 1:
+        raise SavedError(f"{file} is damaged: formats are 1 and more; found {version}. {AGAIN}")
+    if fault := misfit(Content, content):
+        raise SavedError(f"{file} is damaged: {fault}. {AGAIN}")
+    checked: Content = content
+    return checked
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:
+    """Raise a ValueError unless the arrays are those of a model with this record, so that no answer can fail later."""
+    N, n, D = len(content["classes"]), len(content["examples"]), content["encoder"]["features"]
+    head = content["head"]
+    if N < 2 or len(set(content["classes"])) < N:
+        raise ValueError(f"a model has 2 or more classes of different names; found {N}")
+    if head["feature_map"] not in FEATURE_MAPS:
+        raise ValueError(f"there is no feature map {head['feature_map']!r}")
+    if not head["temperature"] > 0:
+        raise ValueError(f"a temperature is above 0; found {head['temperature']}")
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"vectors": ("float32", (n, D)), "labels": ("int64", (n,))}
+    if head["form"] == "affine":
+        wanted |= {"head/weights": ("float32", (D, N)), "head/bias": ("float32", (N,))}
+    elif head["form"] == "kernel":
+        wanted |= {"head/examples": ("float32", (n, D)), "head/coefficients": ("float32", (n, N)), "head/precision": ("float32", (1,))}
+    else:
+        wanted |= {"head/examples": ("float32", (n, D)), "head/labels": ("int64", (n,))}
+    if "centre" in head["feature_map"] or head["feature_map"] == "as they are":
+        wanted["head/centre"] = ("float32", (D,))
+    if "descriptions" in arrays:
+        wanted["descriptions"] = ("float32", (N, D))
+    for name, (dtype, shape) in wanted.items():
+        found = arrays.get(name)
+        if found is None or (str(found.dtype), found.shape) != (dtype, shape):
+            what = "nothing" if found is None else f"{found.dtype} {found.shape}"
+            raise ValueError(f"{name} must be {dtype} {shape}; found {what}")
+        if dtype == "float32" and name != "descriptions" and not np.isfinite(found).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+        if dtype == "int64" and n and not 0 <= found.min() <= found.max() < N:
+            raise ValueError(f"{name} must be from 0 to {N - 1}")
+    if head["form"] == "nearest":
+        labels = arrays["head/labels"]
+        if not np.array_equal(np.unique(labels), np.arange(N)) or (np.diff(labels) < 0).any():
+            raise ValueError("head/labels must ascend, with every class")
+    told = content["findings"]["estimate"]
+    if (told["classes"], len(told["unscored"])) != (N, N) or any(not 0 <= place < N for cell in told["confusion"] for place in cell[:2]):
+        raise ValueError(f"its estimate is not one of {N} classes")
+
+
+def check_numbers(numbers: NumberColumns | None, content: Content) -> None:
+    """Raise a ValueError unless a model of numbers, and no other, says how rows become vectors."""
+    if (numbers is None) == (content["encoder"]["reads"] == "numbers"):
+        raise ValueError("a model of numbers, and no other, has columns of numbers")
+    if numbers is not None and numbers.features != content["encoder"]["features"]:
+        raise ValueError(f"its columns make vectors of {numbers.features} numbers, and {content['encoder']['features']} are wanted")
