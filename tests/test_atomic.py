@@ -189,3 +189,15 @@ def test_a_killed_writer_never_leaves_a_torn_file(tmp_path: Path, seed: int) -> 
     assert len(unfinished_files(tmp_path)) <= 1
     atomic.write_bytes(path, b"\0")  # what the kill left behind stands in nobody's way
     assert path.read_bytes() == b"\0"
+
+
+def test_json_refuses_what_holds_itself_and_what_is_too_deep(tmp_path: Path) -> None:
+    loop: dict[str, object] = {}
+    loop["again"] = loop
+    deep: list[object] = []
+    for _ in range(100):
+        deep = [deep]
+    for value in (loop, deep):
+        with pytest.raises(ValueError, match="is nested more than 100 deep, or holds itself"):
+            atomic.json_text(value)
+    assert atomic.json_text(deep[0]).count("[") == 100

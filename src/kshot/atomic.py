@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kshot.errors import SavedError
+from kshot.regular_file import DEEPEST
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -77,9 +78,10 @@ def json_text(value: Any) -> str:
         value: Tables, lists, texts, numbers, true, false and None.
 
     Raises:
-        ValueError: A part of it is not JSON: it is NaN, infinite or of another type. The message names the part.
+        ValueError: A part of it is not JSON: it is NaN, infinite, of another type or nested more than `DEEPEST` deep. The message names the
+            part.
     """
-    if fault := _not_json(value, ""):
+    if fault := _not_json(value, "", DEEPEST):
         raise ValueError(fault)
     return _readable(value, "")
 
@@ -93,14 +95,16 @@ def finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _not_json(value: Any, place: str) -> str:
-    """Name the first part of a value that JSON does not have; empty if there is none."""
+def _not_json(value: Any, place: str, levels: int) -> str:
+    """Name the first part of a value that JSON does not have, or that is more levels deep; empty if there is none."""
+    if not levels:
+        return f"{place[:40]}… is nested more than {DEEPEST} deep, or holds itself"
     if isinstance(value, Mapping):
         if odd := next((key for key in value if not isinstance(key, (str, int))), None):
             return f"{place or 'the value'} has the name {odd!r}, but JSON has texts as names"
-        return next(filter(None, (_not_json(item, f"{place}.{key}" if place else str(key)) for key, item in value.items())), "")
+        return next(filter(None, (_not_json(item, f"{place}.{key}" if place else str(key), levels - 1) for key, item in value.items())), "")
     if isinstance(value, (list, tuple)):
-        return next(filter(None, (_not_json(item, f"{place}[{number}]") for number, item in enumerate(value))), "")
+        return next(filter(None, (_not_json(item, f"{place}[{number}]", levels - 1) for number, item in enumerate(value))), "")
     if isinstance(value, float) and not math.isfinite(value):
         return f"{place or 'the value'} is {value}, which JSON does not have"
     if value is None or isinstance(value, (str, int, float)):
