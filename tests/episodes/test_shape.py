@@ -37,6 +37,8 @@ def test_as_dict_is_plain_json() -> None:
         ({"shot": True}, "shot must be a whole number .*found True"),
         ({"way": (2, 3, 4)}, r"way must be .*found \(2, 3, 4\)"),
         ({"way": "5"}, "way must be .*found '5'"),
+        ({"balanced": 1}, "balanced must be True or False; found 1"),
+        ({"within_groups": object()}, "within_groups must be True or False; found <object"),
     ],
 )
 def test_a_shape_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:

@@ -61,6 +61,9 @@ class EpisodeShape:
                 raise EpisodeError(f"{name} must be {wanted}; found {getattr(self, name)}.")
             # Each shape has one spelling: [1, 5] becomes (1, 5), and (5, 5) becomes 5, so that both give the same episodes.
             object.__setattr__(self, name, low if low == high else (low, high))
+        for name in ("balanced", "within_groups", "replacement", "same_positions"):
+            if not isinstance(getattr(self, name), bool):
+                raise EpisodeError(f"{name} must be True or False; found {getattr(self, name)!r}.")
         if (items := self.way_range[1] * (self.shot_range[1] + self.query_range[1])) > MOST_ITEMS:
             raise EpisodeError(
                 f"an episode has at most {MOST_ITEMS:,} items; way, shot and query ask for {shortened(items)}. Lower one of them."
