@@ -9,6 +9,7 @@ NAMES = (
     "meta_step",
     "memory",
     "compare",
+    "embed_photographs",
     "conv_block",
     "inner_loop",
     "learned_update",

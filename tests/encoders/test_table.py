@@ -28,9 +28,12 @@ def test_names_are_joined() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("length", r"there is no encoder 'length'\. Did you mean 'lengths'\? The known ones are .*lengths, widths"),
+        (
+            "length",
+            r"there is no encoder 'length', neither a known one nor a path\. Did you mean 'lengths'\? The known ones are .*lengths, widths",
+        ),
         ("lengths+", "there is no encoder ''"),
-        ("lengths+width", r"there is no encoder 'width'\. Did you mean 'widths'"),
+        ("lengths+width", r"there is no encoder 'width', neither a known one nor a path\. Did you mean 'widths'"),
     ],
 )
 def test_an_unknown_name_is_refused(name: str, message: str) -> None:
@@ -40,7 +43,8 @@ def test_an_unknown_name_is_refused(name: str, message: str) -> None:
 
 def test_sentence_models_are_known_by_their_folder_or_their_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modules.json").write_text("[]")
-    monkeypatch.setattr("kshot.encoders.table.open_sentence_model", lambda name, device: Lengths(f"{name} on {device}"))
+    monkeypatch.setattr("kshot.encoders.table.open_sentence_model", lambda name, folder, device: Lengths(f"{name} on {device}"))
+    monkeypatch.setattr("kshot.encoders.table.hub_folder", lambda name: {"owner/model": tmp_path}[name])
     for name in (str(tmp_path), f"{tmp_path}:layers", "owner/model", "owner/model:layers"):
         assert open_encoder(name, device="cuda").name == f"{name} on cuda"
     assert open_encoder("owner/model+lengths").name == "owner/model on cpu+cpu"

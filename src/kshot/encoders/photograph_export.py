@@ -15,17 +15,22 @@ from kshot.backbones.published_weights import EFFICIENTNET_LITE0, EFFICIENTNET_L
 from kshot.encoders.encoder import Provenance, fingerprint_of
 from kshot.encoders.encoder_folder import TemporaryFolder, kept_folder
 from kshot.encoders.onnx_export import exported
-from kshot.encoders.photograph_encoder import PhotographEncoder, PhotographForm, photograph_files, read_photograph_encoder
+from kshot.encoders.photograph_encoder import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    PhotographEncoder,
+    PhotographForm,
+    photograph_files,
+    read_photograph_encoder,
+)
 from kshot.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-VERSION = "1"
+VERSION = "2"
 """Of the graphs that this module writes, and of how pictures are brought to size: another one makes every graph again."""
 FROM_PYTHON = Provenance("unknown", "a network given from Python")
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of light in [0, 1]: what most networks for photographs were trained with."""
 _LITE_MEAN, _LITE_DEVIATION = (127 / 255,) * 3, (128 / 255,) * 3
 
 

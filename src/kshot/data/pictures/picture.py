@@ -70,16 +70,13 @@ class Picture:
         Raises:
             DataError: It is neither, the file cannot be read, or its grey values have no known range.
         """
-        pixels = np.asarray(self.square(thing))
-        return np.ascontiguousarray(pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1))  # (C, size, size)
-
-    def square(self, thing: object) -> Image.Image:
-        """Return a picture as an image of `size` × `size` pixels, in colour or grey; arguments and errors are those of `read`."""
         measure = min if self.fit == "crop" else max
         with opened_picture(thing, self.size, measure) as image:
             flat = flat_rgb(image, self.size, measure, self.levels)
         upright = flat if self.channels == 3 else flat.convert("L")
-        return self._cropped(upright) if self.fit == "crop" else self._padded(upright)
+        square = self._cropped(upright) if self.fit == "crop" else self._padded(upright)
+        pixels = np.asarray(square)
+        return np.ascontiguousarray(pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1))  # (C, size, size)
 
     def to_input(self, kept: Inputs) -> Inputs:
         """Return kept pictures `(M, C, size, size)` as float32: light in [0, 1], less `MEAN`, divided by `STD`."""
