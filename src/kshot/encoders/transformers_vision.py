@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from kshot.encoders.encoder import Provenance, fingerprint_of
 from kshot.encoders.encoder_folder import MOST_BYTES, kept_folder
@@ -122,7 +123,7 @@ def _loaded(folder: Path) -> Any:
     try:
         with quiet():
             return AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True).eval()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:  # what a damaged model raises is not one class
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:  # damage is not one class
         reason = printable((str(error).splitlines() or [type(error).__name__])[0])
         raise SavedError(f"cannot open {printable(folder)} as a model of transformers: {reason} Save it again.") from error
 
