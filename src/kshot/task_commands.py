@@ -226,11 +226,11 @@ def _report(file: Path, model: "Model", examples: "Examples", labels: Any, log_p
     """Write the report of a fit, or of a score."""
     from kshot.terminal import say
     from kshot.workflows.experiment import command_line
-    from kshot.workflows.model_description import rows_of
+    from kshot.workflows.model_description import rows_of, things
     from kshot.workflows.model_report import Labelled, write_report
 
     labelled = Labelled(examples.things, examples.names, labels, log_probabilities)
-    title = f"{file.parent.name}: {len(model.classes):,} classes of {model.encoder.reads}"
+    title = f"{file.parent.name}: {len(model.classes):,} classes of {things(model.encoder.reads)}"
     rows = [*rows_of(model), ("command", command_line(sys.argv[1:]))]
     write_report(file, model, labelled, title=title, score=score, rows=rows)
     say(f"The report is {file}")

@@ -38,6 +38,11 @@ def estimate_of(model: Model) -> Estimate:
     return estimate_from_dict(model.findings["estimate"])
 
 
+def things(reads: str) -> str:
+    """Name in the plural what an encoder reads."""
+    return "rows of numbers" if reads == "numbers" else reads
+
+
 def rows_of(model: Model) -> list[tuple[str, str]]:
     """Describe a model as names and values."""
     counts = model.counts
@@ -47,7 +52,7 @@ def rows_of(model: Model) -> list[tuple[str, str]]:
     origin = f"{encoder.provenance.licence}; {encoder.provenance.source}"
     return [
         ("classes", f"{len(counts):,}: {classes}{more}"),
-        ("examples", f"{len(model.labels):,} {encoder.reads}"),
+        ("examples", f"{len(model.labels):,} {things(encoder.reads)}"),
         ("encoder", f"{encoder.name}, {encoder.features:,} features ({origin})"),
         ("fingerprint", encoder.fingerprint),
         ("head", model.findings["head"].removeprefix("Head: ")),
