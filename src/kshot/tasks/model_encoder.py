@@ -4,8 +4,8 @@ In: a `Model`. Out: its encoder. Next: `kshot.tasks.answers`.
 """
 
 from kshot.encoders.encoder import Encoder
-from kshot.encoders.encoder_folder import DESCRIPTION, kind_of
-from kshot.encoders.table import open_encoder
+from kshot.encoders.encoder_folder import DESCRIPTION
+from kshot.encoders.table import open_encoder, read_encoder
 from kshot.errors import KshotError, SavedError
 from kshot.regular_file import look
 from kshot.tasks.model import Model
@@ -38,13 +38,7 @@ def _opened(model: Model, device: str) -> Encoder:
     if model.numbers is not None:
         return NumberEncoder(model.numbers)
     if model.folder is not None and look(model.folder / DESCRIPTION, SavedError) == "file":
-        if kind_of(model.folder) == "texts":
-            from kshot.encoders.sentence_encoder import SentenceEncoder
-
-            return SentenceEncoder(model.folder, device)
-        from kshot.encoders.photograph_encoder import read_photograph_encoder
-
-        return read_photograph_encoder(model.folder, device)
+        return read_encoder(model.folder, device=device)
     wanted = model.encoder
     try:
         return open_encoder(wanted.name, device=device)
