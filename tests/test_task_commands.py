@@ -52,8 +52,12 @@ def write(name: str, *lines: str) -> str:
 
 def test_photographs_from_a_folder_to_answers(run: Run) -> None:
     root = fill(Path("photos"), ["fox", "owl"], items=3)
-    code, out, err = run("fit", root, "-o", "m")
+    code, out, err = run("fit", root, "-o", "m", "--self-contained")
+    assert (code, out, Path("m").exists()) == (2, "", False)
+    assert "the encoder 'colours' cannot be written into a model" in err
+    code, out, err = run("fit", root, "-o", "m", "--report")
     assert code == 0
+    assert Path("m/report.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 6
     assert "classes      2: fox (3), owl (3)" in out
     assert "leave-one-out; 95 % interval" in out
     assert "The model is m. To label things: kshot predict m PICTURE…" in err

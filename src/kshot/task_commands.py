@@ -14,7 +14,7 @@ from kshot.errors import RecipeError
 from kshot.flags import refuse_given
 
 if TYPE_CHECKING:
-    from kshot.encoders.encoder import Encoder
+    from kshot.encoders.encoder import Encoder, PortableEncoder
     from kshot.tasks.estimate import Estimate
     from kshot.tasks.examples import Examples
     from kshot.tasks.fit import Fitted
@@ -66,10 +66,11 @@ def fit(
         head_named(head)
     found = find_examples(examples, Asked(label, text, path, depth, classes))
     opened = _opened(encoder, found, device)
+    portable = _portable(opened) if self_contained and found.reads != "numbers" else None
     fitted = fit_model(found, opened, head=head, cache=_cache(), strict=strict)
     _save(out, fitted, as_json=as_json)
-    if self_contained and fitted.model.numbers is None:
-        _write_encoder(opened, out)
+    if portable is not None:
+        portable.write(out)
     if report:
         assert fitted.examples is not None
         _report(out / "report.html", fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
@@ -259,13 +260,13 @@ def _opened(name: str | None, found: "Examples", device: str) -> "Encoder":
     return open_encoder(name if name is not None else default_encoder(found.reads), device=device)
 
 
-def _write_encoder(encoder: "Encoder", folder: Path) -> None:
-    """Write an encoder into a model's folder."""
+def _portable(encoder: "Encoder") -> "PortableEncoder":
+    """Return an encoder that can be written into a model."""
     from kshot.encoders.encoder import PortableEncoder
 
     if not isinstance(encoder, PortableEncoder):
         raise RecipeError(f"the encoder {encoder.name!r} cannot be written into a model. Leave --self-contained out.")
-    encoder.write(folder)
+    return encoder
 
 
 def _cache() -> Any:

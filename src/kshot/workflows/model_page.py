@@ -174,7 +174,7 @@ _OWN = """
   .matrix { width: auto; font-size: .85rem; }
   .matrix th, .matrix td { padding: .25rem .4rem; width: auto; text-align: right; }
   .matrix th[scope=row] { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
-  .matrix td { border: 1px solid var(--line); min-width: 1.9rem; }
+  .matrix td { white-space: nowrap; overflow-wrap: normal; border: 1px solid var(--line); min-width: 1.9rem; }
   .wrong { color: var(--wrong); font-weight: 600; }
   .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem; }
   .card { border: 1px solid var(--line); border-radius: 8px; padding: .6rem; font-size: .9rem; overflow-wrap: anywhere; }
