@@ -14,7 +14,7 @@ from kshot.encoders.encoder import Reads
 from kshot.errors import SavedError
 from kshot.regular_file import look, read_json
 from kshot.tasks.heads.feature_map import FEATURE_MAPS
-from kshot.tasks.heads.head import Form
+from kshot.tasks.heads.head import Form, wanted_arrays
 from kshot.tasks.numbers.columns import ColumnsRecord, NumberColumns
 from kshot.value_types import misfit
 from kshot.version import VERSION
@@ -133,12 +133,7 @@ def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:
     if not head["temperature"] > 0:
         raise ValueError(f"a temperature is above 0; found {head['temperature']}")
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {"vectors": ("float32", (n, D)), "labels": ("int64", (n,))}
-    if head["form"] == "affine":
-        wanted |= {"head/weights": ("float32", (D, N)), "head/bias": ("float32", (N,))}
-    elif head["form"] == "kernel":
-        wanted |= {"head/examples": ("float32", (n, D)), "head/coefficients": ("float32", (n, N)), "head/precision": ("float32", (1,))}
-    else:
-        wanted |= {"head/examples": ("float32", (n, D)), "head/labels": ("int64", (n,))}
+    wanted |= {f"head/{name}": one for name, one in wanted_arrays(head["form"], n, D, N).items()}
     if "centre" in head["feature_map"] or head["feature_map"] == "as they are":
         wanted["head/centre"] = ("float32", (D,))
     if "descriptions" in arrays:

@@ -18,10 +18,11 @@ from kshot.learners.metric.nearest import NearestNeighbour
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.tasks.heads.answer import log_probabilities, log_softmax, logits
+from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.feature_map import AS_THEY_ARE, CENTRED_ROOT, CENTRED_UNIT, FEATURE_MAPS, ROOT_UNIT, UNIT, apply_map, fit_map
-from kshot.tasks.heads.head import FittedHead, Head
+from kshot.tasks.heads.head import FittedHead, Head, wanted_arrays
 from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
@@ -179,6 +180,26 @@ def test_kernel_ridge_and_its_left_out_answers_are_those_of_the_equations(D: int
     queries = examples(D=D, seed=9)[0]
     answers = np.stack([by_loops(np.arange(len(x)), one) for one in mapped(queries).astype(np.float64)])
     np.testing.assert_allclose(log_probabilities(fitted, queries), log_softmax(answers), atol=1e-4)
+
+
+def test_a_blend_is_the_mean_of_its_parts() -> None:
+    x, y = examples(shot=6)
+    queries, map_name = examples(seed=9)[0], CENTRED_UNIT
+    head, parts = Blend((map_name,)), (Discriminant((map_name,)), KernelRidge((map_name,)))
+    found, fitted = head.left_out(x, y, 4), head.fit(x, y, 4)
+    mean = sum(log_probabilities(part.fit(x, y, 4), queries) for part in parts) / 2
+    np.testing.assert_allclose(log_probabilities(fitted, queries), log_softmax(mean / fitted.temperature), atol=1e-4)
+    mean = sum(part.left_out(x, y, 4).log_probabilities for part in parts) / 2
+    np.testing.assert_allclose(found.log_probabilities, log_softmax(mean / fitted.temperature), atol=1e-6)
+    np.testing.assert_allclose(found.log_likelihoods[:, 0], found.log_probabilities[np.arange(len(y)), y])
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_fitted_head_has_the_arrays_of_its_form(name: str) -> None:
+    x, y = examples()
+    fitted = head_named(name).fit(x, y, 4)
+    found = {key: (str(array.dtype), array.shape) for key, array in fitted.arrays.items() if key != "centre"}
+    assert found == wanted_arrays(fitted.form, len(x), 6, 4)
 
 
 def discriminant_by_loops(z: np.ndarray, y: np.ndarray, query: np.ndarray, regularisation: float, way: int) -> np.ndarray:

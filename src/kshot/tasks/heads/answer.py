@@ -19,14 +19,14 @@ _CHUNK = 2**22
 
 def features_of(fitted: FittedHead) -> int:
     """Return D, the number of features that a fitted head reads."""
-    return int(fitted.arrays["weights"].shape[0] if fitted.form == "affine" else fitted.arrays["examples"].shape[1])
+    return int(fitted.arrays["examples"].shape[1] if fitted.form == "nearest" else fitted.arrays["weights"].shape[0])
 
 
 def classes_of(fitted: FittedHead) -> int:
     """Return N, the number of classes of a fitted head."""
     if fitted.form == "nearest":
         return int(fitted.arrays["labels"][-1]) + 1
-    return int(fitted.arrays["bias" if fitted.form == "affine" else "coefficients"].shape[-1])
+    return len(fitted.arrays["bias"])
 
 
 def logits(fitted: FittedHead, x: np.ndarray) -> np.ndarray:
@@ -79,6 +79,7 @@ def _affine(z: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _kernel(z: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     result: np.ndarray = np.exp(-arrays["precision"] * squared_distances(z, arrays["examples"])) @ arrays["coefficients"]
+    result += _affine(z, arrays)
     return result
 
 

@@ -17,18 +17,18 @@ import numpy as np
 
 from kshot.errors import RecipeError
 from kshot.results.compare.paired import Difference, paired_difference
+from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut, checked
-from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
-DEFAULT_HEADS: tuple[Head, ...] = (KernelRidge(), Discriminant(), ShrunkenMeans(), Nearest(), Ridge())
+DEFAULT_HEADS: tuple[Head, ...] = (Blend(), Discriminant(), ShrunkenMeans(), Nearest(), Ridge())
 """The heads that are tried unless others are named: those with a closed form. Where no example can be scored, the first one is taken.
 Class means are both shrunken means that are not pulled and a discriminant of no covariance."""
-MOST_FOR_KERNEL_RIDGE = 2_000
-"""Examples above which kernel ridge, whose time grows with their cube, is tried only if it is named."""
+MOST_FOR_A_KERNEL = 2_000
+"""Examples above which the blend, whose time grows with their cube, is tried only if it is named."""
 _RESAMPLES = 200
 
 
@@ -106,7 +106,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         x: Finite vectors, float32 (n, D).
         y: Labels 0 … way - 1, int64 (n,).
         way: N ≥ 2.
-        heads: The heads to try; if there are none, `DEFAULT_HEADS`, without kernel ridge if there are very many examples. One head is
+        heads: The heads to try; if there are none, `DEFAULT_HEADS`, without the blend if there are very many examples. One head is
             fitted without a contest.
 
     Returns:
@@ -116,7 +116,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         DataError: The examples are not such arrays.
         RecipeError: Two heads have one name.
     """
-    heads = tuple(heads) or (DEFAULT_HEADS if len(x) <= MOST_FOR_KERNEL_RIDGE else DEFAULT_HEADS[1:])
+    heads = tuple(heads) or (DEFAULT_HEADS if len(x) <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:])
     names = [head.name for head in heads]
     if len(set(names)) < len(names):
         raise RecipeError(f"heads that are compared need different names; found {', '.join(names)}. Name each once.")

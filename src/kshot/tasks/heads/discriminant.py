@@ -41,7 +41,14 @@ class Discriminant:
     def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
         """Learn the means, the covariance and λ. See `Head.fit`."""
         x, y = checked(x, y, way)
-        found, settings = self._search(x, y, way)
+        return self.solve(x, y, way, *self.settle(x, y, way))
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example by the means and the covariance of the others. See `Head.left_out`."""
+        return self.settle(*checked(x, y, way), way)[0].left_out
+
+    def solve(self, x: np.ndarray, y: np.ndarray, way: int, found: Found, settings: Settings) -> FittedHead:
+        """Fit checked examples with the settings that `settle` found."""
         z = found.feature_map(x)
         span = Span(z, y, way)
         regularisation = found.strength[0] * span.size
@@ -53,11 +60,9 @@ class Discriminant:
         fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": regularisation})
         return with_temperature(fitted, x, y, found, settings)
 
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by the means and the covariance of the others. See `Head.left_out`."""
-        return self._search(*checked(x, y, way), way)[0].left_out
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
+        """Find the settings for checked examples, and answer each example without itself."""
 
-    def _search(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
         def prepare(mapped: FeatureMap) -> LeftOutLogits:
             span = Span(mapped(x), y, way)
             return lambda strength, rows: span.left_out(strength[0] * span.size, rows)

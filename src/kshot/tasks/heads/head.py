@@ -27,11 +27,11 @@ class FittedHead:
 
     Attributes:
         form: `affine`: the logits are f(x) W + b. `nearest`: the logit of a class is minus the squared distance of f(x) to the nearest
-            example of the class. `kernel`: the logits are exp(-p ‖f(x) - e_i‖²) A, summed over the examples e_i.
+            example of the class. `kernel`: the logits are exp(-p ‖f(x) - e_i‖²) A, summed over the examples e_i, plus f(x) W + b.
         feature_map: Name of f, from `kshot.tasks.heads.feature_map`.
         arrays: float32 arrays by name. `affine`: `weights` (D, N) and `bias` (N,). `nearest`: `examples` (n, D), already mapped, and
-            `labels` int64 (n,), ascending. `kernel`: `examples`, `coefficients` A (n, N), and `precision` p (1,). A feature map that
-            subtracts a centre has it as `centre` (D,).
+            `labels` int64 (n,), ascending. `kernel`: `weights`, `bias`, `examples`, `coefficients` A (n, N), and `precision` p (1,).
+            A feature map that subtracts a centre has it as `centre` (D,).
         temperature: T > 0, by which logits are divided before they become probabilities.
         settings: What was chosen while fitting, for people to read, such as the strength of a ridge.
     """
@@ -75,6 +75,24 @@ class LeftOut:
         """Return how many examples were scored, and how."""
         n, N = self.log_probabilities.shape
         return short_repr("LeftOut", [self.how, f"{int(self.scored.sum())} of {n} examples scored", f"{N} classes"])
+
+
+def wanted_arrays(form: Form, examples: int, features: int, way: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of the arrays that a fitted head of a form has, by name, without those of its feature map.
+
+    Args:
+        form: The form.
+        examples: n.
+        features: D.
+        way: N.
+    """
+    affine = {"weights": ("float32", (features, way)), "bias": ("float32", (way,))}
+    if form == "affine":
+        return affine
+    held = {"examples": ("float32", (examples, features))}
+    if form == "nearest":
+        return held | {"labels": ("int64", (examples,))}
+    return affine | held | {"coefficients": ("float32", (examples, way)), "precision": ("float32", (1,))}
 
 
 class Head(Protocol):

@@ -37,22 +37,32 @@ class KernelRidge:
     def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
         """Solve for A, and choose γ and λ. See `Head.fit`."""
         x, y = checked(x, y, way)
-        found, settings = self._search(x, y, way)
+        return self.solve(x, y, way, *self.settle(x, y, way))
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Answer each example by the fit of the others. See `Head.left_out`."""
+        return self.settle(*checked(x, y, way), way)[0].left_out
+
+    def solve(self, x: np.ndarray, y: np.ndarray, way: int, found: Found, settings: Settings) -> FittedHead:
+        """Fit checked examples with the settings that `settle` found."""
         z = found.feature_map(x)
         gamma, ridge = found.strength
         precision = gamma / (2 * _size(z))
         system = np.exp(-precision * squared_distances(z, z).astype(np.float64)) + ridge * np.eye(len(z))
         coefficients = np.linalg.solve(system, _targets(y, way)).astype(np.float32)
-        arrays = {"examples": z, "coefficients": coefficients, "precision": np.array([precision], dtype=np.float32)}
-        arrays = {**arrays, **found.feature_map.arrays}
+        arrays = {
+            "examples": z,
+            "coefficients": coefficients,
+            "precision": np.array([precision], dtype=np.float32),
+            "weights": np.zeros((z.shape[1], way), dtype=np.float32),
+            "bias": np.zeros(way, dtype=np.float32),
+            **found.feature_map.arrays,
+        }
         fitted = FittedHead("kernel", found.feature_map.name, arrays, 1.0, {"precision": gamma, "regularisation": ridge})
         return with_temperature(fitted, x, y, found, settings)
 
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by the fit of the others. See `Head.left_out`."""
-        return self._search(*checked(x, y, way), way)[0].left_out
-
-    def _search(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
+        """Find the settings for checked examples, and answer each example without itself."""
         targets = _targets(y, way)
 
         def prepare(mapped: FeatureMap) -> LeftOutLogits:

@@ -1,6 +1,7 @@
 """The heads by name. In: a name, as `--with` takes it. Out: a head. Next: `kshot.tasks.heads.choose`."""
 
 from kshot.errors import RecipeError, known_ones
+from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.head import Head
@@ -11,6 +12,7 @@ from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
 HEADS: dict[str, type[Head]] = {
+    "blend": Blend,
     "class_means": ClassMeans,
     "discriminant": Discriminant,
     "kernel_ridge": KernelRidge,
