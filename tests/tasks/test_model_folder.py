@@ -34,7 +34,10 @@ FINDINGS = {
 }  # fmt: skip
 KERNEL = FittedHead(
     "kernel", "unit length",
-    {"examples": np.ones((3, 2), np.float32), "coefficients": np.ones((3, 2), np.float32), "precision": np.ones(1, np.float32)}, 1.0, {},
+    {
+        "weights": np.zeros((2, 2), np.float32), "bias": np.zeros(2, np.float32), "examples": np.ones((3, 2), np.float32),
+        "coefficients": np.ones((3, 2), np.float32), "precision": np.ones(1, np.float32),
+    }, 1.0, {},
 )  # fmt: skip
 
 
