@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from kshot.data.pictures.ink import EXTENT, Ink, as_drawing, resize_ink
-from kshot.data.pictures.strokes import grow, pen_width, thin
+from kshot.data.pictures.strokes import grow, pen_width
+from kshot.data.pictures.thinning import thin
 from kshot.errors import DataError, RecipeError
 
 Strokes = list[list[tuple[float, float]]]

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
+from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune
+from kshot.data.pictures.thinning import thin
 
 
 def mask(*rows: str) -> np.ndarray:

@@ -19,7 +19,8 @@ from kshot.data.pictures.flat import Levels, checked_levels, flat_rgb, upright
 from kshot.data.pictures.paper import LONGER_SIDE, Contrast, find_contrast
 from kshot.data.pictures.picture_file import opened_picture
 from kshot.data.pictures.resample import resize_bytes, resize_cubic, slide
-from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune, thin
+from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune
+from kshot.data.pictures.thinning import thin
 from kshot.errors import DataError, RecipeError
 
 SIDE = 105

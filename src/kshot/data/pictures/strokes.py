@@ -60,28 +60,6 @@ def _joined(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
             root = further
 
 
-def thin(mask: np.ndarray) -> np.ndarray:
-    """Thin a mask to its skeleton, one pixel wide and connected as the mask is.
-
-    T. Y. Zhang and C. Y. Suen, "A fast parallel algorithm for thinning digital patterns", CACM 1984, with two departures:
-    a last pass removes the corner pixels of staircases, so that each pixel of a line has two neighbours; and a part that the
-    passes would remove completely, such as a square of 2 × 2, keeps its middle pixel.
-
-    Args:
-        mask: bool (H, W).
-
-    Returns:
-        bool (H, W), a subset of the mask.
-    """
-    if not mask.any():
-        return mask.copy()
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    whole = np.zeros_like(mask)
-    whole[box] = _thin_box(mask[box])
-    return whole
-
-
 def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
     """Cut the burrs of a skeleton: side branches of up to `length` pixels from their fork to their end.
 
@@ -154,79 +132,6 @@ def pen_width(mask: np.ndarray, skeleton: np.ndarray) -> float:
     area = float(_count(mask))
     # A pen that stays in one place draws a disk. Along a line, it draws a band as long as the line and half a disk at each end.
     return float((-length + (length * length + np.pi * area) ** 0.5) * 2 / np.pi)
-
-
-def _thin_box(mask: np.ndarray) -> np.ndarray:
-    bits, words = _packed(mask)
-    inside = bits[words:-words]  # the same memory
-    quiet = 0
-    while quiet < 2:
-        for removable in (_removable_first, _removable_second):
-            gone = inside & removable(_neighbours(bits, words))
-            inside ^= gone
-            quiet = 0 if gone.any() else quiet + 1
-    for corner, other, far in ((0, 2, (4, 5, 6)), (2, 4, (6, 7, 0)), (4, 6, (0, 1, 2)), (6, 0, (2, 3, 4))):
-        # Two neighbours at a right angle touch each other at their corner; nothing on the far side depends on this pixel.
-        p = _neighbours(bits, words)
-        inside &= ~(p[corner] & p[other]) | p[far[0]] | p[far[1]] | p[far[2]]
-    thinned = _unpacked(bits, words, mask.shape)
-    labels, count = parts_of(mask)
-    left = np.bincount(labels[thinned], minlength=count + 1)
-    for lost in np.flatnonzero(left[1:] == 0) + 1:
-        rows, columns = np.nonzero(labels == lost)
-        nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-        thinned[rows[nearest], columns[nearest]] = True
-    return thinned
-
-
-def _packed(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Pack a mask with an empty ring, 64 pixels to a word, row after row: uint64 ((H + 2) · words,); and the number of words per row."""
-    height, width = mask.shape
-    words = -(-(width + 2) // 64)
-    padded = np.zeros((height + 2, words * 64), dtype=bool)
-    padded[1:-1, 1 : 1 + width] = mask
-    return np.packbits(padded.reshape(-1), bitorder="little").view("<u8").astype(np.uint64), words
-
-
-def _unpacked(bits: np.ndarray, words: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Undo `_packed`."""
-    pixels = np.unpackbits(bits.astype("<u8").view(np.uint8), bitorder="little").view(bool).reshape(shape[0] + 2, words * 64)
-    return pixels[1:-1, 1 : 1 + shape[1]].copy()
-
-
-def _neighbours(bits: np.ndarray, words: int) -> tuple[np.ndarray, ...]:
-    """Give P2 to P9 of every pixel inside the ring of a packed mask, each uint64 (H · words,)."""
-    one, last = np.uint64(1), np.uint64(63)
-    left, right = bits << one, bits >> one
-    left[1:] |= bits[:-1] >> last
-    right[:-1] |= bits[1:] << last
-    up, here, down = slice(-2 * words), slice(words, -words), slice(2 * words, None)
-    return bits[up], right[up], right[here], right[down], bits[down], left[down], left[here], left[up]
-
-
-def _may_go(p: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Find where A(P1) = 1 and 2 ≤ B(P1) ≤ 6, but for pixels with all of P2, P4, P6 and P8, which both passes keep.
-
-    With A(P1) = 1, the neighbours in the mask are one run around the pixel. It has one pixel or seven unless it, and what is left of the
-    circle, hold both pixels beside P1 and pixels at its corners.
-    """
-    off = [~one for one in p]
-    # A quarter of the way round changes from 0 to 1 at most once: at its middle, or else at its end.
-    a, b, c, d = (off[i] & p[i + 1] | off[i + 1] & p[(i + 2) % 8] for i in (0, 2, 4, 6))
-    once = ((a | b) ^ (c | d)) & ~(a & b | c & d)
-    two = (p[0] | p[2] | p[4] | p[6]) & (p[1] | p[3] | p[5] | p[7])
-    may_go: np.ndarray = once & two & (off[1] | off[3] | off[5] | off[7])
-    return may_go
-
-
-def _removable_first(p: tuple[np.ndarray, ...]) -> np.ndarray:
-    removable: np.ndarray = _may_go(p) & ~(p[2] & p[4] & (p[0] | p[6]))
-    return removable
-
-
-def _removable_second(p: tuple[np.ndarray, ...]) -> np.ndarray:
-    removable: np.ndarray = _may_go(p) & ~(p[0] & p[6] & (p[2] | p[4]))
-    return removable
 
 
 def _along_rows(mask: np.ndarray, reach: int) -> np.ndarray:
