@@ -19,7 +19,7 @@ from kshot.data.pictures.flat import Levels, checked_levels, flat_rgb, upright
 from kshot.data.pictures.paper import LONGER_SIDE, Contrast, find_contrast
 from kshot.data.pictures.picture_file import opened_picture
 from kshot.data.pictures.resample import resize_bytes, resize_cubic, slide
-from kshot.data.pictures.strokes import draw_points, grow, parts_of, pen_width, prune
+from kshot.data.pictures.strokes import Parts, draw_points, grow, parts_of, pen_width, prune
 from kshot.data.pictures.thinning import thin
 from kshot.errors import DataError, RecipeError
 
@@ -174,9 +174,10 @@ def _strokes(contrast: Contrast) -> np.ndarray:
         threshold = max(0.6 * threshold, min(4 * noise, threshold))
         mask, _ = _without_specks(height > threshold, height, threshold)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    mask, height = mask[box], height[box]
     # Heights between paper and ink tell where the edge runs inside a pixel; ink that was dropped stays below the threshold.
-    soft = np.where(grow(mask, 2), height, np.minimum(height, 0.5 * threshold))[top:bottom, left:right]
+    soft = np.where(grow(mask, 2), height, np.minimum(height, 0.5 * threshold))
     soft = np.clip(soft, 0, 2 * threshold)
     scale = (EXTENT + PEN) * _FINE / max(soft.shape)
     size = [max(1, round(side * scale)) for side in soft.shape]
@@ -188,52 +189,54 @@ def _strokes(contrast: Contrast) -> np.ndarray:
 
 def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
     """Remove what is too small, too faint or too close to the picture's edge to be writing, and measure the pen of what is left."""
-    labels, count = parts_of(mask)
-    if count == 0:
+    parts = parts_of(mask)
+    if parts.count == 0:
         raise DataError(_NO_INK)
-    pixels = labels[mask] - 1
-    areas = np.bincount(pixels, minlength=count)
-    strengths = np.bincount(pixels, height[mask], minlength=count) / areas
-    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    boxes = np.empty((count, 4), dtype=np.int64)  # top, bottom, left, right, inclusive
-    for column, (values, extreme, start) in enumerate(
-        [
-            (rows, np.minimum, mask.shape[0]),
-            (rows, np.maximum, -1),
-            (columns, np.minimum, mask.shape[1]),
-            (columns, np.maximum, -1),
-        ]
-    ):
-        limits = np.full(count, start, dtype=np.int64)
-        extreme.at(limits, pixels, values)
-        boxes[:, column] = limits
-    keep = ~_at_the_edge(boxes, _share_in_strip(labels, areas), mask.shape)
+    areas = parts.areas
+    strengths = np.bincount(parts.numbers, height[mask], parts.count) / areas
+    boxes = _boxes(parts)
+    keep = ~_at_the_edge(boxes, _share_in_strip(parts), mask.shape)
     if not keep.any():
         keep[:] = True
-    main = int(np.argmax(np.where(keep, areas * strengths, 0)))
-    largest = labels == main + 1
-    pen = pen_width(largest, thin(largest))
+    main = np.arange(parts.count) == np.argmax(np.where(keep, areas * strengths, 0))
+    largest = parts.chosen(main)
+    skeleton = thin(largest)
+    pen = pen_width(largest, skeleton)
     keep &= areas >= max(4.0, 0.25 * pen * pen)
     keep &= strengths >= threshold + 0.3 * (strengths[main] - threshold)
-    keep[main] = True
+    keep |= main
     tall = boxes[keep, 1].max() - boxes[keep, 0].min() + 1
     wide = boxes[keep, 3].max() - boxes[keep, 2].min() + 1
     if max(tall, wide) < 0.02 * max(mask.shape):
         raise DataError(_NO_INK)
     if np.count_nonzero(keep) == 1:
         return largest, pen
-    kept = np.concatenate([[False], keep])[labels]
-    return kept, pen_width(kept, thin(kept))
+    others = parts.chosen(keep & ~main)
+    kept = largest | others
+    return kept, pen_width(kept, skeleton | thin(others))  # parts do not touch, so that each is thinned as if alone
 
 
-def _share_in_strip(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Measure which share of each part lies in the strip along the picture's edge, (n,)."""
-    height, width = labels.shape
-    strip = np.ones(labels.shape, dtype=bool)
+def _boxes(parts: Parts) -> np.ndarray:
+    """Return the top, bottom, left and right pixels of each part, int64 (count, 4)."""
+    boxes = np.tile(np.array([parts.mask.shape[0], -1, parts.mask.shape[1], -1]), (parts.count, 1))
+    for side, extreme, values in (
+        (0, np.minimum, parts.row),
+        (1, np.maximum, parts.row),
+        (2, np.minimum, parts.start),
+        (3, np.maximum, parts.end - 1),
+    ):
+        extreme.at(boxes[:, side], parts.part, values)
+    return boxes
+
+
+def _share_in_strip(parts: Parts) -> np.ndarray:
+    """Measure which share of each part lies in the strip along the picture's edge, (count,)."""
+    height, width = parts.mask.shape
     down, right = round(_EDGE * height), round(_EDGE * width)
-    strip[down : height - down, right : width - right] = False
-    share: np.ndarray = np.bincount(labels[strip], minlength=areas.size + 1)[1:] / areas
-    return share
+    within = np.minimum(parts.end, width - right) - np.maximum(parts.start, right)  # pixels of each run between the strip's sides
+    within[(parts.row < down) | (parts.row >= height - down)] = 0
+    outside: np.ndarray = parts.areas - np.bincount(parts.part, within.clip(0), parts.count)
+    return outside / parts.areas
 
 
 def _at_the_edge(boxes: np.ndarray, share_in_strip: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -267,10 +270,9 @@ def _drawn_again(strokes: np.ndarray) -> np.ndarray:
 def _without_roughness(strokes: np.ndarray) -> np.ndarray:
     """Smooth edges and close pinholes in proportion to the pen, so that the skeleton has no burrs and no rings."""
     pen = pen_width(strokes, thin(strokes))
-    labels, count = parts_of(~strokes, diagonal=False)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    areas[0] = 0
-    filled: np.ndarray = strokes | ((areas < 0.1 * pen * pen) & (areas > 0))[labels]
+    paper = parts_of(~strokes, diagonal=False)
+    holes = paper.areas < 0.1 * pen * pen
+    filled = strokes | paper.chosen(holes) if holes.any() else strokes
     reach = min(int(pen / 6), 6)
     if reach < 1:
         return filled

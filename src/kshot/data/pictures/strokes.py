@@ -3,44 +3,77 @@
 In: masks of ink, as `paper` finds them. Out: their parts, their skeletons, and strokes of a given pen. Next: `ink`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours, clockwise from the one above: P2 to P9 of Zhang and Suen. Bit i of a neighbour code is neighbour i."""
 
 
-def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, int]:
-    """Number the connected parts of a mask.
+class Parts(NamedTuple):
+    """The connected parts of a mask. Each is runs of ink: pixels that follow each other in a row.
+
+    Attributes:
+        row, start, end: int64 (runs,): a run is the pixels from start to before end of its row; in reading order.
+        part: int64 (runs,), which part each run belongs to, from 0, in reading order of their first pixels.
+        count: How many parts there are.
+        mask: bool (H, W), the mask.
+    """
+
+    row: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    part: np.ndarray
+    count: int
+    mask: np.ndarray
+
+    @property
+    def areas(self) -> np.ndarray:
+        """How many pixels each part has, int64 (count,)."""
+        return np.bincount(self.part, self.end - self.start, self.count).astype(np.int64)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Which part each pixel of the mask belongs to, int64 (pixels,), in reading order."""
+        return np.repeat(self.part, self.end - self.start)
+
+    def chosen(self, keep: np.ndarray) -> np.ndarray:
+        """Return the mask of the parts that `keep`, bool (count,), chooses: bool (H, W)."""
+        kept = np.zeros_like(self.mask)
+        kept[self.mask] = keep[self.numbers]
+        return kept
+
+
+def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> Parts:
+    """Find the connected parts of a mask.
 
     Args:
         mask: bool (H, W).
         diagonal: Whether pixels that touch at a corner belong together.
 
-    Returns:
-        int64 (H, W): 0 outside the mask, and 1 to n in the parts, in reading order of their first pixels; and n.
-
     Example:
-        >>> parts_of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool))[1]
+        >>> parts_of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool)).count
         2
     """
-    height, width = mask.shape
-    wide = width + 2  # between two rows lie two empty pixels, so that runs of different rows neither meet nor touch at a corner
-    padded = np.zeros((height, wide), dtype=np.int8)
+    wide = mask.shape[1] + 2  # between two rows lie two empty pixels, so that runs of different rows neither meet nor touch at a corner
+    padded = np.zeros((mask.shape[0], wide), dtype=bool)
     padded[:, 1:-1] = mask
-    steps = np.diff(padded.ravel(), prepend=np.int8(0))
-    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)  # each run of ink in a row is [start, end)
+    line = padded.reshape(-1)
+    edges = np.flatnonzero(line[1:] ^ line[:-1]) + 1
+    starts, ends = edges[::2], edges[1::2]
     reach = int(diagonal)
-    lowest = np.searchsorted(ends, starts + wide - reach, side="right")  # the runs of the next row that touch each run
-    beyond = np.searchsorted(starts, ends + wide + reach, side="left")
+    lowest = np.searchsorted(ends, starts + (wide - reach), side="right")  # the runs of the next row that touch each run
+    beyond = np.searchsorted(starts, ends + (wide + reach), side="left")
     counts = beyond - lowest
     first = np.repeat(np.arange(starts.size), counts)
     second = np.arange(first.size) + np.repeat(lowest - np.cumsum(counts) + counts, counts)
     root = _joined(first, second, starts.size)
     is_root = root == np.arange(starts.size)
-    part = np.cumsum(is_root)[root]  # roots are first runs, so that parts are numbered in reading order
-    labels = np.zeros(mask.shape, dtype=np.int64)
-    labels[mask] = np.repeat(part, ends - starts)
-    return labels, int(is_root.sum())
+    row = starts // wide
+    before = row * wide + 1
+    # Roots are first runs, so that parts are numbered in reading order.
+    return Parts(row, starts - before, ends - before, (np.cumsum(is_root) - 1)[root], int(is_root.sum()), mask)
 
 
 def _joined(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
@@ -79,14 +112,10 @@ def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
         return skeleton
     fork, end = np.zeros_like(skeleton), np.zeros_like(skeleton)
     fork[skeleton], end[skeleton] = _FORKS[code], _ENDS[code]
-    labels, count = parts_of(skeleton & ~grow(fork, 1))  # the neighbours of a fork touch each other across it
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    ends = np.isin(np.arange(count + 1), labels[end])
-    forked = np.isin(np.arange(count + 1), labels[grow(fork, 2)])
-    cut = ends & forked & (sizes < length)
-    cut[0] = False
-    kept: np.ndarray = skeleton & ~cut[labels]
-    return kept
+    parts = parts_of(skeleton & ~grow(fork, 1))  # the neighbours of a fork touch each other across it
+    ends = np.bincount(parts.numbers, end[parts.mask], parts.count) > 0
+    forked = np.bincount(parts.numbers, grow(fork, 2)[parts.mask], parts.count) > 0
+    return skeleton & ~parts.chosen(ends & forked & (parts.areas < length))
 
 
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:

@@ -39,10 +39,10 @@ def _thin_box(mask: np.ndarray) -> np.ndarray:
     words.cut_corners()
     thinned = words.mask()
     if alone:
-        labels, count = parts_of(mask)
-        left = np.bincount(labels[thinned], minlength=count + 1)
-        for lost in np.flatnonzero(left[1:] == 0) + 1:
-            rows, columns = np.nonzero(labels == lost)
+        parts = parts_of(mask)
+        left = np.bincount(parts.numbers, thinned[mask], parts.count)
+        for lost in np.flatnonzero(left == 0):
+            rows, columns = (axis[parts.numbers == lost] for axis in np.nonzero(mask))
             nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
             thinned[rows[nearest], columns[nearest]] = True
     return thinned
