@@ -11,7 +11,7 @@ import numpy as np
 
 _MOST_BITS = 22
 """PyTorch's limit on the fraction bits of its 16-bit weights."""
-_AT_ONCE = 64
+_AT_ONCE = 16
 """Pictures that are resized together: enough for long loops in NumPy, few enough for a processor's cache."""
 _BLOCK = 16384
 """New values that are computed together, likewise."""
@@ -88,7 +88,7 @@ def slide(join: np.ufunc, values: np.ndarray, side: int) -> np.ndarray:
     """Join (`np.add`, `np.maximum`) the values of each square window.
 
     Args:
-        join: Joins two arrays.
+        join: Joins two arrays; it is associative, as sums of whole numbers are.
         values: (H, W).
         side: Side of a window, in cells.
 
@@ -96,10 +96,11 @@ def slide(join: np.ufunc, values: np.ndarray, side: int) -> np.ndarray:
         (H - side + 1, W - side + 1), one entry per window.
     """
     for _ in range(2):  # along the columns, then along the rows
-        length = values.shape[0] - side + 1
-        joined = values[:length]
-        for shift in range(1, side):
-            joined = join(joined, values[shift : shift + length])
+        joined, length = values, 1
+        for bit in f"{side:b}"[1:]:  # two windows make one of twice the length
+            joined, length = join(joined[:-length], joined[length:]), 2 * length
+            if bit == "1":
+                joined, length = join(joined[:-1], values[length:]), length + 1
         values = joined.T
     return values
 
@@ -114,17 +115,17 @@ def _whole_taps(before: int, after: int) -> tuple[Taps, int]:
 def _weighted(values: np.ndarray, taps: Taps, bits: int) -> np.ndarray:
     """(before, ...) uint8 -> (after, ...) uint8, rounded at the point.
 
-    By loops over whole rows and not by a product of matrices, which would start threads for every picture.
+    Not by a product of matrices, which would start threads for every picture.
     """
     rows = values.astype(np.int32, order="C")
-    weighted = np.empty((len(taps[0]), *values.shape[1:]), np.uint8)
-    sums, part = np.empty_like(rows[0]), np.empty_like(rows[0])
-    for row, places, weights in zip(weighted, *taps, strict=True):
-        sums[:] = 1 << (bits - 1)
-        for place, weight in zip(places[weights > 0], weights[weights > 0], strict=True):
-            sums += np.multiply(rows[place], weight, out=part)
-        row[:] = np.right_shift(sums, bits, out=sums)
-    return weighted
+    places, weights = taps
+    sums = np.full((len(places), *values.shape[1:]), 1 << (bits - 1), np.int32)
+    for place, weight in zip(places.T, weights.T, strict=True):
+        part = rows[place]
+        part *= weight.reshape(-1, *(1 for _ in values.shape[1:]))
+        sums += part
+    sums >>= bits
+    return sums.astype(np.uint8)
 
 
 def _area_taps(before: int, after: int, reach: float, kernel: Callable[[np.ndarray], np.ndarray], dtype: type[np.floating]) -> Taps:
