@@ -7,6 +7,7 @@ the direction in colour space in which it varies most, so that red ink on green 
 so that chalk on slate is found as well.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -58,10 +59,9 @@ def find_contrast(image: Image.Image) -> Contrast:
     Raises:
         DataError: Nothing stands out of the paper.
     """
-    rgb = np.asarray(_working_size(image), dtype=np.float32) / 255  # (H, W, 3)
-    light = np.log(rgb + _DARKEST)
-    beside_paper = light - _paper(light)  # (H, W, 3)
-    height = _smooth(_along_most_variance(beside_paper))
+    light = _light(_working_size(_one_channel_if_grey(image)))
+    light -= _paper(light)
+    height = _smooth(_along_most_variance(light))
     steepness = _steepness(height)
     threshold, ink, paper = _divide(height, steepness)
     # Neighbourhoods of 5 × 5 pixels span three standard deviations of smoothed grain; the calmest quarter of them is paper.
@@ -75,6 +75,15 @@ def find_contrast(image: Image.Image) -> Contrast:
     return Contrast(height, threshold, noise)
 
 
+def _one_channel_if_grey(image: Image.Image) -> Image.Image:
+    """Return a picture whose channels are equal as its first one: what is computed for one of them holds for all."""
+    for some in (image.resize((16, 16), Image.Resampling.NEAREST), image):  # of most colour pictures, no more is looked at
+        pixels = np.asarray(some)
+        if not (np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])):
+            return image
+    return image.getchannel(0)
+
+
 def _working_size(image: Image.Image) -> Image.Image:
     longer = max(image.size)
     side = min(max(longer, LONGER_SIDE // 2), LONGER_SIDE)
@@ -84,19 +93,27 @@ def _working_size(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0 if side < longer else None)
 
 
+def _light(image: Image.Image) -> np.ndarray:
+    """Return the logarithm of light, float32 (C, H, W): one channel or three."""
+    light = np.stack([np.asarray(channel) for channel in image.split()]).astype(np.float32)
+    light /= 255
+    light += _DARKEST
+    return np.log(light, out=light)
+
+
 def _paper(light: np.ndarray) -> np.ndarray:
-    """Estimate the paper at each pixel, (H, W, C): the median of each cell, smoothed over cells."""
-    height, width, channels = light.shape
+    """Estimate the paper at each pixel, (C, H, W): the median of each cell, smoothed over cells."""
+    channels, height, width = light.shape
     cell = max(1, -(-max(height, width) // _CELLS))
     rows, columns = -(-height // cell), -(-width // cell)
-    filled = np.pad(light, ((0, rows * cell - height), (0, columns * cell - width), (0, 0)), mode="edge")
-    cells = filled.reshape(rows, cell, columns, cell, channels).transpose(0, 2, 4, 1, 3).reshape(rows, columns, channels, cell * cell)
+    filled = np.pad(light, ((0, 0), (0, rows * cell - height), (0, columns * cell - width)), mode="edge")
+    cells = filled.reshape(channels, rows, cell, columns, cell).transpose(1, 3, 0, 2, 4).reshape(rows, columns, channels, cell * cell)
     middle = cell * cell // 2
     cells.partition(middle)
     grid = cells[..., middle].astype(np.float64)  # (rows, columns, C)
     plane, even = _plane_of_border(grid)
     smooth = plane if even else plane + _median_around(grid - plane)
-    return enlarge_linear(smooth.astype(np.float32), cell)[:height, :width]
+    return enlarge_linear(smooth.astype(np.float32).transpose(2, 0, 1), cell)[:, :height, :width]
 
 
 def _median_around(grid: np.ndarray) -> np.ndarray:
@@ -118,30 +135,40 @@ def _plane_of_border(grid: np.ndarray) -> tuple[np.ndarray, bool]:
     A pen as broad as a cell can fill more than half of a window, whose median is then ink. The edge of a picture is paper.
     """
     rows, columns, channels = grid.shape
-    row, column = np.mgrid[:rows, :columns]
-    on_border = ((row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)).ravel()
-    places = np.stack([np.ones(rows * columns), row.ravel() / rows, column.ravel() / columns], axis=1)  # (cells, 3)
+    places, border = _places(rows, columns)
     values = grid.reshape(-1, channels)
-    weights = np.ones(int(on_border.sum()))
-    plane = np.broadcast_to(np.median(values[on_border], axis=0), values.shape)
+    places_there, values_there = places[border], values[border]
+    plane_there = np.median(values_there, axis=0)
     for _ in range(5):
-        off = np.abs(values - plane).max(1)
-        spread = max(3 * float(np.median(off[on_border])), 1e-3)
-        weights = np.clip(1 - (off[on_border] / spread) ** 2, 0, None)  # ink that runs over the edge gets no weight
-        fit, *_ = np.linalg.lstsq(places[on_border] * weights[:, None], values[on_border] * weights[:, None], rcond=None)
-        plane = places @ fit
+        off = np.abs(values_there - plane_there).max(1)
+        spread = max(3 * _median(off), 1e-3)
+        weights = np.clip(1 - (off / spread) ** 2, 0, None)  # ink that runs over the edge gets no weight
+        fit, *_ = np.linalg.lstsq(places_there * weights[:, None], values_there * weights[:, None], rcond=None)
+        plane_there = places_there @ fit
+    plane = places @ fit
     off = np.abs(values - plane).max(1)
-    even = bool(np.quantile(off[on_border], 0.8) <= _EVEN * np.quantile(off, 0.98))
+    even = _quantile(off[border], 0.8) <= _EVEN * _quantile(off, 0.98)
     return plane.reshape(grid.shape), even
 
 
+@cache
+def _places(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (1, row, column) of each cell, as shares of the picture, (cells, 3); and the numbers of the cells along its edge."""
+    row, column = (axis.ravel() for axis in np.mgrid[:rows, :columns])
+    on_border = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
+    return np.stack([np.ones(rows * columns), row / rows, column / columns], axis=1), np.flatnonzero(on_border)
+
+
 def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
-    """Project (H, W, 3) → (H, W) on the direction of most variance, with the rarer and stronger side positive."""
-    red, green, blue = planes = beside_paper.transpose(2, 0, 1).astype(np.float64, order="C")
-    strength = red * red + (green * green + blue * blue)  # (H, W)
-    strong = planes.reshape(3, -1).take(np.flatnonzero(strength >= _quantile(strength, 0.95)), axis=1)  # (3, n)
-    _, vectors = np.linalg.eigh(strong @ strong.T)
-    along = vectors[0, -1] * red + vectors[1, -1] * green + vectors[2, -1] * blue
+    """Project (C, H, W) → (H, W) on the direction of most variance, with the rarer and stronger side positive."""
+    if len(beside_paper) == 1:
+        along = beside_paper[0].astype(np.float64) * 3**0.5  # three equal channels
+    else:
+        red, green, blue = planes = beside_paper.astype(np.float64)
+        strength = red * red + (green * green + blue * blue)  # (H, W)
+        strong = planes.reshape(3, -1).take(np.flatnonzero(strength >= _quantile(strength, 0.95)), axis=1)  # (3, n)
+        _, vectors = np.linalg.eigh(strong @ strong.T)
+        along = vectors[0, -1] * red + vectors[1, -1] * green + vectors[2, -1] * blue
     if (along * along * along).sum() < 0:
         along = -along
     height: np.ndarray = along.astype(np.float32)
@@ -150,11 +177,14 @@ def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
 
 def _smooth(height: np.ndarray) -> np.ndarray:
     """Apply a 3 × 3 binomial filter: it removes the grain of a camera and leaves a pen."""
-    rows = np.pad(height, ((1, 1), (0, 0)), mode="edge")
-    rows = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
-    columns = np.pad(rows, ((0, 0), (1, 1)), mode="edge")
-    smooth: np.ndarray = (columns[:, :-2] + 2 * columns[:, 1:-1] + columns[:, 2:]) / 4
-    return smooth
+    for _ in range(2):  # along the columns, then along the rows
+        around = np.concatenate([height[:1], height, height[-1:]])
+        smooth = 2 * height
+        smooth += around[:-2]
+        smooth += around[2:]
+        smooth /= 4
+        height = smooth.T
+    return height
 
 
 def _steepness(height: np.ndarray) -> np.ndarray:
@@ -196,6 +226,14 @@ def _quantile(values: np.ndarray, share: float) -> float:
     near = flat[(flat >= low) & (flat <= high)]
     if below > before or after - below >= near.size:
         below, near = 0, flat
-    ordered = np.partition(near, (before - below, after - below))
-    one, other = ordered[before - below], ordered[after - below]
+    ordered = np.partition(near, before - below)  # twice as fast as for two places
+    one = ordered[before - below]
+    other = ordered[after - below :].min()
     return float(other - (other - one) * (1 - beyond) if beyond >= 0.5 else one + (other - one) * beyond)
+
+
+def _median(values: np.ndarray) -> float:
+    """Give what `np.median` gives, (n,), without its preparations, which take longer than a few hundred values do."""
+    middle = values.size // 2
+    ordered = np.partition(values, (middle - 1 + values.size % 2, middle))
+    return float(ordered[middle - 1 + values.size % 2] + ordered[middle]) / 2

@@ -59,8 +59,8 @@ def resize_cubic(values: np.ndarray, rows: int, columns: int, *, averaged: bool)
     """
     height, width = values.shape
     table = _cubic_area_taps if averaged else _cubic_taps
-    wide = _along_first(np.ascontiguousarray(values.T), table(width, columns))  # (columns, H)
-    return _along_first(np.ascontiguousarray(wide.T), table(height, rows))
+    wide = _along_first(values.T, table(width, columns))  # (columns, H)
+    return _along_first(wide.T, table(height, rows))
 
 
 def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
@@ -69,15 +69,14 @@ def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
     Equal to `interpolate(mode="bilinear")` of a float32 tensor, but for the last bit of some values.
 
     Args:
-        grid: float32 (rows, columns, C).
+        grid: float32 (C, rows, columns).
         factor: How many new cells there are for each old one.
 
     Returns:
-        float32 (rows · factor, columns · factor, C).
+        float32 (C, rows · factor, columns · factor).
     """
-    tall = _along_first(grid, _linear_taps(grid.shape[0], factor))  # (rows · factor, columns, C)
-    across = np.ascontiguousarray(tall.transpose(1, 0, 2))
-    return np.ascontiguousarray(_along_first(across, _linear_taps(grid.shape[1], factor)).transpose(1, 0, 2))
+    wide = _along_first(grid.transpose(2, 0, 1), _linear_taps(grid.shape[2], factor))  # (columns · factor, C, rows)
+    return np.stack([_along_first(channel.T, _linear_taps(grid.shape[1], factor)) for channel in wide.transpose(1, 0, 2)])
 
 
 Taps = tuple[np.ndarray, np.ndarray]
