@@ -95,10 +95,13 @@ def _working_size(image: Image.Image) -> Image.Image:
 
 def _light(image: Image.Image) -> np.ndarray:
     """Return the logarithm of light, float32 (C, H, W): one channel or three."""
-    light = np.stack([np.asarray(channel) for channel in image.split()]).astype(np.float32)
-    light /= 255
-    light += _DARKEST
-    return np.log(light, out=light)
+    channels = image.split()
+    light = np.empty((len(channels), image.height, image.width), np.float32)
+    for plane, channel in zip(light, channels, strict=True):
+        np.divide(np.asarray(channel), np.float32(255), out=plane, dtype=np.float32)
+        plane += _DARKEST
+        np.log(plane, out=plane)
+    return light
 
 
 def _paper(light: np.ndarray) -> np.ndarray:
@@ -161,18 +164,22 @@ def _places(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
     """Project (C, H, W) → (H, W) on the direction of most variance, with the rarer and stronger side positive."""
-    if len(beside_paper) == 1:
-        along = beside_paper[0].astype(np.float64) * 3**0.5  # three equal channels
-    else:
-        red, green, blue = planes = beside_paper.astype(np.float64)
-        strength = red * red + (green * green + blue * blue)  # (H, W)
-        strong = planes.reshape(3, -1).take(np.flatnonzero(strength >= _quantile(strength, 0.95)), axis=1)  # (3, n)
-        _, vectors = np.linalg.eigh(strong @ strong.T)
-        along = vectors[0, -1] * red + vectors[1, -1] * green + vectors[2, -1] * blue
-    if (along * along * along).sum() < 0:
-        along = -along
-    height: np.ndarray = along.astype(np.float32)
-    return height
+    direction = np.array([3**0.5])  # of one channel that stands for three
+    if len(beside_paper) > 1:
+        strength = _weighted_sum(beside_paper, beside_paper)  # (H, W)
+        strong = np.flatnonzero(strength >= _quantile(strength, 0.95))
+        among = beside_paper.reshape(3, -1).take(strong, axis=1).astype(np.float64)  # (3, n)
+        direction = np.linalg.eigh(among @ among.T)[1][:, -1]
+    along = _weighted_sum(direction.astype(np.float32), beside_paper)
+    return -along if (along * along * along).sum() < 0 else along
+
+
+def _weighted_sum(weights: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Return Σ weights[c] · planes[c] over the channels c, (H, W); in place, because planes fill a processor's cache."""
+    total = weights[0] * planes[0]
+    for weight, plane in zip(weights[1:], planes[1:], strict=True):
+        total += weight * plane
+    return total
 
 
 def _smooth(height: np.ndarray) -> np.ndarray:

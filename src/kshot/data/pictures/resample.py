@@ -174,20 +174,21 @@ def _keys(x: np.ndarray, a: np.float32) -> np.ndarray:
 
 
 def _along_first(values: np.ndarray, taps: Taps) -> np.ndarray:
-    """(before, ...) float32 -> (after, ...), each product added to the sum in one rounding, as a fused multiply-add does."""
+    """(before, ...) float32 -> (after, ...)."""
     places, weights = taps
-    exact = values.astype(np.float64)  # in which a product of two float32 has room
+    cells = np.ascontiguousarray(values)
     after = np.empty((len(places), *values.shape[1:]), np.float32)
-    block = max(1, _BLOCK // max(1, values[0].size))
+    block = max(1, _BLOCK // max(1, cells[0].size))
     for start in range(0, len(places), block):
         rows = slice(start, start + block)
         sums = after[rows]
         for number in range(places.shape[1]):
-            product = exact[places[rows, number]]
-            product *= weights[rows, number].reshape(-1, *(1 for _ in values.shape[1:]))
+            part = cells.take(places[rows, number], axis=0)
+            part *= weights[rows, number].reshape(-1, *(1 for _ in values.shape[1:]))
             if number:
-                product += sums
-            sums[...] = product
+                sums += part
+            else:
+                sums[...] = part
     return after
 
 
