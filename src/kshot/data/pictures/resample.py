@@ -6,6 +6,7 @@ floats. In: arrays. Out: arrays of another size. Next: `ink` and `paper`.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -104,6 +105,7 @@ def slide(join: np.ufunc, values: np.ndarray, side: int) -> np.ndarray:
     return values
 
 
+@lru_cache(64)
 def _whole_taps(before: int, after: int) -> tuple[Taps, int]:
     """Give taps with whole weights, and how many of their bits stand behind the point."""
     places, weights = _area_taps(before, after, 1.0, lambda x: np.clip(1 - x, 0, None), np.float64)
@@ -158,6 +160,7 @@ def _cubic_taps(before: int, after: int) -> Taps:
     return np.clip(floor[:, None].astype(np.int64) + np.arange(-1, 3), 0, before - 1), _keys(distances, np.float32(-0.75))
 
 
+@lru_cache(64)
 def _linear_taps(before: int, factor: int) -> Taps:
     middles = np.arange(before * factor, dtype=np.float32) + np.float32(0.5)
     where = np.maximum(_fused(np.float32(1 / factor), middles, np.float32(-0.5)), np.float32(0))
