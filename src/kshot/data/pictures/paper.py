@@ -123,7 +123,7 @@ def _median_around(grid: np.ndarray) -> np.ndarray:
     """Take the median of the cells in half a picture around each cell: it follows uneven light and shadows, never a thin pen."""
     rows, columns, channels = grid.shape
     down, right = min(_CELLS // 4, rows - 1), min(_CELLS // 4, columns - 1)
-    padded = np.pad(grid, ((down, down), (right, right), (0, 0)), mode="reflect")
+    padded = np.pad(grid.astype(np.float32), ((down, down), (right, right), (0, 0)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * down + 1, 2 * right + 1), axis=(0, 1))
     each = np.require(windows.reshape(rows, columns, channels, -1), requirements="W")
     middle = each.shape[-1] // 2  # of an odd number
