@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from kshot.data.pictures.paper import _quantile
+from kshot.data.pictures.paper import _along_most_variance, _median, _quantile, find_contrast
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -18,3 +19,26 @@ def test_quantiles_are_those_of_numpy(dtype: type[np.floating], count: int, shar
     for values in (spread, tied, two, ordered, np.full(count, 3, dtype)):
         expected = float(np.quantile(values, share))
         assert _quantile(values, share) == pytest.approx(expected, rel=1e-6, abs=1e-5 * float(np.ptp(values)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 101])
+def test_medians_are_those_of_numpy(count: int) -> None:
+    values = np.random.default_rng(count).random(count)
+    assert _median(values) == np.median(values)
+
+
+def test_one_channel_stands_for_three_equal_ones() -> None:
+    light = np.random.default_rng(0).normal(size=(1, 30, 40)).astype(np.float32) ** 3
+    np.testing.assert_allclose(_along_most_variance(light), _along_most_variance(np.repeat(light, 3, axis=0)), rtol=1e-5)
+
+
+def test_a_grey_picture_is_measured_as_one_that_is_nearly_grey() -> None:
+    """One pixel of colour, far from the ink, makes three channels necessary."""
+    pixels = np.full((300, 260, 3), 230, np.uint8)
+    pixels[60:240, 100:112] = 40
+    grey = find_contrast(Image.fromarray(pixels))
+    pixels[295, 250] = 230, 230, 229
+    coloured = find_contrast(Image.fromarray(pixels))
+    np.testing.assert_allclose(grey.height, coloured.height, atol=0.02)
+    assert grey.threshold == pytest.approx(coloured.threshold, abs=0.02)
+    assert grey.noise == pytest.approx(coloured.noise, abs=1e-3)

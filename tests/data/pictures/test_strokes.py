@@ -1,4 +1,4 @@
-"""Thinning, parts, pruning and pens, on shapes small enough to check by eye."""
+"""Parts, pruning and pens, on shapes small enough to check by eye."""
 
 import math
 
@@ -38,38 +38,19 @@ def test_parts_are_those_that_flooding_finds(diagonal: bool) -> None:
         ink = rng.random((23, 31)) < density
         parts, labels = parts_of(ink, diagonal=diagonal), parts_by_flooding(ink, diagonal=diagonal)
         assert np.array_equal(parts.numbers + 1, labels[ink])
-        assert parts.count == labels.max()
+        assert parts.number == labels.max()
         assert parts.areas.tolist() == np.bincount(labels[ink])[1:].tolist()
         for row, start, end, part in zip(parts.row, parts.start, parts.end, parts.part, strict=True):
             assert (labels[row, start:end] == part + 1).all()
-        odd = np.arange(parts.count) % 2 == 0
+        odd = np.arange(parts.number) % 2 == 0
         assert np.array_equal(parts.chosen(odd), labels % 2 == 1)
 
 
 def test_an_empty_mask_has_no_parts() -> None:
     parts = parts_of(np.zeros((4, 5), dtype=bool))
-    assert parts.count == 0
+    assert parts.number == 0
     assert parts.areas.size == 0
     assert not parts.chosen(np.zeros(0, dtype=bool)).any()
-
-
-def test_a_bar_thins_to_its_middle_row() -> None:
-    bar = mask("...........", ".#########.", ".#########.", ".#########.", "...........")
-    skeleton = thin(bar)
-    assert skeleton.sum(0).max() == 1
-    assert np.flatnonzero(skeleton.any(1)).tolist() == [2]
-    assert skeleton.sum() >= 6
-
-
-def test_thinning_keeps_parts_and_rings() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(5):
-        ink = grow(rng.random((60, 60)) < 0.01, 3)
-        skeleton = thin(ink)
-        assert not (skeleton & ~ink).any()
-        assert parts_of(skeleton).count == parts_of(ink).count
-        # Rings: the background keeps its parts too (outside counts as one; a frame makes it so).
-        assert parts_of(~np.pad(skeleton, 1), diagonal=False).count == parts_of(~np.pad(ink, 1), diagonal=False).count
 
 
 def test_pruning_takes_a_burr_and_leaves_the_line() -> None:

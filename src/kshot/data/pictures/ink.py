@@ -190,15 +190,15 @@ def _strokes(contrast: Contrast) -> np.ndarray:
 def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
     """Remove what is too small, too faint or too close to the picture's edge to be writing, and measure the pen of what is left."""
     parts = parts_of(mask)
-    if parts.count == 0:
+    if parts.number == 0:
         raise DataError(_NO_INK)
     areas = parts.areas
-    strengths = np.bincount(parts.numbers, height[mask], parts.count) / areas
+    strengths = np.bincount(parts.numbers, height[mask], parts.number) / areas
     boxes = _boxes(parts)
     keep = ~_at_the_edge(boxes, _share_in_strip(parts), mask.shape)
     if not keep.any():
         keep[:] = True
-    main = np.arange(parts.count) == np.argmax(np.where(keep, areas * strengths, 0))
+    main = np.arange(parts.number) == np.argmax(np.where(keep, areas * strengths, 0))
     largest = parts.chosen(main)
     skeleton = thin(largest)
     pen = pen_width(largest, skeleton)
@@ -217,8 +217,8 @@ def _without_specks(mask: np.ndarray, height: np.ndarray, threshold: float) -> t
 
 
 def _boxes(parts: Parts) -> np.ndarray:
-    """Return the top, bottom, left and right pixels of each part, int64 (count, 4)."""
-    boxes = np.tile(np.array([parts.mask.shape[0], -1, parts.mask.shape[1], -1]), (parts.count, 1))
+    """Return the top, bottom, left and right pixels of each part, int64 (number, 4)."""
+    boxes = np.tile(np.array([parts.mask.shape[0], -1, parts.mask.shape[1], -1]), (parts.number, 1))
     for side, extreme, values in (
         (0, np.minimum, parts.row),
         (1, np.maximum, parts.row),
@@ -230,13 +230,14 @@ def _boxes(parts: Parts) -> np.ndarray:
 
 
 def _share_in_strip(parts: Parts) -> np.ndarray:
-    """Measure which share of each part lies in the strip along the picture's edge, (count,)."""
+    """Measure which share of each part lies in the strip along the picture's edge, (number,)."""
     height, width = parts.mask.shape
     down, right = round(_EDGE * height), round(_EDGE * width)
     within = np.minimum(parts.end, width - right) - np.maximum(parts.start, right)  # pixels of each run between the strip's sides
     within[(parts.row < down) | (parts.row >= height - down)] = 0
-    outside: np.ndarray = parts.areas - np.bincount(parts.part, within.clip(0), parts.count)
-    return outside / parts.areas
+    outside = parts.areas - np.bincount(parts.part, within.clip(0), parts.number)
+    share: np.ndarray = outside / parts.areas
+    return share
 
 
 def _at_the_edge(boxes: np.ndarray, share_in_strip: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -262,8 +263,8 @@ def _drawn_again(strokes: np.ndarray) -> np.ndarray:
     middle = (MIDDLE + 0.5) * _FINE - 0.5
     rows = (rows - (rows.min() + rows.max()) / 2) * scale + middle
     columns = (columns - (columns.min() + columns.max()) / 2) * scale + middle
-    drawn = draw_points(rows, columns, SIDE * _FINE, PEN * _FINE).reshape(SIDE, _FINE, SIDE, _FINE)
-    drawing: np.ndarray = 2 * drawn.sum((1, 3)) > _FINE * _FINE
+    drawn = draw_points(rows, columns, SIDE * _FINE, PEN * _FINE).view(np.uint8)
+    drawing: np.ndarray = slide(np.add, drawn, _FINE)[::_FINE, ::_FINE] > _FINE * _FINE // 2
     return drawing
 
 

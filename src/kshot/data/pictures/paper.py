@@ -176,7 +176,7 @@ def _along_most_variance(beside_paper: np.ndarray) -> np.ndarray:
 
 def _weighted_sum(weights: np.ndarray, planes: np.ndarray) -> np.ndarray:
     """Return Σ weights[c] · planes[c] over the channels c, (H, W); in place, because planes fill a processor's cache."""
-    total = weights[0] * planes[0]
+    total: np.ndarray = weights[0] * planes[0]
     for weight, plane in zip(weights[1:], planes[1:], strict=True):
         total += weight * plane
     return total

@@ -17,7 +17,7 @@ class Parts(NamedTuple):
     Attributes:
         row, start, end: int64 (runs,): a run is the pixels from start to before end of its row; in reading order.
         part: int64 (runs,), which part each run belongs to, from 0, in reading order of their first pixels.
-        count: How many parts there are.
+        number: How many parts there are.
         mask: bool (H, W), the mask.
     """
 
@@ -25,13 +25,13 @@ class Parts(NamedTuple):
     start: np.ndarray
     end: np.ndarray
     part: np.ndarray
-    count: int
+    number: int
     mask: np.ndarray
 
     @property
     def areas(self) -> np.ndarray:
-        """How many pixels each part has, int64 (count,)."""
-        return np.bincount(self.part, self.end - self.start, self.count).astype(np.int64)
+        """How many pixels each part has, int64 (number,)."""
+        return np.bincount(self.part, self.end - self.start, self.number).astype(np.int64)
 
     @property
     def numbers(self) -> np.ndarray:
@@ -39,7 +39,7 @@ class Parts(NamedTuple):
         return np.repeat(self.part, self.end - self.start)
 
     def chosen(self, keep: np.ndarray) -> np.ndarray:
-        """Return the mask of the parts that `keep`, bool (count,), chooses: bool (H, W)."""
+        """Return the mask of the parts that `keep`, bool (number,), chooses: bool (H, W)."""
         kept = np.zeros_like(self.mask)
         kept[self.mask] = keep[self.numbers]
         return kept
@@ -53,7 +53,7 @@ def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> Parts:
         diagonal: Whether pixels that touch at a corner belong together.
 
     Example:
-        >>> parts_of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool)).count
+        >>> parts_of(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool)).number
         2
     """
     wide = mask.shape[1] + 2  # between two rows lie two empty pixels, so that runs of different rows neither meet nor touch at a corner
@@ -77,7 +77,7 @@ def parts_of(mask: np.ndarray, *, diagonal: bool = True) -> Parts:
 
 
 def _joined(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    """Find for each of `count` things the first thing that it is connected to by pairs (first, second), int64 (count,)."""
+    """Find for each of `count` things the first thing that it is connected to by pairs (first, second), int64 (number,)."""
     root = np.arange(count)
     while True:  # join the larger root to the smaller, then let each thing point at its root; a few rounds, however long a stroke
         low, high = np.minimum(root[first], root[second]), np.maximum(root[first], root[second])
@@ -113,9 +113,10 @@ def prune(skeleton: np.ndarray, length: int) -> np.ndarray:
     fork, end = np.zeros_like(skeleton), np.zeros_like(skeleton)
     fork[skeleton], end[skeleton] = _FORKS[code], _ENDS[code]
     parts = parts_of(skeleton & ~grow(fork, 1))  # the neighbours of a fork touch each other across it
-    ends = np.bincount(parts.numbers, end[parts.mask], parts.count) > 0
-    forked = np.bincount(parts.numbers, grow(fork, 2)[parts.mask], parts.count) > 0
-    return skeleton & ~parts.chosen(ends & forked & (parts.areas < length))
+    ends = np.bincount(parts.numbers, end[parts.mask], parts.number) > 0
+    forked = np.bincount(parts.numbers, grow(fork, 2)[parts.mask], parts.number) > 0
+    kept: np.ndarray = skeleton & ~parts.chosen(ends & forked & (parts.areas < length))
+    return kept
 
 
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:

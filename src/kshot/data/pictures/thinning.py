@@ -40,7 +40,7 @@ def _thin_box(mask: np.ndarray) -> np.ndarray:
     thinned = words.mask()
     if alone:
         parts = parts_of(mask)
-        left = np.bincount(parts.numbers, thinned[mask], parts.count)
+        left = np.bincount(parts.numbers, thinned[mask], parts.number)
         for lost in np.flatnonzero(left == 0):
             rows, columns = (axis[parts.numbers == lost] for axis in np.nonzero(mask))
             nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
