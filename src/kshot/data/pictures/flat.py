@@ -48,6 +48,9 @@ def flat_rgb(image: Image.Image, side: int = 0, measure: Callable[..., int] = ma
         measure: Which of the picture's sides must have them: `min` or `max`.
         levels: The range of grey values of more than 8 bits.
 
+    Returns:
+        A new picture, or `image` itself if it is so already.
+
     Raises:
         DataError: The picture has no pixels, is of 32-bit integers or floats while `levels` states no range, or cannot be made RGB.
     """
@@ -167,6 +170,8 @@ def _opaque(image: Image.Image, ground: str | None) -> Image.Image:
         return Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
     if image.mode == "LAB":
         return _from_lab(image)
+    if image.mode == "RGB":
+        return image
     try:
         return image.convert("RGB")
     except ValueError as error:

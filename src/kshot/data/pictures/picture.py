@@ -73,8 +73,8 @@ class Picture:
         measure = min if self.fit == "crop" else max
         with opened_picture(thing, self.size, measure) as image:
             flat = flat_rgb(image, self.size, measure, self.levels)
-        upright = flat if self.channels == 3 else flat.convert("L")
-        square = self._cropped(upright) if self.fit == "crop" else self._padded(upright)
+            upright = flat if self.channels == 3 else flat.convert("L")
+            square = self._cropped(upright) if self.fit == "crop" else self._padded(upright)
         pixels = np.asarray(square)
         return np.ascontiguousarray(pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1))  # (C, size, size)
 
