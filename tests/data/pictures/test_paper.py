@@ -1,10 +1,14 @@
-"""The steps of telling ink from paper that are computed otherwise than NumPy would."""
+"""The steps of telling ink from paper that are computed otherwise than NumPy would, and what is read of a large photograph."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from kshot.data.pictures.ink import Ink, as_drawing
 from kshot.data.pictures.paper import _along_most_variance, _median, _quantile, find_contrast
+from kshot.data.pictures.strokes import grow
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -42,3 +46,15 @@ def test_a_grey_picture_is_measured_as_one_that_is_nearly_grey() -> None:
     np.testing.assert_allclose(grey.height, coloured.height, atol=0.02)
     assert grey.threshold == pytest.approx(coloured.threshold, abs=0.02)
     assert grey.noise == pytest.approx(coloured.noise, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_large_photograph_is_read_from_an_eighth_of_it_as_from_the_whole(tmp_path: Path) -> None:
+    image = Image.new("L", (3840, 1600), 225)
+    ImageDraw.Draw(image).line([(1000, 1400), (1900, 300), (2800, 1400), (1200, 900)], fill=45, width=50)
+    image.save(tmp_path / "large.jpg")
+    whole = as_drawing(Image.open(tmp_path / "large.jpg"))
+    eighth = Ink(105).read(tmp_path / "large.jpg")[0] > 127
+    assert (whole ^ eighth).sum() < 0.1 * whole.sum()
+    assert not (whole & ~grow(eighth, 1)).any()  # no edge is off by more than one pixel
+    assert not (eighth & ~grow(whole, 1)).any()

@@ -302,3 +302,16 @@ def test_names_of_pictures() -> None:
     assert is_picture_name(Path("a/B.JPeG"))
     assert not is_picture_name(Path("Thumbs.db"))
     assert not is_picture_name(Path("png"))
+
+
+@pytest.mark.parametrize(
+    ("longer", "twice", "once"), [(399, 399, 399), (400, 200, 200), (799, 400, 400), (800, 200, 100), (1599, 400, 200), (1600, 200, 200)]
+)
+def test_a_jpeg_is_reduced_while_it_stays_twice_as_large_or_an_eighth_large_enough(
+    tmp_path: Path, longer: int, twice: int, once: int
+) -> None:
+    path = tmp_path / "wide.jpg"
+    Image.new("RGB", (longer, longer // 2)).save(path)
+    for gap, expected in ((2, twice), (1, once)):
+        with opened_picture(path, 100, gap_of_eighth=gap) as image:
+            assert image.width == expected

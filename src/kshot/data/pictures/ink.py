@@ -128,7 +128,7 @@ class Ink:
         Raises:
             DataError: It is neither, the file cannot be read, its grey values have no known range, or there is no ink on the picture.
         """
-        with opened_picture(thing, LONGER_SIDE) as image:
+        with opened_picture(thing, LONGER_SIDE, gap_of_eighth=1) as image:
             drawing = _own_form(image)
             if drawing is None:
                 drawing = as_drawing(image, self.levels)

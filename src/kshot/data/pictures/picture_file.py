@@ -60,7 +60,9 @@ def open_image(file: BinaryIO) -> Image.Image:
 
 
 @contextmanager
-def opened_picture(thing: object, side: int = 0, measure: Callable[..., int] = max) -> Iterator[Image.Image]:
+def opened_picture(
+    thing: object, side: int = 0, measure: Callable[..., int] = max, *, gap_of_eighth: int = _DRAFT_GAP
+) -> Iterator[Image.Image]:
     """Open what a user calls a picture, decoded to its last row; errors of data inside the block name its file.
 
     Args:
@@ -68,6 +70,7 @@ def opened_picture(thing: object, side: int = 0, measure: Callable[..., int] = m
         side: How many pixels are needed. A JPEG may be decoded at an eighth, a quarter or half of its size, of at least twice as many
             pixels. 0: the whole size.
         measure: Which of the picture's sides must have them: `min` or `max`.
+        gap_of_eighth: How many times as many pixels an eighth of a JPEG must have. Each pixel of an eighth is the mean of 64.
 
     Raises:
         DataError: It is neither, or the file is missing, a folder, not readable, no picture, cut off, or too large; the message names it.
@@ -85,14 +88,14 @@ def opened_picture(thing: object, side: int = 0, measure: Callable[..., int] = m
     if not isinstance(thing, str | Path):
         raise DataError(f"a picture is a path or a Pillow image; found {type(thing).__name__}. For an array: Image.fromarray(array).")
     with ExitStack() as until_done:
-        image = _decoded(Path(thing), side, measure, until_done)
+        image = _decoded(Path(thing), lambda image: _draft(image, side, measure, gap_of_eighth), until_done)
         try:
             yield image
         except DataError as error:
             raise error if str(thing) in str(error) else DataError(f"{thing}: {error}") from error
 
 
-def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: ExitStack) -> Image.Image:
+def _decoded(path: Path, draft: Callable[[Image.Image], None], until_done: ExitStack) -> Image.Image:
     file = _opened(path, until_done)
     try:
         with quiet:
@@ -100,7 +103,7 @@ def _decoded(path: Path, side: int, measure: Callable[..., int], until_done: Exi
             _check_pixels(image, path)
             if image.width * image.height > _LARGE:
                 until_done.enter_context(_one_large)
-            _draft(image, side, measure)
+            draft(image)
             image.load()
             _check_pixels(image, path)  # an icon's header does not say how large its picture is
             if image.format in ("JPEG", "MPO"):
@@ -142,8 +145,10 @@ def _check_pixels(image: Image.Image, path: Path) -> None:
         )
 
 
-def _draft(image: Image.Image, side: int, measure: Callable[..., int]) -> None:
-    scale = measure(image.size) // (_DRAFT_GAP * side) if side else 1
+def _draft(image: Image.Image, side: int, measure: Callable[..., int], gap_of_eighth: int) -> None:
+    if not side:
+        return
+    scale = 8 if measure(image.size) >= 8 * gap_of_eighth * side else measure(image.size) // (_DRAFT_GAP * side)
     if image.format in ("JPEG", "MPO") and scale > 1:
         image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
 
