@@ -177,21 +177,23 @@ def _keys(x: np.ndarray, a: np.float32) -> np.ndarray:
 
 
 def _along_first(values: np.ndarray, taps: Taps) -> np.ndarray:
-    """(before, ...) float32 -> (after, ...)."""
+    """(before, ...) float32 -> (after, ...), each product added to the sum in one rounding, as a fused multiply-add does.
+
+    Two roundings would make specks of even paper: the weights of its equal values would not add up to one.
+    """
     places, weights = taps
-    cells = np.ascontiguousarray(values)
+    exact = values.astype(np.float64, order="C")  # in which a product of two float32 has room
     after = np.empty((len(places), *values.shape[1:]), np.float32)
-    block = max(1, _BLOCK // max(1, cells[0].size))
+    block = max(1, _BLOCK // max(1, values[0].size))
     for start in range(0, len(places), block):
         rows = slice(start, start + block)
         sums = after[rows]
         for number in range(places.shape[1]):
-            part = cells.take(places[rows, number], axis=0)
-            part *= weights[rows, number].reshape(-1, *(1 for _ in values.shape[1:]))
+            product = exact.take(places[rows, number], axis=0)
+            product *= weights[rows, number].reshape(-1, *(1 for _ in values.shape[1:]))
             if number:
-                sums += part
-            else:
-                sums[...] = part
+                product += sums
+            sums[...] = product
     return after
 
 
