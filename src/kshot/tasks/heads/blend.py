@@ -3,8 +3,8 @@
     logits(x) = ½ (discriminant(x) / T_1 + kernel_ridge(x) / T_2)
 
 The discriminant knows how sure it is, and does well with few examples; kernel ridge draws finer borders, and does well with more. Their
-mean is right more often than either on photographs, texts and tables (docs/heads.md). The discriminant chooses the feature map; each part
-has its own temperature, and the blend has one more, all from left-out answers. In: examples. Out: a head of the form `kernel`.
+mean keeps both strengths. The discriminant chooses the feature map; each part has its own temperature, and the blend has one more, all from
+left-out answers. In: examples. Out: a head of the form `kernel`.
 """
 
 from dataclasses import dataclass
