@@ -105,7 +105,8 @@ def _classes(bars: Sequence[Bar]) -> str:
     )
     head = '<tr><th scope="col">class</th><th scope="col">examples</th><th></th><th scope="col">right</th></tr>'
     counts = [bar.examples for bar in bars]
-    many = f"{len(bars):,} classes, with {min(counts):,} to {most:,} examples each"
+    each = f"{most:,}" if min(counts) == most else f"{min(counts):,} to {most:,}"
+    many = f"{len(bars):,} classes, with {each} examples each"
     return (
         f'<details{" open" if len(bars) <= FEW_CLASSES else ""}><summary>{many}</summary><table class="bars">{head}{rows}</table></details>'
     )
