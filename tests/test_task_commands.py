@@ -110,6 +110,44 @@ def test_classes_come_and_go(run: Run) -> None:
     assert json.loads(run("show", "m", "--json")[1])["classes"] == {"long": 3, "short": 3}
 
 
+def test_no_example_but_descriptions(run: Run) -> None:
+    file = write("classes.toml", "short = 'a'", "long = ['a b c d e f', 'a b c d e f g']")
+    code, out, err = run("fit", "--descriptions", file, "-o", "m")
+    assert code == 0, err
+    assert "classes       2: long (0), short (0)" in out
+    assert "descriptions  2 of 2 classes, such as short: a" in out
+    assert "No estimate: there is no example, only descriptions" in out
+    assert "kshot predict m" in err
+    assert run("predict", "m", "aaaa bbbb", "x y z v w x y z")[1].splitlines()[1].startswith("x y z v w x y z: long")
+    code, out, err = run("add", "m", "long", "k l m n o p", "k l m n o p q")
+    assert code == 0, err
+    assert "1 class has no example, so nothing is known of it" in out
+    assert run("rename", "m", "short", "brief")[0] == 0
+    assert json.loads(run("show", "m", "--json")[1])["descriptions"] == {
+        "brief": ["a"], "long": ["a b c d e f", "a b c d e f g"],
+    }  # fmt: skip
+    table = write("t.csv", *TEXTS)
+    assert run("fit", table, "--descriptions", file, "-o", "n")[0] == 0
+    assert json.loads(run("show", "n", "--json")[1])["descriptions"]["short"] == ["a"]
+    for words, message in [
+        (("fit", "-o", "x"), "there is nothing to learn from. Give EXAMPLES"),
+        (
+            ("fit", "--descriptions", file, "-o", "x", "--label", "kind"),
+            "without EXAMPLES, there are none to read: --label would change nothing",
+        ),
+        (("fit", "--descriptions", "none.toml", "-o", "x"), "cannot read none.toml"),
+        (("fit", "--descriptions", file, "-o", "x", "--encoder", "colours"), "'colours' reads photographs and no sentences"),
+        (
+            ("fit", table, "--descriptions", write("d.toml", "lnog = 'a'"), "-o", "x"),
+            "'lnog' is described, and no example is of this class",
+        ),
+        (("fit", "--descriptions", write("e.toml", "long = 'a'"), "-o", "x"), "found 1 described: 'long'"),
+    ]:
+        code, out, err = run(*words)
+        assert (code, out, Path("x").exists()) == (2, "", False), words
+        assert message in err, words
+
+
 def test_a_score_and_the_reports(run: Run) -> None:
     assert run("fit", write("t.csv", *TEXTS), "-o", "m", "--report")[0] == 0
     page = Path("m/report.html").read_text(encoding="utf-8")

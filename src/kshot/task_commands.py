@@ -31,10 +31,16 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and n
 
 
 def fit(
-    examples: Annotated[
-        str, typer.Argument(metavar="EXAMPLES", help="A folder of class folders, or a table: CSV, TSV, JSONL, Parquet, .npy, .npz …")
-    ],
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder of the model.")],
+    examples: Annotated[
+        str | None,
+        typer.Argument(metavar="EXAMPLES", help="A folder of class folders, or a table: CSV, TSV, JSONL, Parquet, .npy, .npz …"),
+    ] = None,
+    descriptions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A TOML file with a line per class: name = 'a sentence'. With it, EXAMPLES may be left out."),
+    ] = None,
     head: Annotated[str | None, typer.Option("--with", metavar="HEAD", help="What tells the classes apart. Default: chosen.")] = None,
     encoder: Annotated[str | None, typer.Option(metavar="NAME", help="What reads the things. Default: the usual one for them.")] = None,
     label: _Label = None,
@@ -53,29 +59,39 @@ def fit(
 ) -> None:
     """Learn to tell your own things apart, from a few labelled examples: photographs, texts or rows of numbers.
 
-    It prints what it found, how well the model does on examples that it did not see, and which head was chosen.
+    It prints what it found, how well the model does on examples that it did not see, and which head was chosen. With --descriptions, it
+    needs no example.
     """
+    from kshot.encoders.table import default_encoder, open_encoder
+    from kshot.tasks.descriptions import read_descriptions
     from kshot.tasks.examples import Asked, find_examples
     from kshot.tasks.fit import fit as fit_model
+    from kshot.tasks.fit import fit_descriptions
     from kshot.tasks.heads.table import head_named
     from kshot.tasks.model_folder import check_output
-    from kshot.terminal import say
 
     check_output(out, overwrite=overwrite)
     if head is not None:
         head_named(head)
+    sentences = None if descriptions is None else read_descriptions(descriptions)
+    if examples is None:
+        if sentences is None:
+            raise RecipeError("there is nothing to learn from. Give EXAMPLES, a folder or a table; or --descriptions FILE; or both.")
+        refuse_given(context, "without EXAMPLES, there are none to read", "label text path depth classes strict report")
+        only = open_encoder(encoder or default_encoder("texts"), device=device)
+        portable = _portable(only) if self_contained else None
+        _save(out, fit_descriptions(only, sentences, head=head, cache=_cache()), as_json=as_json)
+        _finish(out, portable, only.reads, as_json=as_json)
+        return
     found = find_examples(examples, Asked(label, text, path, depth, classes))
     opened = _opened(encoder, found, device)
     portable = _portable(opened) if self_contained and found.reads != "numbers" else None
-    fitted = fit_model(found, opened, head=head, cache=_cache(), strict=strict)
+    fitted = fit_model(found, opened, head=head, sentences=sentences, cache=_cache(), strict=strict)
     _save(out, fitted, as_json=as_json)
-    if portable is not None:
-        portable.write(out)
     if report:
         assert fitted.examples is not None
         _report(out / "report.html", fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
-    if not as_json:
-        say(f"The model is {out}. To label things: kshot predict {out} {_things(found.reads)}")
+    _finish(out, portable, found.reads, as_json=as_json)
 
 
 def predict(
@@ -154,9 +170,12 @@ def rename(
 ) -> None:
     """Give a class of a model another name."""
     from kshot.tasks.fit import rename as rename_in
+    from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.model_folder import load_model
 
-    _save(model, rename_in(load_model(model), old, new), as_json=as_json)
+    known = load_model(model)
+    encoder = None if known.description_vectors is None else encoder_of(known)
+    _save(model, rename_in(known, old, new, encoder, cache=_cache()), as_json=as_json)
 
 
 def estimate(
@@ -221,6 +240,16 @@ def _save(folder: Path, fitted: "Fitted", *, as_json: bool) -> None:
         print_json({**described(fitted.model), "notes": list(fitted.notes)})
     else:
         show_rows(rows_of(fitted.model), str(folder), "estimate")
+
+
+def _finish(folder: Path, portable: "PortableEncoder | None", reads: str, *, as_json: bool) -> None:
+    """Write the encoder into the model, where that is asked for, and say what to do next."""
+    from kshot.terminal import say
+
+    if portable is not None:
+        portable.write(folder)
+    if not as_json:
+        say(f"The model is {folder}. To label things: kshot predict {folder} {_things(reads)}")
 
 
 def _report(file: Path, model: "Model", examples: "Examples", labels: Any, log_probabilities: Any, score: "Estimate | None") -> None:

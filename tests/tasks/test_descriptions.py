@@ -53,10 +53,10 @@ def test_a_description_is_the_mean_of_name_and_sentences_at_unit_length() -> Non
 
 
 def test_what_cannot_be_described() -> None:
-    with pytest.raises(DataError, match=r"'card' is described, and is no class. Did you mean 'cards'"):
+    with pytest.raises(DataError, match=r"'card' is described, and no example is of this class. Did you mean 'cards'"):
         description_vectors(Lengths(), ["cards", "x"], {"card": ["a"]})
     with pytest.raises(DataError, match="the description '' cannot be used: the text is empty"):
-        description_vectors(Lengths(), ["", "x"])
+        description_vectors(Lengths(), ["y", "x"], {"x": [""]})
 
 
 D = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)

@@ -37,7 +37,7 @@ def test_one_example_per_class_gives_no_estimate() -> None:
     found = estimate(left_out([[0.6, 0.4], [0.4, 0.6]], [False, False]), np.array([0, 1]), 2)
     assert np.isnan(found.accuracy)
     assert found.interval == (0.0, 1.0)
-    assert "No estimate: every class has one example" in str(found)
+    assert "No estimate: no class has two examples" in str(found)
     assert found.as_dict()["accuracy"] is None
 
 

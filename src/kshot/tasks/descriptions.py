@@ -5,20 +5,21 @@
 With no examples, the classes are told apart by d alone (Y. Xian and others, "Zero-shot learning: a comprehensive evaluation", 2019, call
 such vectors class embeddings). As examples arrive, d_c is one more example of class c, so the more examples a class has, the less its
 description weighs. Whether it counts at all is learnt: `Described` takes it where that makes the left-out answers for the examples more
-likely. In: classes, sentences and an encoder of texts. Out: vectors, and heads that know them. Next: `kshot.tasks.fit`.
+likely. A name without a letter, such as `3`, describes nothing. In: classes, sentences and an encoder of texts, or one of photographs with
+a text side. Out: vectors, and heads that know them. Next: `kshot.tasks.fit`.
 """
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from kshot.encoders.embed import embed
-from kshot.encoders.encoder import Encoder
+from kshot.encoders.encoder import Encoder, TextSide
 from kshot.encoders.vector_cache import VectorCache
-from kshot.errors import DataError, known_ones
+from kshot.errors import DataError, RecipeError, known_ones
 from kshot.printable import printable
 from kshot.regular_file import read_text
 from kshot.tasks.heads.class_means import ClassMeans
@@ -67,6 +68,37 @@ def plain_name(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("/", " ").replace("-", " ").split()) or name
 
 
+def describe(
+    encoder: Encoder, classes: Sequence[str], sentences: Sentences | None = None, *, cache: VectorCache | None = None
+) -> np.ndarray | None:
+    """Return the descriptions of classes for the things that an encoder reads, as `description_vectors`.
+
+    Args:
+        encoder: An encoder of texts, or of photographs with a text side.
+        classes: Their names, in order.
+        sentences: Descriptions of some of them, or of all; None or empty: the names alone.
+        cache: Where vectors are looked up and kept.
+
+    Returns:
+        float32 (N, D); None where nothing describes a class: another encoder, or names without a letter.
+
+    Raises:
+        DataError: See `description_vectors`.
+        RecipeError: There are sentences, and the encoder cannot read them.
+    """
+    if encoder.reads != "texts" and not isinstance(encoder, TextSide):
+        if sentences:
+            raise RecipeError(
+                f"the encoder {encoder.name!r} reads {encoder.reads} and no sentences, so descriptions mean nothing to it. For texts, any "
+                "encoder of texts reads them; for photographs, a model with a text side, such as CLIP or SigLIP: --encoder "
+                "openai/clip-vit-base-patch32."
+            )
+        return None
+    if not sentences and not any(map(_says_something, classes)):
+        return None
+    return description_vectors(encoder.encode_texts if isinstance(encoder, TextSide) else encoder, classes, sentences, cache=cache)
+
+
 def description_vectors(
     encoder: Encoder | Callable[[Sequence[str]], np.ndarray],
     classes: Sequence[str],
@@ -83,16 +115,19 @@ def description_vectors(
         cache: Where vectors are looked up and kept.
 
     Returns:
-        float32 (N, D), each of unit length.
+        float32 (N, D), each of unit length; NaN for a class without a sentence and without a letter in its name.
 
     Raises:
-        DataError: A description is that of no class, or a text cannot be read.
+        DataError: A description is that of no class, no class has one, or a text cannot be read.
     """
     sentences = sentences or {}
     for name in sentences:
         if name not in classes:
-            raise DataError(f"{printable(name)!r} is described, and is no class.{known_ones(name, classes)}")
-    texts = [(plain_name(name), *sentences.get(name, ())) for name in classes]
+            raise DataError(
+                f"{printable(name)!r} is described, and no example is of this class.{known_ones(name, classes)} Correct the name, or give "
+                "an example."
+            )
+    texts = [((plain_name(name),) if _says_something(name) else ()) + tuple(sentences.get(name, ())) for name in classes]
     given = [text for some in texts for text in some]
     if callable(encoder):
         vectors = list(encoder(given))
@@ -102,9 +137,12 @@ def description_vectors(
             if isinstance(vector, DataError):
                 raise DataError(f"the description {printable(text)!r} cannot be used: {vector}")
             vectors.append(vector)
+    if not vectors:
+        raise DataError("no class has a sentence or a name with a letter. Describe the classes.")
     units = np.stack([_unit(vector) for vector in vectors])
     ends = np.cumsum([len(some) for some in texts])[:-1]
-    return np.stack([_unit(some.mean(0)) for some in np.split(units, ends)]).astype(np.float32)
+    nothing = np.full(units.shape[1], np.nan)
+    return np.stack([_unit(some.mean(0)) if len(some) else nothing for some in np.split(units, ends)]).astype(np.float32)
 
 
 def head_of_descriptions(vectors: np.ndarray) -> FittedHead:
@@ -130,6 +168,7 @@ class Described:
 
     head: Head
     vectors: np.ndarray
+    _last: list[tuple[np.ndarray, np.ndarray, tuple[bool, LeftOut]]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -148,20 +187,30 @@ class Described:
         return self._choose(*checked(x, y, way, empty_classes=True), way)[1]
 
     def _choose(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[bool, LeftOut]:
-        """Return whether the descriptions are used, and the left-out answers."""
+        """Return whether the descriptions are used, and the left-out answers; of the arrays asked about last, as they were found."""
+        if not self._last or self._last[0][0] is not x or self._last[0][1] is not y:
+            self._last[:] = [(x, y, self._compare(x, y, way))]
+        return self._last[0][2]
+
+    def _compare(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[bool, LeftOut]:
         described = _first(self.head.left_out(*self._with_descriptions(x, y), way), len(x))
-        if len(x) == 0 or np.bincount(y, minlength=way).min() < 2:
-            return True, described  # without descriptions, the only example of a class could not be left out
+        if not np.bincount(y, minlength=way).all():
+            return True, described
         plain = self.head.left_out(x, y, way)
-        rows = plain.scored & described.scored
-        gain = (described.log_probabilities - plain.log_probabilities)[np.arange(len(x)), y]
-        return (True, described) if gain[rows].sum() >= 0 else (False, plain)
+        # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
+        before = np.where(plain.scored[:, None], plain.log_probabilities, -np.log(way))
+        gain = (described.log_probabilities - before)[np.arange(len(x)), y]
+        return (True, described) if gain[described.scored].sum() > 0 else (False, plain)
 
     def _with_descriptions(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there = np.flatnonzero(np.isfinite(self.vectors).all(1))
         length = float(np.sqrt(np.square(x, dtype=np.float64).sum(1).mean())) if len(x) else 1.0
         rows = (self.vectors[there] * length).astype(np.float32)
         return np.concatenate([x, rows]), np.concatenate([y, there])
+
+
+def _says_something(name: str) -> bool:
+    return any(map(str.isalpha, name))
 
 
 def _first(found: LeftOut, n: int) -> LeftOut:

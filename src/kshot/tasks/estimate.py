@@ -87,8 +87,14 @@ class Estimate:
             if alone
             else ""
         )
+        empty = int((self.confusion.sum(1) + self.unscored == 0).sum())
+        if empty == len(self.confusion):
+            return "No estimate: there is no example, only descriptions. Give labelled things to kshot estimate, or examples to kshot add."
+        if empty:
+            what = "it" if empty == 1 else "them"
+            unknown += f" {empty:,} {'class has' if empty == 1 else 'classes have'} no example, so nothing is known of {what}."
         if not self.examples:
-            return f"No estimate: every class has one example.{' Give two or more per class to learn how often the model is right.'}"
+            return f"No estimate: no class has two examples.{' Give two or more per class to learn how often the model is right.'}"
         low, high = (100 * end for end in self.interval)
         return (
             f"Right for {100 * self.accuracy:.1f} % of {self.examples:,} examples ({self.how}; 95 % interval {low:.1f} to {high:.1f} %)."

@@ -2,14 +2,15 @@
 
     examples --encoder--> vectors (n, D) --choose--> head --left out--> estimate
 
-In: `Examples` and an encoder. Out: a `Model`. Next: `kshot.tasks.model_folder`, `kshot.tasks.answers`.
+In: `Examples`, or descriptions of classes, or both; and an encoder. Out: a `Model`. Next: `kshot.tasks.model_folder`,
+`kshot.tasks.answers`.
 
 The vectors stay in the model. `add`, `remove` and `rename` give new models from them: the head is fitted again and the estimate renewed,
 and nothing that was embedded before is embedded again.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,15 @@ from kshot.data.reading import unusable
 from kshot.encoders.embed import embed
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
-from kshot.errors import DataError
+from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
+from kshot.tasks.descriptions import Described, Sentences, describe
 from kshot.tasks.estimate import estimate
 from kshot.tasks.examples import Examples
-from kshot.tasks.heads.choose import choose
-from kshot.tasks.heads.head import Head
+from kshot.tasks.heads.choose import DEFAULT_HEADS, MOST_FOR_A_KERNEL, choose
+from kshot.tasks.heads.class_means import ClassMeans
+from kshot.tasks.heads.feature_map import UNIT
+from kshot.tasks.heads.head import FittedHead, Head
 from kshot.tasks.heads.table import head_named
 from kshot.tasks.model import EncoderFacts, Model
 from kshot.tasks.numbers.columns import NumberColumns
@@ -50,20 +54,30 @@ class Fitted:
     log_probabilities: np.ndarray
 
 
-def fit(examples: Examples, encoder: Encoder, *, head: str | None = None, cache: VectorCache | None = None, strict: bool = False) -> Fitted:
+def fit(
+    examples: Examples,
+    encoder: Encoder,
+    *,
+    head: str | None = None,
+    sentences: Sentences | None = None,
+    cache: VectorCache | None = None,
+    strict: bool = False,
+) -> Fitted:
     """Fit a model.
 
     Args:
         examples: The examples, of two or more classes.
         encoder: Reads and embeds them.
         head: Name of the head; None: the one under which the left-out answers are most likely.
+        sentences: Descriptions of some of the classes, or of all. To an encoder with a text side, the name of a class describes it, too.
+            Descriptions count where that makes the left-out answers more likely.
         cache: Where vectors are looked up and kept.
         strict: Whether an example that cannot be read stops the work, instead of being left out and named.
 
     Raises:
         DataError: There are fewer than two classes; the encoder reads other things; no example of a class, or with `strict` any
-            example, can be read.
-        RecipeError: There is no such head.
+            example, can be read; a description is that of no class.
+        RecipeError: There is no such head, or the encoder cannot read descriptions.
     """
     chosen = None if head is None else head_named(head)
     _check_classes(examples)
@@ -79,10 +93,31 @@ def fit(examples: Examples, encoder: Encoder, *, head: str | None = None, cache:
     place = {name: number for number, name in enumerate(classes)}
     labels = np.array([place[name] for name in kept.labels], dtype=np.int64)
     numbers = encoder.columns if isinstance(encoder, NumberEncoder) else None
-    known = Known(EncoderFacts.of(encoder), dict(kept.columns), numbers, chosen)
+    known = Known(EncoderFacts.of(encoder), dict(kept.columns), numbers, chosen).describing(encoder, classes, sentences, cache)
     fitted = _refitted(known, classes, vectors, labels, tuple(kept.names))
     findings = () if numbers is None else numbers.findings
     return Fitted(fitted.model, kept, (*kept.notes, *findings, *_equal_rows(kept, vectors, labels)), fitted.log_probabilities)
+
+
+def fit_descriptions(encoder: Encoder, sentences: Sentences, *, head: str | None = None, cache: VectorCache | None = None) -> Fitted:
+    """Fit a model without an example: a thing belongs to the class whose description lies nearest in angle. Examples may be added later.
+
+    Args:
+        encoder: Reads the things, and the sentences.
+        sentences: The descriptions of two or more classes.
+        head: Name of the head, from the first example on; None: chosen.
+        cache: Where vectors are looked up and kept.
+
+    Raises:
+        DataError: There are fewer than two classes, or a sentence cannot be read.
+        RecipeError: There is no such head, or the encoder cannot read descriptions.
+    """
+    chosen = None if head is None else head_named(head)
+    classes = tuple(sorted(sentences))
+    if len(classes) < 2:
+        raise DataError(f"telling classes apart needs at least 2 of them; found 1 described: {classes[0]!r}. Describe another class.")
+    known = Known(EncoderFacts.of(encoder), {}, None, chosen).describing(encoder, classes, sentences, cache)
+    return _refitted(known, classes, np.empty((0, encoder.features), np.float32), np.empty(0, np.int64), ())
 
 
 def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCache | None = None, strict: bool = False) -> Fitted:
@@ -106,7 +141,10 @@ def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCach
         raise DataError(f"there is nothing to add. {' '.join(notes)}")
     labels = np.concatenate([old[model.labels], [classes.index(kept.labels[number]) for number in new]])
     names = (*model.names, *(kept.names[number] for number in new))
-    fitted = _refitted(Known.of(model), classes, np.concatenate([model.vectors, vectors[new]]), labels, names)
+    kind = Known.of(model)
+    if kind.descriptions is not None and classes != model.classes:
+        kind = kind.describing(encoder, classes, model.descriptions, cache)
+    fitted = _refitted(kind, classes, np.concatenate([model.vectors, vectors[new]]), labels, names)
     return replace(fitted, notes=(*notes, *fitted.notes))
 
 
@@ -124,11 +162,23 @@ def remove(model: Model, name: str) -> Fitted:
     labels = model.labels[kept] - (model.labels[kept] > place)
     names = tuple(one for one, keep in zip(model.names, kept, strict=True) if keep)
     classes = tuple(one for one in model.classes if one != name)
-    return _refitted(Known.of(model), classes, model.vectors[kept], labels, names)
+    known = Known.of(model)
+    if known.descriptions is not None:
+        sentences = {one: some for one, some in known.sentences.items() if one != name}
+        left = np.delete(known.descriptions, place, axis=0)
+        known = replace(known, sentences=sentences, descriptions=left if np.isfinite(left).any() else None)
+    return _refitted(known, classes, model.vectors[kept], labels, names)
 
 
-def rename(model: Model, old: str, new: str) -> Fitted:
-    """Give a class another name. Under the name of another class, the two become one.
+def rename(model: Model, old: str, new: str, encoder: Encoder | None = None, *, cache: VectorCache | None = None) -> Fitted:
+    """Give a class another name. Under the name of another class, the two become one, with the sentences of both.
+
+    Args:
+        model: The model.
+        old: A class.
+        new: Its new name.
+        encoder: Reads the new name; needed where `model.description_vectors` is not None.
+        cache: Where vectors are looked up and kept.
 
     Raises:
         DataError: There is no such class, the new name is empty, or only one class would be left.
@@ -141,38 +191,97 @@ def rename(model: Model, old: str, new: str) -> Fitted:
     if len(classes) < 2:
         raise DataError(f"{old!r} cannot become {new!r}: only one class would be left, and a model tells classes apart.")
     labels = np.array([classes.index(name) for name in named])[model.labels]
-    return _refitted(Known.of(model), classes, model.vectors, labels, model.names)
+    known = Known.of(model)
+    if known.descriptions is not None:
+        if encoder is None:
+            raise RecipeError("the names of this model's classes are descriptions, so renaming one needs the encoder. Give it.")
+        sentences: dict[str, tuple[str, ...]] = {}
+        for name, some in known.sentences.items():
+            place = new if name == old else name
+            sentences[place] = (*sentences.get(place, ()), *some)
+        known = known.describing(encoder, classes, sentences, cache)
+    return _refitted(known, classes, model.vectors, labels, model.names)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What stays when examples come and go: the encoder, the columns, how rows become vectors, and the head that the user named."""
+    """What stays when examples come and go.
+
+    Attributes:
+        encoder: Which encoder the things are read with.
+        columns: As `Model.columns`.
+        numbers: How rows become vectors.
+        head: The head that the user named.
+        sentences: Descriptions of classes.
+        descriptions: Their vectors, and those of the names, from `kshot.tasks.descriptions.describe`.
+    """
 
     encoder: EncoderFacts
     columns: Mapping[str, Any]
     numbers: NumberColumns | None
     head: Head | None
+    sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    descriptions: np.ndarray | None = None
 
     @classmethod
     def of(cls, model: Model) -> "Known":
         """Return what a model keeps."""
         name = model.findings.get("asked_head")
-        return cls(model.encoder, model.columns, model.numbers, head_named(name) if isinstance(name, str) else None)
+        head = head_named(name) if isinstance(name, str) else None
+        return cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors)
+
+    def describing(self, encoder: Encoder, classes: tuple[str, ...], sentences: Sentences | None, cache: VectorCache | None) -> "Known":
+        """Return the same with descriptions of these classes."""
+        return replace(self, sentences=dict(sentences or {}), descriptions=describe(encoder, classes, sentences, cache=cache))
+
+    def heads(self, examples: int) -> list[Head]:
+        """Return the heads to try; an empty list: the usual ones."""
+        named: list[Head] = [] if self.head is None else [self.head]
+        if self.descriptions is None:
+            return named
+        if not examples:
+            named = [ClassMeans(feature_maps=(UNIT,))]
+        usual = DEFAULT_HEADS if examples <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:]
+        return [Described(head, self.descriptions) for head in named or usual]
+
+    def told(self, fitted: FittedHead, choice: str, examples: int) -> str:
+        """Say which head was chosen, and what part the descriptions have in it."""
+        if not examples:
+            return "Head: the class whose description lies nearest; without examples, heads cannot be compared."
+        if self.descriptions is None:
+            return choice
+        what = "The names and descriptions" if self.sentences else "The names"
+        if fitted.settings["descriptions"]:
+            return f"{choice} {what} of the classes count as one example each."
+        return f"{choice} {what} of the classes do not count: without them, the left-out answers are more likely."
 
 
 def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Fitted:
     """Choose the head, or take the one that is named, and estimate."""
     N, head = len(classes), known.head
     with watched("heads tried", 1) as done:
-        choice = choose(vectors, labels, N, [] if head is None else [head])
+        choice = choose(vectors, labels, N, known.heads(len(vectors)))
         done(1)
     findings = {
         "asked_head": head.name if head else None,
-        "head": str(choice),
+        "head": known.told(choice.fitted, str(choice), len(vectors)),
         "choice": finite_or_none(choice.as_dict()),
         "estimate": estimate(choice.left_out, labels, N).as_dict(),
     }
-    model = Model(known.encoder, classes, choice.name, choice.fitted, vectors, labels, names, findings, known.columns, known.numbers)
+    model = Model(
+        known.encoder,
+        classes,
+        choice.name,
+        choice.fitted,
+        vectors,
+        labels,
+        names,
+        findings,
+        known.columns,
+        known.numbers,
+        known.sentences,
+        known.descriptions,
+    )
     return Fitted(model, None, (), choice.left_out.log_probabilities)
 
 

@@ -63,7 +63,7 @@ class Model:
             choice in words), and `asked_head`, the head that the user named. See `kshot.tasks.fit`.
         columns: Columns of the table that hold the things and the label, where the examples were a table: `things` and `label`.
         numbers: How rows become vectors, for a model of numbers; else None.
-        descriptions: Sentences that describe a class, by the name of the class.
+        descriptions: Sentences that describe a class, by the name of the class, beside the name itself.
         description_vectors: Their vectors, float32 (N, D), NaN for a class without a description; None without descriptions.
         folder: The folder that it was read from, which may hold the encoder itself; None for a model that was just fitted.
     """
@@ -93,6 +93,11 @@ class Model:
         """How many examples each class has."""
         numbers = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(number) for name, number in zip(self.classes, numbers, strict=True)}
+
+    @property
+    def described(self) -> bool:
+        """Whether the head counts the descriptions of classes as examples."""
+        return bool(self.head.settings.get("descriptions"))
 
     def position(self, name: str) -> int:
         """Return the place of a class.

@@ -133,7 +133,10 @@ def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:
     if not head["temperature"] > 0:
         raise ValueError(f"a temperature is above 0; found {head['temperature']}")
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {"vectors": ("float32", (n, D)), "labels": ("int64", (n,))}
-    wanted |= {f"head/{name}": one for name, one in wanted_arrays(head["form"], n, D, N).items()}
+    held = n
+    if "descriptions" in arrays and (examples := arrays.get("head/examples")) is not None and examples.ndim == 2:
+        held = min(max(n, len(examples)), n + N)  # to the head, the description of a class is one more example
+    wanted |= {f"head/{name}": one for name, one in wanted_arrays(head["form"], held, D, N).items()}
     if "centre" in head["feature_map"] or head["feature_map"] == "as they are":
         wanted["head/centre"] = ("float32", (D,))
     if "descriptions" in arrays:

@@ -28,6 +28,7 @@ def described(model: Model) -> dict[str, Any]:
             "package": encoder.provenance.package,
         },
         "head": {"name": model.head_name, "feature_map": model.head.feature_map, "settings": dict(model.head.settings)},
+        "descriptions": {name: list(sentences) for name, sentences in model.descriptions.items()},
         "estimate": model.findings["estimate"],
         "choice": model.findings["choice"],
     }
@@ -55,9 +56,16 @@ def rows_of(model: Model) -> list[tuple[str, str]]:
         ("examples", f"{len(model.labels):,} {things(encoder.reads)}"),
         ("encoder", f"{encoder.name}, {encoder.features:,} features ({origin})"),
         ("fingerprint", encoder.fingerprint),
+        *([("descriptions", _descriptions(model))] if model.descriptions else []),
         ("head", model.findings["head"].removeprefix("Head: ")),
         ("estimate", str(estimate_of(model))),
     ]
+
+
+def _descriptions(model: Model) -> str:
+    name, (sentence, *_) = next(iter(model.descriptions.items()))
+    several = f"{len(model.descriptions):,} of {len(model.classes):,} classes"
+    return f"{several}, such as {name}: {sentence}"
 
 
 def rows_of_score(model: Model, found: Estimate) -> list[tuple[str, str]]:
