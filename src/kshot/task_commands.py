@@ -62,8 +62,9 @@ def fit(
     It prints what it found, how well the model does on examples that it did not see, and which head was chosen. With --descriptions, it
     needs no example.
     """
-    from kshot.encoders.table import default_encoder, open_encoder
+    from kshot.encoders.table import default_encoder
     from kshot.tasks.descriptions import read_descriptions
+    from kshot.tasks.encoder_by_name import open_by_name
     from kshot.tasks.examples import Asked, find_examples
     from kshot.tasks.fit import fit as fit_model
     from kshot.tasks.fit import fit_descriptions
@@ -78,7 +79,7 @@ def fit(
         if sentences is None:
             raise RecipeError("there is nothing to learn from. Give EXAMPLES, a folder or a table; or --descriptions FILE; or both.")
         refuse_given(context, "without EXAMPLES, there are none to read", "label text path depth classes strict report")
-        only = open_encoder(encoder or default_encoder("texts"), device=device)
+        only = open_by_name(encoder or default_encoder("texts"), device=device)
         portable = _portable(only) if self_contained else None
         _save(out, fit_descriptions(only, sentences, head=head, cache=_cache()), as_json=as_json)
         _finish(out, portable, only.reads, as_json=as_json)
@@ -278,7 +279,8 @@ def _check_is_model(saved: str) -> None:
 
 def _opened(name: str | None, found: "Examples", device: str) -> "Encoder":
     """Open the encoder that is named, or the usual one; of numbers, the one that the columns make."""
-    from kshot.encoders.table import default_encoder, open_encoder
+    from kshot.encoders.table import default_encoder
+    from kshot.tasks.encoder_by_name import open_by_name
     from kshot.tasks.numbers.columns import fit_columns
     from kshot.tasks.numbers.number_encoder import NumberEncoder
 
@@ -286,7 +288,7 @@ def _opened(name: str | None, found: "Examples", device: str) -> "Encoder":
         if name is not None:
             raise RecipeError(f"--encoder {name} reads pictures or texts, and these are numbers, which need none. Leave it out.")
         return NumberEncoder(fit_columns(found.things, found.columns["things"]))
-    return open_encoder(name if name is not None else default_encoder(found.reads), device=device)
+    return open_by_name(name if name is not None else default_encoder(found.reads), device=device)
 
 
 def _portable(encoder: "Encoder") -> "PortableEncoder":

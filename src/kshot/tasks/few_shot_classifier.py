@@ -17,9 +17,9 @@ import numpy as np
 from kshot.data.reading import unusable
 from kshot.encoders.embed import embed
 from kshot.encoders.encoder import Encoder
-from kshot.encoders.table import open_encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError, missing_extra
+from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.head import FittedHead, Head
@@ -195,7 +195,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             return self.encoder
         opened: tuple[str, str, Encoder] | None = getattr(self, "_opened_encoder", None)
         if opened is None or opened[:2] != (self.encoder, self.device):
-            opened = self._opened_encoder = (self.encoder, self.device, open_encoder(self.encoder, device=self.device))
+            opened = self._opened_encoder = (self.encoder, self.device, open_by_name(self.encoder, device=self.device))
         return opened[2]
 
     def __getstate__(self) -> dict[str, Any]:

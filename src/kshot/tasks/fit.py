@@ -23,6 +23,7 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
 from kshot.tasks.descriptions import Described, Sentences, describe
+from kshot.tasks.encoder_by_name import check_fit
 from kshot.tasks.estimate import estimate
 from kshot.tasks.examples import Examples
 from kshot.tasks.heads.choose import DEFAULT_HEADS, MOST_FOR_A_KERNEL, choose
@@ -82,6 +83,7 @@ def fit(
     chosen = None if head is None else head_named(head)
     _check_classes(examples)
     check_reads(encoder, examples)
+    unfit = check_fit(encoder, examples.things)
     kept, vectors = embedded(examples, encoder, cache, strict=strict)
     lost = sorted(set(examples.labels) - set(kept.labels))
     if lost:
@@ -96,7 +98,7 @@ def fit(
     known = Known(EncoderFacts.of(encoder), dict(kept.columns), numbers, chosen).describing(encoder, classes, sentences, cache)
     fitted = _refitted(known, classes, vectors, labels, tuple(kept.names))
     findings = () if numbers is None else numbers.findings
-    return Fitted(fitted.model, kept, (*kept.notes, *findings, *_equal_rows(kept, vectors, labels)), fitted.log_probabilities)
+    return Fitted(fitted.model, kept, (*unfit, *kept.notes, *findings, *_equal_rows(kept, vectors, labels)), fitted.log_probabilities)
 
 
 def fit_descriptions(encoder: Encoder, sentences: Sentences, *, head: str | None = None, cache: VectorCache | None = None) -> Fitted:

@@ -5,9 +5,10 @@ In: a `Model`. Out: its encoder. Next: `kshot.tasks.answers`.
 
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.encoder_folder import DESCRIPTION
-from kshot.encoders.table import open_encoder, read_encoder
+from kshot.encoders.table import read_encoder
 from kshot.errors import KshotError, SavedError
 from kshot.regular_file import look
+from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.model import Model
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 
@@ -41,6 +42,6 @@ def _opened(model: Model, device: str) -> Encoder:
         return read_encoder(model.folder, device=device)
     wanted = model.encoder
     try:
-        return open_encoder(wanted.name, device=device)
+        return open_by_name(wanted.name, device=device)
     except KshotError as error:
         raise type(error)(f"{error} This model needs the encoder {wanted.name!r} with the fingerprint {wanted.fingerprint}.") from error

@@ -70,14 +70,28 @@ def first_look(files: Sequence[str | Path], preprocess: Preprocess) -> FirstLook
     return FirstLook(count, True, unread)
 
 
+def looks_like_ink(files: Sequence[str | Path]) -> bool:
+    """Look at some pictures: are most of them ink on paper, and no photographs?"""
+    count = min(SAMPLE, len(files))
+    measured = [_measured(files[number * len(files) // count], Ink()) for number in range(count)]
+    inked = [one for one in measured if one and 0 < one[0] <= _LEAST_INK and one[1] <= _LEAST_GRAIN]
+    return 2 * len(inked) > count
+
+
 def _like_photograph(file: str | Path, ink: Ink) -> bool:
+    found = _measured(file, ink)
+    return found is not None and found[0] > _LEAST_INK and found[1] > _LEAST_GRAIN
+
+
+def _measured(file: str | Path, ink: Ink) -> tuple[float, float] | None:
+    """Return which share of a picture is ink, and the variation of its paper in units of the contrast; None where there is no ink."""
     try:
         with opened_picture(file, LONGER_SIDE) as image:
             contrast = find_contrast(flat_rgb(image, LONGER_SIDE, max, ink.levels))
     except DataError:  # a file that cannot be read, or empty paper
-        return False
+        return None
     inked = contrast.height > contrast.threshold
     if not 0 < inked.mean() < 1:
-        return False
+        return None
     between = float(contrast.height[inked].mean() - contrast.height[~inked].mean())
-    return bool(inked.mean() > _LEAST_INK and contrast.noise > _LEAST_GRAIN * between)
+    return float(inked.mean()), float(contrast.noise / between) if between > 0 else float("inf")

@@ -1,0 +1,96 @@
+"""A saved learner as an encoder of pictures: the features that it compares. PyTorch is imported with this module.
+
+In: the name or folder of a saved learner whose features are one vector per picture, such as `omniglot-protonet`. Out: an `Encoder`. Next:
+`kshot.tasks.encoder_by_name`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from kshot.data.as_is import AsIs
+from kshot.data.pictures.ink import Ink
+from kshot.data.preprocess import Preprocess
+from kshot.device import pick_device
+from kshot.encoders.encoder import Provenance, Reads, fingerprint_of
+from kshot.errors import RecipeError
+from kshot.regular_file import read_bytes
+from kshot.saved.folder import load_folder
+from kshot.saved.record_file import RECORD
+from kshot.saved.shipped import find, shipped
+from kshot.short_repr import short_repr
+
+_MOST_RECORD = 2**26
+_SIDE = 105
+
+
+class LearnerEncoder:
+    """The features of a saved learner.
+
+    Args:
+        name: The name of a shipped learner, the folder of one, or that of a run.
+        device: Where the network computes.
+
+    Attributes:
+        reads_ink: Whether the learner reads ink on paper, and not photographs.
+
+    Raises:
+        RecipeError: Its features are not one vector per picture, or it reads no pictures.
+        SavedError: It cannot be found or read.
+        SetupError: There is no such device here.
+    """
+
+    reads: Reads = "photographs"
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        folder = find(name)
+        saved = load_folder(folder)
+        if saved.preprocess is None or isinstance(saved.preprocess, AsIs):
+            what = "nothing from files" if saved.preprocess is None else "arrays"
+            raise RecipeError(f"the learner {name!r} reads {what}, and an encoder reads pictures. Choose another --encoder.")
+        self.name = name
+        self._preprocess: Preprocess = saved.preprocess
+        self.reads_ink = isinstance(saved.preprocess, Ink)
+        self._device = pick_device(device)
+        self._learner = saved.learner.to(self._device).eval()
+        found = self._features([self._preprocess.read(_stroke())])
+        if not isinstance(found, torch.Tensor) or found.ndim != 2 or not found.is_floating_point():
+            shape = f"of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"of the type {type(found).__name__}"
+            raise RecipeError(
+                f"the learner {name!r} cannot be an encoder, which gives one vector per picture: its features are {shape}. "
+                "A learner that compares features can, such as omniglot-protonet; this one answers by itself: kshot predict "
+                f"{name} --support FOLDER PICTURE…"
+            )
+        self.features = int(found.shape[1])
+        self.fingerprint = fingerprint_of("learner", read_bytes(folder / RECORD, _MOST_RECORD))  # it names the tensors by their hash
+        own = name in shipped()
+        self.provenance = Provenance("MIT" if own else "unknown", f"the saved learner {name}", "kshot" if own else "")
+
+    def __repr__(self) -> str:
+        """Return the name, what it reads, and the number of features."""
+        return short_repr("LearnerEncoder", [repr(self.name), repr(self._preprocess), f"features={self.features}"])
+
+    def read(self, thing: object) -> np.ndarray:
+        """Return a picture as the learner keeps it. Errors are those of its preprocessing."""
+        return self._preprocess.read(thing)
+
+    def encode(self, items: Sequence[Any]) -> np.ndarray:
+        """Return the features of M kept pictures, float32 (M, D)."""
+        if not len(items):
+            return np.empty((0, self.features), np.float32)
+        vectors: np.ndarray = self._features(items).float().cpu().numpy()
+        return vectors
+
+    def _features(self, items: Sequence[Any]) -> Any:
+        with torch.no_grad():
+            return self._learner.encode(self._preprocess.to_input(torch.from_numpy(np.stack(items)).to(self._device)))
+
+
+def _stroke() -> Image.Image:
+    """Draw a picture that every preprocessing of pictures reads."""
+    image = Image.new("RGB", (_SIDE, _SIDE), "white")
+    ImageDraw.Draw(image).line((25, 25, 80, 80), fill="black", width=5)
+    return image
