@@ -1,7 +1,7 @@
 """The commands for a user's own things: fit, predict, add, remove, rename, estimate; and what `kshot show` says of a model.
 
 Each reads its flags, calls `kshot.tasks`, and shows the result. Predicting with a fitted model imports neither PyTorch nor scikit-learn nor
-pandas. Next: `kshot.cli`, which lists these commands beside its own.
+pandas. Over 300 lines because the commands share their flags. Next: `kshot.cli`, which lists these commands beside its own.
 """
 
 import sys
