@@ -1,0 +1,74 @@
+"""What stays of a model when examples and classes come and go: the encoder, the named head, and the descriptions.
+
+In: a `Model`, or what a first fit begins with. Out: the heads to try, and words on what the descriptions did. Next: `kshot.tasks.fit`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from kshot.encoders.encoder import Encoder
+from kshot.encoders.vector_cache import VectorCache
+from kshot.tasks.descriptions import Described, Sentences, describe
+from kshot.tasks.heads.choose import DEFAULT_HEADS, MOST_FOR_A_KERNEL
+from kshot.tasks.heads.class_means import ClassMeans
+from kshot.tasks.heads.feature_map import UNIT
+from kshot.tasks.heads.head import FittedHead, Head
+from kshot.tasks.heads.table import head_named
+from kshot.tasks.model import EncoderFacts, Model
+from kshot.tasks.numbers.columns import NumberColumns
+
+
+@dataclass(frozen=True)
+class Known:
+    """What stays when examples come and go.
+
+    Attributes:
+        encoder: Which encoder the things are read with.
+        columns: As `Model.columns`.
+        numbers: How rows become vectors.
+        head: The head that the user named.
+        sentences: Descriptions of classes.
+        descriptions: Their vectors, and those of the names, from `kshot.tasks.descriptions.describe`.
+    """
+
+    encoder: EncoderFacts
+    columns: Mapping[str, Any]
+    numbers: NumberColumns | None
+    head: Head | None
+    sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    descriptions: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> "Known":
+        """Return what a model keeps."""
+        name = model.findings.get("asked_head")
+        head = head_named(name) if isinstance(name, str) else None
+        return cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors)
+
+    def describing(self, encoder: Encoder, classes: tuple[str, ...], sentences: Sentences | None, cache: VectorCache | None) -> "Known":
+        """Return the same with descriptions of these classes."""
+        return replace(self, sentences=dict(sentences or {}), descriptions=describe(encoder, classes, sentences, cache=cache))
+
+    def heads(self, examples: int) -> list[Head]:
+        """Return the heads to try; an empty list: the usual ones."""
+        named: list[Head] = [] if self.head is None else [self.head]
+        if self.descriptions is None:
+            return named
+        if not examples:
+            named = [ClassMeans(feature_maps=(UNIT,))]
+        usual = DEFAULT_HEADS if examples <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:]
+        return [Described(head, self.descriptions) for head in named or usual]
+
+    def told(self, fitted: FittedHead, choice: str, examples: int) -> str:
+        """Say which head was chosen, and what part the descriptions have in it."""
+        if not examples:
+            return "Head: the class whose description lies nearest; without examples, heads cannot be compared."
+        if self.descriptions is None:
+            return choice
+        what = "The names and descriptions" if self.sentences else "The names"
+        if fitted.settings["descriptions"]:
+            return f"{choice} {what} of the classes count as one example each."
+        return f"{choice} {what} of the classes do not count: without them, the left-out answers are more likely."
