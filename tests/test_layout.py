@@ -45,6 +45,7 @@ COMPOSING = {
     "tables": 2,
     "labelling": 3,
     "running": 3,
+    "quantity_commands": 3,
     "task_commands": 4,
     "__init__": 5,
     "cli": 5,
@@ -120,7 +121,7 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        order = "interruption, flags ← terminal ← tables ← labelling, running ← task_commands ← __init__, cli"
+        order = "interruption, flags ← terminal ← tables ← labelling, running, quantity_commands ← task_commands ← __init__, cli"
         return f"{importer} does not come after {imported}: {order}"
     return ""
 

@@ -79,6 +79,61 @@ def test_photographs_from_a_folder_to_answers(run: Run) -> None:
     assert "the file is empty" in err
 
 
+QUANTITY = ["a,b,price", *(f"{k},{k * k % 7},{10 + 2.5 * k}" for k in range(30))]
+
+
+def test_a_quantity_from_a_table_to_answers(run: Run) -> None:
+    code, _, err = run("fit", write("t.csv", *QUANTITY), "-o", "m", "--label", "price")
+    assert code == 2
+    assert "'price' holds 30 different numbers in 30 rows" in err
+    assert "add --classes" in err
+    assert "add --regression" in err
+    code, out, err = run("fit", "t.csv", "-o", "m", "--label", "price", "--regression", "--report")
+    assert code == 0
+    assert "'price' is a quantity" in err
+    assert "Always answering the mean: RMSE" in out
+    assert "regressor    ridge" in out
+    assert Path("m/report.html").read_text(encoding="utf-8").count("<circle") == 30
+    assert "target       price, from 10 to 82.5" in run("show", "m")[1]
+    assert json.loads(run("show", "m", "--json")[1])["target"] == "price"
+    code, out, err = run("predict", "m", write("q.csv", "b,a", "1,2", "x,3"), "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, [row.keys() for row in rows]) == (2, [{"input", "value"}, {"input", "value", "error"}])
+    assert rows[0]["value"] == pytest.approx(15, abs=0.2)
+    assert "1 of 2 queries cannot be read" in err
+    assert run("predict", "m", "t.csv", "-o", "a.csv")[0] == 0
+    assert Path("a.csv").read_text().splitlines()[0] == "input,value,error"
+    assert run("predict", "m", "q.csv")[1].splitlines()[1].startswith("2: not read: column 'b'")
+    assert run("predict", "m", "-", "--json", stdin=b"a,b\n2,1\n")[1] == out.splitlines()[0] + "\n"
+    code, out, _ = run("estimate", "m", "t.csv", "--json", "--report")
+    assert json.loads(out)["rmse"] < 0.5
+    assert Path("m/estimate.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "m", "t.csv", "--probabilities"], "is a model of a quantity, which answers rows with values: --probabilities would"),
+        (["add", "m", "cheap", "t.csv"], "is a model of a quantity, which has no classes to add, remove or rename"),
+        (["remove", "m", "cheap"], "is a model of a quantity"),
+        (["rename", "m", "cheap", "dear"], "is a model of a quantity"),
+        (["fit", "t.csv", "-o", "n", "--label", "price", "--regression", "--encoder", "lengths"], "--encoder lengths reads pictures"),
+        (["fit", "t.csv", "-o", "n", "--label", "price", "--regression", "--with", "logistic"], "there is no regressor 'logistic'"),
+        (["fit", "-o", "n", "--regression"], "--regression learns from a table of numbers"),
+        (["fit", "t.csv", "-o", "m", "--label", "price", "--regression"], "m holds a model. Replace it with --overwrite"),
+        (["estimate", "m", "q.csv"], "q.csv has no column 'price', which --label names"),
+    ],
+)
+def test_what_a_quantity_does_not_go_with(run: Run, words: list[str], message: str) -> None:
+    write("q.csv", "a,b", "1,2")
+    assert run("fit", write("t.csv", *QUANTITY), "-o", "m", "--label", "price", "--regression")[0] == 0
+    before = sorted(path.read_bytes() for path in Path("m").iterdir())
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert before == sorted(path.read_bytes() for path in Path("m").iterdir())
+
+
 def test_texts_from_a_table_to_a_file(run: Run) -> None:
     assert run("fit", write("t.csv", *TEXTS), "-o", "m", "--with", "class_means", "--json")[0] == 0
     code, out, _ = run("predict", "m", "t.csv", "--json", "--probabilities")

@@ -5,20 +5,23 @@ nor scikit-learn nor pandas.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from kshot.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from kshot.tasks.answers import Answer, OwnScore
+    from kshot.tasks.answers import Answer, Answered, OwnScore
     from kshot.tasks.model import Model
     from kshot.tasks.queries import Query
+    from kshot.tasks.regression.model import QuantityModel
+
+_Answer = TypeVar("_Answer", bound="Answered")
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,9 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
     from kshot.data.pictures.class_folders import class_files
     from kshot.device import pick_device
     from kshot.saved.shipped import open_saved
+    from kshot.tables import show_answer
     from kshot.tasks.answer_file import check_answer_file
-    from kshot.tasks.answers import OwnScore, answer_queries
+    from kshot.tasks.answers import OwnScore, answer_queries, columns
     from kshot.tasks.classifier import Classifier
     from kshot.tasks.queries import find_queries
     from kshot.terminal import say
@@ -69,7 +73,9 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
     for note in support_notes(opened, classifier, pictures):
         say(f"Note: {note}")
     answers = answer_queries(classifier, asked)
-    write_answers(answers, classifier.classes, OwnScore(classifier.classes, pictures), "pictures", len(asked), show_as)
+    named = columns(classifier.classes, probabilities=show_as.probabilities)
+    score = OwnScore(classifier.classes, pictures)
+    write_answers(_counted(answers, score), show_answer, "pictures", len(asked), show_as, columns=named, told=score.in_words)
 
 
 def label_with_model(
@@ -87,8 +93,9 @@ def label_with_model(
         form: The form of a table on standard input.
     """
     from kshot.encoders.vector_cache import VectorCache
+    from kshot.tables import show_answer
     from kshot.tasks.answer_file import check_answer_file
-    from kshot.tasks.answers import OwnScore, label_each
+    from kshot.tasks.answers import OwnScore, columns, label_each
     from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.queries import STANDARD_INPUT, TableForm, queries_of
 
@@ -102,27 +109,56 @@ def label_with_model(
         queries = list(queries)
         total = len(queries)
     score = OwnScore(model.classes, [Path(name) for name in model.names] if model.encoder.reads == "photographs" else ())
-    write_answers(label_each(model, encoder, queries, cache=VectorCache()), model.classes, score, model.encoder.reads, total, show_as)
+    answers = label_each(model, encoder, queries, cache=VectorCache())
+    named = columns(model.classes, probabilities=show_as.probabilities)
+    write_answers(_counted(answers, score), show_answer, model.encoder.reads, total, show_as, columns=named, told=score.in_words)
+
+
+def _counted(answers: "Iterable[Answer]", score: "OwnScore") -> "Iterator[Answer]":
+    for answer in answers:
+        score.count(answer)
+        yield answer
+
+
+def answer_with_quantity(model: "QuantityModel", words: Sequence[str], show_as: Labelling, form: str | None) -> None:
+    """Write the value for each row, as `label_with_model` writes labels; a value has no probabilities."""
+    from kshot.tables import show_value
+    from kshot.tasks.answer_file import check_answer_file
+    from kshot.tasks.queries import TableForm, queries_of
+    from kshot.tasks.regression.answers import VALUE_COLUMNS, value_each
+
+    if show_as.file is not None:
+        check_answer_file(show_as.file)
+    table = TableForm("numbers", tuple(one.name for one in model.columns.columns), form=form)
+    queries = queries_of(words, table, getattr(sys.stdin, "buffer", None))
+    write_answers(value_each(model, queries), show_value, "rows", None, show_as, columns=VALUE_COLUMNS)
 
 
 def write_answers(
-    answers: "Iterable[Answer]", classes: Sequence[str], score: "OwnScore", what: str, total: int | None, show_as: Labelling
+    answers: "Iterable[_Answer]",
+    show: "Callable[[_Answer], None]",
+    what: str,
+    total: int | None,
+    show_as: Labelling,
+    *,
+    columns: Sequence[str],
+    told: Callable[[], str] = str,
 ) -> None:
     """Show answers as they come, write them into a file, and count. Ends with exit code 2 if a query cannot be read.
 
     Args:
         answers: The answers.
-        classes: The names of the classes.
-        score: Counts those in folders that are named after classes.
+        show: Prints an answer as a line to read.
         what: What is labelled, in the plural.
         total: How many answers there will be; None if that is not known.
         show_as: Where they go.
+        columns: The columns of a table of answers.
+        told: Gives what is said at the end; empty if there is nothing to say.
 
     Raises:
         DataError: With `strict`, the first query that cannot be read.
         RecipeError: There is nothing to label.
     """
-    from kshot.tables import show_answer
     from kshot.tasks.answer_file import answer_file
     from kshot.terminal import complain, counting, out, print_json, say
 
@@ -131,29 +167,28 @@ def write_answers(
     written = (
         nullcontext(lambda answer: None)
         if show_as.file is None
-        else answer_file(show_as.file, classes, probabilities=show_as.probabilities)
+        else answer_file(show_as.file, columns, probabilities=show_as.probabilities)
     )
     # Lines on a terminal are progress enough, and a bar would overwrite them.
     bar = nullcontext(lambda more: None) if shown and out.is_terminal else counting(what, total)
     with written as write, bar as progress:
         for answer in answers:
-            if answer.prediction is None and show_as.strict:
+            if answer.error and show_as.strict:
                 raise DataError(f"{answer.input}: {answer.error} Without --strict, it would be a row with its reason.")
-            score.count(answer)
             asked += 1
-            unread += answer.prediction is None
+            unread += bool(answer.error)
             write(answer)
             if show_as.as_json:
                 print_json(answer.as_dict(probabilities=show_as.probabilities))
             elif show_as.file is None:
-                show_answer(answer)
+                show(answer)
             progress(1)
     if not asked:
         raise RecipeError(f"there is nothing to label: the input holds no {what}.")
     if show_as.file is not None:
         say(f"The answers are in {show_as.file}")
-    if told := score.in_words():
-        say(told)
+    if sentence := told():
+        say(sentence)
     if unread:
         complain(f"{unread} of {asked} queries cannot be read; the reason is in the row of each. The others are answered.")
         raise typer.Exit(2)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.tasks.answers import Answer
+    from kshot.tasks.regression.answers import ValueAnswer
 
 
 def show_answer(answer: "Answer") -> None:
@@ -27,6 +28,14 @@ def show_answer(answer: "Answer") -> None:
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])
     others = ", ".join(f"{printable(name)} {value:.3f}" for name, value in ranked if name != one.label)
     print_text((f"{answer.input}: ", ""), (one.label, "bold"), (f" {one.probability:.3f}  (then {_short(others)})", ""))
+
+
+def show_value(answer: "ValueAnswer") -> None:
+    """Print one line per row: its value, or why it cannot be read."""
+    if answer.value is None:
+        print_text((f"{answer.input}: ", ""), ("not read", "bold red"), (f": {answer.error}", ""))
+        return
+    print_text((f"{answer.input}: ", ""), (f"{answer.value:.6g}", "bold"))
 
 
 def _short(text: str, most: int = 80) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from kshot.errors import RecipeError
 from kshot.flags import refuse_given
+from kshot.quantity_commands import estimate_quantity, fit_table, show_quantity
 
 if TYPE_CHECKING:
     from kshot.encoders.encoder import Encoder, PortableEncoder
@@ -48,6 +49,7 @@ def fit(
     path: _Path = None,
     depth: _Depth = None,
     classes: Annotated[bool, typer.Option("--classes", help="The labels are names of classes, even if they are numbers.")] = False,
+    regression: Annotated[bool, typer.Option("--regression", help="The labels are a quantity, such as a price, to be predicted.")] = False,
     strict: _Strict = False,
     self_contained: Annotated[
         bool, typer.Option("--self-contained", help="Write the encoder into the model, for machines where it is not installed.")
@@ -72,6 +74,14 @@ def fit(
     from kshot.tasks.model_folder import check_output
 
     check_output(out, overwrite=overwrite)
+    if regression:
+        if encoder is not None:
+            raise RecipeError(f"--encoder {encoder} reads pictures or texts, and --regression numbers. Leave it out.")
+        if examples is None or descriptions is not None:
+            raise RecipeError("--regression learns from a table of numbers, and descriptions are of classes. Give EXAMPLES, a table, alone.")
+        found = find_examples(examples, Asked(label, text, path, depth, classes, regression=True))
+        fit_table(out, found, head, strict=strict, report=report, as_json=as_json)
+        return
     if head is not None:
         head_named(head)
     sentences = None if descriptions is None else read_descriptions(descriptions)
@@ -119,8 +129,9 @@ def predict(
 
     What cannot be read is answered with the reason, and the exit code is then 2.
     """
-    from kshot.labelling import Labelling, label_with_learner, label_with_model
+    from kshot.labelling import Labelling, answer_with_quantity, label_with_learner, label_with_model
     from kshot.tasks.model_folder import load_model
+    from kshot.tasks.regression.model import is_quantity_model, load_quantity_model
 
     show_as = Labelling(out, as_json, probabilities, strict)
     if support is not None:
@@ -128,6 +139,10 @@ def predict(
         label_with_learner(saved, support, queries, show_as, device)
         return
     _check_is_model(saved)
+    if is_quantity_model(saved):
+        refuse_given(context, f"{saved} is a model of a quantity, which answers rows with values", "text path probabilities")
+        answer_with_quantity(load_quantity_model(saved), queries, show_as, form)
+        return
     on = "cpu" if device == "auto" else device
     label_with_model(load_model(saved), queries, show_as, on, text=text, path=path, form=form)
 
@@ -191,15 +206,19 @@ def estimate(
     as_json: _Json = False,
     device: _ModelDevice = "cpu",
 ) -> None:
-    """Score a model on labelled things that it has not seen: accuracy with its 95 % interval, per class, and confusions."""
+    """Score a model on labelled things that it has not seen: accuracy with its 95 % interval, or a quantity's error."""
     from kshot.tables import show_rows
     from kshot.tasks.examples import Asked, find_examples
     from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.model_folder import load_model
+    from kshot.tasks.regression.model import is_quantity_model
     from kshot.tasks.scoring import score_model
     from kshot.terminal import print_json, say
     from kshot.workflows.model_description import rows_of_score
 
+    if is_quantity_model(model):
+        estimate_quantity(model, examples, Asked(label, text, path, depth, regression=True), strict=strict, report=report, as_json=as_json)
+        return
     known = load_model(model)
     found = find_examples(examples, Asked(label, text, path, depth, True, known.encoder.reads))
     scored = score_model(known, encoder_of(known, device), found, cache=_cache(), strict=strict)
@@ -217,9 +236,13 @@ def show_model(folder: str, *, as_json: bool) -> None:
     """Print what a model is: its classes, encoder and head, and how well it does."""
     from kshot.tables import show_rows
     from kshot.tasks.model_folder import load_model
+    from kshot.tasks.regression.model import is_quantity_model
     from kshot.terminal import print_json
     from kshot.workflows.model_description import described, rows_of
 
+    if is_quantity_model(folder):
+        show_quantity(folder, as_json=as_json)
+        return
     model = load_model(folder)
     if as_json:
         print_json(described(model))

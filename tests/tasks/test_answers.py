@@ -12,7 +12,7 @@ from kshot.errors import RecipeError, SavedError
 from kshot.learners.table import LearnerSpec
 from kshot.saved.folder import Saved
 from kshot.tasks.answer_file import answer_file, check_answer_file
-from kshot.tasks.answers import Answer, OwnScore, answer_queries
+from kshot.tasks.answers import Answer, OwnScore, answer_queries, columns
 from kshot.tasks.classifier import Classifier
 from kshot.tasks.prediction import Prediction
 from kshot.tasks.queries import Query, find_queries
@@ -92,7 +92,7 @@ def test_the_score_counts_what_lies_in_folders_named_after_classes(tmp_path: Pat
 
 def test_answers_as_a_table_and_as_lines_of_json(tmp_path: Path) -> None:
     for name in ("a.csv", "a.jsonl"):
-        with answer_file(tmp_path / name, ["owl", "fox", "a,b"], probabilities=True) as write:
+        with answer_file(tmp_path / name, columns(["owl", "fox", "a,b"], probabilities=True), probabilities=True) as write:
             write(GOOD)
             write(BAD)
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("ascii").splitlines()] == [
@@ -116,5 +116,5 @@ def test_a_file_that_cannot_be_written_is_told_before_or_at_once(tmp_path: Path)
     with pytest.raises(RecipeError, match="there is no folder"):
         check_answer_file(tmp_path / "none" / "a.csv")
     check_answer_file(tmp_path / "a.csv")
-    with pytest.raises(SavedError, match=r"cannot write .*folder\.csv"), answer_file(tmp_path / "folder.csv", [], probabilities=False):
+    with pytest.raises(SavedError, match=r"cannot write .*folder\.csv"), answer_file(tmp_path / "folder.csv", []):
         pass

@@ -1,6 +1,6 @@
 """A file of answers: a table (CSV) or one JSON object per line (JSONL), by the suffix of its name.
 
-In: `Answer`s. Out: the file, line by line, so that what is answered is kept if the rest never is. Next: the person's own programs.
+In: answers. Out: the file, line by line, so that what is answered is kept if the rest never is. Next: the person's own programs.
 """
 
 import csv
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kshot.atomic import finite_or_none
 from kshot.errors import RecipeError, SavedError
-from kshot.tasks.answers import Answer, columns, row
+from kshot.tasks.answers import Answered, row
 
 SUFFIXES = (".csv", ".jsonl")
 
@@ -30,12 +30,12 @@ def check_answer_file(path: Path) -> None:
 
 
 @contextmanager
-def answer_file(path: Path, classes: Sequence[str], *, probabilities: bool) -> Iterator[Callable[[Answer], None]]:
+def answer_file(path: Path, columns: Sequence[str], *, probabilities: bool = False) -> Iterator[Callable[[Answered], None]]:
     """Open a file of answers; what is there before is replaced.
 
     Args:
         path: As `check_answer_file` wants it.
-        classes: The names of the classes.
+        columns: The columns of the table.
         probabilities: Whether to write the probability of every class.
 
     Yields:
@@ -49,10 +49,10 @@ def answer_file(path: Path, classes: Sequence[str], *, probabilities: bool) -> I
         file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as error:
         raise _refused(path, error) from error
-    table = csv.DictWriter(file, columns(classes, probabilities=probabilities), restval="")
+    table = csv.DictWriter(file, columns, restval="")
     as_table = path.suffix.lower() == ".csv"
 
-    def write(answer: Answer) -> None:
+    def write(answer: Answered) -> None:
         plain = answer.as_dict(probabilities=probabilities)
         try:
             if as_table:

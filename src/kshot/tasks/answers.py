@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -31,6 +31,21 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 256
 """Vectors that the head answers at once."""
+
+
+class Answered(Protocol):
+    """The answer to one query, of whichever kind of model."""
+
+    @property
+    def input(self) -> str | int:
+        """The query's path or the number of its row."""
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be read; empty if it can."""
+
+    def as_dict(self, *, probabilities: bool = False) -> dict[str, Any]:
+        """Return the answer as plain JSON values."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +167,9 @@ def columns(classes: Sequence[str], *, probabilities: bool) -> list[str]:
 
 
 def row(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer, as `Answer.as_dict` gives it, as a row of that table."""
+    """Return an answer, as `Answered.as_dict` gives it, as a row of a table of answers."""
     flat = {key: value for key, value in answer.items() if key != "probabilities"}
     named = {f"probability of {name}": value for name, value in answer.get("probabilities", {}).items()}
-    return {**flat, "unknown": "true" if flat["unknown"] else "false", **named}
+    if "unknown" in flat:
+        flat["unknown"] = "true" if flat["unknown"] else "false"
+    return {**flat, **named}

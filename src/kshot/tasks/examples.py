@@ -19,10 +19,11 @@ from kshot.data.tables.labels import alike, label_name
 from kshot.data.tables.table_file import is_table, open_table
 from kshot.encoders.embed import content_key
 from kshot.encoders.encoder import Reads
-from kshot.errors import DataError
+from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
 from kshot.regular_file import look
 from kshot.tasks.numbers.label_kind import find_label_kind
+from kshot.tasks.numbers.values import MISSING
 from kshot.tasks.queries import TableForm, queries_of, thing_of
 
 _NAMED = 3
@@ -39,6 +40,7 @@ class Asked:
         depth: How many parts of a folder's path name the class; None: all of them.
         classes: Whether labels that are numbers are names of classes, however many they are.
         reads: What the things are, if it is known.
+        regression: Whether the labels are a quantity.
     """
 
     label: str | None = None
@@ -47,6 +49,7 @@ class Asked:
     depth: int | None = None
     classes: bool = False
     reads: Reads | None = None
+    regression: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,8 @@ def find_examples(source: str | Path, asked: Asked | None = None) -> Examples:
     """
     asked = asked or Asked()
     table = is_table(str(source)) or look(source) != "folder"
+    if asked.regression:
+        return _quantity(str(source), asked, table=table)
     return without_copies(_in_table(str(source), asked) if table else _in_folder(Path(source), asked))
 
 
@@ -169,6 +174,16 @@ def _in_folder(root: Path, asked: Asked) -> Examples:
     return Examples("photographs", things, labels, [str(path) for path in things])
 
 
+def _quantity(source: str, asked: Asked, *, table: bool) -> Examples:
+    """Find rows with a quantity, whose labels are its values as text."""
+    if asked.classes:
+        raise RecipeError("--classes takes numbers as names of classes, and --regression as a quantity. Leave one of them out.")
+    if not table or asked.text is not None or asked.path is not None:
+        what = f"{source} is a folder" if not table else f"--{'text' if asked.text is not None else 'path'} names things of another kind"
+        raise RecipeError(f"--regression predicts a quantity from a table of numbers, and {what}. Leave --regression out to learn classes.")
+    return _in_table(source, replace(asked, reads="numbers"))
+
+
 def _in_table(source: str, asked: Asked) -> Examples:
     if asked.depth is not None:
         raise DataError(f"--depth says how many folders name a class, and {source} is a table. Leave it out.")
@@ -181,6 +196,8 @@ def _in_table(source: str, asked: Asked) -> Examples:
         if isinstance(row, DataError):
             raise row
         label = label_name(row[columns.label])
+        if asked.regression and label.lower() in MISSING:
+            label = ""
         thing = take(row)
         if not label:
             left_out.setdefault("no label", []).append(number)
@@ -196,7 +213,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
         f"{_counted(len(rows), 'row')} left out, with {why}: {'row' if len(rows) == 1 else 'rows'} {_some(rows)}."
         for why, rows in left_out.items()
     )
-    kind = find_label_kind(labels, columns.label, "classes" if asked.classes else None)
+    kind = find_label_kind(labels, columns.label, "regression" if asked.regression else "classes" if asked.classes else None, names)
     notes = (*notes, *filter(None, [kind.finding]))
     return Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
 

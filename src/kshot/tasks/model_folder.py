@@ -12,7 +12,9 @@ In: a `Model`. Out: a folder, and from it the model again. Next: `kshot.tasks.fi
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -24,7 +26,7 @@ from kshot.errors import SavedError
 from kshot.regular_file import look, names_in, read_json
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.model import EncoderFacts, Model
-from kshot.tasks.model_record import AGAIN, FORMAT, RECORD, Content, check_arrays, check_numbers, read_record
+from kshot.tasks.model_record import AGAIN, FORMAT, RECORD, ArraysRecord, check_arrays, check_numbers, read_record
 from kshot.tasks.numbers.columns import columns_from_dict
 from kshot.tensor_file import Header, read_arrays, read_header
 from kshot.version import VERSION
@@ -55,16 +57,12 @@ def save_model(folder: Path, model: Model) -> None:
     Raises:
         SavedError: The folder holds something else, or the disk refused the files. What was there before is untouched.
     """
-    check_output(folder, overwrite=True)
     arrays = {"vectors": model.vectors, "labels": model.labels}
     arrays |= {f"head/{name}": array for name, array in model.head.arrays.items()}
     if model.description_vectors is not None:
         arrays["descriptions"] = model.description_vectors
-    data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    digest = hashlib.sha256(data).hexdigest()
-    file = folder / f"arrays-{digest[:12]}.safetensors"
     encoder, head = model.encoder, model.head
-    content: Content = {
+    content = {
         "format": FORMAT,
         "kshot": VERSION,
         "classes": list(model.classes),
@@ -84,20 +82,34 @@ def save_model(folder: Path, model: Model) -> None:
             "temperature": head.temperature,
             "settings": dict(head.settings),
         },
-        "columns": {**model.columns},  # type: ignore[typeddict-item]  # plain values of these names
-        "numbers": None if model.numbers is None else model.numbers.as_dict(),  # type: ignore[typeddict-item]  # of that form
+        "columns": {**model.columns},
+        "numbers": None if model.numbers is None else model.numbers.as_dict(),
         "descriptions": {name: list(sentences) for name, sentences in model.descriptions.items()},
-        "findings": {**model.findings},  # type: ignore[typeddict-item]  # as `kshot.tasks.fit` makes them
-        "arrays": {"file": file.name, "sha256": digest},
+        "findings": {**model.findings},
         "examples": list(model.names),
     }
+    write_model(folder, content, arrays)
+
+
+def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the record of a model, of whichever kind, and its arrays. Errors are those of `save_model`.
+
+    Args:
+        folder: The folder.
+        content: The record, with its `encoder`, but without its `arrays`.
+        arrays: The arrays by their names.
+    """
+    check_output(folder, overwrite=True)
+    data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    file = folder / f"arrays-{digest[:12]}.safetensors"
     try:
-        text = json_text(content)
+        text = json_text({**content, "arrays": {"file": file.name, "sha256": digest}})
     except ValueError as error:
         raise SavedError(f"the model cannot be saved: {error}.") from error
     write_bytes(file, data)  # all that could be refused has been checked
     write_text(folder / RECORD, text + "\n")
-    other = not _holds(folder, encoder.fingerprint)
+    other = not _holds(folder, content["encoder"]["fingerprint"])
     for name in names_in(folder, SavedError):
         if (name != file.name and _left_by_a_kill(name)) or (other and name.startswith("encoder.")):
             (folder / name).unlink(missing_ok=True)
@@ -120,8 +132,7 @@ def load_model(folder: str | Path) -> Model:
     """
     folder = Path(folder)
     content = read_record(folder)
-    file = folder / Path(content["arrays"]["file"]).name
-    arrays = _read_arrays(folder, file, content)
+    arrays = read_model_arrays(folder, content["arrays"])
     head = content["head"]
     encoder = content["encoder"]
     try:
@@ -159,7 +170,13 @@ def load_model(folder: str | Path) -> Model:
     )
 
 
-def _read_arrays(folder: Path, file: Path, content: Content) -> dict[str, np.ndarray]:
+def read_model_arrays(folder: Path, named: ArraysRecord) -> dict[str, np.ndarray]:
+    """Read the arrays that the record of a model names.
+
+    Raises:
+        SavedError: The file is missing, damaged, or another one.
+    """
+    file = folder / Path(named["file"]).name
     try:
         header: Header = read_header(file)
         arrays, digest = read_arrays(file, header)
@@ -167,7 +184,7 @@ def _read_arrays(folder: Path, file: Path, content: Content) -> dict[str, np.nda
         raise SavedError(f"{folder} is cut off: {file.name} cannot be read ({error.strerror}). {AGAIN}") from error
     except ValueError as error:
         raise SavedError(f"{file} is damaged or not a safetensors file: {error}. {AGAIN}") from error
-    if digest != content["arrays"]["sha256"]:
+    if digest != named["sha256"]:
         raise SavedError(f"{file} is damaged: its {header.size:,} bytes are not the saved ones. {AGAIN}")
     return arrays
 

@@ -22,6 +22,8 @@ from kshot.version import VERSION
 FORMAT = 1
 RECORD = "model.json"
 AGAIN = "Fit or copy the model again."
+QUANTITY = "quantity"
+"""The `kind` in the record of a model of regression; the record of a model of classes has none."""
 
 
 class _Encoder(TypedDict):
@@ -42,7 +44,9 @@ class _Head(TypedDict):
     settings: dict[str, float]
 
 
-class _Arrays(TypedDict):
+class ArraysRecord(TypedDict):
+    """The file of a model's arrays."""
+
     file: str
     sha256: str
 
@@ -82,7 +86,7 @@ class Content(TypedDict):
     numbers: ColumnsRecord | None
     descriptions: dict[str, list[str]]
     findings: _Findings
-    arrays: _Arrays
+    arrays: ArraysRecord
 
 
 def is_model(folder: str | Path) -> bool:
@@ -91,7 +95,25 @@ def is_model(folder: str | Path) -> bool:
 
 
 def read_record(folder: Path) -> Content:
-    """Read `model.json` of a model, and check its format and its form.
+    """Read `model.json` of a model of classes, and check its format and its form.
+
+    Raises:
+        SavedError: The file is missing, damaged or newer than this kshot, or the model is one of a quantity.
+    """
+    content = read_content(folder)
+    if content.get("kind") == QUANTITY:
+        raise SavedError(
+            f"{folder} is a model of a quantity, which has no classes to add, remove or rename. To learn from other rows, fit it again: "
+            f"kshot fit TABLE -o {folder} --regression --overwrite"
+        )
+    if fault := misfit(Content, content):
+        raise SavedError(f"{folder / RECORD} is damaged: {fault}. {AGAIN}")
+    checked: Content = content  # type: ignore[assignment]  # misfit has checked it
+    return checked
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """Read `model.json` of a model of any kind, and check its format.
 
     Raises:
         SavedError: The file is missing, damaged or newer than this kshot.
@@ -116,10 +138,8 @@ def read_record(folder: Path) -> Content:
         raise SavedError(f"{folder} has format {version}; this kshot {VERSION} reads up to {FORMAT}. {reads}")
     if version < 1:
         raise SavedError(f"{file} is damaged: formats are 1 and more; found {version}. {AGAIN}")
-    if fault := misfit(Content, content):
-        raise SavedError(f"{file} is damaged: {fault}. {AGAIN}")
-    checked: Content = content
-    return checked
+    known: dict[str, Any] = content
+    return known
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:

@@ -161,8 +161,16 @@ def test_rows_that_cannot_be_read() -> None:
     ("labels", "kind", "finding"),
     [
         (["fox", "owl", "fox"], "classes", ""),
-        (["0", "1", "0", "1"], "classes", "'y' holds 2 different whole numbers, which are taken as classes."),
-        ([3, 4, 3, 4, 5, 5], "classes", "'y' holds 3 different whole numbers, which are taken as classes."),
+        (
+            ["0", "1", "0", "1"],
+            "classes",
+            "'y' holds 2 different whole numbers, taken as classes; --regression makes them a quantity.",
+        ),
+        (
+            [3, 4, 3, 4, 5, 5],
+            "classes",
+            "'y' holds 3 different whole numbers, taken as classes; --regression makes them a quantity.",
+        ),
         (["2024-01-01", "2024-01-02"], "classes", ""),
         (["1", "owl"], "classes", ""),
     ],
@@ -173,7 +181,7 @@ def test_what_labels_are(labels: list[object], kind: str, finding: str) -> None:
 
 @pytest.mark.parametrize("labels", [[0.5, 1.5, 2.5, 0.5, 1.5, 2.5], list(range(50)), list(range(30)) * 4])
 def test_many_numbers_are_asked_about(labels: list[float]) -> None:
-    with pytest.raises(DataError, match=r"'y' holds \d+ different numbers in \d+ rows. If each number names a class, add --classes"):
+    with pytest.raises(DataError, match=r"'y' holds \d+ different numbers in \d+ rows. .* add --classes. .* add --regression"):
         find_label_kind(labels, "y")
     assert find_label_kind(labels, "y", "classes").kind == "classes"
     assert find_label_kind(labels, "y", "regression").kind == "regression"
@@ -182,6 +190,8 @@ def test_many_numbers_are_asked_about(labels: list[float]) -> None:
 def test_regression_needs_numbers() -> None:
     with pytest.raises(DataError, match="row 2, column 'y': regression needs a number; found 'high'"):
         find_label_kind(["1", "high"], "y", "regression")
+    with pytest.raises(DataError, match="row 7, column 'y': expected a finite number that float32 holds; found inf"):
+        find_label_kind(["1", "inf"], "y", "regression", ["5", "7"])
 
 
 # Applying needs numpy alone.
