@@ -92,9 +92,9 @@ def test_a_quantity_from_a_table_to_answers(run: Run) -> None:
     assert code == 0
     assert "'price' is a quantity" in err
     assert "Always answering the mean: RMSE" in out
-    assert "regressor    ridge" in out
+    assert "\nregressor  ridge (strength" in out
     assert Path("m/report.html").read_text(encoding="utf-8").count("<circle") == 30
-    assert "target       price, from 10 to 82.5" in run("show", "m")[1]
+    assert "target     price, from 10 to 82.5" in run("show", "m")[1]
     assert json.loads(run("show", "m", "--json")[1])["target"] == "price"
     code, out, err = run("predict", "m", write("q.csv", "b,a", "1,2", "x,3"), "--json")
     rows = [json.loads(line) for line in out.splitlines()]
