@@ -84,8 +84,8 @@ def write_quantity_report(
     page = _PAGE.format(
         style=STYLE + DARK + _OWN,
         title=escaped(f"{file.parent.name}: {model.target}"),
-        number=escaped(f"± {found.mae:.4g}"),
-        sentence=escaped(f"is the mean absolute error of {model.target!r}, {whose}. Always answering the mean: ± {found.mae_of_mean:.4g}."),
+        number=escaped(f"{found.mae:.4g}"),
+        sentence=escaped(f"is the mean absolute error of {model.target!r}, {whose}. Always answering the mean: {found.mae_of_mean:.4g}."),
         interval=escaped(str(found)),
         picture=_picture(targets, answers, model.target),
         largest=_largest(examples, targets, answers),
