@@ -78,7 +78,9 @@ def fit(
         if encoder is not None:
             raise RecipeError(f"--encoder {encoder} reads pictures or texts, and --regression numbers. Leave it out.")
         if examples is None or descriptions is not None:
-            raise RecipeError("--regression learns from a table of numbers, and descriptions are of classes. Give EXAMPLES, a table, alone.")
+            raise RecipeError(
+                "--regression learns from a table of numbers, and descriptions are of classes. Give EXAMPLES, a table, alone."
+            )
         found = find_examples(examples, Asked(label, text, path, depth, classes, regression=True))
         fit_table(out, found, head, strict=strict, report=report, as_json=as_json)
         return
