@@ -11,7 +11,7 @@ a text side. Out: vectors, and heads that know them. Next: `kshot.tasks.fit`.
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from kshot.printable import printable
 from kshot.regular_file import read_text
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
-from kshot.tasks.heads.head import FittedHead, Head, LeftOut, checked
+from kshot.tasks.heads.head import FittedHead, Head, LeftOut, Settled, Settling, checked
 
 Sentences = Mapping[str, Sequence[str]]
 """Class → the sentences that describe it."""
@@ -158,7 +158,7 @@ def head_of_descriptions(vectors: np.ndarray) -> FittedHead:
 
 
 @dataclass(frozen=True, eq=False)
-class Described:
+class Described(Settling):
     """A head to which the description of a class is one more example, where that helps.
 
     Attributes:
@@ -168,39 +168,26 @@ class Described:
 
     head: Head
     vectors: np.ndarray
-    _last: list[tuple[np.ndarray, np.ndarray, tuple[bool, LeftOut]]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def name(self) -> str:
         """The name of the head."""
         return self.head.name
 
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        """Fit the head, with the descriptions or without. See `Head.fit`; a class needs an example or a description."""
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose the settings, with the descriptions or without. See `Head.settle`; a class needs an example or a description."""
         x, y = checked(x, y, way, empty_classes=True)
-        used = self._choose(x, y, way)[0]
-        fitted = self.head.fit(*(self._with_descriptions(x, y) if used else (x, y)), way)
-        return replace(fitted, settings={**fitted.settings, "descriptions": float(used)})
-
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example without itself; the descriptions stay. See `Head.left_out`."""
-        return self._choose(*checked(x, y, way, empty_classes=True), way)[1]
-
-    def _choose(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[bool, LeftOut]:
-        """Return whether the descriptions are used, and the left-out answers; of the arrays asked about last, as they were found."""
-        if not self._last or self._last[0][0] is not x or self._last[0][1] is not y:
-            self._last[:] = [(x, y, self._compare(x, y, way))]
-        return self._last[0][2]
-
-    def _compare(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[bool, LeftOut]:
-        described = _first(self.head.left_out(*self._with_descriptions(x, y), way), len(x))
-        if not np.bincount(y, minlength=way).all():
-            return True, described
-        plain = self.head.left_out(x, y, way)
-        # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
-        before = np.where(plain.scored[:, None], plain.log_probabilities, -np.log(way))
-        gain = (described.log_probabilities - before)[np.arange(len(x)), y]
-        return (True, described) if gain[described.scored].sum() > 0 else (False, plain)
+        rows, labels = self._with_descriptions(x, y)
+        described = self.head.settle(rows, labels, way, len(rows) - len(x))
+        left_out = _first(described.left_out, len(x))
+        if np.bincount(y, minlength=way).all():
+            plain = self.head.settle(x, y, way)
+            # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
+            before = np.where(plain.left_out.scored[:, None], plain.left_out.log_probabilities, -np.log(way))
+            gain = (left_out.log_probabilities - before)[np.arange(len(x)), y]
+            if gain[left_out.scored].sum() <= 0:
+                return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False))
+        return Settled(left_out, lambda: _marked(described.fit(), used=True))
 
     def _with_descriptions(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there = np.flatnonzero(np.isfinite(self.vectors).all(1))
@@ -211,6 +198,10 @@ class Described:
 
 def _says_something(name: str) -> bool:
     return any(map(str.isalpha, name))
+
+
+def _marked(fitted: FittedHead, *, used: bool) -> FittedHead:
+    return replace(fitted, settings={**fitted.settings, "descriptions": float(used)})
 
 
 def _first(found: LeftOut, n: int) -> LeftOut:

@@ -8,14 +8,14 @@ import pytest
 
 from kshot.errors import RecipeError
 from kshot.tasks.heads.choose import DEFAULT_HEADS, choose
-from kshot.tasks.heads.head import FittedHead, LeftOut
+from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
 
 @dataclass(frozen=True)
-class Told:
+class Told(Settling):
     """A head whose left-out answers are given: the log-probability of the right class, and whether it was right, per setting."""
 
     name: str
@@ -23,13 +23,11 @@ class Told:
     right: np.ndarray
     kept: int = 0
 
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        return FittedHead("affine", self.name, {}, 1.0, {})
-
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
         n = len(y)
         every = np.ones(n, dtype=bool)
-        return LeftOut(np.zeros((n, way)), every, "leave-one-out", np.arange(n), self.log_likelihoods, self.right, self.kept)
+        left_out = LeftOut(np.zeros((n, way)), every, "leave-one-out", np.arange(n), self.log_likelihoods, self.right, self.kept)
+        return Settled(left_out, lambda: FittedHead("affine", self.name, {}, 1.0, {}))
 
 
 def two_classes(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,6 +58,18 @@ def test_a_real_difference_is_called_real() -> None:
     assert choice.name == "good"
     assert choice.standings[1].behind.differs
     assert "a real difference" in str(choice)
+
+
+def test_a_head_that_is_clearly_right_more_often_is_preferred_to_a_likelier_one() -> None:
+    x, y = two_classes(100)
+    right = np.arange(100) % 10 > 0
+    likely = Told("likely", np.log(np.full((100, 1), 0.7)), (np.arange(100) % 3 > 0)[:, None])
+    often = Told("often", np.log(np.where(right, 0.8, 0.01))[:, None], right[:, None])
+    choice = choose(x, y, 2, [likely, often])
+    assert likely.log_likelihoods.mean() > often.log_likelihoods.mean()
+    assert [one.name for one in choice.standings] == ["often", "likely"]
+    assert "right for more of the left-out examples than likely" in str(choice)
+    assert choice.standings[1].behind.differs
 
 
 def test_choosing_among_many_guesses_is_seen_through() -> None:

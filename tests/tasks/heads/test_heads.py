@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from kshot.learners.metric.protonet import ProtoNet
 from kshot.learners.metric.ridge import RidgeNet
 from kshot.tasks.heads.answer import log_probabilities, log_softmax, logits
 from kshot.tasks.heads.blend import Blend
+from kshot.tasks.heads.blocks import blocks_of
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.feature_map import AS_THEY_ARE, CENTRED_ROOT, CENTRED_UNIT, FEATURE_MAPS, ROOT_UNIT, UNIT, apply_map, fit_map
@@ -31,13 +33,20 @@ from kshot.tasks.heads.table import HEADS, head_named
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 
-def examples(way: int = 4, shot: int = 3, D: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Classes that overlap, unbalanced: the last class has one example more."""
+def examples(way: int = 4, shot: int = 3, D: int = 6, seed: int = 0, more: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that overlap; the last class has more examples than the others."""
     rng = np.random.default_rng(seed)
-    y = np.append(np.repeat(np.arange(way), shot), way - 1)
+    y = np.concatenate([np.repeat(np.arange(way), shot), np.full(more, way - 1)])
     x = rng.normal(size=(way, D))[y] + 0.7 * rng.normal(size=(len(y), D))
     order = rng.permutation(len(y))
     return x[order].astype(np.float32), y[order]
+
+
+def left_out_once(x: np.ndarray, y: np.ndarray, way: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what is left out together, and what is left."""
+    for group in blocks_of(x, y, way).groups:
+        for block in group:
+            yield block, np.setdiff1d(np.arange(len(y)), block)
 
 
 def asked(learner: Learner, z: np.ndarray, y: np.ndarray, queries: np.ndarray, way: int) -> np.ndarray:
@@ -64,9 +73,12 @@ def test_class_means_by_hand() -> None:
     assert fitted.arrays["bias"].tolist() == [-4.0, -4.0]  # -(c - 3)²
     answer = logits(fitted, np.array([[2.0]])) * fitted.temperature
     assert (answer[0, 0] - answer[0, 1]).round(5) == 8.0
-    # Without itself, 2 meets the mean 0 of its class, at distance 4, and the mean 5 of the other, at distance 9.
+    # Without itself, 0 meets the mean 2 of its class, at distance 4, and 4 or 6 of the other, whichever is not left out with it.
     found = ClassMeans((AS_THEY_ARE,)).left_out(x, y, 2)
-    np.testing.assert_allclose(found.log_probabilities[1], log_softmax(np.array([[-4.0, -9.0]]) / fitted.temperature)[0], rtol=1e-5)
+    block = next(block for block, _ in left_out_once(x, y, 2) if 0 in block)
+    other = 6.0 if 2 in block else 4.0
+    expected = log_softmax(np.array([[-4.0, -(other**2)]]) / fitted.temperature)[0]
+    np.testing.assert_allclose(found.log_probabilities[0], expected, rtol=1e-5)
 
 
 def test_nearest_by_hand() -> None:
@@ -121,22 +133,23 @@ def test_a_head_answers_as_its_learner(name: str, feature_map: str) -> None:
 # Left out as if refitted.
 
 
+@pytest.mark.parametrize("more", [1, 5])  # one example of every class at a time, and one by one
 @pytest.mark.parametrize("D", [3, 40])  # fewer, and more features than examples
 @pytest.mark.parametrize("name", ["class_means", "nearest", "ridge"])
-def test_left_out_is_a_refit_without_the_example(name: str, D: int) -> None:
-    x, y = examples(D=D)
+def test_left_out_is_a_refit_without_the_block(name: str, D: int, more: int) -> None:
+    x, y = examples(D=D, more=more)
     head = type(head_named(name))((AS_THEY_ARE,))  # type: ignore[call-arg]
     found, fitted = head.left_out(x, y, 4), head.fit(x, y, 4)
     z = fit_map(AS_THEY_ARE, x)(x)
-    for row in range(len(x)):
-        others = np.arange(len(x)) != row
-        answer = asked(learner_of(fitted, name), z[others], y[others], z[row : row + 1], 4)
-        np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer / fitted.temperature)[0], atol=2e-4)
+    for block, others in left_out_once(x, y, 4):
+        answer = asked(learner_of(fitted, name), z[others], y[others], z[block], 4)
+        np.testing.assert_allclose(found.log_probabilities[block], log_softmax(answer / fitted.temperature), atol=2e-4)
 
 
+@pytest.mark.parametrize("more", [1, 5])
 @pytest.mark.parametrize("described", ["none", "all", "some"])
-def test_left_out_shrunken_means_are_a_refit_without_the_example(described: str) -> None:
-    x, y = examples()
+def test_left_out_shrunken_means_are_a_refit_without_the_block(described: str, more: int) -> None:
+    x, y = examples(more=more)
     way, D = 4, x.shape[1]
     descriptions = np.random.default_rng(5).normal(size=(way, D)) if described != "none" else None
     if described == "some":
@@ -146,10 +159,10 @@ def test_left_out_shrunken_means_are_a_refit_without_the_example(described: str)
     mapped, strength = fit_map(AS_THEY_ARE, x), fitted.settings["shrinkage"]
     z = mapped(x).astype(np.float64)
     assert strength > 0
-    for row in range(len(x)):
-        others, means = np.arange(len(x)) != row, []
+    for block, others in left_out_once(x, y, way):
+        means = []
         for label in range(way):
-            own = z[others & (y == label)]
+            own = z[others][y[others] == label]
             prior = (
                 z[others].mean(0)
                 if descriptions is None or np.isnan(descriptions[label, 0])
@@ -157,13 +170,14 @@ def test_left_out_shrunken_means_are_a_refit_without_the_example(described: str)
             )
             w = strength / (len(own) + strength)
             means.append((1 - w) * own.mean(0) + w * prior)
-        answer = -np.square(z[row] - np.stack(means)).sum(1)
-        np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer[None] / fitted.temperature)[0], atol=1e-5)
+        answer = -np.square(z[block][:, None] - np.stack(means)).sum(2)
+        np.testing.assert_allclose(found.log_probabilities[block], log_softmax(answer / fitted.temperature), atol=1e-5)
 
 
+@pytest.mark.parametrize("more", [1, 5])
 @pytest.mark.parametrize("D", [3, 40])
-def test_kernel_ridge_and_its_left_out_answers_are_those_of_the_equations(D: int) -> None:
-    x, y = examples(D=D)
+def test_kernel_ridge_and_its_left_out_answers_are_those_of_the_equations(D: int, more: int) -> None:
+    x, y = examples(D=D, more=more)
     head = KernelRidge((AS_THEY_ARE,))
     found, fitted = head.left_out(x, y, 4), head.fit(x, y, 4)
     mapped = fit_map(AS_THEY_ARE, x)
@@ -174,9 +188,9 @@ def test_kernel_ridge_and_its_left_out_answers_are_those_of_the_equations(D: int
         k = np.array([np.exp(-p[0] * np.square(query - b).sum()) for b in z[rows]])
         return k @ np.linalg.solve(K + ridge * np.eye(len(rows)), Y[rows]) / fitted.temperature
 
-    for row in range(len(x)):
-        answer = by_loops(np.flatnonzero(np.arange(len(x)) != row), z[row])
-        np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer[None])[0], atol=1e-5)
+    for block, others in left_out_once(x, y, 4):
+        for row in block:
+            np.testing.assert_allclose(found.log_probabilities[row], log_softmax(by_loops(others, z[row])[None])[0], atol=1e-5)
     queries = examples(D=D, seed=9)[0]
     answers = np.stack([by_loops(np.arange(len(x)), one) for one in mapped(queries).astype(np.float64)])
     np.testing.assert_allclose(log_probabilities(fitted, queries), log_softmax(answers), atol=1e-4)
@@ -211,17 +225,18 @@ def discriminant_by_loops(z: np.ndarray, y: np.ndarray, query: np.ndarray, regul
     return np.array([-(query - c) @ np.linalg.solve(W, query - c) for c in centres])
 
 
+@pytest.mark.parametrize("more", [1, 5])
 @pytest.mark.parametrize("D", [3, 40])  # fewer, and more features than examples
-def test_a_discriminant_and_its_left_out_answers_are_those_of_the_equations(D: int) -> None:
-    x, y = examples(D=D)
+def test_a_discriminant_and_its_left_out_answers_are_those_of_the_equations(D: int, more: int) -> None:
+    x, y = examples(D=D, more=more)
     head = Discriminant((AS_THEY_ARE,))
     found, fitted = head.left_out(x, y, 4), head.fit(x, y, 4)
     mapped = fit_map(AS_THEY_ARE, x)
     z, strength = mapped(x).astype(np.float64), fitted.settings["regularisation"]
-    for row in range(len(x)):
-        others = np.arange(len(x)) != row
-        answer = discriminant_by_loops(z[others], y[others], z[row], strength, 4)[None] / fitted.temperature
-        np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer)[0], atol=1e-6)
+    for block, others in left_out_once(x, y, 4):
+        for row in block:
+            answer = discriminant_by_loops(z[others], y[others], z[row], strength, 4)[None] / fitted.temperature
+            np.testing.assert_allclose(found.log_probabilities[row], log_softmax(answer)[0], atol=1e-6)
     queries = examples(D=D, seed=9)[0]
     answers = np.stack([discriminant_by_loops(z, y, one, strength, 4) for one in mapped(queries).astype(np.float64)]) / fitted.temperature
     np.testing.assert_allclose(log_probabilities(fitted, queries), log_softmax(answers), atol=1e-4)

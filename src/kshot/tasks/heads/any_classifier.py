@@ -5,13 +5,14 @@ would have to be pickled, and reading a pickle runs whatever is in it. In: an un
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kshot.errors import RecipeError, missing_extra
 from kshot.tasks.heads.folds import by_folds, fold_count
-from kshot.tasks.heads.head import LeftOut, checked
+from kshot.tasks.heads.head import LeftOut, Settled, checked
 from kshot.tasks.heads.search import not_alone
 
 FOLDS = 5
@@ -81,6 +82,10 @@ class AnyClassifier:
 
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
         """Answer each example by copies that were fitted without its fold. See `Head.left_out`."""
+        return self.settle(x, y, way).left_out
+
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Answer each example by copies that were fitted without its fold. See `Head.settle`; descriptions are dealt into the folds too."""
         x, y = checked(x, y, way)
 
         def answers(fit_on: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -98,7 +103,9 @@ class AnyClassifier:
         own = log_probabilities[rows, y[rows]][:, None]
         right = (log_probabilities[rows].argmax(1) == y[rows])[:, None] if len(rows) else np.empty((0, 1), dtype=bool)
         how = f"{fold_count(y, FOLDS)} stratified folds, drawn {self.repeats} times"
-        return LeftOut(log_probabilities, scored, how, rows, own, right, 0)
+        left_out = LeftOut(log_probabilities, scored, how, rows, own, right, 0)
+        fit: Any = partial(self.fit, x, y, way)
+        return Settled(left_out, fit)
 
 
 def _copy(classifier: Any) -> Any:

@@ -13,14 +13,13 @@ import numpy as np
 
 from kshot.tasks.heads.answer import log_softmax
 from kshot.tasks.heads.discriminant import Discriminant
-from kshot.tasks.heads.head import FittedHead, LeftOut, checked
+from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling, checked
 from kshot.tasks.heads.kernel_ridge import KernelRidge
-from kshot.tasks.heads.search import Found, Settings
 from kshot.tasks.heads.temperature import fit_temperature
 
 
 @dataclass(frozen=True)
-class Blend:
+class Blend(Settling):
     """The mean of a linear discriminant and kernel ridge.
 
     Attributes:
@@ -30,32 +29,27 @@ class Blend:
     feature_maps: tuple[str, ...] = ()
     name = "blend"
 
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        """Fit both parts. See `Head.fit`."""
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose the settings of both parts. See `Head.settle`."""
         x, y = checked(x, y, way)
-        (first, settings), (second, others) = self._settle(x, y, way)
-        affine = Discriminant().solve(x, y, way, first, settings)
-        kernel = KernelRidge().solve(x, y, way, second, others)
-        _, T = _left_out(first.left_out, second.left_out, y)
-        halves = [np.float32(0.5 / one.temperature) for one in (affine, kernel)]
-        arrays = {
-            **kernel.arrays,
-            "coefficients": kernel.arrays["coefficients"] * halves[1],
-            "weights": affine.arrays["weights"] * halves[0],
-            "bias": affine.arrays["bias"] * halves[0],
-        }
-        chosen = {**kernel.settings, "discriminant_regularisation": affine.settings["regularisation"]}
-        return FittedHead("kernel", kernel.feature_map, arrays, T, chosen)
+        first, settings = Discriminant(self.feature_maps).found(x, y, way, anchors)
+        second, others = KernelRidge((first.feature_map.name,)).found(x, y, way, anchors)
+        left_out, T = _left_out(first.left_out, second.left_out, y)
 
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by both parts without it. See `Head.left_out`."""
-        x, y = checked(x, y, way)
-        (first, _), (second, _) = self._settle(x, y, way)
-        return _left_out(first.left_out, second.left_out, y)[0]
+        def fit() -> FittedHead:
+            affine = Discriminant().solve(x, y, way, first, settings)
+            kernel = KernelRidge().solve(x, y, way, second, others)
+            halves = [np.float32(0.5 / one.temperature) for one in (affine, kernel)]
+            arrays = {
+                **kernel.arrays,
+                "coefficients": kernel.arrays["coefficients"] * halves[1],
+                "weights": affine.arrays["weights"] * halves[0],
+                "bias": affine.arrays["bias"] * halves[0],
+            }
+            chosen = {**kernel.settings, "discriminant_regularisation": affine.settings["regularisation"]}
+            return FittedHead("kernel", kernel.feature_map, arrays, T, chosen)
 
-    def _settle(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[tuple[Found, Settings], tuple[Found, Settings]]:
-        first = Discriminant(self.feature_maps).settle(x, y, way)
-        return first, KernelRidge((first[0].feature_map.name,)).settle(x, y, way)
+        return Settled(left_out, fit)
 
 
 def _left_out(first: LeftOut, second: LeftOut, y: np.ndarray) -> tuple[LeftOut, float]:

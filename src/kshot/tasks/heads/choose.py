@@ -1,12 +1,14 @@
-"""The choice of a head: by the likelihood of its left-out answers, not by taste.
+"""The choice of a head: by its left-out answers, not by taste.
 
 In: examples and heads. Out: a `Choice`: the fitted winner, what each head reached on the same examples, and whether it matters. Next:
 `kshot.tasks.estimate`, `kshot.tasks.fit`.
 
 The winner is the head whose left-out answers are most likely; an answer that is wrong and sure costs more than one that is wrong and
-unsure. Being the best of several, it looks a little better than it is. How much is measured as by I. Tsamardinos, E. Greasidou,
-G. Borboudakis, "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation", Machine Learning 107, 2018:
-choose among all settings of all heads on a resample of the examples, and score the choice on the examples that are not in it.
+unsure. Only a head that is right more often, by a difference that is real, is preferred to it: the likelihood of scores that were fitted
+by least squares is low for their accuracy. Being the best of several, it looks a little better than it is. How much is measured as by I.
+Tsamardinos, E. Greasidou, G. Borboudakis, "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation",
+Machine Learning 107, 2018: choose among all settings of all heads on a resample of the examples, and score the choice on the examples
+that are not in it.
 """
 
 from collections.abc import Sequence
@@ -58,7 +60,7 @@ class Choice:
         name: Its name.
         fitted: The head, fitted to all examples.
         left_out: Its left-out answers.
-        standings: All heads, the most likely first. Empty if no example can be scored.
+        standings: All heads: the chosen one, then the others, the most likely first. Empty if no example can be scored.
         examples: Number of examples that all heads were compared on.
         settings: Number of settings of all heads together.
         optimism: By how much the accuracy of the chosen head is too high because it was chosen, a fraction, at least 0.
@@ -91,6 +93,13 @@ class Choice:
         if not others:
             return f"Head: {self.name}, the only one that was tried."
         second = others[0]
+        likeliest = max(others, key=lambda one: one.log_likelihood)
+        if likeliest.log_likelihood > first.log_likelihood:
+            behind = likeliest.behind
+            return (
+                f"Head: {self.name}, which is right for more of the left-out examples than {likeliest.name}, whose answers are the most "
+                f"likely ({100 * behind.mean:+.1f} ± {100 * behind.interval:.1f} points of accuracy, a real difference)."
+            )
         margin = f"{100 * second.behind.mean:+.1f} ± {100 * second.behind.interval:.1f} points of accuracy"
         real = "a real difference" if second.behind.differs else "no real difference"
         return (
@@ -100,7 +109,7 @@ class Choice:
 
 
 def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -> Choice:
-    """Choose a head by the likelihood of its left-out answers, and fit it to all examples.
+    """Choose a head by its left-out answers, and fit it to all examples.
 
     Args:
         x: Finite vectors, float32 (n, D).
@@ -121,23 +130,33 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
     if len(set(names)) < len(names):
         raise RecipeError(f"heads that are compared need different names; found {', '.join(names)}. Name each once.")
     x, y = checked(x, y, way, empty_classes=True)
-    answers = [head.left_out(x, y, way) for head in heads]
+    settled = [head.settle(x, y, way) for head in heads]
+    answers = [one.left_out for one in settled]
     rows = answers[0].rows
     for one in answers[1:]:
         rows = np.intersect1d(rows, one.rows)
     if not len(rows):
-        return Choice(names[0], heads[0].fit(x, y, way), answers[0], (), 0, 0, 0.0)
+        return Choice(names[0], settled[0].fit(), answers[0], (), 0, 0, 0.0)
     tables = [_on(one, rows) for one in answers]
     means = [float(likely[:, one.kept].mean()) for one, (likely, _) in zip(answers, tables, strict=True)]
     order = sorted(range(len(heads)), key=lambda place: -means[place])
-    best = order[0]
     rights = [right[:, one.kept].astype(np.float64) for one, (_, right) in zip(answers, tables, strict=True)]
+    first = order[0]
+    ahead = [place for place in order[1:] if _clearly_ahead(rights[place], rights[first])]
+    best = max(ahead, key=lambda place: float(rights[place].mean()), default=first)
+    order.remove(best)
+    order.insert(0, best)
     standings = tuple(
         Standing(names[place], float(rights[place].mean()), means[place], paired_difference(rights[best], rights[place])) for place in order
     )
     likely = np.concatenate([one for one, _ in tables], axis=1)
     optimism = _optimism(likely, np.concatenate([one for _, one in tables], axis=1))
-    return Choice(names[best], heads[best].fit(x, y, way), answers[best], standings, len(rows), likely.shape[1], optimism)
+    return Choice(names[best], settled[best].fit(), answers[best], standings, len(rows), likely.shape[1], optimism)
+
+
+def _clearly_ahead(right: np.ndarray, other: np.ndarray) -> bool:
+    difference = paired_difference(right, other)
+    return difference.mean > 0 and difference.differs
 
 
 def _on(answers: LeftOut, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

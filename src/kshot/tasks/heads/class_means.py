@@ -12,16 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.tasks.heads.answer import squared_distances
+from kshot.tasks.heads.blocks import blocks_of
 from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
-from kshot.tasks.heads.head import FittedHead, LeftOut, checked
-from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, Strength, not_alone, search, with_temperature
+from kshot.tasks.heads.head import FittedHead, Settled, Settling, checked
+from kshot.tasks.heads.search import LeftOutLogits, Settings, Strength, search, with_temperature
 from kshot.tasks.heads.through_learners import class_centres
 
 DEFAULT_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
-class ClassMeans:
+class ClassMeans(Settling):
     """The nearest class mean.
 
     Attributes:
@@ -31,35 +32,37 @@ class ClassMeans:
     feature_maps: tuple[str, ...] = ()
     name = "class_means"
 
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        """Learn the means. See `Head.fit`."""
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose the feature map. See `Head.settle`."""
         x, y = checked(x, y, way)
-        found, settings = self._search(x, y, way)
-        centres = class_centres(found.feature_map(x), y, way)
-        return with_temperature(from_centres(centres, found.feature_map, {}), x, y, found, settings)
 
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by the means of the others. See `Head.left_out`."""
-        return self._search(*checked(x, y, way), way)[0].left_out
-
-    def _search(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
         def prepare(mapped: FeatureMap) -> LeftOutLogits:
             z = mapped(x)
             centres, counts = means_of(z, y, way)
 
-            def logits_of(_: Strength, rows: np.ndarray) -> np.ndarray:
-                found = squared_distances(z[rows], centres)
-                place = np.arange(len(rows)), y[rows]
-                own, n = np.square(z[rows] - centres[y[rows]]).sum(1), counts[y[rows]]
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    found[place] = np.where(n > 1, (n / (n - 1)) ** 2 * own, np.inf)
+            def logits_of(_: Strength, group: np.ndarray) -> np.ndarray:
+                k, a = y[group], z[group].astype(np.float64)
+                found = np.stack([squared_distances(one, centres) for one in a])
+                if group.shape[1] == 1:
+                    own, n = np.square(a - centres[k]).sum(2), counts[k]
+                    found[np.arange(len(a)), 0, k[:, 0]] = ((n / (n - 1)) ** 2 * own)[:, 0]
+                else:
+                    for place, (one, labels) in enumerate(zip(a, k, strict=True)):
+                        n = counts[labels][:, None]
+                        found[place][:, labels] = squared_distances(one, (n * centres[labels] - one) / (n - 1))
                 return -found
 
             return logits_of
 
         maps = self.feature_maps or fitting_maps(x)
         settings = Settings(maps, ((),), (default_map(x, maps), ()), DEFAULT_TEMPERATURE)
-        return search(x, y, way, settings, prepare, not_alone(y, way)), settings
+        found = search(x, y, way, settings, prepare, blocks_of(x, y, way, anchors=anchors))
+
+        def fit() -> FittedHead:
+            centres = class_centres(found.feature_map(x), y, way)
+            return with_temperature(from_centres(centres, found.feature_map, {}), x, y, found, settings)
+
+        return Settled(found.left_out, fit)
 
 
 def means_of(z: np.ndarray, y: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ which these answers are most likely. In: vectors and labels. Next: `kshot.tasks.
 N is the number of classes, n the number of examples, D the number of features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -56,7 +56,7 @@ class LeftOut:
     Attributes:
         log_probabilities: float64 (n, N). Of a row that is not scored, the values say nothing.
         scored: bool (n,). An example that is the only one of its class cannot be scored: without it, its class is unknown.
-        how: How an example was left out, in words: `leave-one-out`, or the folds.
+        how: How examples were left out, in words: one by one, one of every class at a time, or the folds.
         rows: The m scored examples on which the settings were compared, int64 (m,); all of them, unless there are very many.
         log_likelihoods: Log-probability of the right class under each of the S settings that the head chose from, float64 (m, S).
         right: Whether the right class was the most probable one under each setting, bool (m, S).
@@ -119,6 +119,46 @@ class Head(Protocol):
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
         """Answer each example without itself. Arguments and errors are those of `fit`."""
         ...
+
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> "Settled":
+        """Choose the settings once, for both: answer each example without itself, and be ready to fit.
+
+        Args:
+            x: As for `fit`.
+            y: As for `fit`.
+            way: N.
+            anchors: So many examples at the end are never left out: they describe classes.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A head whose settings are chosen.
+
+    Attributes:
+        left_out: The left-out answers.
+        fit: Fits the head to all examples.
+    """
+
+    left_out: LeftOut
+    fit: Callable[[], FittedHead]
+
+
+class Settling:
+    """What every head does by settling."""
+
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose the settings. See `Head.settle`."""
+        raise NotImplementedError
+
+    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
+        """Choose the settings, and fit all examples. See `Head.fit`."""
+        return self.settle(x, y, way).fit()
+
+    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
+        """Choose the settings, and answer each example without itself. See `Head.left_out`."""
+        return self.settle(x, y, way).left_out
 
 
 def checked(x: np.ndarray, y: np.ndarray, way: int, *, empty_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -2,10 +2,11 @@
 
     K_ij = exp(-γ ‖f(x_i) - f(x_j)‖² / 2σ²),   A = (K + λI)⁻¹ (Y - 1/N),   logits(x) = k(x)ᵀ A
 
-σ² is the mean squared length of f(x), so for vectors of unit length K_ij = exp(γ (cosine - 1)). Left out, with C = (K + λI)⁻¹, example i is
-answered with y_i - A_i / C_ii, exactly as by a fit without it (C. Saunders, A. Gammerman, V. Vovk, "Ridge regression learning algorithm in
-dual variables", ICML 1998; C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", 2006, equation 5.12). One
-inverse serves one pair of γ and λ, so time grows with n³. In: examples. Out: a head of the form `kernel`, which holds the examples.
+σ² is the mean squared length of f(x), so for vectors of unit length K_ij = exp(γ (cosine - 1)). Left out, with C = (K + λI)⁻¹, a block B
+of examples is answered with y_B - (C_BB)⁻¹ A_B, exactly as by a fit without it (C. Saunders, A. Gammerman, V. Vovk, "Ridge regression
+learning algorithm in dual variables", ICML 1998; for one example C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine
+Learning", 2006, equation 5.12). One eigendecomposition of K serves all λ of one γ, so time grows with n³. In: examples. Out: a head of the
+form `kernel`, which holds the examples.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.tasks.heads.answer import squared_distances
+from kshot.tasks.heads.blocks import blocks_of
 from kshot.tasks.heads.feature_map import AS_THEY_ARE, UNIT, FeatureMap, default_map, fitting_maps
-from kshot.tasks.heads.head import FittedHead, LeftOut, checked
-from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, Strength, not_alone, search, with_temperature
+from kshot.tasks.heads.head import FittedHead, Settled, Settling, checked
+from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, Strength, search, with_temperature
 
 STRENGTHS: tuple[Strength, ...] = tuple((precision, ridge) for precision in (1.0, 2.0, 4.0) for ridge in (0.03, 0.1, 0.3, 1.0))
 """γ and λ."""
@@ -24,7 +26,7 @@ DEFAULT_TEMPERATURE = 0.05
 
 
 @dataclass(frozen=True)
-class KernelRidge:
+class KernelRidge(Settling):
     """Kernel ridge regression on one-hot labels.
 
     Attributes:
@@ -34,17 +36,8 @@ class KernelRidge:
     feature_maps: tuple[str, ...] = ()
     name = "kernel_ridge"
 
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        """Solve for A, and choose γ and λ. See `Head.fit`."""
-        x, y = checked(x, y, way)
-        return self.solve(x, y, way, *self.settle(x, y, way))
-
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by the fit of the others. See `Head.left_out`."""
-        return self.settle(*checked(x, y, way), way)[0].left_out
-
     def solve(self, x: np.ndarray, y: np.ndarray, way: int, found: Found, settings: Settings) -> FittedHead:
-        """Fit checked examples with the settings that `settle` found."""
+        """Fit checked examples with the settings that `found` gave."""
         z = found.feature_map(x)
         gamma, ridge = found.strength
         precision = gamma / (2 * _size(z))
@@ -61,7 +54,13 @@ class KernelRidge:
         fitted = FittedHead("kernel", found.feature_map.name, arrays, 1.0, {"precision": gamma, "regularisation": ridge})
         return with_temperature(fitted, x, y, found, settings)
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[Found, Settings]:
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose the feature map, γ and λ. See `Head.settle`."""
+        x, y = checked(x, y, way)
+        found, settings = self.found(x, y, way, anchors)
+        return Settled(found.left_out, lambda: self.solve(x, y, way, found, settings))
+
+    def found(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int) -> tuple[Found, Settings]:
         """Find the settings for checked examples, and answer each example without itself."""
         targets = _targets(y, way)
 
@@ -69,17 +68,22 @@ class KernelRidge:
             z = mapped(x)
             distances = squared_distances(z, z).astype(np.float64) / (2 * _size(z))
 
-            def logits_of(strength: Strength, rows: np.ndarray) -> np.ndarray:
+            spectra = {gamma: np.linalg.eigh(np.exp(-gamma * distances)) for gamma in {strength[0] for strength in STRENGTHS}}
+
+            def logits_of(strength: Strength, group: np.ndarray) -> np.ndarray:
                 gamma, ridge = strength
-                inverse = np.linalg.inv(np.exp(-gamma * distances) + ridge * np.eye(len(z)))
-                result: np.ndarray = targets[rows] - (inverse[rows] @ targets) / np.diag(inverse)[rows][:, None]
+                values, vectors = spectra[gamma]
+                share = 1 / (np.maximum(values, 0) + ridge)
+                part = vectors[group]  # (b, s, n)
+                inside = (part * share) @ part.transpose(0, 2, 1)
+                result: np.ndarray = targets[group] - np.linalg.solve(inside, part @ (share[:, None] * (vectors.T @ targets)))
                 return result
 
             return logits_of
 
         maps = self.feature_maps or tuple(name for name in fitting_maps(x) if name in (AS_THEY_ARE, UNIT))
         settings = Settings(maps, STRENGTHS, (default_map(x, maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE)
-        return search(x, y, way, settings, prepare, not_alone(y, way)), settings
+        return search(x, y, way, settings, prepare, blocks_of(x, y, way, anchors=anchors)), settings
 
 
 def _size(z: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from kshot.errors import missing_extra
 from kshot.tasks.heads.answer import log_softmax
 from kshot.tasks.heads.feature_map import AS_THEY_ARE, fit_map
 from kshot.tasks.heads.folds import by_folds, fold_count
-from kshot.tasks.heads.head import FittedHead, LeftOut, checked
+from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling, checked
 from kshot.tasks.heads.search import not_alone
 
 STRENGTHS = tuple(float(one) for one in np.logspace(-2, 4, 7))
@@ -28,7 +28,7 @@ _MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(Settling):
     """Logistic regression.
 
     Attributes:
@@ -40,8 +40,8 @@ class Logistic:
     repeats: int = 2
     name = "logistic"
 
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        """Choose C, and fit all examples. See `Head.fit`.
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose C. See `Head.settle`; descriptions at the end are dealt into the folds as examples are.
 
         Raises:
             DataError: As for every head.
@@ -51,15 +51,14 @@ class Logistic:
         mapped = fit_map(self.feature_map, x)
         z = mapped(x)
         left_out, strengths, T = self._left_out(z, y, way)
-        C = strengths[left_out.kept] / _size(z)
-        weights, bias = _fit(z, y, way, [C])[0]
-        arrays = {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32), **mapped.arrays}
-        return FittedHead("affine", mapped.name, arrays, T, {"inverse_regularisation": C})
 
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by fits without its fold. See `Head.left_out`."""
-        x, y = checked(x, y, way)
-        return self._left_out(fit_map(self.feature_map, x)(x), y, way)[0]
+        def fit() -> FittedHead:
+            C = strengths[left_out.kept] / _size(z)
+            weights, bias = _fit(z, y, way, [C])[0]
+            arrays = {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32), **mapped.arrays}
+            return FittedHead("affine", mapped.name, arrays, T, {"inverse_regularisation": C})
+
+        return Settled(left_out, fit)
 
     def _left_out(self, z: np.ndarray, y: np.ndarray, way: int) -> tuple[LeftOut, tuple[float, ...], float]:
         """Return the left-out answers, the strengths that were tried, and T = 1: the answers are probabilities as they are."""

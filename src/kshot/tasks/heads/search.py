@@ -6,12 +6,14 @@ them; for each, the temperature is fitted to the same answers. In: examples, and
 The settings are compared on at most `MOST_ANSWERS` / N examples, taken evenly from the classes; the winner then answers all of them.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kshot.tasks.heads.answer import log_softmax, logits
+from kshot.tasks.heads.blocks import LEAVE_ONE_OUT, Blocks
 from kshot.tasks.heads.feature_map import FeatureMap, fit_map
 from kshot.tasks.heads.head import FittedHead, LeftOut
 from kshot.tasks.heads.temperature import fit_temperature
@@ -22,7 +24,7 @@ MOST_ANSWERS = 300_000
 Strength = tuple[float, ...]
 """How strongly a head is regularised: one number, or two for a head that has two such settings."""
 LeftOutLogits = Callable[[Strength, np.ndarray], np.ndarray]
-"""A strength, and numbers of examples (m,) → their logits (m, N), each without its own example."""
+"""A strength, and blocks of examples (b, s) → their logits (b, s, N), each without the examples of its own block."""
 Prepare = Callable[[FeatureMap], LeftOutLogits]
 
 
@@ -33,14 +35,16 @@ class Settings:
     Attributes:
         feature_maps: Names of feature maps.
         strengths: Strengths, whatever they mean to the head.
+        refined: Whether the strengths half-way between the best one and its neighbours are tried too; only for single positive numbers.
         default: The feature map and the strength where no example can be scored.
         default_temperature: T there, as a share of the mean margin by which an example's own class leads in its own answer.
     """
 
     feature_maps: Sequence[str]
-    strengths: Sequence[Strength]
+    strengths: tuple[Strength, ...]
     default: tuple[str, Strength]
     default_temperature: float
+    refined: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ class Found:
     left_out: LeftOut
 
 
-def search(x: np.ndarray, y: np.ndarray, way: int, settings: Settings, prepare: Prepare, scored: np.ndarray) -> Found:
+def search(x: np.ndarray, y: np.ndarray, way: int, settings: Settings, prepare: Prepare, blocks: Blocks) -> Found:
     """Find the setting whose left-out answers are most likely.
 
     Args:
@@ -69,33 +73,56 @@ def search(x: np.ndarray, y: np.ndarray, way: int, settings: Settings, prepare: 
         way: N.
         settings: What to try.
         prepare: Gives the left-out logits under a feature map.
-        scored: Which examples can be scored, bool (n,).
+        blocks: Which examples are left out together.
     """
-    rows = compared_rows(y, scored, way)
+    scored = np.zeros(len(y), dtype=bool)
+    scored[blocks.rows()] = True
+    compared = blocks.at_most(compared_rows(y, scored, way)) if blocks.how == LEAVE_ONE_OUT else blocks
+    rows = np.sort(compared.rows())
     if not len(rows):
         name, strength = settings.default
         empty = np.empty((0, 1))
-        left_out = LeftOut(np.full((len(y), way), np.nan), scored, "leave-one-out", rows, empty, empty.astype(bool), 0)
+        left_out = LeftOut(np.full((len(y), way), np.nan), scored, blocks.how, rows, empty, empty.astype(bool), 0)
         return Found(fit_map(name, x), strength, None, left_out)
-    log_likelihoods, right, tried = [], [], []
+    log_likelihoods: list[np.ndarray] = []
+    right: list[np.ndarray] = []
+    tried: list[tuple[FeatureMap, LeftOutLogits, Strength]] = []
+
+    def attempt(mapped: FeatureMap, logits_of: LeftOutLogits, strength: Strength) -> None:
+        found = _answers(logits_of, strength, compared)
+        answers = log_softmax(found / fit_temperature(found, y[rows]))
+        log_likelihoods.append(answers[np.arange(len(rows)), y[rows]])
+        right.append(answers.argmax(1) == y[rows])
+        tried.append((mapped, logits_of, strength))
+
+    def best() -> int:
+        return int(np.argmax([one.mean() for one in log_likelihoods]))
+
     for name in settings.feature_maps:
         mapped = fit_map(name, x)
         logits_of = prepare(mapped)
         for strength in settings.strengths:
-            found = logits_of(strength, rows)
-            answers = log_softmax(found / fit_temperature(found, y[rows]))
-            log_likelihoods.append(answers[np.arange(len(rows)), y[rows]])
-            right.append(answers.argmax(1) == y[rows])
-            tried.append((mapped, strength))
-    best = int(np.argmax([one.mean() for one in log_likelihoods]))
-    mapped, strength = tried[best]
+            attempt(mapped, logits_of, strength)
+    if settings.refined:
+        mapped, logits_of, (middle,) = tried[best()]
+        place = settings.strengths.index((middle,))
+        for (other,) in settings.strengths[max(place - 1, 0) : place] + settings.strengths[place + 1 : place + 2]:
+            attempt(mapped, logits_of, (math.sqrt(middle * other),))
+    mapped, logits_of, strength = tried[best()]
     every = np.flatnonzero(scored)
-    found = prepare(mapped)(strength, every)
+    found = _answers(logits_of, strength, blocks)
     T = fit_temperature(found, y[every])
     log_probabilities = np.full((len(y), way), np.nan)
     log_probabilities[every] = log_softmax(found / T)
     tables = np.stack(log_likelihoods, axis=1), np.stack(right, axis=1)
-    return Found(mapped, strength, T, LeftOut(log_probabilities, scored, "leave-one-out", rows, *tables, best))
+    return Found(mapped, strength, T, LeftOut(log_probabilities, scored, blocks.how, rows, *tables, best()))
+
+
+def _answers(logits_of: LeftOutLogits, strength: Strength, blocks: Blocks) -> np.ndarray:
+    """Return the logits of the examples of blocks, in ascending order of their numbers, (m, N)."""
+    found = [logits_of(strength, group) for group in blocks.groups]
+    result: np.ndarray = np.concatenate([one.reshape(-1, one.shape[-1]) for one in found])[np.argsort(blocks.rows())]
+    return result
 
 
 def compared_rows(y: np.ndarray, scored: np.ndarray, way: int) -> np.ndarray:

@@ -17,10 +17,11 @@ import numpy as np
 
 from kshot.errors import DataError
 from kshot.tasks.heads.answer import squared_distances
+from kshot.tasks.heads.blocks import blocks_of
 from kshot.tasks.heads.class_means import from_centres, means_of
 from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
-from kshot.tasks.heads.head import FittedHead, LeftOut, checked
-from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, Strength, not_alone, search, with_temperature
+from kshot.tasks.heads.head import FittedHead, Settled, Settling, checked
+from kshot.tasks.heads.search import LeftOutLogits, Settings, Strength, search, with_temperature
 from kshot.tasks.heads.through_learners import class_centres
 
 STRENGTHS = tuple((one,) for one in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0))
@@ -31,7 +32,7 @@ DEFAULT_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class ShrunkenMeans:
+class ShrunkenMeans(Settling):
     """The nearest shrunken mean.
 
     Attributes:
@@ -43,26 +44,6 @@ class ShrunkenMeans:
     descriptions: np.ndarray | None = field(default=None, repr=False)
     feature_maps: tuple[str, ...] = ()
     name = "shrunken_means"
-
-    def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
-        """Learn the means and κ. See `Head.fit`; a class with a description needs no example.
-
-        Raises:
-            DataError: As for every head; or the descriptions are not one vector per class, or a class has neither example nor description.
-        """
-        x, y, known = self._checked(x, y, way)
-        found, settings = self._search(x, y, way, known)
-        z = found.feature_map(x)
-        counts = np.bincount(y, minlength=way)
-        centres = np.nan_to_num(class_centres(z, y, way).astype(np.float64)) if len(z) else np.zeros((way, x.shape[1]))
-        shrunk = _shrunken(centres, self._priors(found.feature_map, z, known), counts, found.strength[0])
-        fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength[0]})
-        return with_temperature(fitted, *_probes(x, y, self.descriptions), found, settings)
-
-    def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example by the means of the others and the descriptions. See `Head.left_out`."""
-        x, y, known = self._checked(x, y, way)
-        return self._search(x, y, way, known)[0].left_out
 
     def _checked(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return examples, labels, and which classes have a description, bool (N,)."""
@@ -85,14 +66,35 @@ class ShrunkenMeans:
             priors[known] = mapped(self.descriptions[known])
         return priors
 
-    def _search(self, x: np.ndarray, y: np.ndarray, way: int, known: np.ndarray) -> tuple[Found, Settings]:
+    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+        """Choose the feature map and κ. See `Head.settle`; a class with a description needs no example.
+
+        Raises:
+            DataError: As for every head; or the descriptions are not one vector per class, or a class has neither example nor description.
+        """
+        x, y, known = self._checked(x, y, way)
+
         def prepare(mapped: FeatureMap) -> LeftOutLogits:
             z = mapped(x)
             (centres, counts), priors, n = means_of(z, y, way), self._priors(mapped, z, known), len(z)
             moving = ~known  # classes whose prior is the mean of all examples, which moves when one of them is left out
 
-            def logits_of(strength: Strength, rows: np.ndarray) -> np.ndarray:
-                kappa = strength[0]
+            def together(kappa: float, block: np.ndarray) -> np.ndarray:
+                a, k, left, prior = z[block].astype(np.float64), y[block], counts.copy(), priors
+                left[k] -= 1
+                rest = centres * counts[:, None]
+                rest[k] -= a
+                if moving.any():
+                    prior = priors.copy()
+                    prior[moving] = (n * priors[moving][0] - a.sum(0)) / (n - len(a))
+                return -squared_distances(a, _shrunken(rest / np.maximum(left, 1)[:, None], prior, left, kappa))
+
+            def logits_of(strength: Strength, group: np.ndarray) -> np.ndarray:
+                if group.shape[1] > 1:
+                    return np.stack([together(strength[0], block) for block in group])
+                return alone(strength[0], group[:, 0])[:, None]
+
+            def alone(kappa: float, rows: np.ndarray) -> np.ndarray:
                 a, k = z[rows].astype(np.float64), y[rows]
                 shift = (priors[moving][0] - a) / (n - 1) if moving.any() else np.zeros_like(a)  # of the mean of all examples
                 w = _weights(counts, kappa) * moving  # (N,)
@@ -112,7 +114,17 @@ class ShrunkenMeans:
         described = self.descriptions is not None
         default = (default_map(x, maps), DEFAULT_STRENGTH)
         settings = Settings(maps, STRENGTHS + MORE_STRENGTHS * described, default, DEFAULT_TEMPERATURE)
-        return search(x, y, way, settings, prepare, not_alone(y, way) | known[y]), settings
+        found = search(x, y, way, settings, prepare, blocks_of(x, y, way, anchors=anchors, known=known))
+
+        def fit() -> FittedHead:
+            z = found.feature_map(x)
+            counts = np.bincount(y, minlength=way)
+            centres = np.nan_to_num(class_centres(z, y, way).astype(np.float64)) if len(z) else np.zeros((way, x.shape[1]))
+            shrunk = _shrunken(centres, self._priors(found.feature_map, z, known), counts, found.strength[0])
+            fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength[0]})
+            return with_temperature(fitted, *_probes(x, y, self.descriptions), found, settings)
+
+        return Settled(found.left_out, fit)
 
 
 def _weights(counts: np.ndarray, strength: float) -> np.ndarray:

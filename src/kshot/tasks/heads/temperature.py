@@ -35,18 +35,20 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
         return 1.0
     values = np.where(known, values / spread, -np.inf)
     others = np.where(known, values, 0.0)
+    squares = np.square(others)
     own = values[np.arange(n), y]
+    weights = np.empty_like(values)
     counts = np.maximum(known.sum(1) - 1, 1)
     smoothing = 1 / (n + 2)
     target = float(((1 - smoothing) * own + smoothing * (others.sum(1) - own) / counts).sum())  # Σ t · logit
     low, high, log_beta = -_WIDEST, _WIDEST, 0.0
     for _ in range(_STEPS):
         beta = math.exp(log_beta)
-        weights = np.exp(beta * values)  # 0 where a class was unknown
+        np.exp(np.multiply(values, beta, out=weights), out=weights)  # 0 where a class was unknown
         weights /= weights.sum(1, keepdims=True)
         mean = np.einsum("nk,nk->n", weights, others)
         slope = float(mean.sum()) - target  # dL/dβ
-        curvature = float(np.einsum("nk,nk,nk->", weights, others, others) - np.square(mean).sum())  # d²L/dβ²
+        curvature = float(np.vdot(weights, squares) - np.square(mean).sum())  # d²L/dβ²
         low, high = (log_beta, high) if slope < 0 else (low, log_beta)
         along, bend = beta * slope, beta * slope + beta * beta * curvature  # by log β
         following = log_beta - along / bend if bend > 0 else math.nan
