@@ -26,6 +26,8 @@ from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut, Settled, Settling, checked
 
+_LEAST_GAIN = 0.01
+"""Mean gain of log-likelihood from which on descriptions count; less is chance where the examples alone are told apart."""
 Sentences = Mapping[str, Sequence[str]]
 """Class → the sentences that describe it."""
 
@@ -185,7 +187,7 @@ class Described(Settling):
             # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
             before = np.where(plain.left_out.scored[:, None], plain.left_out.log_probabilities, -np.log(way))
             gain = (left_out.log_probabilities - before)[np.arange(len(x)), y]
-            if gain[left_out.scored].sum() <= 0:
+            if gain[left_out.scored].mean() <= _LEAST_GAIN:
                 return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False))
         return Settled(left_out, lambda: _marked(described.fit(), used=True))
 
