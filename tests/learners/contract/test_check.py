@@ -499,7 +499,7 @@ def test_a_broken_rule_is_caught_and_named(rule: str, message: str, learner: Cal
     torch.manual_seed(0)
     with pytest.raises(ContractError) as error:
         check_learner(learner())
-    complaints = [line for line in str(error.value).split("\n") if line.startswith(f"- {rule}: ")]
+    complaints = [line for line in str(error.value).split("\n") if line.lstrip().startswith(f"- {rule}: ")]
     assert len(complaints) == 1, str(error.value)
     assert message in complaints[0]
 
