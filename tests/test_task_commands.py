@@ -59,7 +59,7 @@ def test_photographs_from_a_folder_to_answers(run: Run) -> None:
     assert code == 0
     assert Path("m/report.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 6
     assert "classes      2: fox (3), owl (3)" in out
-    assert "leave-one-out; 95 % interval" in out
+    assert "(leaving out one example of every class at a time; 95 % interval" in out
     assert "The model is m. To label things: kshot predict m PICTURE…" in err
     Path("photos/broken.png").write_bytes(b"")
     code, out, err = run("predict", "m", "photos/fox", "photos/broken.png", "--json")

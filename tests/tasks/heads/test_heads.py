@@ -247,7 +247,7 @@ def test_a_discriminant_and_its_left_out_answers_are_those_of_the_equations(D: i
 def test_left_out_answers_do_not_see_their_own_label(name: str) -> None:
     """With labels that mean nothing, left-out answers are right about half the time; answers for what was seen are right far more often."""
     y, right = np.arange(24) % 2, []
-    for seed in range(8):
+    for seed in range(30):  # a mean over 8 strays by 0.04, and choosing a feature map adds as much
         x = np.random.default_rng(seed).normal(size=(24, 30)).astype(np.float32)
         right.append((head_named(name).left_out(x, y, 2).log_probabilities.argmax(1) == y).mean())
     assert np.mean(right) < 0.6
