@@ -50,6 +50,7 @@ def write(name: str, *lines: str) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_photographs_from_a_folder_to_answers(run: Run) -> None:
     root = fill(Path("photos"), ["fox", "owl"], items=3)
     code, out, err = run("fit", root, "-o", "m", "--self-contained")
@@ -82,6 +83,7 @@ def test_photographs_from_a_folder_to_answers(run: Run) -> None:
 QUANTITY = ["a,b,price", *(f"{k},{k * k % 7},{10 + 2.5 * k}" for k in range(30))]
 
 
+@pytest.mark.slow
 def test_a_quantity_from_a_table_to_answers(run: Run) -> None:
     code, _, err = run("fit", write("t.csv", *QUANTITY), "-o", "m", "--label", "price")
     assert code == 2
@@ -110,6 +112,7 @@ def test_a_quantity_from_a_table_to_answers(run: Run) -> None:
     assert Path("m/estimate.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -151,6 +154,7 @@ def test_texts_from_a_table_to_a_file(run: Run) -> None:
     assert out.startswith("two words here: ")
 
 
+@pytest.mark.slow
 def test_classes_come_and_go(run: Run) -> None:
     assert run("fit", write("t.csv", *TEXTS), "-o", "m")[0] == 0
     code, out, _ = run("add", "m", "word", "x" * 30 + " y", "z" * 20 + " y")
@@ -165,6 +169,7 @@ def test_classes_come_and_go(run: Run) -> None:
     assert json.loads(run("show", "m", "--json")[1])["classes"] == {"long": 3, "short": 3}
 
 
+@pytest.mark.slow
 def test_no_example_but_descriptions(run: Run) -> None:
     file = write("classes.toml", "short = 'a'", "long = ['a b c d e f', 'a b c d e f g']")
     code, out, err = run("fit", "--descriptions", file, "-o", "m")
@@ -220,6 +225,7 @@ def test_a_score_and_the_reports(run: Run) -> None:
     assert json.loads(run("estimate", "m", "u.csv", "--json")[1])["confusion"] == [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_ends_with_2_and_one_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     table = write("t.csv", *TEXTS)
     assert run("fit", table, "-o", "m")[0] == 0
@@ -261,12 +267,14 @@ def test_what_is_wrong_ends_with_2_and_one_message(run: Run, monkeypatch: pytest
     assert f"This model needs the encoder 'lengths' with the fingerprint {Lengths().fingerprint}" in err
 
 
+@pytest.mark.slow
 def test_overwriting_is_asked_for(run: Run) -> None:
     assert run("fit", write("t.csv", *TEXTS), "-o", "m")[0] == 0
     assert run("fit", write("t.csv", *TEXTS, "a b c d e f g h,longer"), "-o", "m", "--overwrite")[0] == 0
     assert "longer (1)" in run("show", "m")[1]
 
 
+@pytest.mark.slow
 def test_predicting_imports_neither_torch_nor_scikit_learn_nor_pandas(run: Run, tmp_path: Path) -> None:
     fill(Path("photos"), ["fox", "owl"])
     assert run("fit", "photos", "-o", "m")[0] == 0

@@ -111,6 +111,7 @@ def test_published_weights_give_the_features_of_the_reference(
     assert (found - reference_features(theirs, x)).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_filled_network_is_built_again_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     filled = build_backbone("efficientnet_lite0", {"weights": "imagenet"})
     monkeypatch.setattr("kshot.backbones.published_weights.find_spec", lambda name: None)

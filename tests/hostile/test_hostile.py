@@ -90,6 +90,7 @@ def test_faults_of_commands_are_seen(stock: Stock, monkeypatch: pytest.MonkeyPat
     assert "characters" in fault_of_command(lambda: told(good * 500), stock, monkeypatch)
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_or_too_much_is_seen(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
     earlier = signal.getsignal(signal.SIGALRM)
     monkeypatch.setattr(judge, "SECONDS", 1)
@@ -111,6 +112,7 @@ def test_the_working_directory_and_the_folder_are_put_back(stock: Stock) -> None
     assert list(stock.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_there_are_enough_cases_and_their_names_are_distinct() -> None:
     cases = all_cases()
     assert len(cases) == len({case.name for case in cases}) >= 2000

@@ -112,6 +112,7 @@ def test_heads_that_keep_descriptions_can_be_saved(head: str, tmp_path: Path) ->
     assert answers(model, "fox red", "owl red") == ["fox", "owl"]
 
 
+@pytest.mark.slow
 def test_names_that_mislead_do_not_count() -> None:
     texts = ["fox fox red", "fox", "fox fox", "owl", "owl owl red", "owl owl"]
     misled = fit(of(texts, ["owl"] * 3 + ["fox"] * 3), Words()).model

@@ -48,6 +48,7 @@ def photographs(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_features_of_a_learner(tmp_path: Path) -> None:
     root = drawings(tmp_path / "ink")
     encoder = open_by_name("omniglot-protonet")
@@ -77,6 +78,7 @@ def test_a_learner_that_gives_no_vectors_is_refused() -> None:
         open_by_name("omniglot-maml")
 
 
+@pytest.mark.slow
 def test_pictures_that_an_encoder_is_not_for(tmp_path: Path) -> None:
     ink, colour = drawings(tmp_path / "ink"), photographs(tmp_path / "photos")
     with pytest.raises(DataError, match=r"look like photographs, and omniglot-protonet reads ink on paper.*--encoder efficientnet_lite0"):

@@ -341,6 +341,7 @@ def test_data_sets_as_their_library_saves_them(tmp_path: Path) -> None:
     assert list(open_table(str(tmp_path / "t.parquet")).rows()) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
 def test_memory_does_not_grow_with_the_table(tmp_path: Path, name: str) -> None:
     path = WRITERS[name](tmp_path / name, 3000 * [{"text": 1000 * "x", "label": "y"}])

@@ -16,6 +16,7 @@ def examples() -> tuple[np.ndarray, np.ndarray]:
     return (3 * rng.normal(size=(3, 4))[y] + rng.normal(size=(18, 4))).astype(np.float32), y
 
 
+@pytest.mark.slow
 def test_its_answers_are_its_own() -> None:
     x, y = examples()
     head = AnyClassifier(RandomForestClassifier(20, random_state=0))

@@ -174,6 +174,7 @@ def test_left_out_shrunken_means_are_a_refit_without_the_block(described: str, m
         np.testing.assert_allclose(found.log_probabilities[block], log_softmax(answer / fitted.temperature), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [1, 5])
 @pytest.mark.parametrize("D", [3, 40])
 def test_kernel_ridge_and_its_left_out_answers_are_those_of_the_equations(D: int, more: int) -> None:
@@ -208,6 +209,7 @@ def test_a_blend_is_the_mean_of_its_parts() -> None:
     np.testing.assert_allclose(found.log_likelihoods[:, 0], found.log_probabilities[np.arange(len(y)), y])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_a_fitted_head_has_the_arrays_of_its_form(name: str) -> None:
     x, y = examples()
@@ -268,6 +270,7 @@ def test_one_example_per_class(name: str) -> None:
     assert (probabilities.max(1) < 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_the_only_example_of_a_class_is_not_scored(name: str) -> None:
     x, y = examples(way=3)
@@ -352,6 +355,7 @@ def test_feature_maps_by_hand() -> None:
 # Answering needs numpy alone.
 
 
+@pytest.mark.slow
 def test_answers_need_numpy_alone(tmp_path: Path) -> None:
     x, y = examples()
     expected = {}
