@@ -3,12 +3,15 @@
 `make test` runs one process per core (pytest-xdist); plain `pytest` runs all in one. Both hold, in any order of the tests.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+from cases.logged import Logged
 
 if TYPE_CHECKING:  # torch is not imported before its number of threads is set
     from kshot.data.pictures.omniglot import Omniglot
@@ -35,6 +38,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KSHOT_CACHE", str(folder))
         yield
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    """What kshot logs during the test, from INFO on."""
+    logger, handler = logging.getLogger("kshot"), Logged()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

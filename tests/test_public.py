@@ -160,6 +160,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return _public_things(tmp_path_factory.mktemp("things"))
 
 
+@pytest.mark.slow
 def test_there_is_one_of_every_public_class(things: dict[str, Any]) -> None:
     classes = {name: getattr(kshot, name) for name in kshot.__all__ if isinstance(getattr(kshot, name), type)}
     assert [name for name, made in classes.items() if name != "Learner" and type(things.get(name)) is not made] == []

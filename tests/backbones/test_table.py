@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
 """Small networks, where the usual one is large. A new backbone needs no entry."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_every_backbone_is_built_from_plain_values_and_embeds_items_alone(name: str) -> None:
     told = fitting_arguments(name, FORM)
@@ -40,6 +41,7 @@ def test_every_backbone_is_built_from_plain_values_and_embeds_items_alone(name: 
     torch.testing.assert_close(features[1:2], network(x[1:2]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_every_backbone_is_built_again_from_the_arguments_that_it_kept(name: str) -> None:
     network = build_backbone(name, {**fitting_arguments(name, FORM), **SMALL.get(name, {})})

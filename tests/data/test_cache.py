@@ -1,11 +1,11 @@
 """The cache trusts nothing that was not written by it, and never stands in the way."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cases.logged import Logged
 from kshot.data.cache import cache_folder, read_array, write_array
 from kshot.errors import SetupError
 
@@ -38,21 +38,20 @@ def test_a_file_cut_off_anywhere_is_none(cut: int, folder: Path) -> None:
     assert read_array("a.bin") is None
 
 
-def test_a_flipped_bit_anywhere_is_found(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_flipped_bit_anywhere_is_found(folder: Path, logged: Logged) -> None:
     write_array("a.bin", np.arange(10, dtype=np.uint8))
     file = folder / "a.bin"
     whole = file.read_bytes()
     for position in range(len(whole)):
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
-        with caplog.at_level(logging.WARNING):
-            assert read_array("a.bin") is None
-    assert "is damaged; it is made again" in caplog.text
+        assert read_array("a.bin") is None
+    assert "is damaged; it is made again" in logged.text
 
 
-def test_a_folder_that_cannot_be_written_is_logged_and_no_error(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_written_is_logged_and_no_error(folder: Path, logged: Logged) -> None:
     folder.write_text("a file where the folder should be")
     write_array("a.bin", np.zeros(3, np.uint8))
-    assert "nothing is cached" in caplog.text
+    assert "nothing is cached" in logged.text
     assert read_array("a.bin") is None
 
 
@@ -70,9 +69,7 @@ def test_the_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == Path("/local/kshot/cache")
 
 
-def test_without_a_home_folder_nothing_is_cached_and_nothing_fails(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_a_home_folder_nothing_is_cached_and_nothing_fails(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -83,4 +80,4 @@ def test_without_a_home_folder_nothing_is_cached_and_nothing_fails(
         cache_folder()
     assert read_array("a.bin") is None
     write_array("a.bin", np.zeros(3, np.uint8))
-    assert "nothing is cached" in caplog.text
+    assert "nothing is cached" in logged.text

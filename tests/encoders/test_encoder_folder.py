@@ -1,11 +1,11 @@
 """An encoder that was made once is found again, whole, or made again."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from cases.logged import Logged
 from kshot.encoders.encoder_folder import DESCRIPTION, described, kept_folder, kind_of
 from kshot.errors import SavedError
 
@@ -39,27 +39,25 @@ def test_it_is_made_once(cache: Path) -> None:
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "encoder.words", DESCRIPTION])
 @pytest.mark.parametrize("damage", ["changed", "missing"])
-def test_a_damaged_one_is_made_again(name: str, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_one_is_made_again(name: str, damage: str, logged: Logged) -> None:
     make = Maker()
     folder, _ = kept_folder("key", make)
     if damage == "missing":
         (folder / name).unlink()
     else:
         (folder / name).write_bytes(b"other")
-    with caplog.at_level(logging.WARNING):
-        kept_folder("key", make)
+    kept_folder("key", make)
     assert make.made == 2
-    assert ("It is made again." in caplog.text) == ((name, damage) != (DESCRIPTION, "missing"))
+    assert ("It is made again." in logged.text) == ((name, damage) != (DESCRIPTION, "missing"))
     kept_folder("key", make)
     assert make.made == 2
 
 
-def test_where_nothing_can_be_kept_it_lies_in_a_temporary_folder(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_nothing_can_be_kept_it_lies_in_a_temporary_folder(cache: Path, logged: Logged) -> None:
     cache.write_text("in the way")
     make = Maker()
-    with caplog.at_level(logging.WARNING):
-        folder, temporary = kept_folder("key", make)
-    assert "the encoder is not kept, and will be made again the next time" in caplog.text
+    folder, temporary = kept_folder("key", make)
+    assert "the encoder is not kept, and will be made again the next time" in logged.text
     assert temporary is not None
     assert (folder / "encoder.onnx").read_bytes() == b"graph"
     del temporary

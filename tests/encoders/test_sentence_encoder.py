@@ -90,6 +90,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         SentenceEncoder(tmp_path)
 
 
+@pytest.mark.slow
 def test_answering_imports_neither_torch_nor_transformers(tmp_path: Path) -> None:
     word_means(tmp_path)
     code = (

@@ -1,5 +1,6 @@
 """Vision models of transformers, tiny ones with random weights, give the vectors that transformers gives."""
 
+import importlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,17 @@ from kshot.encoders.photograph_text_encoder import PhotographTextEncoder
 from kshot.encoders.table import open_encoder, read_encoder
 from kshot.errors import DataError, RecipeError, SavedError
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
-
 SIZE = 16
 SMALL = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {**SMALL, "image_size": SIZE, "patch_size": 8}
 WORDS = ["<pad>", "<end>", "a", "red", "blue", "bus", "photograph", "of"]
+
+
+def of_transformers(name: str) -> Any:
+    """Its class of this name. Importing them takes seconds, which a run of other tests does not wait for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(importlib.import_module("transformers"), name)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +50,7 @@ def tokenizer(folder: Path) -> Any:
     made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="a"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.post_processor = processors.TemplateProcessing(single="$A <end>", special_tokens=[("<end>", 1)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<end>")
+    fast = of_transformers("PreTrainedTokenizerFast")(tokenizer_object=made, pad_token="<pad>", eos_token="<end>")
     fast.save_pretrained(folder)
     return fast
 
@@ -61,7 +65,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=n
 @pytest.mark.slow
 def test_a_vision_model(tmp_path: Path, cache: Path) -> None:
     torch.manual_seed(0)
-    model = Dinov2Model(Dinov2Config(**VISION, mlp_ratio=2)).eval()
+    model = of_transformers("Dinov2Model")(of_transformers("Dinov2Config")(**VISION, mlp_ratio=2)).eval()
     scale = '"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]'
     name = saved(tmp_path / "dino", model, f'{{"do_center_crop": true, "crop_size": {{"height": 16, "width": 16}}, {scale}}}')
     encoder = open_encoder(name)
@@ -85,9 +89,13 @@ def test_a_model_of_pictures_and_texts(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     text = {**SMALL, "vocab_size": len(WORDS), "max_position_embeddings": 6, "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": 2}
     if kind == "clip":
-        model: Any = CLIPModel(CLIPConfig(text_config={**text, "projection_dim": 6}, vision_config=VISION, projection_dim=6)).eval()
+        model: Any = of_transformers("CLIPModel")(
+            of_transformers("CLIPConfig")(text_config={**text, "projection_dim": 6}, vision_config=VISION, projection_dim=6)
+        ).eval()
     else:
-        model = SiglipModel(SiglipConfig(text_config={**text, "projection_size": 8}, vision_config=VISION)).eval()
+        model = of_transformers("SiglipModel")(
+            of_transformers("SiglipConfig")(text_config={**text, "projection_size": 8}, vision_config=VISION)
+        ).eval()
     fast = tokenizer(tmp_path / "model")
     scale = '"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]'
     name = saved(tmp_path / "model", model, f'{{"size": {{"shortest_edge": 16}}, {scale}}}')

@@ -1,6 +1,5 @@
 """Vectors are found again by any process, or cost time; they never cost the result."""
 
-import logging
 import os
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cases.logged import Logged
 from kshot.encoders.vector_cache import VectorCache
 
 ENCODER = "0123456789abcdef"
@@ -132,12 +132,11 @@ def test_a_row_that_was_changed_is_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all " * 500, b"SQLite format 3\x00" + b"\x00" * 5000])
-def test_a_damaged_file_is_made_again(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_made_again(tmp_path: Path, content: bytes, logged: Logged) -> None:
     (tmp_path / FILE).write_bytes(content)
     cache = VectorCache(tmp_path)
-    with caplog.at_level(logging.WARNING):
-        assert cache.get(ENCODER, b"fox") is None
-    assert "is damaged" in caplog.text
+    assert cache.get(ENCODER, b"fox") is None
+    assert "is damaged" in logged.text
     cache.put(ENCODER, [b"fox"], vectors(1))
     assert VectorCache(tmp_path).get(ENCODER, b"fox") is not None
 
@@ -156,22 +155,21 @@ def test_a_file_cut_off_in_the_middle_costs_time_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("blocked", ["a file in place of the folder", "a folder in place of the file"])
-def test_what_cannot_be_written_is_logged_once_and_no_error(tmp_path: Path, blocked: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_written_is_logged_once_and_no_error(tmp_path: Path, blocked: str, logged: Logged) -> None:
     folder = tmp_path / "cache"
     if "in place of the folder" in blocked:
         folder.write_text("in the way")
     else:
         (folder / FILE).mkdir(parents=True)
     cache = VectorCache(folder)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            cache.put(ENCODER, names(2), vectors(2))
-            assert kept(cache, 2) == []
-        cache.close()
-    assert caplog.text.count("no vectors are kept between runs") == 1
+    for _ in range(3):
+        cache.put(ENCODER, names(2), vectors(2))
+        assert kept(cache, 2) == []
+    cache.close()
+    assert logged.text.count("no vectors are kept between runs") == 1
 
 
-def test_a_full_disk_stops_the_writing_and_not_the_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_stops_the_writing_and_not_the_reading(tmp_path: Path, logged: Logged) -> None:
     first = VectorCache(tmp_path)
     first.put(ENCODER, names(2), vectors(2))
     first.close()
@@ -179,14 +177,13 @@ def test_a_full_disk_stops_the_writing_and_not_the_reading(tmp_path: Path, caplo
     assert kept(cache, 2) == [0, 1]
     pages = cache._connection.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[union-attr]  # it is open
     cache._connection.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[union-attr]  # SQLite's own "disk is full"
-    with caplog.at_level(logging.WARNING):
-        cache.put(ENCODER, names(50), vectors(50, 1000))
-        cache.put(ENCODER, names(50), vectors(50, 1000))
-    assert caplog.text.count("no vectors are kept between runs: database or disk is full") == 1
+    cache.put(ENCODER, names(50), vectors(50, 1000))
+    cache.put(ENCODER, names(50), vectors(50, 1000))
+    assert logged.text.count("no vectors are kept between runs: database or disk is full") == 1
     assert kept(cache, 2) == [0, 1]
 
 
-def test_without_a_home_folder_nothing_is_kept_and_nothing_fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_home_folder_nothing_is_kept_and_nothing_fails(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -196,7 +193,7 @@ def test_without_a_home_folder_nothing_is_kept_and_nothing_fails(monkeypatch: py
     cache = VectorCache()
     cache.put(ENCODER, names(1), vectors(1))
     assert cache.get(ENCODER, names(1)[0]) is None
-    assert "no vectors are kept between runs" in caplog.text
+    assert "no vectors are kept between runs" in logged.text
 
 
 def test_another_process_that_writes_for_long_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[EpisodeShape, DrawnEpisodes]:
     return shape, rectangle
 
 
+@pytest.mark.slow
 def test_10000_draws_keep_the_promises(drawn: tuple[EpisodeShape, DrawnEpisodes]) -> None:
     _, rectangle = drawn
     assert all(len(set(row)) == 4 for row in rectangle.classes.tolist())
@@ -211,6 +212,7 @@ def test_ranks_share_the_same_episodes_out_in_any_order(nearness: Nearness, rank
     assert episodes_hash("", found) == whole
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=40)
 @given(
     nearness=st.sampled_from(["near", "far"]),

@@ -51,6 +51,7 @@ def shown(text: str, code: int = 0) -> int:
     return code
 
 
+@pytest.mark.slow
 def test_a_good_end_has_no_fault(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault_of(lambda: 1, stock) == ""
     assert fault_of(lambda: raised(DataError("the file x cannot be read: it is empty.")), stock, "refused") == ""
@@ -58,6 +59,7 @@ def test_a_good_end_has_no_fault(stock: Stock, monkeypatch: pytest.MonkeyPatch) 
     assert fault_of_command(lambda: shown('{"a": 1}'), stock, monkeypatch, "works") == ""
 
 
+@pytest.mark.slow
 def test_faults_of_calls_are_seen(stock: Stock) -> None:
     assert fault_of(lambda: raised(ValueError("no")), stock).startswith("ValueError from ?")
     assert "accepted" in fault_of(lambda: 1, stock, "refused")
@@ -66,6 +68,7 @@ def test_faults_of_calls_are_seen(stock: Stock) -> None:
     assert fault_of(lambda: 7, stock, answer=lambda value: f"found {value}") == "found 7"
 
 
+@pytest.mark.slow
 def test_faults_of_commands_are_seen(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
     def leaking() -> int:
         warnings.warn("a leak", stacklevel=1)
@@ -105,6 +108,7 @@ def test_what_takes_too_long_or_too_much_is_seen(stock: Stock, monkeypatch: pyte
         assert "a peak of" in fault_of(lambda: 1, stock)
 
 
+@pytest.mark.slow
 def test_the_working_directory_and_the_folder_are_put_back(stock: Stock) -> None:
     here = Path.cwd()
     fault_of(lambda: Path("left").touch(), stock)

@@ -132,6 +132,7 @@ KINDS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", quickly(EVERY))
 def test_features_of_a_kind_that_no_learner_reads_are_refused(name: str, kind: str) -> None:

@@ -198,6 +198,7 @@ def test_a_compiled_backbone_answers_and_is_trained_like_the_plain_one(name: str
     torch.testing.assert_close(found, slopes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["meta_sgd", "maml++", "reptile", "finetune", "siamese"])
 def test_a_backbone_may_be_compiled_after_its_learner_was_made(name: str) -> None:
     learner = made(name, lambda: nn.Linear(4, FEATURES)).eval()

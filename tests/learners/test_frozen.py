@@ -155,6 +155,7 @@ def test_a_norm_is_used_as_it_is_when_all_of_it_is_frozen_by_hand() -> None:
     assert learner.predict(adapted, x)[0, :, 0].tolist() == pytest.approx([-0.25, -0.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [lambda: Conv4(width=4), lambda: Conv4Strided(width=4), lambda: ResNet12(1, (4, 4, 4, 4))])
 def test_the_package_s_own_networks_can_be_frozen(network: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)

@@ -132,6 +132,7 @@ def test_an_index_outside_the_embedding_is_named(name: str) -> None:
         made(name, words).eval().adapt(torch.full((3, 6, 4), 9), batch().support_y, way=3)
 
 
+@pytest.mark.slow
 @every_learner
 def test_a_forward_pass_that_changes_its_parameters(name: str) -> None:
     x = torch.arange(72).reshape(3, 6, 4) % 7

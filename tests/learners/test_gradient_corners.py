@@ -99,6 +99,7 @@ def test_meta_sgd_names_its_own_settings() -> None:
         made("meta_sgd", lowest=1e37, highest=1e37).eval().adapt(items(4) * 100, Y, way=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "maps", "strided"])
 @pytest.mark.parametrize("running", [1.0, 1e6, float("inf")])
 def test_support_statistics_know_nothing_of_the_running_ones(kind: str, running: float) -> None:
@@ -115,6 +116,7 @@ def test_support_statistics_know_nothing_of_the_running_ones(kind: str, running:
     assert torch.equal(learner.predict(learner.adapt(x, Y, way=2), x), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_autocast_changes_neither_adaptation_nor_answers(name: str) -> None:
     learner = made(name).eval()
@@ -126,6 +128,7 @@ def test_autocast_changes_neither_adaptation_nor_answers(name: str) -> None:
     assert torch.equal(*answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_dropout_in_training_draws_from_the_generator(name: str) -> None:
     learner = made(name, nn.Sequential(network(), nn.Dropout(0.5))).train()

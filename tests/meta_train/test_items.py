@@ -104,6 +104,7 @@ def test_the_head_s_start_is_a_function_of_the_plan_s_seed() -> None:
     assert head(0).shape == (6, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LEARNERS))
 def test_what_is_saved_has_no_head(name: str, tmp_path: Path) -> None:
     state = start(learner_of(name), PLAN, stream_of())

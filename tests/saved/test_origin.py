@@ -16,6 +16,7 @@ from kshot.learners.metric.ridge import RidgeNet
 from kshot.workflows.question import Question, ask
 
 
+@pytest.mark.slow
 def test_a_record_of_what_a_learner_was_trained_on_lets_a_test_refuse_it(tmp_path: Path, omniglot: kshot.Omniglot) -> None:
     train = omniglot.split("vinyals").part("train")
     stream = kshot.EpisodeStream(omniglot, train, "vinyals/train", kshot.EpisodeShape(5, 1, 1), seed=3)

@@ -110,6 +110,7 @@ def test_bad_arguments_say_so_and_are_value_errors() -> None:
         FewShotClassifier().fit(x, y).add_class("a", "text")
 
 
+@pytest.mark.slow
 def test_without_scikit_learn_the_message_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['sklearn'] = sys.modules['sklearn.base'] = None\nimport kshot\n"

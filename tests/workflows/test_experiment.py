@@ -130,6 +130,7 @@ def test_a_stop_at_the_last_update_is_a_finished_run(pets: Path, tmp_path: Path)
     assert run(ready, stop=lambda: ready.state.update == 6) is not None
 
 
+@pytest.mark.slow
 def test_a_finished_run_may_be_resumed_and_changes_nothing(pets: Path, tmp_path: Path) -> None:
     run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
     before = files(tmp_path / "run")
@@ -147,6 +148,7 @@ def test_a_run_whose_learner_could_not_be_saved_is_not_resumed(pets: Path, tmp_p
     assert files(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_a_resume_with_another_recipe_names_the_difference(pets: Path, tmp_path: Path) -> None:
     run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
     before = files(tmp_path / "run")
@@ -233,6 +235,7 @@ def test_a_run_killed_before_its_first_state_can_be_started_again(
     assert losses(folder) == losses(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_leaves_a_state_that_goes_on(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
     ready = prepare(recipe_of(pets), folder, device="cpu")
@@ -323,6 +326,7 @@ def test_what_cannot_be_had_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_division_is_an_error_in_words(pets: Path, tmp_path: Path) -> None:
     run(prepare(recipe_of(pets), tmp_path / "run", device="cpu"))
     for text in ("", "[1]", '{"train": 5}'):
@@ -400,6 +404,7 @@ def test_a_run_on_items_stopped_goes_on_to_the_same_bits_and_saves_no_head(pets:
     assert not any("class" in name for name in saved.spec.learner_arguments)
 
 
+@pytest.mark.slow
 def test_the_centre_of_a_saved_simple_shot_is_the_mean_of_the_training_items(pets: Path, tmp_path: Path) -> None:
     ready = prepare(item_recipe(pets, "simple_shot"), tmp_path / "run", device="cpu")
     saved = run(ready)
@@ -474,6 +479,7 @@ def test_a_backbone_that_cannot_read_the_items_is_refused(pets: Path, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_folders_three_deep_with_parts_are_trained_on_evaluated_and_predicted_with(tmp_path: Path) -> None:
     names = [f"train/Fruit/Apple/a{number}" for number in range(4)] + [f"val/Fruit/Pear/p{number}" for number in range(2)]
     root = fill(tmp_path / "grocery", [*names, *(f"test/Dairy/Milk/m{number}" for number in range(3))], 4)

@@ -62,6 +62,7 @@ def parts_of(saved: Saved, **question: Any) -> tuple[dict[str, set[str]], tuple[
     return {part.name: set(part.index.names) for part in parts}, notes, asked_part(parts, episodes)
 
 
+@pytest.mark.slow
 def test_a_folder_s_parts_are_those_of_its_division(saved: Saved) -> None:
     division = {part: set(names) for part, names in saved.record["division"].items()}
     assert {part: len(names) for part, names in division.items()} == {"train": 6, "val": 3, "test": 3}

@@ -104,6 +104,7 @@ def test_a_run_that_was_stopped_goes_on(here: Path) -> None:
     assert first.resume
 
 
+@pytest.mark.slow
 def test_one_learner_takes_part_once(here: Path) -> None:
     save(here / "mine", ProtoNet(open_learner("omniglot-protonet").learner.get_submodule("backbone")))
     (here / "copy").mkdir()

@@ -177,6 +177,7 @@ def test_a_refined_answer_is_transductive_and_names_its_refinement(saved: Saved)
         answer(saved, episodes, "inductive", "cpu", refine="none")
 
 
+@pytest.mark.slow
 def test_results_name_the_steps_and_the_augmentation(saved: Saved) -> None:
     steps = {None: 3, 0: 0, 5: 5}
     spec = LearnerSpec("maml", "conv4_strided", {"features": 3, "outputs": 2}, {"channels": 3, "width": 3})

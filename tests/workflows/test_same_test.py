@@ -93,6 +93,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_the_test_is_that_of_each_alone_and_data_are_opened_once(learners: dict[str, Saved], opened: list[str]) -> None:
     test = same_test(learners, QUESTION, [1, 2])
     assert len(opened) == 1
@@ -165,6 +166,7 @@ def test_a_guest_with_a_preprocessing_reads_the_test_of_the_others(learners: dic
             same_test({"protonet": learners["protonet"], "guest": replace(guest, record=record)}, QUESTION)
 
 
+@pytest.mark.slow
 def test_who_knows_the_test_classes_is_refused_by_name_with_the_classes(
     learners: dict[str, Saved], train: Callable[..., Saved], pets: Path, tmp_path: Path
 ) -> None:

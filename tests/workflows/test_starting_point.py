@@ -94,6 +94,7 @@ def test_a_recipe_without_it_is_recorded_as_before(pets: Path) -> None:
     assert recipe_of(pets, start_from="x").as_dict()["training"]["start_from"] == "x"
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_leaves_its_parameters_from_which_another_goes_on(pets: Path, tmp_path: Path) -> None:
     ready = prepare(recipe_of(pets), tmp_path / "run", device="cpu")
     run(ready, stop=lambda: ready.state.update == 3)
@@ -117,6 +118,7 @@ def refused(pets: Path, tmp_path: Path, kind: type[Exception], message: str, **o
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_other_training_classes_are_refused(pets: Path, tmp_path: Path) -> None:
     first = trained(pets, tmp_path / "first")
     refused(
@@ -124,6 +126,7 @@ def test_other_training_classes_are_refused(pets: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_another_network_is_refused(pets: Path, tmp_path: Path) -> None:
     first = trained(pets, tmp_path / "first")
     refused(pets, tmp_path, SavedError, "does not fit the learner", start_from=first, width=4)
@@ -142,6 +145,7 @@ def test_a_learner_that_is_not_there_is_refused(pets: Path, tmp_path: Path) -> N
     refused(pets, tmp_path, SavedError, "no saved learner 'nowhere'", start_from="nowhere")
 
 
+@pytest.mark.slow
 def test_the_recipe_that_a_run_wrote_names_its_start(pets: Path, tmp_path: Path) -> None:
     first = trained(pets, tmp_path / "first")
     trained(pets, tmp_path / "second", start_from=first)

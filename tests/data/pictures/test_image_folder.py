@@ -1,7 +1,6 @@
 """Folders of class folders: what is read, in which order, and what each wrong folder is told."""
 
 import hashlib
-import logging
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cases.logged import Logged
 from kshot.data.dataset import Dataset
 from kshot.data.pictures.class_folders import class_files
 from kshot.data.pictures.image_folder import ImageFolder
@@ -67,17 +67,16 @@ def test_classes_in_groups(tmp_path: Path) -> None:
     assert data.index.groups == ("a", "b", "b")
 
 
-def test_hidden_and_other_files_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_hidden_and_other_files_are_skipped(tmp_path: Path, logged: Logged) -> None:
     root = fill(tmp_path, {"fox": 2, "owl": 2})
     (root / ".cache").mkdir()
     (root / "README.txt").write_text("notes")
     (root / "fox" / "Thumbs.db").write_text("")
     (root / "fox" / "._0.png").write_text("resource fork")
-    with caplog.at_level(logging.INFO):
-        data = ImageFolder(root, Picture(8))
+    data = ImageFolder(root, Picture(8))
     assert len(data) == 4
     assert data.ignored == (root / "README.txt", root / "fox" / "Thumbs.db")
-    assert "2 files are not pictures and were skipped" in caplog.text
+    assert "2 files are not pictures and were skipped" in logged.text
 
 
 def test_the_fingerprint_is_of_paths_and_contents_alone(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from kshot.errors import DataError
 BACKGROUND, EVALUATION = 30, 20
 
 
+@pytest.mark.slow
 def test_it_is_complete(omniglot: Omniglot) -> None:
     assert len(omniglot) == 4 * 32_460
     assert len(omniglot.index) == 4 * 1_623
@@ -35,7 +36,7 @@ def test_the_fingerprint_in_the_package_is_that_of_its_pixels(drawings: Drawings
     assert drawings.fingerprint() == read_header(packed)[2]
 
 
-@pytest.mark.parametrize(("rotations", "turns"), [("classes", 4), ("none", 1)])
+@pytest.mark.parametrize(("rotations", "turns"), [pytest.param("classes", 4, marks=pytest.mark.slow), ("none", 1)])
 def test_the_splits_have_the_published_sizes_and_share_no_character(
     rotations: str, turns: int, omniglot: Omniglot, upright_omniglot: Omniglot
 ) -> None:

@@ -494,6 +494,7 @@ BROKEN: list[tuple[str, str, Callable[[], Learner]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "message", "learner"), BROKEN, ids=[f"{rule}: {message}" for rule, message, _ in BROKEN])
 def test_a_broken_rule_is_caught_and_named(rule: str, message: str, learner: Callable[[], Learner]) -> None:
     torch.manual_seed(0)
@@ -508,6 +509,7 @@ def test_every_rule_has_a_learner_that_breaks_it() -> None:
     assert {rule for rule, _, _ in BROKEN} == {*RULES, *ITEM_RULES}
 
 
+@pytest.mark.slow
 def test_learners_that_keep_the_contract_pass() -> None:
     torch.manual_seed(0)
     held = check_learner(Patched())
@@ -549,6 +551,7 @@ def test_a_learner_that_cannot_be_copied_says_why() -> None:
         check_learner(learner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_the_learner_stays_exactly_as_it_was(training: bool) -> None:
     torch.manual_seed(0)

@@ -72,6 +72,7 @@ def test_a_damping_by_hand() -> None:
     torch.testing.assert_close(learner.head.bias.grad, torch.full((1,), 2 / 3, dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_a_larger_regularisation_keeps_tasks_nearer_to_the_start() -> None:
     found = []
     for regularisation in (0.5, 2.0, 8.0):

@@ -48,6 +48,7 @@ def distance(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> flo
     return max(float((found[name] - value).abs().max()) for name, value in expected.items()) / largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["unrolled", "flat"])
 @pytest.mark.parametrize("made", SECOND_ORDER)
 def test_the_gradient_equals_finite_differences(made: Callable[..., GradientLearner], mode: str) -> None:
@@ -80,6 +81,7 @@ def forward(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
     return x.flatten(1) @ parameters["head.weight"].T + parameters["head.bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ALL)
 def test_the_gradient_equals_a_loop_with_batch_norm_and_pooling(made: Callable[..., GradientLearner]) -> None:
     learner, batch = convolutional(made), balanced_batch(1, 8, 8)

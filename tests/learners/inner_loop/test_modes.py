@@ -94,6 +94,7 @@ def test_flat_equals_unrolled_after_fifty_steps(loops: SimpleNamespace) -> None:
 # The trap: an outer gradient over vmap, with native batch normalisation.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.__version__.startswith("2.13"), reason="the fault was measured in PyTorch 2.13")
 def test_a_gradient_over_vmap_is_wrong_with_native_batch_norm_and_ours_is_not(loops: SimpleNamespace) -> None:
     torch.manual_seed(1)

@@ -86,6 +86,7 @@ def made(name: str) -> Refinement:
     return refinement_named({"tim": "tim:steps=3,rate=0.1"}.get(name, name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refinement", list(REFINEMENTS))
 @pytest.mark.parametrize("name", list(EMBEDDING))
 def test_every_embedding_learner_keeps_the_contract(name: str, refinement: str) -> None:

@@ -94,6 +94,7 @@ def test_steps_are_shares_of_the_vectors_length() -> None:
     torch.testing.assert_close(other / 100, one, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_queries_of_one_class_alone_are_shared_out_unless_balance_is_0() -> None:
     random = np.random.default_rng(1)
     task = examples([[-1.0], [1.0]], [0, 1], 2)
@@ -104,6 +105,7 @@ def test_queries_of_one_class_alone_are_shared_out_unless_balance_is_0() -> None
     assert (free.argmax(-1) == 1).sum() <= 2
 
 
+@pytest.mark.slow
 def test_a_class_without_support_items_spoils_nothing() -> None:
     task = examples([[0.0, 1.0], [6.0, 1.0]], [0, 2], 3)
     queries = torch.tensor([[[1.0, 1.0], [5.0, 1.0], [3.2, 1.0]]]).double()

@@ -93,6 +93,7 @@ def test_sizes_are_counted_exactly(episodes: EpisodeSet) -> None:
     assert learner.training  # as it was
 
 
+@pytest.mark.slow
 def test_memory_at_its_highest_is_found(episodes: EpisodeSet) -> None:
     class Hungry(ProtoNet):
         def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> Any:

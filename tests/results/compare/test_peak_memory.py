@@ -10,6 +10,7 @@ CPU = torch.device("cpu")
 MiB = 1 << 20
 
 
+@pytest.mark.slow
 def test_the_peak_counts_what_is_alive_at_once() -> None:
     def one_after_another() -> None:
         for _ in range(4):

@@ -57,6 +57,7 @@ def plain_scores(learner: Learner, episodes: EpisodeSet) -> np.ndarray:
     return np.array(scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("augment", ["none", "quarter_turns"])
 def test_shared_features_give_the_plain_logits_to_1e_10(

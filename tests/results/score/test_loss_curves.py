@@ -83,6 +83,7 @@ def test_the_sentence_names_who_is_better() -> None:
     assert curves_of(learned=1.0, sgd=0.9, adam=0.5).sentence().endswith("on 0 of 1 kinds; lower ones: adam on quadratics.")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_said_and_none_in_json(tmp_path: Path) -> None:
     curves = curves_of(learned=1.0, sgd=float("inf"))
     assert "not finite" in curves.table()

@@ -99,6 +99,7 @@ def test_with_one_example_per_class_the_first_head_is_the_default() -> None:
     assert choose(x, y, 3, [Nearest()]).name == "nearest"
 
 
+@pytest.mark.slow
 def test_real_heads_are_compared_on_the_same_examples() -> None:
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(4), 5)

@@ -68,6 +68,7 @@ def test_equal_settings_are_one_form() -> None:
     assert settings_of(SimpleNamespace(a=1)) != settings_of(SimpleNamespace(a=True))
 
 
+@pytest.mark.slow
 def test_what_is_gone_is_equal_to_nothing() -> None:
     kept = settings_of(SimpleNamespace(function=(gone := Calls(torch.sin))))
     assert kept == settings_of(SimpleNamespace(function=gone))
