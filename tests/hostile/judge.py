@@ -29,6 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import kshot
 from hostile.case import Case, Words
 from hostile.stock import Stock, run_command
 from kshot.printable import printable
@@ -225,8 +226,9 @@ def _place(error: BaseException) -> str:
     found, trace = "?", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if "/kshot/" in code.co_filename:
-            found = f"{code.co_filename.rpartition('/kshot/')[2]}:{code.co_name}"
+        file = Path(code.co_filename)
+        if file.is_relative_to(PACKAGE):
+            found = f"{file.relative_to(PACKAGE).as_posix()}:{code.co_name}"
         trace = trace.tb_next
     return found
 
