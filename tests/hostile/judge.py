@@ -34,6 +34,7 @@ from hostile.case import Case, Words
 from hostile.stock import Stock, run_command
 from kshot.printable import printable
 
+PACKAGE = Path(kshot.__file__).parent
 SECONDS = 20
 BYTES = 1_500_000_000
 BUSIEST = 6
