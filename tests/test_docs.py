@@ -2,12 +2,16 @@
 
 The blocks of one page share one namespace and one temporary working folder, in order, as a reader would type them. A block that
 cannot run here says so, with its reason, on the line before the fence: `<!-- not executed: needs your own pictures -->`.
+
+A ```console block runs where the line before its fence is `<!-- executed -->`. What it prints stands in a ```text block after
+`<!-- printed -->`: its lines come in that order among those printed, whatever their numbers are; a line that ends with `…` is cut off.
 """
 
 import inspect
 import json
 import os
 import re
+import subprocess
 import sys
 import textwrap
 import types
@@ -27,16 +31,18 @@ PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|~{3,}) *(?P<language>[\w+.-]*)(?P<rest>.*)$")
 _NOT_EXECUTED = re.compile(r"<!-- not executed(?P<reason>.*)-->")
+_EXECUTED, _PRINTED = "<!-- executed -->", "<!-- printed -->"
 _MISSPELT = {"py", "python3", "Python", "pycon", "ipython"}
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block of Python: the line of its first statement, its code, and why it does not run (empty when it does)."""
+    """One fenced block: the line of its first statement, its code, why it does not run (empty when it does), and its language."""
 
     line: int
     code: str
     not_executed: str
+    language: str = "python"
 
 
 def blocks_of(text: str) -> list[Block]:
@@ -55,9 +61,14 @@ def blocks_of(text: str) -> list[Block]:
             raise ValueError(f"line {number + 1}: a fence that never closes")
         if fence["language"] in _MISSPELT:
             raise ValueError(f"line {number + 1}: write ```python instead of ```{fence['language']}, so that the block is executed")
+        before = lines[number - 1] if number else ""
         if fence["language"] == "python":
             code = textwrap.dedent("\n".join(lines[number + 1 : end])) + "\n"
-            blocks.append(Block(number + 2, code, _reason(lines[number - 1] if number else "", number)))
+            blocks.append(Block(number + 2, code, _reason(before, number)))
+        elif (fence["language"], before.strip()) in (("console", _EXECUTED), ("text", _PRINTED)):
+            blocks.append(Block(number + 2, "\n".join(lines[number + 1 : end]) + "\n", "", fence["language"]))
+        elif before.strip() in (_EXECUTED, _PRINTED):
+            raise ValueError(f"line {number}: `executed` stands before ```console, `printed` before ```text; found ```{fence['language']}")
         number = end + 1
     return blocks
 
@@ -76,12 +87,40 @@ def run_page(name: str, blocks: list[Block]) -> None:
     """Execute the blocks that run, in one module of their own; tracebacks show the page's line numbers."""
     module = types.ModuleType("kshot_page")
     sys.modules[module.__name__] = module  # dataclasses look their module up
+    printed = ""
     try:
         for block in blocks:
-            if not block.not_executed:
+            if block.language == "console":
+                printed = run_commands(name, block)
+            elif block.language == "text":
+                check_printed(name, block, printed)
+            elif not block.not_executed:
                 exec(compile("\n" * (block.line - 1) + block.code, name, "exec"), module.__dict__)
     finally:
         del sys.modules[module.__name__]
+
+
+def run_commands(name: str, block: Block) -> str:
+    """Run a block of commands in the working folder, as a reader whose environment is active would; return what it printed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-eu", "-c", block.code], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, f"{name}, line {block.line}: the commands ended with {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def check_printed(name: str, block: Block, printed: str) -> None:
+    """Check that the lines of a block were printed in this order, among others, whatever their numbers."""
+
+    def without_numbers(text: str) -> str:
+        return re.sub(r"\d+([.,]\d+)*", "0", text).strip()
+
+    left = iter(printed.splitlines())
+    for number, line in enumerate(block.code.splitlines()):
+        shown, cut = without_numbers(line.removesuffix("…")), line.endswith("…")
+        found = any(one.startswith(shown) if cut else one == shown for one in map(without_numbers, left))
+        assert found, f"{name}, line {block.line + number}: {line!r} was not printed after the lines before it, but\n{printed}"
 
 
 PAGE = """```python
@@ -107,6 +146,30 @@ def test_blocks_are_found_and_opt_out_with_a_reason() -> None:
         Block(7, "b\n", "needs a GPU"),
         Block(12, "if a:\n    c = 2\n", ""),
     ]
+
+
+COMMANDS = """<!-- executed -->
+```console
+echo 'one 1.25'; echo two
+echo three
+```
+
+<!-- printed -->
+```text
+one 7.50
+thr…
+```
+"""
+
+
+def test_commands_run_and_print_what_the_page_says() -> None:
+    run_page("page.md", blocks_of(COMMANDS))
+    with pytest.raises(AssertionError, match=r"line 10: 'one 7\.50' was not printed"):
+        run_page("page.md", blocks_of(COMMANDS.replace("one 7.50", "three").replace("thr…", "one 7.50")))
+    with pytest.raises(AssertionError, match="line 3: the commands ended with 1"):
+        run_page("page.md", blocks_of(COMMANDS.replace("echo three", "false")))
+    with pytest.raises(ValueError, match="line 1: `executed` stands before ```console"):
+        blocks_of(COMMANDS.replace("```console", "```bash"))
 
 
 def test_a_block_inside_another_is_text() -> None:

@@ -50,7 +50,8 @@ def rows_of(model: Model) -> list[tuple[str, str]]:
     classes = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_NAMED])
     more = f" and {len(counts) - _NAMED:,} more" if len(counts) > _NAMED else ""
     encoder = model.encoder
-    origin = f"{encoder.provenance.licence}; {encoder.provenance.source}"
+    of = encoder.provenance
+    origin = of.source if of.licence == "none" else f"{of.licence}; {of.source}"
     return [
         ("classes", f"{len(counts):,}: {classes}{more}"),
         ("examples", f"{len(model.labels):,} {things(encoder.reads)}"),

@@ -19,6 +19,7 @@ import numpy as np
 
 from kshot.errors import RecipeError
 from kshot.results.compare.paired import Difference, paired_difference
+from kshot.tasks.heads.blas_threads import one_thread_for_few
 from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut, checked
@@ -108,6 +109,7 @@ class Choice:
         )
 
 
+@one_thread_for_few
 def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -> Choice:
     """Choose a head by its left-out answers, and fit it to all examples.
 

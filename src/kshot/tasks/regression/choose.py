@@ -16,6 +16,7 @@ import numpy as np
 
 from kshot.errors import RecipeError, known_ones
 from kshot.results.compare.paired import Difference, paired_difference
+from kshot.tasks.heads.blas_threads import one_thread_for_few
 from kshot.tasks.regression.nearest import Nearest
 from kshot.tasks.regression.regressor import FittedRegressor, Regressor
 from kshot.tasks.regression.ridge import Ridge
@@ -91,6 +92,7 @@ def regressor_named(name: str) -> Regressor:
     return REGRESSORS[name]
 
 
+@one_thread_for_few
 def choose_regressor(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regressor] = ()) -> RegressorChoice:
     """Choose a regressor by its left-out answers, and fit it to all examples.
 

@@ -1,0 +1,38 @@
+"""Few examples are computed on one thread, many on as many as there were before; and the number is put back."""
+
+import numpy as np
+import pytest
+
+from kshot.tasks.heads.blas_threads import one_thread_for_few
+
+threadpoolctl = pytest.importorskip("threadpoolctl")
+
+
+def threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+
+@one_thread_for_few
+def inside(x: np.ndarray) -> list[int]:
+    return threads()
+
+
+def test_few_examples_take_one_thread() -> None:
+    with threadpoolctl.threadpool_limits(2):
+        before = threads()
+        assert before, "numpy's linear algebra is known to threadpoolctl"
+        assert inside(np.zeros((2_000, 1))) == [1] * len(before)
+        assert inside(np.zeros((2_001, 1))) == before
+        assert threads() == before
+
+
+def test_the_number_is_put_back_after_an_error() -> None:
+    @one_thread_for_few
+    def fails(x: np.ndarray) -> None:
+        raise ValueError("no")
+
+    with threadpoolctl.threadpool_limits(2):
+        before = threads()
+        with pytest.raises(ValueError, match="no"):
+            fails(np.zeros((3, 1)))
+        assert threads() == before
