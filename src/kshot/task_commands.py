@@ -318,11 +318,10 @@ def _opened(name: str | None, found: "Examples", device: str) -> "Encoder":
 
 def _portable(encoder: "Encoder") -> "PortableEncoder":
     """Return an encoder that can be written into a model."""
-    from kshot.encoders.encoder import PortableEncoder
+    from kshot.encoders.joined import JoinedEncoder, portable_parts
 
-    if not isinstance(encoder, PortableEncoder):
-        raise RecipeError(f"the encoder {encoder.name!r} cannot be written into a model. Leave --self-contained out.")
-    return encoder
+    (whole, *_) = portable_parts(encoder)
+    return encoder if isinstance(encoder, JoinedEncoder) else whole
 
 
 def _cache() -> Any:

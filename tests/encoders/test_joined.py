@@ -1,12 +1,19 @@
 """Joined encoders stand side by side, each at unit length."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from cases.encoders import Lengths
-from kshot.encoders.encoder import Encoder
-from kshot.encoders.joined import JoinedEncoder
-from kshot.errors import RecipeError
+from cases.onnx_graphs import save_means
+from kshot.encoders.encoder import Encoder, Provenance
+from kshot.encoders.encoder_folder import DESCRIPTION
+from kshot.encoders.joined import JoinedEncoder, portable_parts
+from kshot.encoders.onnx_file import OnnxFile
+from kshot.encoders.photograph_encoder import PhotographEncoder, PhotographForm
+from kshot.encoders.table import read_encoder
+from kshot.errors import RecipeError, SavedError
 
 
 def test_each_part_has_unit_length_and_its_own_place() -> None:
@@ -46,3 +53,30 @@ def test_the_fingerprint_depends_on_the_parts_and_their_order() -> None:
 def test_what_does_not_go_together_is_refused(parts: list[Lengths], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         JoinedEncoder(parts)
+
+
+def means(folder: Path, name: str) -> PhotographEncoder:
+    form = PhotographForm(name, 3, f"fingerprint of {name}", 8, "pixels", (), (), Provenance("MIT", "worked out by hand"))
+    return PhotographEncoder(OnnxFile(save_means(folder / f"{name}.onnx", ("M", 8, 8, 3))), form)
+
+
+def test_written_and_read_again_it_is_the_same(tmp_path: Path) -> None:
+    joined = JoinedEncoder([means(tmp_path, "a"), means(tmp_path, "b")])
+    joined.write(tmp_path / "written")
+    again = read_encoder(tmp_path / "written")
+    assert isinstance(again, JoinedEncoder)
+    assert (again.name, again.fingerprint, again.features) == (joined.name, joined.fingerprint, 6)
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(again.encode([again.read(picture)]), joined.encode([joined.read(picture)]))
+    (tmp_path / "written" / "encoder.part-1" / DESCRIPTION).unlink()
+    with pytest.raises(SavedError, match=r"encoder\.part-1"):
+        read_encoder(tmp_path / "written")
+
+
+def test_a_part_that_cannot_be_written_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    joined = JoinedEncoder([Lengths("a"), Lengths("b")])
+    with pytest.raises(RecipeError, match="the encoder 'a' cannot be written into a model"):
+        joined.write(tmp_path / "written")
+    assert not (tmp_path / "written").exists()
+    with pytest.raises(RecipeError, match="the encoder 'b' cannot be written"):
+        portable_parts(Lengths("b"))

@@ -3,15 +3,31 @@
     e(x) = [a(x) / |a(x)|, b(x) / |b(x)|]
 
 so that the squared distance of two things is the sum of their squared distances in each part, on one scale. A vector of zeros stays so.
+
+In a folder, each part lies in a folder of its own, and `encoder.json` names them in order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
-from kshot.encoders.encoder import Encoder, Provenance, Reads, fingerprint_of
+from kshot.encoders.encoder import Encoder, PortableEncoder, Provenance, Reads, fingerprint_of
+from kshot.encoders.encoder_folder import described, read_description, write_files
 from kshot.errors import RecipeError
 from kshot.short_repr import short_repr
+
+KIND = "joined"
+"""In the description of an encoder in a folder."""
+_MOST_PARTS = 16
+
+
+class _Description(TypedDict):
+    kind: str
+    fingerprint: str
+    parts: int
+    digests: dict[str, str]
 
 
 class JoinedEncoder:
@@ -54,6 +70,49 @@ class JoinedEncoder:
         """Return vectors (M, D), D the sum over the parts."""
         columns = list(zip(*items, strict=True)) if items else [()] * len(self.parts)
         return np.concatenate([_unit(part.encode(column)) for part, column in zip(self.parts, columns, strict=True)], axis=1)
+
+    def write(self, folder: Path) -> None:
+        """Write every part into a folder of its own; see `PortableEncoder.write`.
+
+        Raises:
+            RecipeError: A part cannot be written; nothing is.
+            SavedError: The folder or the disk refused it.
+        """
+        for place, part in enumerate(portable_parts(self)):
+            part.write(_folder_of(folder, place))
+        write_files(folder, described({"kind": KIND, "fingerprint": self.fingerprint, "parts": len(self.parts)}, {}))
+
+
+def portable_parts(encoder: Encoder) -> list[PortableEncoder]:
+    """Return the parts of an encoder, or the encoder itself if it is not joined, as encoders that can be written.
+
+    Raises:
+        RecipeError: One cannot.
+    """
+    parts: list[PortableEncoder] = []
+    for part in encoder.parts if isinstance(encoder, JoinedEncoder) else (encoder,):
+        if not isinstance(part, PortableEncoder):
+            raise RecipeError(f"the encoder {part.name!r} cannot be written into a model. Leave --self-contained out.")
+        parts.append(part)
+    return parts
+
+
+def read_joined(folder: Path, read: Callable[[Path], Encoder]) -> JoinedEncoder:
+    """Open joined encoders from their folder.
+
+    Args:
+        folder: The folder.
+        read: Reads a part from its own.
+
+    Raises:
+        SavedError: Something is missing, damaged, or of a kind that this version does not know.
+    """
+    found: _Description = read_description(folder, _Description, KIND)
+    return JoinedEncoder([read(_folder_of(folder, place)) for place in range(min(found["parts"], _MOST_PARTS))])
+
+
+def _folder_of(folder: Path, place: int) -> Path:
+    return folder / f"encoder.part-{place}"
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

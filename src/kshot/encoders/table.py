@@ -19,7 +19,8 @@ from pathlib import Path
 from kshot.encoders.encoder import Encoder, Reads
 from kshot.encoders.encoder_folder import DESCRIPTION, kind_of
 from kshot.encoders.hub import hub_folder, is_hub_name
-from kshot.encoders.joined import JoinedEncoder
+from kshot.encoders.joined import KIND as JOINED
+from kshot.encoders.joined import JoinedEncoder, read_joined
 from kshot.encoders.onnx_photographs import open_onnx_photographs
 from kshot.encoders.photograph_encoder import KIND as PHOTOGRAPHS
 from kshot.encoders.photograph_encoder import read_photograph_encoder
@@ -93,6 +94,8 @@ def read_encoder(folder: Path, *, device: str = "cpu") -> Encoder:
         SetupError: It needs a package or a device that is not here.
     """
     kind = kind_of(folder)
+    if kind == JOINED:
+        return read_joined(folder, partial(read_encoder, device=device))
     if kind not in KINDS:
         raise SavedError(f"{printable(folder)} holds an encoder of the kind {kind!r}.{known_ones(kind, KINDS)} A newer kshot may read it.")
     return KINDS[kind](folder, device)

@@ -11,9 +11,11 @@ In: a `Model`. Out: a folder, and from it the model again. Next: `kshot.tasks.fi
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -112,7 +114,8 @@ def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, n
     other = not _holds(folder, content["encoder"]["fingerprint"])
     for name in names_in(folder, SavedError):
         if (name != file.name and _left_by_a_kill(name)) or (other and name.startswith("encoder.")):
-            (folder / name).unlink(missing_ok=True)
+            remove = rmtree if look(folder / name, SavedError) == "folder" else os.unlink
+            remove(folder / name)
 
 
 def _holds(folder: Path, fingerprint: str) -> bool:

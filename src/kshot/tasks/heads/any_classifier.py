@@ -39,14 +39,6 @@ class FittedObject:
         result: np.ndarray = np.log(found / found.sum(1, keepdims=True))
         return result
 
-    def refuse_to_save(self) -> RecipeError:
-        """Return the error for whoever asks to save it."""
-        kind = type(self.classifier).__name__
-        return RecipeError(
-            f"a model cannot be saved with the head {kind}: it is an object of another package, which only a pickle could hold, and a "
-            "pickle runs code when it is read. Use it from Python, or choose a head of kshot's: --with blend."
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class AnyClassifier:
