@@ -96,8 +96,10 @@ def label_with_model(
     from kshot.tables import show_answer
     from kshot.tasks.answer_file import check_answer_file
     from kshot.tasks.answers import OwnScore, columns, label_each
+    from kshot.tasks.encoder_by_name import unfit_for_ink
     from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.queries import STANDARD_INPUT, TableForm, queries_of
+    from kshot.terminal import say
 
     if show_as.file is not None:
         check_answer_file(show_as.file)
@@ -108,6 +110,8 @@ def label_with_model(
     if model.encoder.reads == "photographs" and STANDARD_INPUT not in words:
         queries = list(queries)
         total = len(queries)
+        if note := unfit_for_ink(encoder, [query.thing for query in queries]):
+            say(f"Note: {note}")
     score = OwnScore(model.classes, [Path(name) for name in model.names] if model.encoder.reads == "photographs" else ())
     answers = label_each(model, encoder, queries, cache=VectorCache())
     named = columns(model.classes, probabilities=show_as.probabilities)

@@ -8,14 +8,16 @@ import torch
 from PIL import Image, ImageDraw
 
 from cases.encoders import Colours
+from kshot import cli
 from kshot.errors import DataError, RecipeError
 from kshot.saved.record_file import RECORD
 from kshot.saved.shipped import open_saved
 from kshot.tasks import encoder_by_name
 from kshot.tasks.encoder_by_name import check_fit, open_by_name
 from kshot.tasks.examples import find_examples
-from kshot.tasks.fit import fit
+from kshot.tasks.fit import add, fit
 from kshot.tasks.model_encoder import encoder_of
+from kshot.tasks.model_folder import save_model
 
 
 def drawings(root: Path) -> Path:
@@ -78,8 +80,15 @@ def test_a_learner_that_gives_no_vectors_is_refused() -> None:
         open_by_name("omniglot-maml")
 
 
+def label(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """The notes of `kshot predict`, without the score that it gives itself."""
+    monkeypatch.setattr("sys.argv", ["kshot", "predict", str(model), str(folder)])
+    assert cli._exit_code() == 0
+    return "".join(line for line in capsys.readouterr().err.splitlines() if line.startswith("Note: "))
+
+
 @pytest.mark.slow
-def test_pictures_that_an_encoder_is_not_for(tmp_path: Path) -> None:
+def test_pictures_that_an_encoder_is_not_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     ink, colour = drawings(tmp_path / "ink"), photographs(tmp_path / "photos")
     with pytest.raises(DataError, match=r"look like photographs, and omniglot-protonet reads ink on paper.*--encoder efficientnet_lite0"):
         fit(find_examples(colour), open_by_name("omniglot-protonet"))
@@ -87,6 +96,12 @@ def test_pictures_that_an_encoder_is_not_for(tmp_path: Path) -> None:
         "these look like ink on paper, and colours reads photographs. For ink: --encoder omniglot-protonet"
     )
     assert check_fit(Colours(), sorted(colour.rglob("*.png"))) == ()
+    letters = fit(find_examples(ink), open_by_name("omniglot-protonet"), head="class_means").model
+    with pytest.raises(DataError, match="look like photographs"):
+        add(letters, open_by_name("omniglot-protonet"), find_examples(colour))
+    save_model(tmp_path / "letters", letters)
+    assert label(tmp_path / "letters", colour, monkeypatch, capsys).startswith("Note: these look like photographs, and omniglot-protonet")
+    assert label(tmp_path / "letters", ink, monkeypatch, capsys) == ""
 
 
 def test_a_name_of_neither_an_encoder_nor_a_learner() -> None:

@@ -206,8 +206,10 @@ def test_a_model_is_loaded_without_torch(tmp_path: Path) -> None:
 
 def test_the_encoder_beside_a_model_stays_with_it_alone(tmp_path: Path) -> None:
     save_model(tmp_path, model())
-    for fingerprint, left in (("0123456789abcdef", 4), ("f" * 16, 2)):
+    for fingerprint, left in (("0123456789abcdef", 5), ("f" * 16, 2)):
         (tmp_path / "encoder.json").write_text(json.dumps({"fingerprint": fingerprint}))
         (tmp_path / "encoder.onnx").touch()
+        (tmp_path / "encoder.part-0").mkdir(exist_ok=True)
+        (tmp_path / "encoder.part-0" / "encoder.onnx").touch()
         save_model(tmp_path, model())
         assert len(list(tmp_path.iterdir())) == left

@@ -2,6 +2,7 @@
 
     open_by_name     a name of `kshot.encoders.table`, or that of a saved learner, its folder, or the folder of a run
     check_fit        photographs for an encoder of ink, and ink for one of photographs
+    unfit_for_ink    the former alone
 
 `kshot.encoders` knows nothing of learners, so it is asked here first whether a name is that of one. PyTorch is imported only then. In: a
 name. Out: an `Encoder`. Next: `kshot.tasks.fit`, `kshot.tasks.model_encoder`.
@@ -54,18 +55,30 @@ def check_fit(encoder: Encoder, things: Sequence[object]) -> tuple[str, ...]:
     Raises:
         DataError: Ink is expected, and these look like photographs.
     """
-    paths = [thing for thing in things if isinstance(thing, str | Path)]
-    if encoder.reads != "photographs" or not paths:
-        return ()
-    if getattr(encoder, "reads_ink", False):
-        if first_look(paths, Ink()).photographs:
-            raise DataError(
-                f"these look like photographs, and {encoder.name} reads ink on paper. For photographs: --encoder "
-                f"{default_encoder('photographs')}"
-            )
-    elif looks_like_ink(paths):
+    if unfit := unfit_for_ink(encoder, things):
+        raise DataError(unfit)
+    paths = _paths(things)
+    if encoder.reads == "photographs" and paths and not _reads_ink(encoder) and looks_like_ink(paths):
         return (f"these look like ink on paper, and {encoder.name} reads photographs. For ink: --encoder {FOR_INK}",)
     return ()
+
+
+def unfit_for_ink(encoder: Encoder, things: Sequence[object]) -> str:
+    """Say so if an encoder of ink gets what looks like photographs; return the empty text otherwise. Arguments are those of `check_fit`."""
+    paths = _paths(things)
+    if not _reads_ink(encoder) or not paths or not first_look(paths, Ink()).photographs:
+        return ""
+    return (
+        f"these look like photographs, and {encoder.name} reads ink on paper. For photographs: --encoder {default_encoder('photographs')}"
+    )
+
+
+def _reads_ink(encoder: Encoder) -> bool:
+    return bool(getattr(encoder, "reads_ink", False))
+
+
+def _paths(things: Sequence[object]) -> list[str | Path]:
+    return [thing for thing in things if isinstance(thing, str | Path)]
 
 
 def _is_learner(name: str) -> bool:

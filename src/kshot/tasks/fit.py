@@ -122,6 +122,7 @@ def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCach
 
     Arguments and errors are those of `fit`; an example that the model has already is left out.
     """
+    unfit = check_fit(encoder, examples.things)
     kept, vectors = embedded(examples, encoder, cache, strict=strict)
     known = {(int(label), vector.tobytes()) for label, vector in zip(model.labels, model.vectors, strict=True)}
     classes = tuple(sorted({*model.classes, *kept.labels}))
@@ -131,7 +132,7 @@ def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCach
         for number, (name, vector) in enumerate(zip(kept.labels, vectors, strict=True))
         if name not in model.classes or (model.position(name), vector.tobytes()) not in known
     ]
-    notes = kept.notes
+    notes = (*unfit, *kept.notes)
     if len(new) < len(kept):
         notes = (*notes, f"{len(kept) - len(new):,} of {len(kept):,} examples are in the model already, and left out.")
     if not new:
