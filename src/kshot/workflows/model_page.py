@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.results.score.html_table import escaped
-from kshot.results.show.page_style import DARK, STYLE
+from kshot.results.show.page_frame import Headline, framed
 from kshot.short_repr import per_cent
 
 WIDEST_MATRIX = 30
@@ -81,17 +81,18 @@ class Page:
 
 def page(found: Page) -> str:
     """Return the page as HTML."""
-    table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in found.rows)
-    return _PAGE.format(
-        style=STYLE + DARK + _OWN,
-        title=escaped(found.title),
-        number=escaped(found.number),
-        sentence=escaped(found.sentence),
-        interval=escaped(found.interval),
-        classes=_classes(found.bars),
-        confused=_confusions(found),
-        hardest=_hardest(found.hardest),
-        table=table,
+    return framed(
+        found.title,
+        Headline(found.number, found.sentence, found.interval),
+        [
+            ("Classes", _classes(found.bars)),
+            ("What is taken for what", _confusions(found)),
+            ("The hardest examples", _hardest(found.hardest)),
+        ],
+        "The model",
+        found.rows,
+        style=_OWN,
+        dark=True,
     )
 
 
@@ -150,7 +151,7 @@ def _matrix(found: Page) -> str:
 def _hardest(hardest: Sequence[Hard]) -> str:
     if not hardest:
         return "<p>No example could be scored.</p>"
-    return f'<div class="cards">{"".join(map(_card, hardest))}</div>'
+    return f'{_ABOUT_HARDEST}<div class="cards">{"".join(map(_card, hardest))}</div>'
 
 
 def _card(one: Hard) -> str:
@@ -166,12 +167,14 @@ def _card(one: Hard) -> str:
     return f'<div class="card">{thing}{told}<p class="soft">{escaped(one.name)}</p></div>'
 
 
+_ABOUT_HARDEST = """<p class="soft">Those whose own class was given the least probability, each answered without itself or never seen. A
+wrong label is often among them.</p>
+"""
 _OWN = """
   .bars th { width: auto; color: var(--ink); }
   .bars .count { white-space: nowrap; text-align: right; }
   .bars .grow { width: 40%; padding-top: .85rem; }
   .bar { display: block; height: .6rem; min-width: 2px; border-radius: 3px; background: var(--blue); }
-  .wide { overflow-x: auto; }
   .matrix { width: auto; font-size: .85rem; }
   .matrix th, .matrix td { padding: .25rem .4rem; width: auto; text-align: right; }
   .matrix th[scope=row] { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
@@ -187,45 +190,7 @@ _OWN = """
   ul { padding-left: 1.25rem; margin: 0 0 1rem; }
   small { color: var(--soft); }
   @media (max-width: 36rem) {
-    section { padding: 1rem; }
-    .number { font-size: 2.6rem; }
     .bars .grow { width: 20%; }
     .cards { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
   }
-"""
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<section class="headline">
-<p class="number">{number}</p>
-<p class="sentence">{sentence}</p>
-<p class="soft">{interval}</p>
-</section>
-<section><h2>Classes</h2>
-{classes}
-</section>
-<section><h2>What is taken for what</h2>
-{confused}
-</section>
-<section><h2>The hardest examples</h2>
-<p class="soft">Those whose own class was given the least probability, each answered without itself or never seen. A wrong label is often
-among them.</p>
-{hardest}
-</section>
-<section><h2>The model</h2>
-<table>
-{table}
-</table>
-</section>
-</main>
-</body>
-</html>
 """

@@ -11,7 +11,7 @@ import numpy as np
 
 from kshot.atomic import write_text
 from kshot.results.score.html_table import escaped
-from kshot.results.show.page_style import DARK, STYLE
+from kshot.results.show.page_frame import Headline, framed
 from kshot.tasks.examples import Examples
 from kshot.tasks.regression.estimate import ErrorEstimate, error_estimate_from_dict
 from kshot.tasks.regression.model import QuantityModel
@@ -80,16 +80,21 @@ def write_quantity_report(
     """
     found = score or error_estimate_from_dict(model.findings["estimate"])
     whose = "each of its own rows answered without having been seen" if score is None else "on rows that it has not seen"
-    table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
-    page = _PAGE.format(
-        style=STYLE + DARK + _OWN,
-        title=escaped(f"{file.parent.name}: {model.target}"),
-        number=escaped(f"{found.mae:.4g}"),
-        sentence=escaped(f"is the mean absolute error of {model.target!r}, {whose}. Always answering the mean: {found.mae_of_mean:.4g}."),
-        interval=escaped(str(found)),
-        picture=_picture(targets, answers, model.target),
-        largest=_largest(examples, targets, answers),
-        table=table,
+    page = framed(
+        f"{file.parent.name}: {model.target}",
+        Headline(
+            f"{found.mae:.4g}",
+            f"is the mean absolute error of {model.target!r}, {whose}. Always answering the mean: {found.mae_of_mean:.4g}.",
+            str(found),
+        ),
+        [
+            ("Truth and prediction", _picture(targets, answers, model.target)),
+            ("The largest errors", _largest(examples, targets, answers)),
+        ],
+        "The model",
+        rows,
+        style=_OWN,
+        dark=True,
     )
     write_text(file, page)
 
@@ -136,43 +141,7 @@ _OWN = """
   svg line { stroke: var(--soft); stroke-dasharray: 4 4; }
   svg circle { fill: var(--blue); fill-opacity: .5; }
   svg text { fill: var(--soft); }
-  .wide { overflow-x: auto; }
   .errors th { width: auto; }
   .errors td { white-space: nowrap; }
   .errors .values { white-space: normal; min-width: 12rem; color: var(--soft); font-size: .85rem; }
-  @media (max-width: 36rem) {
-    section { padding: 1rem; }
-    .number { font-size: 2.6rem; }
-  }
-"""
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<section class="headline">
-<p class="number">{number}</p>
-<p class="sentence">{sentence}</p>
-<p class="soft">{interval}</p>
-</section>
-<section><h2>Truth and prediction</h2>
-{picture}
-</section>
-<section><h2>The largest errors</h2>
-{largest}
-</section>
-<section><h2>The model</h2>
-<table>
-{table}
-</table>
-</section>
-</main>
-</body>
-</html>
 """

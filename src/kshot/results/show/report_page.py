@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kshot.results.score.html_table import escaped
 from kshot.results.score.result import Results
-from kshot.results.show.page_style import STYLE
+from kshot.results.show.page_frame import Headline, framed
 
 
 @dataclass(frozen=True)
@@ -73,52 +73,24 @@ def _other_classes(results: Results) -> str:
 
 def page(title: str, results: Results, parts: Sequence[Part], command: str) -> str:
     """Return the whole page as HTML."""
-    rows = [*results.rows(), *([("command", command)] if command else [])]
-    table = "\n".join(f"<tr><th scope='row'>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
-    return _PAGE.format(
-        title=escaped(title),
-        style=STYLE,
-        number=escaped(f"{100 * results.mean:.1f} %" if results.score_name == "accuracy" else f"{results.mean:.4g}"),
-        sentence=escaped(headline(results)),
-        interval=escaped(meaning_of_interval(results)),
-        table=table,
-        parts="\n".join(_section(part) for part in parts),
+    return framed(
+        title,
+        Headline(
+            f"{100 * results.mean:.1f} %" if results.score_name == "accuracy" else f"{results.mean:.4g}",
+            headline(results),
+            meaning_of_interval(results),
+        ),
+        [(part.title, _figure(part)) for part in parts],
+        "What was tested",
+        [*results.rows(), *([("command", command)] if command else [])],
     )
 
 
-def _section(part: Part) -> str:
+def _figure(part: Part) -> str:
     picture = f'<img src="{escaped(part.picture)}" alt="{escaped(part.alt)}">' if part.picture else ""
     caption = f"<figcaption>{escaped(part.caption)}</figcaption>"
-    return f"<section><h2>{escaped(part.title)}</h2><figure>{picture}{caption}</figure></section>"
+    return f"<figure>{picture}{caption}</figure>"
 
 
 def _span(value: int | tuple[int, int]) -> str:
     return f"{value[0]} to {value[1]}" if isinstance(value, tuple) else str(value)
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<section class="headline">
-<p class="number">{number}</p>
-<p class="sentence">{sentence}</p>
-<p class="soft">{interval}</p>
-</section>
-{parts}
-<section><h2>What was tested</h2>
-<table>
-{table}
-</table>
-</section>
-</main>
-</body>
-</html>
-"""
