@@ -1,4 +1,4 @@
-"""The long works of the command, each with a bar on standard error: training and scoring. `kshot.labelling` is the third.
+"""The long works of the command, each with a bar on standard error: training, tuning and scoring. `kshot.labelling` is the third.
 
 In: what `kshot.cli` has read from its flags. Out: what it shows at the end. PyTorch is imported inside the functions, as in `kshot.cli`.
 """
@@ -15,10 +15,14 @@ from kshot.interruption import STOPPED
 from kshot.regular_file import look
 
 if TYPE_CHECKING:
+    from kshot.encoders.encoder import Encoder, PortableEncoder
     from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.saved.folder import Saved
     from kshot.saved.optimizer_file import SavedOptimizer
+    from kshot.tasks.descriptions import Sentences
+    from kshot.tasks.examples import Examples
+    from kshot.tasks.fit import Fitted
     from kshot.workflows.question import Question
     from kshot.workflows.recipe import Recipe
 
@@ -158,3 +162,38 @@ def evaluate_sequences(saved: "Saved", question: "Question", device: str) -> "Pr
         say(f"Note: {note}")
     with counting("episodes", len(episodes)) as progress:
         return answer_sequences(saved, episodes, device, progress)
+
+
+def fit_with_tuning(
+    folder: Path,
+    examples: "Examples",
+    encoder: "Encoder",
+    *,
+    head: str | None,
+    sentences: "Sentences | None",
+    strict: bool,
+    resume: bool,
+    device: str,
+) -> "tuple[Fitted, PortableEncoder | None]":
+    """Fit a model and tune its encoder, with progress bars. The first Ctrl-C saves the state and ends with exit code 130.
+
+    Returns:
+        What was fitted, and the tuned encoder, if it is kept.
+    """
+    from kshot.encoders.vector_cache import VectorCache
+    from kshot.tasks.model_folder import TUNING
+    from kshot.tasks.tune.fit_tuned import Tuning, check_tunable, fit_tuned
+    from kshot.tasks.tune.stages import Stopped
+    from kshot.terminal import interrupts, say
+
+    check_tunable(examples, encoder)
+    with interrupts() as stop:
+        tuning = Tuning(device, folder / TUNING, resume, stop)
+        try:
+            found = fit_tuned(examples, encoder, head=head, sentences=sentences, cache=VectorCache(), strict=strict, tuning=tuning)
+        except Stopped as stopped:
+            say(
+                f"Stopped after step {stopped.done:,} of {stopped.total:,}; the state is saved. To continue, use the same command and --resume."
+            )
+            raise typer.Exit(STOPPED) from None
+    return found.fitted, found.encoder

@@ -54,6 +54,10 @@ def fit(
     self_contained: Annotated[
         bool, typer.Option("--self-contained", help="Write the encoder into the model, for machines where it is not installed.")
     ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Train the encoder on the examples, for minutes; it is kept if left-out examples say so.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a --tune that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Write MODEL/report.html: the estimate, confusions, hardest examples.")] = False,
     as_json: _Json = False,
@@ -73,7 +77,12 @@ def fit(
     from kshot.tasks.heads.table import head_named
     from kshot.tasks.model_folder import check_output
 
-    check_output(out, overwrite=overwrite)
+    if resume and not tune:
+        raise RecipeError("--resume goes on with a --tune that was stopped. Give both.")
+    check_output(out, overwrite=overwrite, resume=resume)
+    if tune and (examples is None or regression):
+        what = "there are none" if examples is None else "rows of numbers have no encoder to train"
+        raise RecipeError(f"--tune trains the encoder of texts or photographs on EXAMPLES, and {what}. Leave it out.")
     if regression:
         if encoder is not None:
             raise RecipeError(f"--encoder {encoder} reads pictures or texts, and --regression numbers. Leave it out.")
@@ -93,18 +102,24 @@ def fit(
         refuse_given(context, "without EXAMPLES, there are none to read", "label text path depth classes strict report")
         only = open_by_name(encoder or default_encoder("texts"), device=device)
         portable = _portable(only) if self_contained else None
-        _save(out, fit_descriptions(only, sentences, head=head, cache=_cache()), as_json=as_json)
-        _finish(out, portable, only.reads, as_json=as_json)
+        _save(out, fit_descriptions(only, sentences, head=head, cache=_cache()), portable, as_json=as_json)
+        _say_next(out, only.reads, as_json=as_json)
         return
     found = find_examples(examples, Asked(label, text, path, depth, classes))
     opened = _opened(encoder, found, device)
     portable = _portable(opened) if self_contained and found.reads != "numbers" else None
-    fitted = fit_model(found, opened, head=head, sentences=sentences, cache=_cache(), strict=strict)
-    _save(out, fitted, as_json=as_json)
+    if tune:
+        from kshot.running import fit_with_tuning
+
+        fitted, tuned = fit_with_tuning(out, found, opened, head=head, sentences=sentences, strict=strict, resume=resume, device=device)
+        portable = tuned or portable
+    else:
+        fitted = fit_model(found, opened, head=head, sentences=sentences, cache=_cache(), strict=strict)
+    _save(out, fitted, portable, as_json=as_json)
     if report:
         assert fitted.examples is not None
         _report(out / "report.html", fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
-    _finish(out, portable, found.reads, as_json=as_json)
+    _say_next(out, found.reads, as_json=as_json)
 
 
 def predict(
@@ -252,14 +267,14 @@ def show_model(folder: str, *, as_json: bool) -> None:
         show_rows(rows_of(model), folder)
 
 
-def _save(folder: Path, fitted: "Fitted", *, as_json: bool) -> None:
-    """Write a model, and print what it is."""
+def _save(folder: Path, fitted: "Fitted", encoder: "PortableEncoder | None" = None, *, as_json: bool) -> None:
+    """Write a model, with its encoder where that is asked for, and print what it is."""
     from kshot.tables import show_rows
     from kshot.tasks.model_folder import save_model
     from kshot.terminal import print_json, say
     from kshot.workflows.model_description import described, rows_of
 
-    save_model(folder, fitted.model)
+    save_model(folder, fitted.model, encoder)
     for note in fitted.notes:
         say(f"Note: {note}")
     if as_json:
@@ -268,12 +283,9 @@ def _save(folder: Path, fitted: "Fitted", *, as_json: bool) -> None:
         show_rows(rows_of(fitted.model), str(folder), "estimate")
 
 
-def _finish(folder: Path, portable: "PortableEncoder | None", reads: str, *, as_json: bool) -> None:
-    """Write the encoder into the model, where that is asked for, and say what to do next."""
+def _say_next(folder: Path, reads: str, *, as_json: bool) -> None:
     from kshot.terminal import say
 
-    if portable is not None:
-        portable.write(folder)
     if not as_json:
         say(f"The model is {folder}. To label things: kshot predict {folder} {_things(reads)}")
 

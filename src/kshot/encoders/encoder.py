@@ -7,13 +7,18 @@ network: pixels at the network's size, the numbers of tokens. Reading is done fo
 at once. Neither imports PyTorch. Next: `kshot.encoders.embed`, the one edge between things and vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
+
+from kshot.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Reads = Literal["photographs", "texts", "numbers", "ink"]
 """What an encoder is for."""
@@ -97,6 +102,62 @@ class TextSide(Protocol):
         ...
 
 
+class Tunable(Protocol):
+    """The network of an encoder, as PyTorch trains it.
+
+    Attributes:
+        network: Takes what `given` returns, by keyword, and returns vectors (M, D) as the encoder does. Only its parameters that require
+            gradients are trained. Without them and in evaluation mode, it gives the encoder's vectors, to rounding.
+    """
+
+    network: "nn.Module"
+
+    def read(self, thing: object) -> np.ndarray:
+        """Bring one thing to the form from which is learned. Errors are those of `Encoder.read`."""
+        ...
+
+    def cost(self, item: np.ndarray) -> int:
+        """Return how much memory an item takes in training, in units of `most_cost`. Items of similar cost are learned together."""
+        ...
+
+    @property
+    def most_cost(self) -> int:
+        """How much the costliest item of a part of a batch, times the number of its items, may be."""
+        ...
+
+    def given(self, items: Sequence[np.ndarray], seeds: Sequence[int] | None = None) -> "Mapping[str, Tensor]":
+        """Return what the network takes for M items.
+
+        Args:
+            items: Things, as `read` returns them.
+            seeds: One number per item, by which it is varied, as photographs are; None: it is taken as it is.
+        """
+        ...
+
+    def files(self, fingerprint: str) -> Mapping[str, bytes]:
+        """Write the network as it is now, as the files of an encoder with that fingerprint. See `kshot.encoders.encoder_folder`.
+
+        Raises:
+            SetupError: What writes ONNX files is not installed.
+            ContractError: The file gives other numbers than the network.
+        """
+        ...
+
+
+@runtime_checkable
+class TunableEncoder(Encoder, Protocol):
+    """An encoder whose network can learn."""
+
+    def tunable(self) -> Tunable:
+        """Load the network, at the weights of the encoder. Each call gives another one.
+
+        Raises:
+            RecipeError: There is only the graph, which cannot learn.
+            SetupError: What it needs is not installed.
+        """
+        ...
+
+
 def fingerprint_of(*parts: str | bytes) -> str:
     """Return 16 hexadecimal digits that depend on every part and on their order.
 
@@ -109,3 +170,16 @@ def fingerprint_of(*parts: str | bytes) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:_DIGITS]
+
+
+def tuned_provenance(provenance: Provenance) -> Provenance:
+    """Return the provenance of weights after tuning: no package carries them."""
+    return Provenance(provenance.licence, f"{provenance.source}; tuned on the examples of a model")
+
+
+def only_a_graph(name: str) -> RecipeError:
+    """Return the error for an encoder whose network is not here, so that it cannot learn."""
+    return RecipeError(
+        f"the encoder {name!r} is here as a graph only, which answers and cannot learn. Tune efficientnet_lite0, efficientnet_lite2, "
+        "all-MiniLM-L6-v2 or another sentence-transformers model by its name or folder; or leave --tune out."
+    )

@@ -8,13 +8,13 @@ The last layer is trained to say what a text means, and gives up how the text sa
 folder that `kshot.encoders.sentence_export` has filled. Out: an `Encoder`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
-from kshot.encoders.encoder import Provenance, Reads
+from kshot.encoders.encoder import Provenance, Reads, Tunable, only_a_graph
 from kshot.encoders.encoder_folder import GRAPH, damaged, files_in, read_description, write_files
 from kshot.encoders.onnx_file import OnnxFile
 from kshot.errors import DataError, missing_extra
@@ -69,14 +69,23 @@ class SentenceEncoder:
         device: Where the network computes, as of `OnnxFile`.
         name: As `--encoder` took it; empty: as the folder says.
         held: What keeps the folder there, if it is a temporary one.
+        learns: Loads the network that the graph was written from; None if only the graph is here.
 
     Raises:
         SavedError: A file is missing or damaged.
         SetupError: ONNX Runtime or tokenizers is not installed, or there is no GPU.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", *, name: str = "", held: object = None) -> None:
-        self._folder, self._held = folder, held
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        *,
+        name: str = "",
+        held: object = None,
+        learns: "Callable[[SentenceEncoder], Tunable] | None" = None,
+    ) -> None:
+        self._folder, self._held, self._learns = folder, held, learns
         self._about: Description = read_description(folder, Description, KIND)
         if unknown := set(self._about["inputs"]) - {*INPUTS}:
             raise damaged(folder, f"encoder.inputs names {', '.join(sorted(unknown))}, which no text gives")
@@ -114,7 +123,7 @@ class SentenceEncoder:
         order = sorted(range(len(items)), key=lambda place: -len(items[place]))  # the longest first: no thread ends long after the others
         size = _BATCH if self._graph.device == "cpu" else _ON_GPU
         parts = [order[start : start + size] for start in range(0, len(order), size)]
-        found = self._graph.run_each([self._inputs([items[place] for place in part]) for part in parts])
+        found = self._graph.run_each([self.inputs([items[place] for place in part]) for part in parts])
         for part, some in zip(parts, found, strict=True):
             vectors[part] = some
         return vectors
@@ -123,7 +132,14 @@ class SentenceEncoder:
         """Write the encoder into a folder. See `PortableEncoder.write`."""
         write_files(folder, files_in(self._folder, self._about))
 
-    def _inputs(self, rows: list[np.ndarray]) -> Mapping[str, np.ndarray]:
+    def tunable(self) -> Tunable:
+        """Load the network. See `TunableEncoder.tunable`."""
+        if self._learns is None:
+            raise only_a_graph(self.name)
+        return self._learns(self)
+
+    def inputs(self, rows: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return what the graph takes for M texts as `read` gives them: int64 (M, T) by name, filled up to the longest one."""
         shape = (len(rows), max(map(len, rows)))
         given = {name: np.zeros(shape, np.int64) for name in INPUTS}
         given["input_ids"][:] = self._about["padding"]

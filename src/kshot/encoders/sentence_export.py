@@ -7,14 +7,16 @@ functions, and only where the graph is not there yet.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kshot.encoders.encoder import Provenance, fingerprint_of
+from kshot.encoders.encoder import Provenance, fingerprint_of, tuned_provenance
 from kshot.encoders.encoder_folder import GRAPH, MOST_BYTES, described, kept_folder
 from kshot.encoders.onnx_export import exported, quiet
 from kshot.encoders.sentence_encoder import INPUTS, KIND, SHARES, TOKENIZER, SentenceEncoder
+from kshot.encoders.sentence_tuning import TunableSentences
 from kshot.errors import SavedError, missing_extra
 from kshot.printable import printable
 from kshot.regular_file import look, names_in, opened
@@ -49,8 +51,14 @@ def sentence_encoder(name: str, model: Path, provenance: Provenance, device: str
     """
     layers = name.endswith(LAYERS)
     fingerprint = fingerprint_of("texts", VERSION, repr(SHARES if layers else ()), *_digests(model))
-    folder, held = kept_folder(fingerprint, lambda: _files(name, model, layers, fingerprint, provenance))
-    return SentenceEncoder(folder, device, name=name, held=held)
+    folder, held = kept_folder(fingerprint, lambda: _files(name, _quietly(model), layers, fingerprint, provenance))
+
+    def learns(frozen: SentenceEncoder) -> TunableSentences:
+        loaded = _quietly(model)
+        files = partial(_files, name, loaded, layers, provenance=tuned_provenance(provenance))
+        return TunableSentences(frozen, _network(loaded, _inputs(loaded), layers), _embeddings(loaded), files)
+
+    return SentenceEncoder(folder, device, name=name, held=held, learns=learns)
 
 
 def _digests(model: Path) -> Iterator[str]:
@@ -65,11 +73,8 @@ def _digests(model: Path) -> Iterator[str]:
             raise SavedError(f"cannot read {printable(path)}: {error.strerror or error}. Copy the model again.") from error
 
 
-def _files(name: str, model: Path, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
-    with quiet():
-        loaded = _loaded(model)
-    tokenizer = loaded.tokenizer
-    inputs = [one for one in INPUTS if one in tokenizer.model_input_names]
+def _files(name: str, loaded: Any, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
+    tokenizer, inputs = loaded.tokenizer, _inputs(loaded)
     prompt = loaded.prompts.get(loaded.default_prompt_name, "") if loaded.default_prompt_name else ""
     given = tokenizer([prompt + text for text in _EXAMPLES], padding=True, return_tensors="pt")
     network = _network(loaded, inputs, layers)
@@ -88,6 +93,21 @@ def _files(name: str, model: Path, layers: bool, fingerprint: str, provenance: P
         "provenance": asdict(provenance),
     }
     return described(description, {GRAPH: graph, TOKENIZER: tokenizer.backend_tokenizer.to_str().encode()})
+
+
+def _quietly(model: Path) -> Any:
+    with quiet():
+        return _loaded(model)
+
+
+def _inputs(loaded: Any) -> list[str]:
+    return [one for one in INPUTS if one in loaded.tokenizer.model_input_names]
+
+
+def _embeddings(loaded: Any) -> "list[nn.Parameter]":
+    """Return the parameters that stand before the first layer: the vectors of word pieces and of places."""
+    model = loaded[0].auto_model
+    return [*model.get_input_embeddings().parameters(), *getattr(model, "embeddings", model.get_input_embeddings()).parameters()]
 
 
 def _network(loaded: Any, inputs: Sequence[str], layers: bool) -> "nn.Module":

@@ -44,12 +44,12 @@ ENCODERS: dict[str, Callable[[str], Encoder]] = {
     "all-MiniLM-L6-v2:layers": partial(open_minilm, "all-MiniLM-L6-v2:layers"),
 }
 """Name → what opens the encoder on a device."""
-KINDS: dict[str, Callable[[Path, str], Encoder]] = {
+KINDS: dict[str, Callable[..., Encoder]] = {
     PHOTOGRAPHS: read_photograph_encoder,
     PHOTOGRAPHS_AND_TEXTS: read_photograph_text_encoder,
     SENTENCES: SentenceEncoder,
 }
-"""Kind of an encoder in a folder → what reads it there, on a device."""
+"""Kind of an encoder in a folder → what reads it there, on a device, and keeps hold of what `held` is."""
 DEFAULTS: dict[Reads, str] = {"photographs": "efficientnet_lite0", "texts": "all-MiniLM-L6-v2:layers"}
 """What is opened where no encoder is named."""
 
@@ -82,12 +82,13 @@ def open_encoder(name: str, *, device: str = "cpu") -> Encoder:
     raise RecipeError(f"there is no encoder {name!r}, neither a known one nor a path.{known_ones(name, ENCODERS)}")
 
 
-def read_encoder(folder: Path, *, device: str = "cpu") -> Encoder:
+def read_encoder(folder: Path, *, device: str = "cpu", held: object = None) -> Encoder:
     """Open an encoder that `PortableEncoder.write` has written into a folder.
 
     Args:
         folder: The folder.
         device: Where the network computes.
+        held: What keeps the folder there, if it is a temporary one.
 
     Raises:
         SavedError: There is none, or it is damaged or of a kind that this version does not know.
@@ -98,7 +99,7 @@ def read_encoder(folder: Path, *, device: str = "cpu") -> Encoder:
         return read_joined(folder, partial(read_encoder, device=device))
     if kind not in KINDS:
         raise SavedError(f"{printable(folder)} holds an encoder of the kind {kind!r}.{known_ones(kind, KINDS)} A newer kshot may read it.")
-    return KINDS[kind](folder, device)
+    return KINDS[kind](folder, device, held=held)
 
 
 def _in_folder(name: str, folder: Path, device: str) -> Encoder:

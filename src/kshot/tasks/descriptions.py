@@ -101,6 +101,11 @@ def describe(
     return description_vectors(encoder.encode_texts if isinstance(encoder, TextSide) else encoder, classes, sentences, cache=cache)
 
 
+def texts_of(classes: Sequence[str], sentences: Sentences) -> list[tuple[str, ...]]:
+    """Return what is said of each class: its name as words, if it has a letter, and its sentences."""
+    return [((plain_name(name),) if _says_something(name) else ()) + tuple(sentences.get(name, ())) for name in classes]
+
+
 def description_vectors(
     encoder: Encoder | Callable[[Sequence[str]], np.ndarray],
     classes: Sequence[str],
@@ -129,7 +134,7 @@ def description_vectors(
                 f"{printable(name)!r} is described, and no example is of this class.{known_ones(name, classes)} Correct the name, or give "
                 "an example."
             )
-    texts = [((plain_name(name),) if _says_something(name) else ()) + tuple(sentences.get(name, ())) for name in classes]
+    texts = texts_of(classes, sentences)
     given = [text for some in texts for text in some]
     if callable(encoder):
         vectors = list(encoder(given))

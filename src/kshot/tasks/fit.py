@@ -205,13 +205,14 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
     """Choose the head, or take the one that is named, and estimate."""
     N, head = len(classes), known.head
     with watched("heads tried", 1) as done:
-        choice = choose(vectors, labels, N, known.heads(len(vectors)))
+        choice = known.after_tuning(choose(vectors, labels, N, known.heads(len(vectors))))
         done(1)
     findings = {
-        "asked_head": head.name if head else None,
+        "asked_head": head.name if head and known.tuned is None else None,
         "head": known.told(choice.fitted, str(choice), len(vectors)),
         "choice": finite_or_none(choice.as_dict()),
         "estimate": estimate(choice.left_out, labels, N).as_dict(),
+        **({} if known.tuned is None else {"tuned": dict(known.tuned)}),
     }
     model = Model(
         known.encoder,

@@ -12,7 +12,8 @@ import numpy as np
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.tasks.descriptions import Described, Sentences, describe
-from kshot.tasks.heads.choose import DEFAULT_HEADS, MOST_FOR_A_KERNEL
+from kshot.tasks.heads.answer import log_softmax
+from kshot.tasks.heads.choose import DEFAULT_HEADS, MOST_FOR_A_KERNEL, Choice
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
 from kshot.tasks.heads.head import FittedHead, Head
@@ -32,6 +33,7 @@ class Known:
         head: The head that the user named.
         sentences: Descriptions of classes.
         descriptions: Their vectors, and those of the names, from `kshot.tasks.descriptions.describe`.
+        tuned: If the encoder is tuned: how, as `kshot.tasks.tune.fit_tuned` says in the findings of a model.
     """
 
     encoder: EncoderFacts
@@ -40,13 +42,15 @@ class Known:
     head: Head | None
     sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     descriptions: np.ndarray | None = None
+    tuned: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, model: Model) -> "Known":
         """Return what a model keeps."""
-        name = model.findings.get("asked_head")
+        tuned = model.tuned
+        name = model.head_name if tuned else model.findings.get("asked_head")
         head = head_named(name) if isinstance(name, str) else None
-        return cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors)
+        return cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors, tuned)
 
     def describing(self, encoder: Encoder, classes: tuple[str, ...], sentences: Sentences | None, cache: VectorCache | None) -> "Known":
         """Return the same with descriptions of these classes."""
@@ -59,8 +63,23 @@ class Known:
             return named
         if not examples:
             named = [ClassMeans(feature_maps=(UNIT,))]
-        usual = DEFAULT_HEADS if examples <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:]
+        usual = _usual(examples)
         return [Described(head, self.descriptions) for head in named or usual]
+
+    def usual_heads(self, examples: int) -> Sequence[Head]:
+        """Return the heads to try, by name if the usual ones are tried."""
+        return self.heads(examples) or _usual(examples)
+
+    def after_tuning(self, choice: Choice) -> Choice:
+        """Correct left-out answers for examples that the encoder has learned from, if it is tuned: they are too sure, and say too much."""
+        if self.tuned is None:
+            return choice
+        factor, left_out = self.tuned["factor"], choice.left_out
+        answers = left_out.log_probabilities.copy()
+        answers[left_out.scored] = log_softmax(answers[left_out.scored] / factor)
+        how = f"{left_out.how}; too high, because the encoder was tuned on them"
+        fitted = replace(choice.fitted, temperature=choice.fitted.temperature * factor)
+        return replace(choice, fitted=fitted, left_out=replace(left_out, log_probabilities=answers, how=how))
 
     def told(self, fitted: FittedHead, choice: str, examples: int) -> str:
         """Say which head was chosen, and what part the descriptions have in it."""
@@ -72,3 +91,7 @@ class Known:
         if fitted.settings["descriptions"]:
             return f"{choice} {what} of the classes count as one example each."
         return f"{choice} {what} of the classes do not count: without them, the left-out answers are more likely."
+
+
+def _usual(examples: int) -> tuple[Head, ...]:
+    return DEFAULT_HEADS if examples <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:]

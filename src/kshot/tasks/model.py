@@ -60,7 +60,8 @@ class Model:
         labels: The class of each example, int64 (n,).
         names: What each example is called: its path, or its row in the table.
         findings: How well the model does, and which heads it was chosen from, as plain JSON values: `estimate`, `choice`, `head` (the
-            choice in words), and `asked_head`, the head that the user named. See `kshot.tasks.fit`.
+            choice in words), and `asked_head`, the head that the user named; after `--tune`, `tuned`. See `kshot.tasks.fit` and
+            `kshot.tasks.tune.fit_tuned`.
         columns: Columns of the table that hold the things and the label, where the examples were a table: `things` and `label`.
         numbers: How rows become vectors, for a model of numbers; else None.
         descriptions: Sentences that describe a class, by the name of the class, beside the name itself.
@@ -98,6 +99,12 @@ class Model:
     def described(self) -> bool:
         """Whether the head counts the descriptions of classes as examples."""
         return bool(self.head.settings.get("descriptions"))
+
+    @property
+    def tuned(self) -> Mapping[str, Any] | None:
+        """How the encoder was tuned; None for a frozen one. A tuned encoder is nowhere but in the folder of its model."""
+        tuned: Mapping[str, Any] | None = self.findings.get("tuned")
+        return tuned if tuned is not None and tuned["kept"] else None
 
     def position(self, name: str) -> int:
         """Return the place of a class.

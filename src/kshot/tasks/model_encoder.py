@@ -10,6 +10,7 @@ from kshot.errors import KshotError, SavedError
 from kshot.regular_file import look
 from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.model import Model
+from kshot.tasks.model_record import RECORD
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 
 
@@ -41,6 +42,11 @@ def _opened(model: Model, device: str) -> Encoder:
     if model.folder is not None and look(model.folder / DESCRIPTION, SavedError) == "file":
         return read_encoder(model.folder, device=device)
     wanted = model.encoder
+    if model.tuned is not None:
+        raise SavedError(
+            f"the encoder of this model was tuned on its examples, and is nowhere but beside {RECORD} (encoder.*), where it is missing. Copy "
+            "the whole folder again, or fit the model again."
+        )
     try:
         return open_by_name(wanted.name, device=device)
     except KshotError as error:

@@ -5,7 +5,8 @@ holds one whole model, the old one or the new one.
 
     model.json                       format, classes, encoder, head, examples' names, estimate
     arrays-0123456789ab.safetensors  the examples' vectors and labels, and the arrays of the head
-    encoder.json encoder.onnx …      the encoder, where the model is complete in itself
+    encoder.json encoder.onnx …      the encoder, where the model is complete in itself, or the encoder was tuned
+    tuning.safetensors               the state of a tuning that was stopped, until the model is there
 
 In: a `Model`. Out: a folder, and from it the model again. Next: `kshot.tasks.fit`, `kshot.tasks.answers`.
 """
@@ -22,7 +23,7 @@ import numpy as np
 import safetensors.numpy
 
 from kshot.atomic import json_text, write_bytes, write_text
-from kshot.encoders.encoder import Provenance
+from kshot.encoders.encoder import PortableEncoder, Provenance
 from kshot.encoders.encoder_folder import DESCRIPTION
 from kshot.errors import SavedError
 from kshot.regular_file import look, names_in, read_json
@@ -33,28 +34,44 @@ from kshot.tasks.numbers.columns import columns_from_dict
 from kshot.tensor_file import Header, read_arrays, read_header
 from kshot.version import VERSION
 
+TUNING = "tuning.safetensors"
+"""The file of a tuning that was stopped."""
 
-def check_output(folder: Path, *, overwrite: bool = False) -> None:
+
+def check_output(folder: Path, *, overwrite: bool = False, resume: bool = False) -> None:
     """Check before the long work that a model can be written to a folder.
 
     Args:
         folder: The folder.
-        overwrite: Whether a model that is there may be replaced.
+        overwrite: Whether a model that is there, or a tuning that was stopped, may be replaced.
+        resume: Whether a tuning that was stopped is gone on with.
 
     Raises:
-        SavedError: It is a file, holds a model that may not be replaced, or holds other files.
+        SavedError: It is a file, holds a model or a tuning that may not be replaced, or holds other files; or there is nothing to resume.
     """
     if look(folder, SavedError) not in ("folder", "nothing"):
         raise SavedError(f"{folder} is a file; a model is saved as a folder. Choose another name.")
     names = names_in(folder, SavedError)
+    if resume:
+        if TUNING not in names:
+            raise SavedError(f"there is no tuning to resume in {folder}: {TUNING} is missing. Give the command without --resume.")
+        return
+    if TUNING in names and not overwrite:
+        raise SavedError(f"{folder} holds a tuning that was stopped. Go on with --resume, or begin again with --overwrite.")
     if RECORD in names and not overwrite:
         raise SavedError(f"{folder} holds a model. Replace it with --overwrite, or choose another folder.")
-    if RECORD not in names and not all(map(_left_by_a_kill, names)):
+    half = any(name.startswith("arrays-") for name in names)  # of a model whose record was not written any more
+    if RECORD not in names and not all(_left_by_a_kill(name) or (half and name.startswith("encoder.")) for name in names):
         raise SavedError(f"{folder} holds other files and no model. Choose an empty or new folder.")
 
 
-def save_model(folder: Path, model: Model) -> None:
+def save_model(folder: Path, model: Model, encoder: PortableEncoder | None = None) -> None:
     """Write a model. A model that is there is replaced; its encoder, if it lies beside it, stays with a model that reads with the same one.
+
+    Args:
+        folder: The folder.
+        model: The model.
+        encoder: Its encoder, to be written beside it; None: the model's reader finds it by its name.
 
     Raises:
         SavedError: The folder holds something else, or the disk refused the files. What was there before is untouched.
@@ -63,19 +80,19 @@ def save_model(folder: Path, model: Model) -> None:
     arrays |= {f"head/{name}": array for name, array in model.head.arrays.items()}
     if model.description_vectors is not None:
         arrays["descriptions"] = model.description_vectors
-    encoder, head = model.encoder, model.head
+    facts, head = model.encoder, model.head
     content = {
         "format": FORMAT,
         "kshot": VERSION,
         "classes": list(model.classes),
         "encoder": {
-            "name": encoder.name,
-            "reads": encoder.reads,
-            "features": encoder.features,
-            "fingerprint": encoder.fingerprint,
-            "licence": encoder.provenance.licence,
-            "source": encoder.provenance.source,
-            "package": encoder.provenance.package,
+            "name": facts.name,
+            "reads": facts.reads,
+            "features": facts.features,
+            "fingerprint": facts.fingerprint,
+            "licence": facts.provenance.licence,
+            "source": facts.provenance.source,
+            "package": facts.provenance.package,
         },
         "head": {
             "name": model.head_name,
@@ -90,16 +107,17 @@ def save_model(folder: Path, model: Model) -> None:
         "findings": {**model.findings},
         "examples": list(model.names),
     }
-    write_model(folder, content, arrays)
+    write_model(folder, content, arrays, encoder)
 
 
-def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray], encoder: PortableEncoder | None = None) -> None:
     """Write the record of a model, of whichever kind, and its arrays. Errors are those of `save_model`.
 
     Args:
         folder: The folder.
         content: The record, with its `encoder`, but without its `arrays`.
         arrays: The arrays by their names.
+        encoder: The encoder, to be written beside them.
     """
     check_output(folder, overwrite=True)
     data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
@@ -110,6 +128,8 @@ def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, n
     except ValueError as error:
         raise SavedError(f"the model cannot be saved: {error}.") from error
     write_bytes(file, data)  # all that could be refused has been checked
+    if encoder is not None:
+        encoder.write(folder)
     write_text(folder / RECORD, text + "\n")
     other = not _holds(folder, content["encoder"]["fingerprint"])
     for name in names_in(folder, SavedError):
@@ -194,5 +214,5 @@ def read_model_arrays(folder: Path, named: ArraysRecord) -> dict[str, np.ndarray
 
 def _left_by_a_kill(name: str) -> bool:
     """Whether a file was left by an interrupted save, or by an earlier model."""
-    pattern = rf"arrays-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|arrays-.*|encoder\..*)\..*\.part"
+    pattern = rf"{re.escape(TUNING)}|\.{re.escape(TUNING)}\..*\.part|arrays-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|arrays-.*|encoder\..*)\..*\.part"
     return re.fullmatch(pattern, name) is not None

@@ -66,11 +66,22 @@ class _Estimate(TypedDict):
     unscored: list[int]
 
 
+class _Tuned(TypedDict):
+    kept: bool
+    factor: float
+    examples: int
+    steps: int
+    seconds: float
+    said: str
+    comparison: dict[str, Any]
+
+
 class _Findings(TypedDict):
     asked_head: str | None
     head: str
     choice: dict[str, Any]
     estimate: _Estimate
+    tuned: NotRequired[_Tuned]
 
 
 class Content(TypedDict):
@@ -174,6 +185,9 @@ def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:
         labels = arrays["head/labels"]
         if not np.array_equal(np.unique(labels), np.arange(N)) or (np.diff(labels) < 0).any():
             raise ValueError("head/labels must ascend, with every class")
+    tuned = content["findings"].get("tuned")
+    if tuned is not None and not tuned["factor"] > 0:
+        raise ValueError(f"the factor of a temperature is above 0; found {tuned['factor']}")
     told = content["findings"]["estimate"]
     if (told["classes"], len(told["unscored"])) != (N, N) or any(not 0 <= place < N for cell in told["confusion"] for place in cell[:2]):
         raise ValueError(f"its estimate is not one of {N} classes")

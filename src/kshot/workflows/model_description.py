@@ -31,6 +31,7 @@ def described(model: Model) -> dict[str, Any]:
         "descriptions": {name: list(sentences) for name, sentences in model.descriptions.items()},
         "estimate": model.findings["estimate"],
         "choice": model.findings["choice"],
+        "tuned": model.findings.get("tuned"),
     }
 
 
@@ -59,6 +60,7 @@ def rows_of(model: Model) -> list[tuple[str, str]]:
         ("fingerprint", encoder.fingerprint),
         *([("descriptions", _descriptions(model))] if model.descriptions else []),
         ("head", model.findings["head"].removeprefix("Head: ")),
+        *([("tuning", model.findings["tuned"]["said"])] if "tuned" in model.findings else []),
         ("estimate", str(estimate_of(model))),
     ]
 
