@@ -192,8 +192,7 @@ def fit_with_tuning(
         try:
             found = fit_tuned(examples, encoder, head=head, sentences=sentences, cache=VectorCache(), strict=strict, tuning=tuning)
         except Stopped as stopped:
-            say(
-                f"Stopped after step {stopped.done:,} of {stopped.total:,}; the state is saved. To continue, use the same command and --resume."
-            )
+            where = f"step {stopped.done:,} of {stopped.total:,}"
+            say(f"Stopped after {where}; the state is saved. To continue, use the same command and --resume.")
             raise typer.Exit(STOPPED) from None
     return found.fitted, found.encoder

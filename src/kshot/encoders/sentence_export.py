@@ -51,11 +51,11 @@ def sentence_encoder(name: str, model: Path, provenance: Provenance, device: str
     """
     layers = name.endswith(LAYERS)
     fingerprint = fingerprint_of("texts", VERSION, repr(SHARES if layers else ()), *_digests(model))
-    folder, held = kept_folder(fingerprint, lambda: _files(name, _quietly(model), layers, fingerprint, provenance))
+    folder, held = kept_folder(fingerprint, lambda: _files(name, model, layers, fingerprint, provenance))
 
     def learns(frozen: SentenceEncoder) -> TunableSentences:
         loaded = _quietly(model)
-        files = partial(_files, name, loaded, layers, provenance=tuned_provenance(provenance))
+        files = partial(_written, name, loaded, layers, provenance=tuned_provenance(provenance))
         return TunableSentences(frozen, _network(loaded, _inputs(loaded), layers), _embeddings(loaded), files)
 
     return SentenceEncoder(folder, device, name=name, held=held, learns=learns)
@@ -73,7 +73,11 @@ def _digests(model: Path) -> Iterator[str]:
             raise SavedError(f"cannot read {printable(path)}: {error.strerror or error}. Copy the model again.") from error
 
 
-def _files(name: str, loaded: Any, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
+def _files(name: str, model: Path, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
+    return _written(name, _quietly(model), layers, fingerprint, provenance)
+
+
+def _written(name: str, loaded: Any, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
     tokenizer, inputs = loaded.tokenizer, _inputs(loaded)
     prompt = loaded.prompts.get(loaded.default_prompt_name, "") if loaded.default_prompt_name else ""
     given = tokenizer([prompt + text for text in _EXAMPLES], padding=True, return_tensors="pt")

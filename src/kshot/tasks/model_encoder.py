@@ -44,8 +44,8 @@ def _opened(model: Model, device: str) -> Encoder:
     wanted = model.encoder
     if model.tuned is not None:
         raise SavedError(
-            f"the encoder of this model was tuned on its examples, and is nowhere but beside {RECORD} (encoder.*), where it is missing. Copy "
-            "the whole folder again, or fit the model again."
+            f"the encoder of this model was tuned on its examples, and is nowhere but beside {RECORD} (encoder.*), where it is missing. "
+            "Copy the whole folder again, or fit the model again."
         )
     try:
         return open_by_name(wanted.name, device=device)

@@ -214,5 +214,6 @@ def read_model_arrays(folder: Path, named: ArraysRecord) -> dict[str, np.ndarray
 
 def _left_by_a_kill(name: str) -> bool:
     """Whether a file was left by an interrupted save, or by an earlier model."""
-    pattern = rf"{re.escape(TUNING)}|\.{re.escape(TUNING)}\..*\.part|arrays-[0-9a-f]{{12}}\.safetensors|\.({re.escape(RECORD)}|arrays-.*|encoder\..*)\..*\.part"
+    written = "|".join(map(re.escape, (RECORD, TUNING)))
+    pattern = rf"{re.escape(TUNING)}|arrays-[0-9a-f]{{12}}\.safetensors|\.({written}|arrays-.*|encoder\..*)\..*\.part"
     return re.fullmatch(pattern, name) is not None

@@ -1,7 +1,7 @@
-"""From examples to a model whose encoder has learned from them, if that helps: the frozen model first, then the tuned one.
+r"""From examples to a model whose encoder has learned from them, if that helps: the frozen model first, then the tuned one.
 
     examples --fit--> frozen model --stages--> encoders without each fold --held_out--> Comparison
-                                   \\--last stage, if better--> tuned encoder, tuned model
+                                   \--last stage, if better--> tuned encoder, tuned model
 
 In: examples and a `TunableEncoder`. Out: a `TunedFit`, whose model is the better one of the two. Next: `kshot.tasks.model_folder`.
 """

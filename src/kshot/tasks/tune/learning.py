@@ -2,11 +2,11 @@
 
     p(c | x) = softmax_c(s · cos(v(x), w_c))        loss = mean over the batch of -log p(y | x)
 
-w_c begins as the mean direction of the examples of class c, and is trained beside the network. This is the normalised softmax of A. Zhai and
-H.-Y. Wu, "Classification is a strong baseline for deep metric learning", 2019. SetFit (L. Tunstall and others, "Efficient few-shot learning
-without prompts", 2022) draws pairs of texts and brings their cosine to 0 or 1; with N classes, one text and N directions are worth 1 + N
-pairs that share a forward pass, which is what a processor has time for. A batch is computed in parts that fit into memory; the gradient is
-that of the whole batch, because each example's loss is its own.
+w_c begins as the mean direction of the examples of class c, and is trained beside the network. This is the normalised softmax of
+A. Zhai and H.-Y. Wu, "Classification is a strong baseline for deep metric learning", 2019. SetFit (L. Tunstall and others, "Efficient
+few-shot learning without prompts", 2022) draws pairs of texts and brings their cosine to 0 or 1. Here, one text is compared with N
+directions in one forward pass, which is what a processor has time for. A batch is computed in parts that fit into memory; the gradient is
+that of the whole batch, because the loss of an example is its own.
 
 In: a `Tunable`, items and labels. Next: `kshot.tasks.tune.stages`.
 """
