@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import kshot.encoders.table
 import kshot.errors
+import kshot.tasks.tune.plan
+import kshot.terminal
 from cases.encoders import Colours, Lengths
 from cases.folders import fill
+from cases.tunable import PLAN, learning_encoder, noisy_texts
 from kshot import cli
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
@@ -320,3 +324,77 @@ def test_numbers_from_a_table_to_answers(run: Run) -> None:
     assert json.loads(run("estimate", "m", table, "--label", "kind", "--json")[1])["accuracy"] == 1.0
     write("more.csv", "size,colour,square", "50,blue,2500", "51,blue,2601")
     assert "huge (2)" in run("add", "m", "huge", "more.csv")[1]
+
+
+@pytest.fixture
+def learning(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command with an encoder that can learn in a moment, and its table `t.csv`."""
+    monkeypatch.setitem(kshot.encoders.table.ENCODERS, "words", lambda device: learning_encoder(Path("words").absolute()))
+    monkeypatch.setitem(kshot.encoders.table.DEFAULTS, "texts", "words")
+    monkeypatch.setitem(kshot.tasks.tune.plan.PLANS, "texts", PLAN)
+    found = noisy_texts(8)
+    write("t.csv", "text,kind", *(f"{text},{label}" for text, label in zip(found.things, found.labels, strict=True)))
+    return run
+
+
+TUNE = ("fit", "t.csv", "-o", "m", "--with", "class_means", "--tune")
+
+
+@pytest.mark.slow
+def test_an_encoder_is_tuned_stopped_and_gone_on_with(learning: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def stopping() -> Iterator[Callable[[], bool]]:
+        left = iter(range(50))
+        yield lambda: next(left, None) is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kshot.terminal, "interrupts", stopping)
+        code, out, err = learning(*TUNE)
+    assert (code, out) == (130, "")
+    assert "Stopped after step 50 of 195; the state is saved. To continue, use the same command and --resume." in err
+    assert [path.name for path in Path("m").iterdir()] == ["tuning.safetensors"]
+    code, _, err = learning(*TUNE)
+    assert (code, err.count("m holds a tuning that was stopped. Go on with --resume, or begin again with --overwrite.")) == (2, 1)
+    code, _, err = learning(*TUNE[:-1])
+    assert (code, err.count("m holds a tuning that was stopped.")) == (2, 1)
+    code, out, err = learning(*TUNE, "--resume", "--report")
+    assert code == 0
+    assert "tuning       tuned on 24 examples in 195 steps" in out
+    assert not Path("m/tuning.safetensors").exists()
+    assert Path("m/encoder.onnx").exists()
+    record = json.loads(learning("show", "m", "--json")[1])
+    assert record["tuned"]["kept"]
+    assert record["encoder"]["fingerprint"] == json.loads(Path("m/encoder.json").read_text())["fingerprint"]
+    answers = learning("predict", "m", "noise1 noise2 bolt", "cloud noise3", "--json")[1].splitlines()
+    assert [json.loads(line)["label"] for line in answers] == ["bolt", "cloud"]
+    whole = {path.name: path.read_bytes() for path in Path("m").iterdir() if path.name.startswith(("encoder", "arrays"))}
+    assert learning("fit", "t.csv", "-o", "n", "--with", "class_means", "--tune")[0] == 0
+    assert {name: (Path("n") / name).read_bytes() for name in whole} == whole  # to the bit
+    code, out, _ = learning("add", "m", "dragon", "dragon noise1", "noise2 dragon")
+    assert code == 0
+    assert "too high, because the encoder was tuned on them" in out
+    assert Path("m/encoder.onnx").exists()
+    assert learning("fit", "t.csv", "-o", "m", "--overwrite")[0] == 0
+    assert not Path("m/encoder.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "t.csv", "-o", "m", "--resume"], "--resume goes on with a --tune that was stopped. Give both."),
+        (["fit", "t.csv", "-o", "m", "--tune", "--resume"], "there is no tuning to resume in m: tuning.safetensors is missing."),
+        (["fit", "t.csv", "-o", "m", "--tune", "--encoder", "lengths"], "the encoder 'lengths' answers and cannot learn."),
+        (["fit", "n.csv", "-o", "m", "--tune"], "there is none to train for rows of numbers"),
+        (["fit", "n.csv", "-o", "m", "--tune", "--regression"], "rows of numbers have no encoder to train"),
+        (["fit", "-o", "m", "--tune", "--descriptions", "d.toml"], "and there are none. Leave it out."),
+        (["fit", "one.csv", "-o", "m", "--tune"], "no class has two. Give two or more examples per class, or leave --tune out."),
+    ],
+)
+def test_what_cannot_be_tuned(learning: Run, words: list[str], message: str) -> None:
+    write("n.csv", "a,b,label", "1,2,x", "2,3,x", "3,4,y", "4,5,y")
+    write("one.csv", "text,kind", "apple,x", "bolt,y")
+    write("d.toml", 'x = "apple"', 'y = "bolt"')
+    code, out, err = learning(*words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not Path("m").exists()

@@ -177,9 +177,9 @@ def tuned_provenance(provenance: Provenance) -> Provenance:
     return Provenance(provenance.licence, f"{provenance.source}; tuned on the examples of a model")
 
 
-def only_a_graph(name: str) -> RecipeError:
-    """Return the error for an encoder whose network is not here, so that it cannot learn."""
+def cannot_learn(name: str) -> RecipeError:
+    """Return the error for an encoder that cannot be tuned: its network is not here, or nothing here trains it."""
     return RecipeError(
-        f"the encoder {name!r} is here as a graph only, which answers and cannot learn. Tune efficientnet_lite0, efficientnet_lite2, "
-        "all-MiniLM-L6-v2 or another sentence-transformers model by its name or folder; or leave --tune out."
+        f"the encoder {name!r} answers and cannot learn. --tune trains all-MiniLM-L6-v2 or another sentence-transformers model, by its name "
+        "or folder. Name one with --encoder, or leave --tune out."
     )

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from kshot.encoders.encoder import Provenance, Reads, Tunable, only_a_graph
+from kshot.encoders.encoder import Provenance, Reads, Tunable, cannot_learn
 from kshot.encoders.encoder_folder import GRAPH, damaged, files_in, read_description, write_files
 from kshot.encoders.onnx_file import OnnxFile
 from kshot.errors import DataError, missing_extra
@@ -135,7 +135,7 @@ class SentenceEncoder:
     def tunable(self) -> Tunable:
         """Load the network. See `TunableEncoder.tunable`."""
         if self._learns is None:
-            raise only_a_graph(self.name)
+            raise cannot_learn(self.name)
         return self._learns(self)
 
     def inputs(self, rows: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:

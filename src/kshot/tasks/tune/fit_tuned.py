@@ -18,7 +18,7 @@ import numpy as np
 from kshot.atomic import finite_or_none
 from kshot.device import pick_device
 from kshot.encoders.embed import content_key, embed
-from kshot.encoders.encoder import Encoder, PortableEncoder, Tunable, TunableEncoder, fingerprint_of, only_a_graph
+from kshot.encoders.encoder import Encoder, PortableEncoder, Tunable, TunableEncoder, fingerprint_of, cannot_learn
 from kshot.encoders.encoder_folder import TemporaryFolder
 from kshot.encoders.table import read_encoder
 from kshot.encoders.vector_cache import VectorCache
@@ -59,7 +59,7 @@ def check_tunable(examples: Examples, encoder: Encoder) -> TunePlan:
     """
     plan = plan_for(examples.reads)
     if not isinstance(encoder, TunableEncoder):
-        raise only_a_graph(encoder.name)
+        raise cannot_learn(encoder.name)
     if max(examples.counts.values(), default=0) < 2:
         raise DataError(
             "tuning is kept only if it helps on examples that are left out, and no class has two. Give two or more examples per class, or "

@@ -1,0 +1,107 @@
+"""From examples to the better one of two models: kept, given up, read again, added to, and refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cases.encoders import Lengths
+from cases.tunable import PLAN, learning_encoder, noisy_texts
+from kshot.encoders.encoder import fingerprint_of
+from kshot.encoders.sentence_encoder import SentenceEncoder
+from kshot.errors import DataError, RecipeError, SavedError
+from kshot.tasks.examples import Examples
+from kshot.tasks.fit import add, fit, remove
+from kshot.tasks.model_encoder import encoder_of
+from kshot.tasks.model_folder import load_model, save_model
+from kshot.tasks.scoring import score_model
+from kshot.tasks.tune.fit_tuned import TunedFit, Tuning, check_tunable, fit_tuned
+
+EXAMPLES, TEST = noisy_texts(8), noisy_texts(30, seed=5)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> TunedFit:
+    return fit_tuned(EXAMPLES, learning_encoder(tmp_path_factory.mktemp("e")), head="class_means", tuning=Tuning(plan=PLAN))
+
+
+def test_an_encoder_that_has_learned_is_kept_and_right_more_often(tuned: TunedFit, tmp_path: Path) -> None:
+    model, encoder = tuned.fitted.model, tuned.encoder
+    assert encoder is not None
+    assert tuned.comparison.better
+    assert model.encoder.fingerprint == encoder.fingerprint
+    assert model.tuned is not None
+    assert model.findings["estimate"]["accuracy"] == tuned.comparison.tuned
+    assert model.findings["estimate"]["how"] == "3 parts left out in turn, also while tuning"
+    assert model.vectors == pytest.approx(encoder.encode([encoder.read(text) for text in EXAMPLES.things]), abs=1e-6)
+    frozen = learning_encoder(tmp_path)
+    before = score_model(fit(EXAMPLES, frozen, head="class_means").model, frozen, TEST).estimate
+    after = score_model(model, encoder, TEST).estimate
+    assert after.accuracy > before.accuracy + 0.2
+    assert after.log_likelihood > before.log_likelihood
+    assert after.log_likelihood > -np.log(3)  # its temperature is not that of examples which it has learned by heart
+
+
+def test_a_tuned_model_is_complete_in_its_folder(tuned: TunedFit, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", tuned.fitted.model, tuned.encoder)
+    model = load_model(tmp_path / "m")
+    assert model.tuned == tuned.fitted.model.tuned
+    encoder = encoder_of(model)
+    assert score_model(model, encoder, TEST).estimate.accuracy == score_model(tuned.fitted.model, encoder, TEST).estimate.accuracy
+    (tmp_path / "m" / "encoder.json").unlink()
+    with pytest.raises(
+        SavedError, match=r"tuned on its examples, and is nowhere but beside model.json \(encoder.\*\), where it is missing"
+    ):
+        encoder_of(load_model(tmp_path / "m"))
+
+
+def test_examples_come_and_go_with_the_tuned_encoder(tuned: TunedFit) -> None:
+    assert tuned.encoder is not None
+    more = Examples("texts", ["noise1 dragon", "dragon noise2"], ["dragon"] * 2, ["1", "2"])
+    model = add(tuned.fitted.model, tuned.encoder, more).model
+    assert (model.classes, model.head_name) == (("apple", "bolt", "cloud", "dragon"), "class_means")
+    assert model.tuned == tuned.fitted.model.tuned
+    assert model.findings["estimate"]["how"].endswith("; too high, because the encoder was tuned on them")
+    plain = fit(Examples("texts", [*EXAMPLES.things, *more.things], [*EXAMPLES.labels, *more.labels], list("x" * 26)), tuned.encoder)
+    assert plain.model.tuned is None
+    assert model.head.temperature == pytest.approx(model.tuned["factor"] * _temperature(tuned.encoder, model.vectors, model.labels))  # type: ignore[index]
+    assert remove(model, "dragon").model.tuned == model.tuned
+
+
+def _temperature(encoder: object, vectors: np.ndarray, labels: np.ndarray) -> float:
+    from kshot.tasks.descriptions import Described, description_vectors
+    from kshot.tasks.heads.class_means import ClassMeans
+
+    described = description_vectors(encoder, ("apple", "bolt", "cloud", "dragon"))  # type: ignore[arg-type]
+    return Described(ClassMeans(), described).fit(vectors, labels, 4).temperature
+
+
+def test_tuning_that_does_not_help_is_given_up(tmp_path: Path) -> None:
+    encoder, examples = learning_encoder(tmp_path), noisy_texts(6, told=False)
+    found = fit_tuned(examples, encoder, head="class_means", tuning=Tuning(plan=replace(PLAN, passes=2)))
+    assert not found.comparison.better
+    assert found.encoder is None
+    assert found.fitted.model.tuned is None
+    assert found.fitted.model.encoder.fingerprint == encoder.fingerprint
+    assert found.fitted.model.findings["tuned"]["said"].startswith("tuning is not kept, because it is not better beyond chance: right for")
+    assert found.fitted.model.vectors == pytest.approx(fit(examples, encoder, head="class_means").model.vectors)
+
+
+def test_two_runs_give_one_fingerprint(tuned: TunedFit, tmp_path: Path) -> None:
+    again = fit_tuned(EXAMPLES, learning_encoder(tmp_path), head="class_means", tuning=Tuning(plan=PLAN))
+    assert again.encoder is not None
+    assert tuned.encoder is not None
+    assert again.encoder.fingerprint == tuned.encoder.fingerprint != fingerprint_of("tuned")
+
+
+def test_what_cannot_be_tuned_says_why(tmp_path: Path) -> None:
+    encoder = learning_encoder(tmp_path)
+    with pytest.raises(RecipeError, match="the encoder 'lengths' answers and cannot learn"):
+        check_tunable(EXAMPLES, Lengths())
+    with pytest.raises(RecipeError, match="the encoder 'word-means' answers and cannot learn"):
+        SentenceEncoder(tmp_path).tunable()
+    with pytest.raises(RecipeError, match="there is none to train for rows of numbers"):
+        check_tunable(replace(EXAMPLES, reads="numbers"), encoder)
+    with pytest.raises(DataError, match=r"and no class has two\. Give two or more examples per class, or leave --tune out"):
+        check_tunable(noisy_texts(1), encoder)
