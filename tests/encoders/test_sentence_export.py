@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from cases.sentences import word_means
+from kshot.encoders.encoder_folder import TemporaryFolder
 from kshot.encoders.sentence_encoder import SHARES, SentenceEncoder
 from kshot.encoders.sentence_models import open_minilm, open_sentence_model
 from kshot.errors import SavedError
+from kshot.tasks.tune.learning import Learning, vectors_of
+from kshot.tasks.tune.plan import TunePlan
 
 TEXTS = ["Where is my card?", "My card was lost, and I need another one.", "Größe 42 ☕", "x", 300 * "very long "]
 
@@ -102,3 +105,27 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(SavedError, match=r"cannot open .* as a sentence-transformers model"):
         open_sentence_model(str(tmp_path), tmp_path)
+
+
+def test_a_network_that_has_learned_is_written_as_it_is_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "cache"))
+    tiny_model(tmp_path, prompt="my card: ")
+    encoder = open_sentence_model(f"{tmp_path / 'model'}:layers", tmp_path / "model")
+    tunable, texts = encoder.tunable(), TEXTS[:3]
+    items, cpu = [tunable.read(text) for text in texts], torch.device("cpu")
+    assert vectors_of(tunable, items, cpu) == pytest.approx(encoder.encode(items), abs=1e-5)
+    before = {name: value.detach().clone() for name, value in tunable.network.named_parameters()}
+    learning = Learning(tunable, TunePlan(1, 4, lr=0.1, proxy_lr=0.1, scale=8.0), torch.eye(3, 48), cpu)
+    learning.step(items, np.arange(3), np.array([len(item) for item in items]), 0, 1, 0)
+    moved = {name for name, value in tunable.network.named_parameters() if not torch.equal(value, before[name])}
+    assert moved
+    assert not [name for name in moved if ".embeddings." in name or "pooler" in name]  # words are not learned from a few texts
+    expected = vectors_of(tunable, items, cpu)
+    assert np.abs(expected - encoder.encode(items)).max() > 1e-3
+    folder = TemporaryFolder(tunable.files("0123456789abcdef"))
+    tuned = SentenceEncoder(folder.path, held=folder)
+    assert tuned.encode([tuned.read(text) for text in texts]) == pytest.approx(expected, abs=1e-5)
+    assert (tuned.fingerprint, tuned.name, tuned.provenance.package) == ("0123456789abcdef", encoder.name, "")
+    assert tuned.provenance.source.endswith("; tuned on the examples of a model")

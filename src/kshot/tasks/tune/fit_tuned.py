@@ -18,7 +18,7 @@ import numpy as np
 from kshot.atomic import finite_or_none
 from kshot.device import pick_device
 from kshot.encoders.embed import content_key, embed
-from kshot.encoders.encoder import Encoder, PortableEncoder, Tunable, TunableEncoder, fingerprint_of, cannot_learn
+from kshot.encoders.encoder import Encoder, PortableEncoder, Tunable, TunableEncoder, cannot_learn, fingerprint_of
 from kshot.encoders.encoder_folder import TemporaryFolder
 from kshot.encoders.table import read_encoder
 from kshot.encoders.vector_cache import VectorCache
