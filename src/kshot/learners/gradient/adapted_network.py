@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs, concatenate, count_items, map_inputs
+from kshot.errors import RecipeError
 from kshot.learners.backbone_form import plain, vectors_of
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
@@ -108,6 +109,21 @@ def answers_of(network: Network, parameters: Tensors, buffers: Tensors, query: I
             fast, kept = ({name: value[number] for name, value in part.items()} for part in (parameters, buffers))
             answers.append(network(fast, kept, one_task(query, number))[0])
     return torch.stack(answers)
+
+
+def answer_alone(module: nn.Module, adapted: FastWeights, queries: Inputs) -> Tensor:
+    """Items (B, Q, …) → (B, Q, N), each with the statistics that came with φ.
+
+    Raises:
+        RecipeError: The network normalises by batch statistics alone.
+    """
+    for path, norm in module.named_modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is None:
+            raise RecipeError(
+                f"{path!r} keeps no running statistics, so it cannot normalise a query on its own. Make it with "
+                "track_running_stats=True, or ask for transductive answers (predict_together)."
+            )
+    return answers_of(Network(module, "running"), adapted.parameters, adapted.statistics, queries)
 
 
 def answer_together(module: nn.Module, parameters: Tensors, queries: Inputs) -> Tensor:

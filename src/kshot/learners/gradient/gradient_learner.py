@@ -21,7 +21,7 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, count_tasks
+from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_alone, answer_together, count_tasks
 from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.batch_checks import require_head
@@ -30,8 +30,9 @@ from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
 from kshot.learners.inner_loop.modes.unrolled import unrolled
-from kshot.learners.inner_loop.network import Network, buffers_of
+from kshot.learners.inner_loop.network import buffers_of
 from kshot.learners.inner_loop.parameters import Adapt, Parameters, Tensors, divide_parameters
+from kshot.learners.inner_loop.problem import TaskGradient
 from kshot.learners.inner_loop.tasks import Tasks, tasks_of
 from kshot.learners.inner_loop.update_rule import UpdateRule
 from kshot.learners.learner import Learner, Mode
@@ -95,14 +96,7 @@ class GradientLearner(Learner):
             RecipeError: The network normalises by batch statistics alone.
         """
         check_queries(self, count_tasks(adapted), query_features)
-        module = self.network()
-        for path, norm in module.named_modules():
-            if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is None:
-                raise RecipeError(
-                    f"{path!r} keeps no running statistics, so it cannot normalise a query on its own. Make it with "
-                    "track_running_stats=True, or ask for transductive answers (predict_together)."
-                )
-        return answers_of(Network(module, "running"), adapted.parameters, adapted.statistics, query_features)
+        return answer_alone(self.network(), adapted, query_features)
 
     def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
@@ -132,8 +126,13 @@ def outer_gradient(learner: GradientLearner, batch: EpisodeBatch, mode: OuterGra
     parts = divide_parameters(module, learner.adapting)
     loop = InnerLoop(learner.inner_steps, learner.rule(), mode)
     found = meta_gradient(module, parts, learner.family, batch, loop, outputs=learner.outputs, seed=a_seed())
-    leave(parts, Parameters(found.start, found.shared))
     leave((dict(learnt),), (found.learnt,))
+    return settle(module, parts, found)
+
+
+def settle(module: nn.Module, parts: Parameters, found: TaskGradient) -> Tensor:
+    """Leave the gradients of a module's parameters in `.grad`, and move its running statistics. Returns the losses (B,)."""
+    leave(parts, Parameters(found.start, found.shared))
     with torch.no_grad():
         for name, buffer in module.named_buffers():
             buffer.copy_(found.buffers[name])
@@ -180,14 +179,14 @@ MODES: dict[str, OuterGradient] = {"unrolled": unrolled, "flat": flat}
 """The two ways to the exact meta-gradient, by the name that recipes use."""
 
 
-def checked_mode(name: str) -> str:
-    """The name of a way to the exact meta-gradient, unchanged. A learner keeps the name, because functions cannot be pickled.
+def checked_mode(name: str, modes: Mapping[str, OuterGradient] = MODES) -> str:
+    """The name of a way to the meta-gradient, unchanged. A learner keeps the name, because functions cannot be pickled.
 
     Raises:
         RecipeError: The name is unknown.
     """
-    if name not in MODES:
-        raise RecipeError(f"mode must be one of {', '.join(MODES)}; found {name!r}.")
+    if name not in modes:
+        raise RecipeError(f"mode must be one of {', '.join(modes)}; found {name!r}.")
     return name
 
 

@@ -14,6 +14,7 @@ from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, for_each
 from kshot.learners.inner_loop.problem import Loss, Problem, detached
+from kshot.learners.inner_loop.start import origin_of
 from kshot.learners.inner_loop.task_loss import task_loss
 from kshot.learners.inner_loop.tasks import Tasks
 
@@ -78,8 +79,12 @@ class Assignment:
         start, state = (None if part is None else for_each(detached(part), len(self.tasks.number)) for part in (own, self.state))
         assert start is not None
         rule = loop.rule.with_learnt(detached(loop.rule.learnt))
-        shared = detached(self.parameters.shared)
-        return Problem(start, shared, rule, loop.steps, support, query, loop.per_step, state, self.steps_before)
+        shared, origin = detached(self.parameters.shared), None
+        if loop.start is not None:
+            of_start = None if purpose is None else (purpose[0], f"{purpose[1]}/start")
+            origin = origin_of(loop.start, network, tasks, start, shared, per_step=loop.per_step, seed=of_start)
+            start = {**start, **detached(origin.made)}
+        return Problem(start, shared, rule, loop.steps, support, query, loop.per_step, state, self.steps_before, origin)
 
 
 def batch_of_one(loss: Loss, each: Tensors) -> Loss:

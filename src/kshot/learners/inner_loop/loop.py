@@ -5,9 +5,10 @@ from typing import Literal, get_args
 
 from kshot.errors import RecipeError
 from kshot.learners.inner_loop.descent import Descent
-from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
+from kshot.learners.inner_loop.modes.outer_gradient import Kept, OuterGradient
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.network import Statistics
+from kshot.learners.inner_loop.start import Start
 from kshot.learners.inner_loop.update_rule import UpdateRule
 from kshot.learners.settings import MOST_STEPS, require_count
 
@@ -28,6 +29,7 @@ class InnerLoop:
         statistics: What normalisation uses: see `network`.
         per_step: Whether buffers have a first dimension that counts steps.
         tasks: `auto`, or how tasks are run: see `schedule`.
+        start: Makes some of the parameters that adapt of a task's support set; None: all start from their values.
     """
 
     steps: int
@@ -36,6 +38,7 @@ class InnerLoop:
     statistics: Statistics = "batch"
     per_step: bool = False
     tasks: Schedule | Literal["auto"] = "auto"
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         require_count("inner steps", self.steps, 0, MOST_STEPS)
@@ -53,3 +56,9 @@ class InnerLoop:
             raise RecipeError(f"tasks must be one of auto, {', '.join(SCHEDULES)}; found {self.tasks!r}.")
         if self.statistics not in ("batch", "running"):
             raise RecipeError(f"the inner loop normalises by 'batch' or by 'running' statistics; found {self.statistics!r}.")
+
+    @property
+    def kept(self) -> Kept:
+        """What is held in memory for one task: the mode's, and the graph of the start, which is no larger than that of a step."""
+        kept = self.mode.keeps(self.steps)
+        return kept if self.start is None else kept._replace(graphs=tuple((steps + 1, queries) for steps, queries in kept.graphs))

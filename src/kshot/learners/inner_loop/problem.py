@@ -33,6 +33,20 @@ class Place(NamedTuple):
     state: Tensors
 
 
+class Origin(NamedTuple):
+    """What some of φ_0 was made of (see `start`); all of it is part of one graph.
+
+    Attributes:
+        given: θ, the values of the parameters that adapt, (B, …): leaves of the graph.
+        shared: Those that do not: leaves, too.
+        made: What was made of them, (B, …), by name.
+    """
+
+    given: Tensors
+    shared: Tensors
+    made: Tensors
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """B tasks of one size.
@@ -48,6 +62,7 @@ class Problem:
         per_step: Whether each step has buffers of its own; a result's buffers then have a second dimension of steps + 1.
         state: Where the rule's state starts; None: where `rule.init` puts it.
         steps_before: Steps that the rule had taken before the first one of these.
+        origin: What some of φ_0 was made of; None where it is given.
     """
 
     start: Tensors
@@ -59,6 +74,7 @@ class Problem:
     per_step: bool = False
     state: Tensors | None = None
     steps_before: int | Tensor = 0
+    origin: Origin | None = None
 
     def begin(self, start: Tensors) -> Place:
         """The place before the first step, with these values of φ_0."""

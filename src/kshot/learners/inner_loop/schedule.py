@@ -25,6 +25,7 @@ from kshot.learners.inner_loop.loop import Schedule
 from kshot.learners.inner_loop.network import Network
 from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import TaskGradient
+from kshot.learners.inner_loop.start import to_given
 
 T = TypeVar("T")
 
@@ -56,7 +57,8 @@ def _in_turn(assignment: Assignment) -> "_Total":
 
 
 def _of_problem(assignment: Assignment, network: Network) -> TaskGradient:
-    return assignment.loop.mode(assignment.problem(network))
+    problem = assignment.problem(network)
+    return to_given(assignment.loop.mode(problem), problem.origin)
 
 
 def _over_threads(share: Callable[[Assignment], "_Total"], assignment: Assignment, threads: int) -> "_Total":

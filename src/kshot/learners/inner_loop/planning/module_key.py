@@ -25,6 +25,7 @@ def key_of(assignment: Assignment) -> Hashable:
         tuple((name, *_shape(value)) for part in parameters for name, value in part.items()),
         len(parameters.adapting), _items(tasks.support_x), _items(tasks.query_x), rows, type(family), settings_of(family),
         loop.mode.twice, loop.steps, loop.statistics, loop.per_step, type(loop.rule), loop.rule.words(), _items(loop.rule.learnt),
+        loop.start,
     )  # fmt: skip
 
 

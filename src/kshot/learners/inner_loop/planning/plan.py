@@ -149,4 +149,4 @@ def _require_room(assignment: Assignment, footprint: Footprint, schedule: Schedu
     if loop.mode.less and loop.steps > 1:
         advice.insert(0, loop.mode.less)
     cure = "What helps: " + "; ".join(advice) + "."
-    require_room(footprint.needed(loop.mode.keeps(loop.steps), at_once=at_once, apart=apart), tasks.support_y.device, cure, free)
+    require_room(footprint.needed(loop.kept, at_once=at_once, apart=apart), tasks.support_y.device, cure, free)
