@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.learners.gradient.maml import MAML as MAML
     from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
     from kshot.learners.gradient.meta_sgd import MetaSGD as MetaSGD
+    from kshot.learners.gradient.proto_maml import ProtoMAML as ProtoMAML
     from kshot.learners.gradient.reptile import Reptile as Reptile
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss

@@ -65,6 +65,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "first_order_maml": {"features": 8, "adapt_steps": 2},
     "anil": {"features": 8, "adapt_steps": 2},
     "boil": {"features": 8, "adapt_steps": 2},
+    "proto_maml": {"inner_steps": 2, "adapt_steps": 2},
     "meta_sgd": {"features": 8},
     "maml++": {"features": 8, "inner_steps": 2},
     "reptile": {"features": 8, "adapt_steps": 2},

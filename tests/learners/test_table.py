@@ -153,6 +153,16 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
         "inductive": "running",
         "mode": "flat",
     },
+    "proto_maml": {
+        "inner_lr": 0.2,
+        "inner_optimizer": "momentum",
+        "layer_lr": {"backbone.*": 0.5},
+        "inner_steps": 2,
+        "adapt_steps": 4,
+        "clip": 1.0,
+        "inductive": "running",
+        "mode": "flat",
+    },
     "meta_sgd": {
         "features": 16,
         "outputs": 3,

@@ -9,6 +9,7 @@ from kshot.learners.gradient.imaml import IMAML
 from kshot.learners.gradient.maml import MAML
 from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.gradient.proto_maml import ProtoMAML
 from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.learner import Learner
 from kshot.learners.memory.in_context import InContext
@@ -52,6 +53,7 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "first_order_maml": FirstOrderMAML,
     "anil": ANIL,
     "boil": BOIL,
+    "proto_maml": ProtoMAML,
     "meta_sgd": MetaSGD,
     "reptile": Reptile,
     "imaml": IMAML,

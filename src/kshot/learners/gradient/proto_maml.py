@@ -1,0 +1,211 @@
+"""Proto-MAML: the head of every task starts from its prototypes, and gradients flow through them.
+
+Eleni Triantafillou, Tyler Zhu, Vincent Dumoulin, Pascal Lamblin, Utku Evci, Kelvin Xu, Ross Goroshin, Carles Gelada, Kevin Swersky,
+Pierre-Antoine Manzagol, Hugo Larochelle, "Meta-Dataset: a dataset of datasets for learning to learn from few examples", ICLR 2020,
+arXiv 1903.03096; where we name the authors' code, it is `MAMLLearner` of google-research/meta-dataset.
+
+    c_k = mean of f_θ(x) over the support items of class k              the prototypes
+    W_k = 2 c_k,   b_k = -‖c_k‖²                                        since -‖f - c_k‖² = W_k·f + b_k - ‖f‖²
+    φ_0 = (θ, W, b),   φ_{t+1} = φ_t - α ∇ L_support(φ_t)               n steps of backbone and head
+    θ ← θ - β Σ_i d L_i(φ_n) / dθ                                       through W and b, too
+
+So a head is made for every task and none is learnt: tasks may have any way. With n = 0 it is a Prototypical Network. As the authors' code
+does unless told otherwise, `first_order` holds the slopes of the steps constant, but still goes through the prototypes; `unrolled` and
+`flat` are exact. Scale and shift of batch normalisation learn, and the inner steps leave them as they are, as there (`adapt_batch_norm`).
+
+Departures: any number of tasks per update; queries of training are normalised by their own statistics, as in
+`kshot.learners.gradient.maml`, where the authors' code takes the support set's. A class without a support item has W_k = 0 and b_k = -∞.
+The start of φ is `kshot.learners.inner_loop.start`. Measured: docs/learners/proto-maml.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from kshot.data.inputs import Inputs, count_items
+from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import Classification, TaskFamily
+from kshot.learners.asked import check_queries, check_support
+from kshot.learners.backbone_form import plain, vectors_of
+from kshot.learners.gradient.adapted_network import FastWeights, answer_alone, answer_together, count_tasks
+from kshot.learners.gradient.gradient_learner import (
+    MODES,
+    InductiveStatistics,
+    a_seed,
+    check_counts,
+    checked_mode,
+    settle,
+    statistics_of,
+    support_only,
+)
+from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.assignment import Assignment
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.loop import InnerLoop
+from kshot.learners.inner_loop.meta_gradient import meta_gradient
+from kshot.learners.inner_loop.modes.first_order import first_order
+from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
+from kshot.learners.inner_loop.network import buffers_of
+from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
+from kshot.learners.learner import Learner, require_family, way_of
+from kshot.learners.settings import require_positive
+
+_MODES: dict[str, OuterGradient] = {"first_order": first_order, **MODES}
+
+
+@dataclass(frozen=True)
+class PrototypeHead:
+    """W and b of N classes, as a `Start`: features (B, S, D) and labels (B, S) → `head.weight` (B, N, D) and `head.bias` (B, N)."""
+
+    way: int
+
+    def __call__(self, features: Tensor, y: Tensor) -> Tensors:
+        """The second line above."""
+        member = F.one_hot(y, self.way).to(features.dtype)  # (B, S, N)
+        count = member.sum(1)  # (B, N)
+        centres = member.mT @ features / count.clamp_min(1).unsqueeze(-1)  # (B, N, D)
+        return {"head.weight": 2 * centres, "head.bias": (-centres.square().sum(-1)).masked_fill(count == 0, -torch.inf)}
+
+
+class MadeHead(nn.Module):
+    """A linear head whose weights are made for a task. Its own are empty: with them, it hands features on as they are."""
+
+    passes_tasks = True  # see `native_tasks`
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(like.new_empty(0)) for _ in range(2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(M, D) → (M, N) with weights (N, D); many tasks' (B, M, D) → (B, M, N) with (B, N, D)."""
+        return features @ self.weight.mT + self.bias.unsqueeze(-2) if self.weight.numel() else features
+
+
+class BackboneAndMadeHead(nn.Module):
+    """A backbone, as it was before `torch.compile`, and a head that is made for a task."""
+
+    passes_tasks = True
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = plain(backbone)
+        known = (value for value in backbone.parameters() if value.is_floating_point() and not is_lazy(value))
+        self.head = MadeHead(next(known, torch.empty(0)))
+
+    def forward(self, x: Inputs) -> Tensor:
+        """Inputs (M, …) → (M, N), or features (M, D) where no head is made yet; of many tasks, with one more first dimension.
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        features = self.backbone(x)
+        if self.head.bias.ndim == 1:
+            features = vectors_of(features, "ProtoMAML", count_items(x))
+        outputs: Tensor = self.head(features)
+        return outputs
+
+
+class ProtoMAML(Learner):
+    """The four lines above.
+
+    Args:
+        backbone: f: inputs (M, …) → features (M, D).
+        inner_lr: α > 0.
+        inner_optimizer: The inner update rule: `sgd` as in the paper, `momentum`, `rmsprop` or `adam`; or a table with its settings.
+        layer_lr: α of some layers, by patterns of parameter names, such as `{"head.*": 0.1}`.
+        inner_steps: n in training, ≥ 0.
+        adapt_steps: n outside training, ≥ 0.
+        clip: Inner gradients of a larger norm are scaled down to it; 0 clips nothing.
+        inductive: The statistics that `predict` normalises with: those of the `support` set, or the `running` ones.
+        mode: `first_order` as in the authors' code, or the exact gradient: `unrolled`, or `flat` with memory that hardly grows with n.
+        family: The task family; it must be classification.
+
+    Raises:
+        RecipeError: A setting makes no sense.
+    """
+
+    modes = ("inductive", "transductive")
+    adapt_steps: int
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        inner_lr: float = 0.01,
+        inner_optimizer: InnerOptimizer = "sgd",
+        layer_lr: Mapping[str, float] | None = None,
+        inner_steps: int = 5,
+        adapt_steps: int = 5,
+        clip: float = 0.0,
+        inductive: InductiveStatistics = "support",
+        mode: Literal["first_order", "unrolled", "flat"] = "first_order",
+        family: TaskFamily = Classification(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__()
+        require_positive("inner_lr", inner_lr)
+        check_counts(inner_steps, adapt_steps, inductive)
+        self.backbone = backbone
+        self.inner_steps, self.adapt_steps, self.inductive = inner_steps, adapt_steps, inductive
+        self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
+        self.mode = checked_mode(mode, _MODES)
+        names = self._divided(self.network()).adapting
+        self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
+        self.family = require_family(family, "classification", type(self).__name__)
+
+    def encode(self, x: Inputs) -> Inputs:
+        """Returns x unchanged: what a network makes of an item depends on the task."""
+        return x
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FastWeights:
+        """Items (B, S, …) and labels (B, S) → fast weights, of which the head's are (B, N, D) and (B, N).
+
+        Raises:
+            DataError: A task's steps diverged.
+        """
+        check_support(self, support_features, support_y, way)
+        module, loop = self.network(), self._loop(self.adapt_steps, way_of(support_y, way))
+        tasks = support_only(support_features, support_y, buffers_of(module))
+        found = adapt(Assignment(module, self._divided(module), self.family, tasks, loop))
+        return FastWeights(found.parameters, dict(tasks.buffers) if self.inductive == "running" else found.buffers)
+
+    def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
+        """The network with φ_n: items (B, Q, …) → (B, Q, N); -∞ for a class without support items.
+
+        Raises:
+            RecipeError: The network normalises by batch statistics alone.
+        """
+        check_queries(self, count_tasks(adapted), query_features)
+        return answer_alone(self.network(), adapted, query_features)
+
+    def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
+        """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
+        check_queries(self, count_tasks(adapted), query_features)
+        return answer_together(self.network(), adapted.parameters, query_features)
+
+    def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
+        """The last line above for the tasks of a batch. Returns the queries' losses (B,); the mean gradient is left in `.grad`.
+
+        Raises:
+            TrainingError: An inner loop diverged; its episode is named.
+        """
+        module, loop = self.network(), self._loop(self.inner_steps, way_of(batch.support_y, batch.way))
+        parts = self._divided(module)
+        return settle(module, parts, meta_gradient(module, parts, self.family, batch, loop, seed=a_seed()))
+
+    def network(self) -> BackboneAndMadeHead:
+        """Backbone and head as one module, whose parameters are named `backbone.…`, as the learner's own, and `head.…`."""
+        return BackboneAndMadeHead(self.backbone)
+
+    def _loop(self, steps: int, way: int) -> InnerLoop:
+        return InnerLoop(steps, self.descent, _MODES[self.mode], start=PrototypeHead(way))
+
+    def _divided(self, module: nn.Module) -> Parameters:
+        """What adapts: all that is trainable, but scale and shift of batch normalisation."""
+        norms = (path for path, part in module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+        kept = {f"{path}.{name}" for path in norms for name in ("weight", "bias")}
+        return divide_parameters(module, [name for name, value in module.named_parameters() if value.requires_grad and name not in kept])
