@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.learners.memory.lstm_control import LSTMControl as LSTMControl
     from kshot.learners.memory.mann import MANN as MANN
     from kshot.learners.memory.snail import SNAIL as SNAIL
+    from kshot.learners.metric.feat import FEAT as FEAT
     from kshot.learners.metric.hausdorff import ModifiedHausdorff as ModifiedHausdorff
     from kshot.learners.metric.local_matching import LocalMatching as LocalMatching
     from kshot.learners.metric.matching import MatchingNet as MatchingNet

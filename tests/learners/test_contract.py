@@ -55,6 +55,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], EpisodeBatch | None
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "ensemble": {"learner": "protonet", "members": 2},
+    "feat": {"features": 8},
     "matching_fce": {"features": 8},
     "finetune": {"most_steps": 2},
     "imaml": {"features": 8, "steps": 2, "iterations": 2},

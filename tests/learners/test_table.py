@@ -88,6 +88,14 @@ def test_what_cannot_be_built_is_refused(spec: LearnerSpec, message: str) -> Non
 OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "protonet_cosine": {"scale": 3.0},
     "matching_scaled": {"scale": 3.0},
+    "feat": {
+        "features": 16,
+        "heads": 2,
+        "dropout": 0.25,
+        "temperature": 2.0,
+        "contrast": 0.5,
+        "contrast_temperature": 3.0,
+    },
     "matching_fce": {"features": 16, "processing_steps": 2},
     "ridge": {"regularisation": 3.0, "scale": 2.0},
     "in_context": {"features": 16, "reads": "table", "slots": 5, "width": 8, "layers": 2, "members": 3},

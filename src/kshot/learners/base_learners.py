@@ -16,6 +16,7 @@ from kshot.learners.memory.in_context import InContext
 from kshot.learners.memory.lstm_control import LSTMControl
 from kshot.learners.memory.mann import MANN
 from kshot.learners.memory.snail import SNAIL
+from kshot.learners.metric.feat import FEAT
 from kshot.learners.metric.local_matching import LocalMatching
 from kshot.learners.metric.matching import MatchingNet, ScaledMatchingNet
 from kshot.learners.metric.matching_fce import MatchingNetFCE
@@ -33,6 +34,7 @@ from kshot.learners.transfer.simple_shot import SimpleShot, SimpleShotL2N
 SINGLE: dict[str, Callable[..., Learner]] = {
     "protonet": ProtoNet,
     "protonet_cosine": CosineProtoNet,
+    "feat": FEAT,
     "matching": MatchingNet,
     "matching_scaled": ScaledMatchingNet,
     "matching_fce": MatchingNetFCE,
