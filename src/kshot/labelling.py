@@ -58,12 +58,12 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
     from kshot.tasks.answer_file import check_answer_file
     from kshot.tasks.answers import OwnScore, answer_queries, columns
     from kshot.tasks.classifier import Classifier
-    from kshot.tasks.queries import find_queries
+    from kshot.tasks.queries import files_named, find_queries
     from kshot.terminal import say
     from kshot.workflows.distance import support_notes
 
     if show_as.file is not None:
-        check_answer_file(show_as.file)
+        check_answer_file(show_as.file, files_named(queries))
     opened = open_saved(saved)
     classifier = Classifier(opened, support, device=str(pick_device(device)))
     asked = list(find_queries(queries, sys.stdin))
@@ -98,11 +98,11 @@ def label_with_model(
     from kshot.tasks.answers import OwnScore, columns, label_each
     from kshot.tasks.encoder_by_name import unfit_for_ink
     from kshot.tasks.model_encoder import encoder_of
-    from kshot.tasks.queries import STANDARD_INPUT, TableForm, queries_of
+    from kshot.tasks.queries import STANDARD_INPUT, TableForm, files_named, queries_of
     from kshot.terminal import say
 
     if show_as.file is not None:
-        check_answer_file(show_as.file)
+        check_answer_file(show_as.file, files_named(words))
     encoder = encoder_of(model, device)
     table = TableForm(model.encoder.reads, tuple(model.columns.get("things", ())), text, path, form)
     queries: Iterable[Query] = queries_of(words, table, getattr(sys.stdin, "buffer", None))
@@ -128,11 +128,11 @@ def answer_with_quantity(model: "QuantityModel", words: Sequence[str], show_as: 
     """Write the value for each row, as `label_with_model` writes labels; a value has no probabilities."""
     from kshot.tables import show_value
     from kshot.tasks.answer_file import check_answer_file
-    from kshot.tasks.queries import TableForm, queries_of
+    from kshot.tasks.queries import TableForm, files_named, queries_of
     from kshot.tasks.regression.answers import VALUE_COLUMNS, value_each
 
     if show_as.file is not None:
-        check_answer_file(show_as.file)
+        check_answer_file(show_as.file, files_named(words))
     table = TableForm("numbers", tuple(one.name for one in model.columns.columns), form=form)
     queries = queries_of(words, table, getattr(sys.stdin, "buffer", None))
     write_answers(value_each(model, queries), show_value, "rows", None, show_as, columns=VALUE_COLUMNS)

@@ -132,7 +132,10 @@ def predict(
         Path | None, typer.Option(help="For a saved learner: a folder with one folder per class, each with one or more pictures.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the answers into this .csv or .jsonl file.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write the answers into this .csv or .jsonl file, in the place of one that is there."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else on standard output.")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every class to JSON and --out.")] = False,
@@ -237,7 +240,7 @@ def estimate(
         estimate_quantity(model, examples, Asked(label, text, path, depth, regression=True), strict=strict, report=report, as_json=as_json)
         return
     known = load_model(model)
-    found = find_examples(examples, Asked(label, text, path, depth, True, known.encoder.reads))
+    found = find_examples(examples, Asked(label, text, path, depth, True, known.encoder.reads, known=known.columns))
     scored = score_model(known, encoder_of(known, device), found, cache=_cache(), strict=strict)
     for note in scored.notes:
         say(f"Note: {note}")

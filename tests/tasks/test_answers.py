@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from kshot.tasks.answer_file import answer_file, check_answer_file
 from kshot.tasks.answers import Answer, OwnScore, answer_queries, columns
 from kshot.tasks.classifier import Classifier
 from kshot.tasks.prediction import Prediction
-from kshot.tasks.queries import Query, find_queries
+from kshot.tasks.queries import Query, files_named, find_queries
 
 GOOD = Answer("in/fox/1.png", Prediction("fox", 0.75, {"owl": 0.05, "fox": 0.75, "a,b": 0.2}))
 BAD = Answer("caf\udce9\n.png", None, "there is no file.")
@@ -86,7 +87,7 @@ def test_the_score_counts_what_lies_in_folders_named_after_classes(tmp_path: Pat
     # Clopper and Pearson's interval of 3 in 4, from their table: 0.194 to 0.994.
     assert score.in_words() == (
         "3 of the 4 pictures in folders named after classes are labelled so: 75 % (95 % interval 19.4 to 99.4 %; guessing reaches 50 %). "
-        "1 of them are support pictures, which flatters the score."
+        "1 of them are among its examples, which flatters the score."
     )
 
 
@@ -116,5 +117,20 @@ def test_a_file_that_cannot_be_written_is_told_before_or_at_once(tmp_path: Path)
     with pytest.raises(RecipeError, match="there is no folder"):
         check_answer_file(tmp_path / "none" / "a.csv")
     check_answer_file(tmp_path / "a.csv")
+    (tmp_path / "a.csv").touch()
+    check_answer_file(tmp_path / "a.csv", ["a text\0", str(tmp_path), str(tmp_path / "b.csv")])
     with pytest.raises(SavedError, match=r"cannot write .*folder\.csv"), answer_file(tmp_path / "folder.csv", []):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_answers_take_the_place_of_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text("text\na b\n")
+    os.symlink("in.csv", "link.csv")
+    os.mkfifo("pipe.csv")
+    for out, words in (("in.csv", ["in.csv"]), ("link.csv", ["x y", "./in.csv"]), ("in.csv", ["*.csv"])):
+        with pytest.raises(RecipeError, match=f"--out {out} is a file to be labelled, and the answers would take its place"):
+            check_answer_file(Path(out), files_named(words))
+    with pytest.raises(RecipeError, match=r"--out must name a \.csv or \.jsonl file"):
+        check_answer_file(Path("pipe.csv"))  # opening it would wait for a reader

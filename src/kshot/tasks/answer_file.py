@@ -6,27 +6,35 @@ In: answers. Out: the file, line by line, so that what is answered is kept if th
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from kshot.atomic import finite_or_none
 from kshot.errors import RecipeError, SavedError
+from kshot.regular_file import look
 from kshot.tasks.answers import Answered, row
 
 SUFFIXES = (".csv", ".jsonl")
 
 
-def check_answer_file(path: Path) -> None:
+def check_answer_file(path: Path, inputs: Iterable[str] = ()) -> None:
     """Check before the long work that answers can be written to a path.
 
+    Args:
+        path: The path.
+        inputs: The files that are read meanwhile.
+
     Raises:
-        RecipeError: It has neither suffix, is a folder, or lies in no folder.
+        RecipeError: It has neither suffix, is one of the inputs, is something else than a file, or lies in no folder.
     """
-    if path.suffix.lower() not in SUFFIXES or os.path.isdir(path):
+    found = look(path, RecipeError)
+    if path.suffix.lower() not in SUFFIXES or found in ("folder", "other"):
         raise RecipeError(f"--out must name a .csv or .jsonl file to write, for example answers.csv; found {path}. Choose another name.")
     if not os.path.isdir(path.parent):
         raise RecipeError(f"--out {path}: there is no folder {path.parent}. Make it, or choose another name.")
+    if found == "file" and any(os.path.isfile(name) and os.path.samefile(name, path) for name in inputs):
+        raise RecipeError(f"--out {path} is a file to be labelled, and the answers would take its place. Choose another name.")
 
 
 @contextmanager

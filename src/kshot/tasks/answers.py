@@ -152,7 +152,7 @@ class OwnScore:
         if not self.asked:
             return ""
         low, high = clopper_pearson(self.right, self.asked)
-        seen = f" {self.in_support} of them are support pictures, which flatters the score." if self.in_support else ""
+        seen = f" {self.in_support} of them are among its examples, which flatters the score." if self.in_support else ""
         return (
             f"{self.right} of the {self.asked} pictures in folders named after classes are labelled so: "
             f"{per_cent(self.right / self.asked)} % (95 % interval {per_cent(low)} to {per_cent(high)} %; guessing reaches "
