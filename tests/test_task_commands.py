@@ -271,6 +271,20 @@ def test_what_is_wrong_ends_with_2_and_one_message(run: Run, monkeypatch: pytest
     assert f"This model needs the encoder 'lengths' with the fingerprint {Lengths().fingerprint}" in err
 
 
+def test_an_input_is_not_overwritten_and_a_score_reads_the_columns_of_the_model(run: Run) -> None:
+    table = write("t.csv", "note,words,sort", "n,a,short", "m,bb,short", "n,a b c d,long", "m,a b c d e,long")
+    assert run("fit", table, "-o", "m", "--text", "words", "--label", "sort")[0] == 0
+    code, out, err = run("predict", "m", table, "-o", table)
+    assert (code, out, Path(table).read_text(encoding="utf-8").count("\n")) == (2, "", 5)
+    assert "--out t.csv is a file to be labelled" in err
+    code, out, err = run("estimate", "m", table)  # no --text, no --label
+    assert (code, "of 4 examples" in out) == (0, True), err
+    code, out, err = run("estimate", "m", write("u.csv", "text,label", "a,short", "a b c d e f,long"))
+    assert (code, "of 2 examples" in out) == (0, True), err
+    code, out, err = run("predict", "m", "a b c", "none", "--json")
+    assert (code, [json.loads(line)["label"] for line in out.splitlines()]) == (2, ["long", None])
+
+
 @pytest.mark.slow
 def test_overwriting_is_asked_for(run: Run) -> None:
     assert run("fit", write("t.csv", *TEXTS), "-o", "m")[0] == 0

@@ -60,6 +60,7 @@ def test_what_holds_nothing_is_a_query_with_its_reason(inbox: Path) -> None:
         Query("*.gif", "no file fits the pattern *.gif. Check the path."),
     ]
     assert inputs("a\0b", "x" * 300) == ["a\0b", "x" * 300]  # told when it is read
+    assert list(find_queries(["-"], ["a\0/b*"])) == [Query("a\0/b*", "no file fits the pattern a\0/b*. Check the path.")]
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
@@ -87,6 +88,47 @@ def test_texts_are_tables_lines_standard_input_or_the_text_itself(tmp_path: Path
     assert asked("*.tsv", reads="texts") == [("*.tsv", "no file fits the pattern *.tsv. Check the path.")]
     with pytest.raises(DataError, match="there is no table at none"):
         asked("none.csv", reads="texts")
+
+
+def test_a_text_may_be_longer_than_a_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "where is my parcel? " * 20
+    assert asked(text, reads="texts") == [(text, text)]
+    assert asked("", reads="texts") == [("", "")]  # told when it is read
+    with pytest.raises(
+        DataError, match=r"there is no file parcel\. A text that is given as a word of the command has a space; give one with"
+    ):
+        asked("parcel", reads="texts")
+
+
+def test_json_lines_on_standard_input_may_begin_with_a_byte_order_mark() -> None:
+    assert asked("-", reads="texts", stream=b'\xef\xbb\xbf{"text": "a"}\n') == [(1, "a")]
+    assert asked("-", reads="texts", stream=b"\xef\xbb\xbfa b\n") == [(1, "a b")]
+
+
+def test_of_several_words_one_that_cannot_be_read_is_one_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("text\na b\n")
+    assert asked("none.csv", "t.csv", "t", "c d", reads="texts") == [
+        ("none.csv", "there is no table at none.csv. Check the path."),
+        ("t.csv:1", "a b"),
+        (
+            "t",
+            "there is no file t. A text that is given as a word of the command has a space; give one without on standard input: "
+            "kshot predict MODEL -",
+        ),
+        ("c d", "c d"),
+    ]
+    assert asked("t.csv", "t.csv", reads="numbers", columns=("x",))[1][1].startswith("t.csv lacks 1 of the 1 columns")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_a_link_to_itself_is_told_when_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.symlink("loop.png", "loop.png")
+    assert asked("loop.png", reads="photographs") == [("loop.png", "loop.png")]
+    with pytest.raises(DataError, match=r"cannot reach loop\.png"):
+        asked("loop.png", reads="texts")
 
 
 def test_photographs_are_files_folders_or_tables_of_paths(inbox: Path) -> None:

@@ -25,6 +25,7 @@ from kshot.regular_file import look
 from kshot.tasks.numbers.label_kind import find_label_kind
 from kshot.tasks.numbers.values import MISSING
 from kshot.tasks.queries import TableForm, queries_of, thing_of
+from kshot.value_types import shortened
 
 _NAMED = 3
 
@@ -41,6 +42,7 @@ class Asked:
         classes: Whether labels that are numbers are names of classes, however many they are.
         reads: What the things are, if it is known.
         regression: Whether the labels are a quantity.
+        known: The columns of a model's own table, as `Model.columns`, which count where the user names none and the table has them.
     """
 
     label: str | None = None
@@ -50,6 +52,7 @@ class Asked:
     classes: bool = False
     reads: Reads | None = None
     regression: bool = False
+    known: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,13 @@ class Examples:
     def counts(self) -> dict[str, int]:
         """How many examples each class has; classes are sorted."""
         return dict(sorted(Counter(self.labels).items()))
+
+    def called(self, number: int) -> str:
+        """Return what messages call an example: its path, its text, or the number of its row."""
+        name = self.names[number]
+        if name.isdecimal() and (self.columns or self.reads != "photographs"):
+            return f"row {name}"
+        return shortened(name) if self.reads == "texts" else name
 
     def keeping(self, kept: Sequence[int], *notes: str) -> "Examples":
         """Return the examples of these numbers, with further notes."""
@@ -143,11 +153,11 @@ def without_copies(examples: Examples) -> Examples:
     what, are = ("picture", "byte for byte") if examples.reads != "texts" else ("text", "word for word")
     if copies:
         copied = "a copy of another one of its class" if len(copies) == 1 else "copies of others of their class"
-        which = " and ".join(_called(examples, number) for number in copies[0])
+        which = " and ".join(examples.called(number) for number in copies[0])
         notes.append(f"{_counted(len(copies), what)} left out: {copied}, {are}, such as {which}.")
     if torn := [list(known.values()) for known in first.values() if len(known) > 1]:
         one, other = torn[0][:2]
-        which = " and ".join(f"{_called(examples, number)} in {examples.labels[number]!r}" for number in (one, other))
+        which = " and ".join(f"{examples.called(number)} in {examples.labels[number]!r}" for number in (one, other))
         notes.append(f"{_counted(len(torn), what)} in more than one class, {are}, such as {which}. Correct the labels.")
     return examples.keeping(kept, *notes)
 
@@ -188,7 +198,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
     if asked.depth is not None:
         raise DataError(f"--depth says how many folders name a class, and {source} is a table. Leave it out.")
     table = open_table(source)
-    columns = find_columns(table, reads=asked.reads, label=asked.label, text=asked.text, path=asked.path)  # type: ignore[arg-type]
+    columns = find_columns(table, reads=asked.reads, **_named(asked, table.columns))  # type: ignore[arg-type]
     take = thing_of(columns.reads, columns.things, Path(source).parent)
     things, labels, names = [], [], []
     left_out: dict[str, list[int]] = {}
@@ -218,8 +228,15 @@ def _in_table(source: str, asked: Asked) -> Examples:
     return Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
 
 
-def _called(examples: Examples, number: int) -> str:
-    return examples.names[number] if not examples.columns else f"row {examples.names[number]}"
+def _named(asked: Asked, columns: Sequence[str]) -> dict[str, str | None]:
+    """Return the columns of labels, texts and paths that are named: by the user, or by the model where the table has them."""
+    label, text, path = asked.label, asked.text, asked.path
+    if label is None and asked.known.get("label") in columns:
+        label = asked.known["label"]
+    things = [name for name in asked.known.get("things", ()) if name in columns]
+    if text is None and path is None and len(things) == 1:
+        text, path = (things[0] if asked.reads == reads else None for reads in ("texts", "photographs"))
+    return {"label": label, "text": text, "path": path}
 
 
 def _counted(count: int, what: str) -> str:

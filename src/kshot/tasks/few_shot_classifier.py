@@ -96,7 +96,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         classes = np.unique(labels)
         if len(classes) < 2:
             raise DataError(
-                f"telling classes apart needs at least 2 of them; found 1 class, {classes[0]!r}. Give examples of another class."
+                f"telling classes apart needs at least 2 of them; found 1 class, {str(classes[0])!r}. Give examples of another class."
             )
         return self._learned(x, labels, classes)
 

@@ -234,7 +234,7 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
 def _check_classes(examples: Examples) -> None:
     counts = examples.counts
     if len(counts) < 2:
-        which = f": {next(iter(counts))!r}, with {len(examples):,} examples" if counts else ""
+        which = f": {next(iter(counts))!r}, with {len(examples):,} example{'' if len(examples) == 1 else 's'}" if counts else ""
         raise DataError(f"telling classes apart needs at least 2 of them; found {len(counts)}{which}. Give examples of another class.")
 
 
@@ -256,8 +256,8 @@ def embedded(examples: Examples, encoder: Encoder, cache: VectorCache | None, *,
     with watched(f"{examples.reads} embedded", len(examples)) as done:
         for number, one in enumerate(embed(encoder, examples.things, cache=cache)):
             if isinstance(one, DataError):
-                name = examples.names[number]
-                faults.append(str(one) if name in str(one) and not examples.columns else f"row {name}: {one}")
+                called = examples.called(number)
+                faults.append(str(one) if called in str(one) else f"{called}: {one}")
             else:
                 vectors[len(kept)] = one
                 kept.append(number)

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from kshot.data.pictures.picture_file import is_picture_name
 from kshot.data.tables.columns import find_columns
-from kshot.data.tables.table_file import TableFile, is_table, open_table
+from kshot.data.tables.table_file import TableFile, is_json, is_table, open_table
 from kshot.encoders.encoder import Reads
 from kshot.errors import DataError
 from kshot.regular_file import look
@@ -62,7 +62,7 @@ def queries_of(words: Sequence[str], table: TableForm, stream: io.BufferedReader
 
     Args:
         words: As `find_queries` takes them for photographs. Beside those, tables; for texts also texts themselves: words with a space that
-            name no file.
+            name no file. Of several words, one that cannot be read is a query with a fault.
         table: How tables are read.
         stream: Standard input, which `-` stands for: paths of pictures; texts, one per line; or a table, as JSON Lines or CSV.
 
@@ -70,36 +70,70 @@ def queries_of(words: Sequence[str], table: TableForm, stream: io.BufferedReader
         The queries, as they are asked for.
 
     Raises:
-        DataError: A table cannot be read, or lacks columns.
+        DataError: The only word is a table that cannot be read, or that lacks columns.
     """
     alone = len(words) == 1
     for word in words:
-        if word == STANDARD_INPUT and table.reads == "photographs" and table.form is None:
-            yield from find_queries([word], io.TextIOWrapper(stream, errors="surrogateescape") if stream else ())
-        elif word == STANDARD_INPUT or _is_table(word, table.reads):
-            yield from _rows(word, table, stream, alone=alone)
-        elif table.reads == "photographs":
-            yield from find_queries([word], ())
-        elif table.reads == "texts" and not os.path.lexists(word) and any(map(str.isspace, word)):
-            yield Query(word, thing=word)
-        elif not os.path.lexists(word) and glob.has_magic(word):
-            found = sorted(glob.glob(word, recursive=True))
-            if not found:
-                yield Query(word, f"no file fits the pattern {word}. Check the path.")
-            for path in found:
-                yield from _rows(path, table, stream, alone=False)
-        else:
-            yield from _rows(word, table, stream, alone=alone)
+        try:
+            yield from _meant_by(word, table, stream, alone=alone)
+        except DataError as error:
+            if alone:
+                raise
+            yield Query(word, str(error))
+
+
+def _meant_by(word: str, table: TableForm, stream: io.BufferedReader | None, *, alone: bool) -> Iterator[Query]:
+    if word == STANDARD_INPUT and table.reads == "photographs" and table.form is None:
+        yield from find_queries([word], io.TextIOWrapper(stream, errors="surrogateescape") if stream else ())
+    elif word == STANDARD_INPUT or _is_table(word, table.reads):
+        yield from _rows(word, table, stream, alone=alone)
+    elif table.reads == "photographs":
+        yield from find_queries([word], ())
+    elif table.reads == "texts" and not os.path.lexists(word) and (not word or any(map(str.isspace, word))):
+        yield Query(word, thing=word)
+    elif (found := _fitting(word)) is not None:
+        if not found:
+            yield Query(word, _none_fits(word))
+        for path in found:
+            yield from _rows(path, table, stream, alone=False)
+    elif table.reads == "texts" and not os.path.lexists(word) and not is_table(word):
+        raise DataError(
+            f"there is no file {word}. A text that is given as a word of the command has a space; give one without on standard input: "
+            "kshot predict MODEL -"
+        )
+    else:
+        yield from _rows(word, table, stream, alone=alone)
+
+
+def files_named(words: Iterable[str]) -> Iterator[str]:
+    """Yield the files and folders that words name: the words themselves, and what fits the patterns among them."""
+    for word in words:
+        if word != STANDARD_INPUT:
+            yield from _fitting(word) or [word]
 
 
 def _is_table(word: str, reads: Reads) -> bool:
-    return is_table(word) and look(word) != "nothing" and not (reads == "photographs" and is_picture_name(Path(word)))
+    try:
+        return is_table(word) and look(word) != "nothing" and not (reads == "photographs" and is_picture_name(Path(word)))
+    except DataError:  # it cannot be reached, such as a long text; whoever reads it says so
+        return False
+
+
+def _fitting(word: str) -> list[str] | None:
+    """Return the paths that fit a pattern, sorted; None for a word that is none, or is the name of a file."""
+    if os.path.lexists(word) or not glob.has_magic(word):
+        return None
+    return [] if "\0" in word else sorted(glob.glob(word, recursive=True))
+
+
+def _none_fits(word: str) -> str:
+    return f"no file fits the pattern {word}. Check the path."
 
 
 def _rows(word: str, form: TableForm, stream: io.BufferedReader | None, *, alone: bool) -> Iterator[Query]:
     if word == STANDARD_INPUT:
-        lines = "lines" if form.reads == "texts" and stream is not None and stream.peek(1)[:1] != b"{" else None
-        table = open_table(word, form=form.form or lines, stream=stream)
+        lines = form.reads == "texts" and stream is not None and not is_json(stream)
+        table = open_table(word, form=form.form or ("lines" if lines else None), stream=stream)
     else:
         table = open_table(word)
     things = _columns_of(table, form)
@@ -170,10 +204,9 @@ def find_queries(words: Sequence[str], lines: Iterable[str]) -> Iterator[Query]:
 def _meant(word: str) -> Iterator[Query]:
     if os.path.isdir(word):
         yield from _in_folder(word)
-    elif not os.path.lexists(word) and glob.has_magic(word):
-        found = sorted(glob.glob(word, recursive=True))
+    elif (found := _fitting(word)) is not None:
         if not found:
-            yield Query(word, f"no file fits the pattern {word}. Check the path.")
+            yield Query(word, _none_fits(word))
         for path in found:
             yield from _in_folder(path) if os.path.isdir(path) else [Query(path, thing=path)]
     else:

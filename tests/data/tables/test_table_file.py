@@ -187,7 +187,7 @@ def test_keys_of_json_lines_may_be_missing(tmp_path: Path) -> None:
         ("t.csv", b"\n\n", "holds empty lines only"),
         ("t.csv", "text,label\n".encode("utf-16"), "is UTF-16. Save it as UTF-8: iconv"),
         ("t.csv", b"caf\xe9,label\n", "line 1 is not UTF-8"),
-        ("t.csv", b"text,label,text\na,b,c\n", "1 names of columns occur twice, such as 'text'"),
+        ("t.csv", b"text,label,text\na,b,c\n", "more than one column is called 'text'"),
         ("t.jsonl", b"\n", "no line holds a JSON object"),
         ("t.jsonl", b"[\n", "line 1 is not JSON"),
         ("t.xlsx", b"PK", "its name ends in '.xlsx'. Save the sheet as CSV"),

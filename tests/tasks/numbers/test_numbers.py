@@ -37,7 +37,7 @@ def test_columns_by_hand() -> None:
     assert columns.features == 5
     assert columns.findings == (
         "Column 'age' lacks 1 of 4 numbers; they count as its median, and are marked.",
-        "Column 'colour' is a category of 3 words.",
+        "Column 'colour' is a category of 2 words; a missing one, as in 1 of 4 rows, counts as a word of its own.",
         "Column 'same' has the value 7.0 everywhere and was left out.",
     )
 

@@ -85,7 +85,7 @@ class TableFile:
             raise DataError(f"{printable(name)} has no columns. Check the file.")
         twice = [column for column, count in Counter(self.columns).items() if count > 1]
         if twice:
-            raise DataError(f"{printable(name)}: {len(twice)} names of columns occur twice, such as {printable(twice[0])!r}. Rename one.")
+            raise DataError(f"{printable(name)}: more than one column is called {printable(twice[0])!r}. Give each a name of its own.")
 
     def __repr__(self) -> str:
         return f"TableFile({self.name!r}, {self.form}, {len(self.columns)} columns)"
@@ -163,12 +163,17 @@ def open_table(path: str, *, form: str | None = None, stream: io.BufferedReader 
     return TableFile(path, form, lambda: _OTHERS[form](path))
 
 
+def is_json(stream: io.BufferedReader) -> bool:
+    """Whether a stream begins with a brace, after a byte order mark or without one. Nothing is taken from it."""
+    return stream.peek(4).removeprefix(codecs.BOM_UTF8)[:1] == b"{"
+
+
 def _open_stream(form: str | None, stream: io.BufferedReader | None) -> TableFile:
     name = "standard input"
     if stream is None:
         raise DataError("standard input cannot be read here. Name a file.")
     if form is None:
-        form = "jsonl" if stream.peek(4).removeprefix(codecs.BOM_UTF8)[:1] == b"{" else "csv"
+        form = "jsonl" if is_json(stream) else "csv"
     if form not in _TEXTS:
         raise DataError(f"standard input is read as {', '.join(_TEXTS)}, and {form} was asked for. Save it to a file and name that.")
     return TableFile(name, form, lambda: _TEXTS[form](Source(name, stream)), once=True)

@@ -214,7 +214,8 @@ def _fit_one(name: str, values: list[float | str | None]) -> tuple[NumberColumn 
             f"column {name!r} has {len(known):,} different texts in {len(values):,} rows; a category has at most {MOST_CATEGORIES}, each "
             "in some rows. Leave the column out if it names the rows; if it is what tells classes apart, give it with --text."
         )
-    return _category_column(name, values), f"Column {name!r} is a category of {len(known):,} words."
+    marked = f"; a missing one, as in {lacking:,} of {len(values):,} rows, counts as a word of its own" if lacking else ""
+    return _category_column(name, values), f"Column {name!r} is a category of {len(known) - bool(lacking):,} words{marked}."
 
 
 def _number_column(name: str, values: list[float | str | None]) -> NumberColumn:
