@@ -88,7 +88,7 @@ class Bottleneck(nn.Module):
         expand = [NormalisedConv(channels, inner, 1)] if expansion > 1 else []
         depthwise = NormalisedConv(inner, inner, kernel, stride=stride, groups=inner)
         self.layers = nn.Sequential(*expand, depthwise, NormalisedConv(inner, width, 1, linear=True))
-        self.adds = stride == 1 and channels == width
+        self.adds, self.stride = stride == 1 and channels == width, stride
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
@@ -126,6 +126,12 @@ class EfficientNetLite(nn.Module):
         """Embed photographs."""
         maps: Tensor = self.head(self.blocks(self.stem(pixels_last(x))))  # (M, 1280, h, w)
         return maps.mean((2, 3))  # (M, 1280)
+
+    def last_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of what computes at 1/32 of the resolution: the last blocks and the head. A few examples train no more."""
+        blocks = list(self.blocks.children())
+        last = max(place for place, block in enumerate(blocks) if isinstance(block, Bottleneck) and block.stride == 2)
+        return [parameter for block in (*blocks[last:], self.head) for parameter in block.parameters()]
 
     def fill(self, published: PublishedWeights) -> None:
         """Take published weights.

@@ -180,6 +180,6 @@ def tuned_provenance(provenance: Provenance) -> Provenance:
 def cannot_learn(name: str) -> RecipeError:
     """Return the error for an encoder that cannot be tuned: its network is not here, or nothing here trains it."""
     return RecipeError(
-        f"the encoder {name!r} answers and cannot learn. --tune trains all-MiniLM-L6-v2 or another sentence-transformers model, by its "
-        "name or folder. Name one with --encoder, or leave --tune out."
+        f"the encoder {name!r} answers and cannot learn. --tune trains efficientnet_lite0, efficientnet_lite2, all-MiniLM-L6-v2 and "
+        "other sentence-transformers models, by their names or folders. Name one with --encoder, or leave --tune out."
     )

@@ -8,7 +8,7 @@ ImageNet, and it measures best. In: an ONNX file and a `PhotographForm`. Out: an
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -18,7 +18,7 @@ from PIL import Image
 
 from kshot.data.pictures.flat import flat_rgb
 from kshot.data.pictures.picture_file import opened_picture
-from kshot.encoders.encoder import Provenance, Reads
+from kshot.encoders.encoder import Provenance, Reads, Tunable, cannot_learn
 from kshot.encoders.encoder_folder import GRAPH, MOST_BYTES, described, read_description, write_files
 from kshot.encoders.onnx_file import OnnxFile
 from kshot.errors import DataError, SavedError
@@ -89,13 +89,21 @@ class PhotographEncoder:
         graph: Its ONNX file.
         form: What it is.
         held: What keeps the file there, if it lies in a temporary folder.
+        learns: Loads the network that the graph was written from; None if it is not here.
     """
 
-    def __init__(self, graph: OnnxFile, form: PhotographForm, *, held: object = None) -> None:
+    def __init__(
+        self,
+        graph: OnnxFile,
+        form: PhotographForm,
+        *,
+        held: object = None,
+        learns: "Callable[[PhotographEncoder], Tunable] | None" = None,
+    ) -> None:
         self.name, self.features, self.fingerprint, self.provenance = form.name, form.features, form.fingerprint, form.provenance
         self.reads: Reads = "photographs"
         self.form = form
-        self._graph, self._held = graph, held
+        self._graph, self._held, self._learns = graph, held, learns
 
     def __repr__(self) -> str:
         size = f"{self.form.size}×{self.form.size} pixels"
@@ -110,15 +118,30 @@ class PhotographEncoder:
         Raises:
             DataError: It is none of these, or the file cannot be read; the message says why.
         """
+        return self.read_square(thing, self.form.size)
+
+    def read_square(self, thing: object, pixels: int) -> np.ndarray:
+        """Return the middle square of a photograph at the scale of `read`, uint8 (pixels, pixels, 3). Errors are those of `read`.
+
+        Args:
+            thing: As of `read`.
+            pixels: Side of the square, at most `size` / `PART`. The middle `size` pixels of it are what `read` returns, to rounding.
+        """
         if isinstance(thing, np.ndarray):
             thing = _image(thing)
-        size, needed = self.form.size, math.ceil(self.form.size / PART)
+        needed = math.ceil(self.form.size / PART)
         with opened_picture(thing, needed, min) as image:
             flat = flat_rgb(image, needed, min)
-        side = PART * min(flat.size)
+        side = PART * min(flat.size) * pixels / self.form.size
         left, top = (flat.width - side) / 2, (flat.height - side) / 2
-        square = flat.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side), reducing_gap=3.0)
+        square = flat.resize((pixels, pixels), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side), reducing_gap=3.0)
         return np.asarray(square)
+
+    def tunable(self) -> Tunable:
+        """Load the network. See `TunableEncoder.tunable`."""
+        if self._learns is None:
+            raise cannot_learn(self.name)
+        return self._learns(self)
 
     def encode(self, items: Sequence[Any]) -> np.ndarray:
         """Return the vectors (M, D) of M photographs as `read` gives them."""
@@ -147,7 +170,14 @@ def photograph_files(form: PhotographForm, graph: bytes) -> dict[str, bytes]:
     return described({"kind": KIND, **asdict(form)}, {GRAPH: graph})
 
 
-def read_photograph_encoder(folder: Path, device: str = "cpu", *, name: str = "", held: object = None) -> PhotographEncoder:
+def read_photograph_encoder(
+    folder: Path,
+    device: str = "cpu",
+    *,
+    name: str = "",
+    held: object = None,
+    learns: Callable[[PhotographEncoder], Tunable] | None = None,
+) -> PhotographEncoder:
     """Open an encoder of photographs from its folder.
 
     Args:
@@ -155,6 +185,7 @@ def read_photograph_encoder(folder: Path, device: str = "cpu", *, name: str = ""
         device: Where the network computes.
         name: As `--encoder` took it; empty: as the folder says.
         held: What keeps the folder there, if it is a temporary one.
+        learns: Loads the network that the graph was written from; None if it is not here.
 
     Raises:
         SavedError: A file is missing or damaged.
@@ -162,7 +193,7 @@ def read_photograph_encoder(folder: Path, device: str = "cpu", *, name: str = ""
     """
     found: PhotographDescription = read_description(folder, PhotographDescription, KIND)
     form = form_of(found, name)
-    return PhotographEncoder(OnnxFile(folder / GRAPH, device), form, held=held)
+    return PhotographEncoder(OnnxFile(folder / GRAPH, device), form, held=held, learns=learns)
 
 
 def form_of(found: PhotographDescription, name: str = "") -> PhotographForm:

@@ -7,12 +7,13 @@ In: a network, or the name of one. Out: a `PhotographEncoder`. Next: `kshot.enco
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kshot.backbones.published_weights import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, PublishedWeights
-from kshot.encoders.encoder import Provenance, fingerprint_of
+from kshot.encoders.encoder import Provenance, fingerprint_of, tuned_provenance
 from kshot.encoders.encoder_folder import TemporaryFolder, kept_folder
 from kshot.encoders.onnx_export import exported
 from kshot.encoders.photograph_encoder import (
@@ -23,10 +24,13 @@ from kshot.encoders.photograph_encoder import (
     photograph_files,
     read_photograph_encoder,
 )
+from kshot.encoders.photograph_tuning import TunablePhotographs
 from kshot.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from kshot.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 
 VERSION = "2"
 """Of the graphs that this module writes, and of how pictures are brought to size: another one makes every graph again."""
@@ -56,15 +60,23 @@ def _open_lite(name: str, size: int, published: PublishedWeights, device: str) -
     provenance = Provenance(published.licence, published.source, published.package)
     fingerprint = fingerprint_of("photographs", VERSION, name, published.digest, str(size))
 
-    def made() -> dict[str, bytes]:
+    def network() -> "EfficientNetLite0 | EfficientNetLite2":
         published.read()  # says what to install before PyTorch is loaded
-        from kshot.backbones.table import build_backbone
+        from kshot.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 
-        network = build_backbone(name, {"weights": "imagenet"})
-        return network_files(network, name, size, _LITE_MEAN, _LITE_DEVIATION, provenance, fingerprint)
+        return EfficientNetLite0(weights="imagenet") if name == "efficientnet_lite0" else EfficientNetLite2(weights="imagenet")
+
+    def made() -> dict[str, bytes]:
+        return network_files(network(), name, size, _LITE_MEAN, _LITE_DEVIATION, provenance, fingerprint)
+
+    def learns(frozen: PhotographEncoder) -> TunablePhotographs:
+        built = network()
+        scaled, origin = _scaled(built, _LITE_MEAN, _LITE_DEVIATION), tuned_provenance(provenance)
+        files = partial(network_files, built, name, size, _LITE_MEAN, _LITE_DEVIATION, origin)
+        return TunablePhotographs(frozen, scaled, built.network.last_parameters(), files)
 
     folder, temporary = kept_folder(fingerprint, made)
-    return read_photograph_encoder(folder, device, held=temporary)
+    return read_photograph_encoder(folder, device, held=temporary, learns=learns)
 
 
 def encoder_of_network(

@@ -49,8 +49,9 @@ def test_a_step_lowers_the_loss_and_is_the_same_each_time(tmp_path: Path) -> Non
     for name in "ab":
         tunable = learning_encoder(tmp_path / name).tunable()
         items = [tunable.read(text) for text in examples.things]
-        learning = Learning(tunable, PLAN, mean_directions(vectors_of(tunable, items, CPU), labels, 3), CPU)
-        runs.append([learning.step(items, labels, np.array([len(item) for item in items]), step, 20, 0) for step in range(20)])
+        costs = np.array([len(item) for item in items])
+        learning = Learning(tunable, PLAN, mean_directions(vectors_of(tunable, items, costs, CPU), labels, 3), CPU)
+        runs.append([learning.step(items, labels, costs, step, 20, 0) for step in range(20)])
     assert runs[0] == runs[1]
     assert runs[0][-1] < 0.5 * runs[0][0]
 
@@ -77,4 +78,4 @@ def test_vectors_are_those_of_the_encoder_in_any_order(tmp_path: Path) -> None:
     tunable = encoder.tunable()
     texts = ["apple noise1", "bolt", "cloud noise2 noise3 noise4", "noise5"]
     expected = encoder.encode([encoder.read(text) for text in texts])
-    assert vectors_of(tunable, [tunable.read(text) for text in texts], CPU) == pytest.approx(expected, abs=1e-6)
+    assert vectors_of(tunable, [tunable.read(text) for text in texts], np.array([2, 1, 4, 1]), CPU) == pytest.approx(expected, abs=1e-6)

@@ -120,9 +120,8 @@ def mean_directions(vectors: np.ndarray, labels: np.ndarray, way: int) -> Tensor
     return found
 
 
-def vectors_of(tunable: Tunable, items: Sequence[np.ndarray], device: torch.device) -> np.ndarray:
-    """Return the vectors of items under a network as it is now, without variation: float32 (M, D)."""
-    costs = np.array([tunable.cost(item) for item in items])
+def vectors_of(tunable: Tunable, items: Sequence[np.ndarray], costs: np.ndarray, device: torch.device) -> np.ndarray:
+    """Return the vectors of M items of known costs (M,) under a network as it is now, without variation: float32 (M, D)."""
     network = tunable.network.to(device).eval()
     found: list[np.ndarray | None] = [None] * len(items)
     with torch.no_grad():

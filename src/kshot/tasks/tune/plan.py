@@ -57,7 +57,7 @@ class TunePlan:
 
 
 PLANS: dict[Reads, TunePlan] = {
-    "texts": TunePlan(passes=10, batch=32, lr=5e-5, proxy_lr=1e-2, scale=16.0),
+    "texts": TunePlan(passes=8, batch=32, lr=5e-5, proxy_lr=1e-2, scale=16.0),
     "photographs": TunePlan(passes=10, batch=32, lr=3e-4, proxy_lr=1e-2, scale=16.0),
 }
 """What is learned from → how."""

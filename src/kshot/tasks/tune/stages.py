@@ -20,6 +20,7 @@ import torch
 from kshot.encoders.encoder import Tunable, TunableEncoder
 from kshot.passes import watched
 from kshot.tasks.tune.batches import batches_of_pass
+from kshot.tasks.tune.items import Items
 from kshot.tasks.tune.learning import Learning, mean_directions, vectors_of
 from kshot.tasks.tune.plan import TunePlan
 from kshot.tasks.tune.state_file import Progress, Read, read_state, write_state
@@ -86,11 +87,7 @@ class Stages:
         self._file, self._identity, self._stop = file, dict(identity or {}), stop
         self._tunable: Tunable = encoder.tunable()
         with watched(f"{encoder.reads} read", len(material.things)) as done:
-            self._items = []
-            for thing in material.things:
-                self._items.append(self._tunable.read(thing))
-                done(1)
-        self._costs = np.array([self._tunable.cost(item) for item in self._items])
+            self._items = Items(self._tunable, material.things, done)
         self._start = {name: value.detach().clone() for name, value in self._tunable.network.named_parameters() if value.requires_grad}
         self._read: Read | None = None
         self.progress, self.elsewhere = Progress(), list[str]()
@@ -128,7 +125,7 @@ class Stages:
         """
         for stage in range(self.progress.stage, self._plan.folds):
             learning = self._learn(stage)
-            self.progress.folds[str(stage)] = vectors_of(learning.tunable, self._items, self._device)
+            self.progress.folds[str(stage)] = vectors_of(learning.tunable, self._items, self._items.costs, self._device)
             self.progress.stage, self.progress.step = stage + 1, 0
             self._save(None)
         return [self.progress.folds[str(stage)] for stage in range(self._plan.folds)]
@@ -167,9 +164,9 @@ class Stages:
                 step = self.progress.step
                 if current != step // per_pass:
                     current = step // per_pass
-                    batches = batches_of_pass(self._costs[rows], plan.batch, plan.seed, stage, current)
+                    batches = batches_of_pass(self._items.costs[rows], plan.batch, plan.seed, stage, current)
                 some = rows[batches[step % per_pass]]
-                learning.step([self._items[row] for row in some], material.labels[some], self._costs[some], step, steps, stage)
+                learning.step([self._items[row] for row in some], material.labels[some], self._items.costs[some], step, steps, stage)
                 self.progress.step += 1
                 done(1)
                 if time.monotonic() - self._saved > _SAVE_SECONDS:
