@@ -3,9 +3,10 @@
     python scripts/measure_tuning.py ../shared/data/intents_few_shot
 
 In: the folder of the files, as for `measure_intents.py`. Out: `scripts/tuning.json`: the accuracy on the full test set in per cent, with
-Wilson's 95 % interval, of the frozen and of the tuned encoder, each with the head that `kshot fit` would choose and the names of the classes
-as descriptions; what the left-out examples said; steps and seconds. A tuning that is stopped goes on when the command is given again; its
-state lies in the folder of `--states`. The tuned model is scored even where the left-out examples do not say that it is better.
+Wilson's 95 % interval, of the frozen and of the tuned encoder, each with the head that `kshot fit` would choose and the names of the
+classes as descriptions; what the left-out examples said; steps and seconds. A tuning that is stopped goes on when the command is given
+again; its state lies in the folder of `--states`. Where the left-out examples do not say that tuning is better, the frozen encoder is
+kept, and both numbers are its own.
 """
 
 import argparse
@@ -14,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from measure_intents import DATA, read_part
-
 from kshot.atomic import write_json
 from kshot.encoders.table import default_encoder, open_encoder
 from kshot.encoders.vector_cache import VectorCache
@@ -23,6 +22,7 @@ from kshot.tasks.examples import Examples
 from kshot.tasks.fit import fit
 from kshot.tasks.scoring import score_model
 from kshot.tasks.tune.fit_tuned import Tuning, fit_tuned
+from measure_intents import DATA, read_part
 
 NUMBERS = Path(__file__).resolve().parent / "tuning.json"
 SHOTS = (5, 10)
@@ -50,7 +50,10 @@ def measure(folder: Path, states: Path, data: list[str], shots: list[int]) -> It
                 "data": name,
                 "shots": each,
                 **{kind: round(100 * one.accuracy, 2) for kind, one in (("frozen", before), ("tuned", score))},
-                **{f"{kind}_interval": [round(100 * end, 2) for end in one.interval] for kind, one in (("frozen", before), ("tuned", score))},
+                **{
+                    f"{kind}_interval": [round(100 * end, 2) for end in one.interval]
+                    for kind, one in (("frozen", before), ("tuned", score))
+                },
                 "texts": score.examples,
                 "head": found.fitted.model.head_name,
                 "left_out": found.comparison.as_dict(),
