@@ -17,9 +17,9 @@ from kshot.errors import DataError, RecipeError, TrainingError
 from kshot.learners.gradient.anil import ANIL
 from kshot.learners.gradient.boil import BOIL
 from kshot.learners.gradient.first_order_maml import FirstOrderMAML
-from kshot.learners.gradient.gradient_learner import GradientLearner
 from kshot.learners.gradient.maml import MAML
 from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.inner_loop.gradient_learner import GradientLearner
 from kshot.learners.learner import with_steps
 from kshot.learners.metric.protonet import ProtoNet
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.learners.gradient.given_rule import GivenRuleLearner
-from kshot.learners.gradient.gradient_learner import MODES, outer_gradient
+from kshot.learners.inner_loop.gradient_learner import MODES, outer_gradient
 from kshot.learners.inner_loop.parameters import Adapt
 
 

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.gradient.adapted_network import head_of
-from kshot.learners.gradient.gradient_learner import (
+from kshot.learners.inner_loop.adapted_network import head_of
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.gradient_learner import (
     GradientLearner,
     InductiveStatistics,
     check_counts,
     outer_gradient,
     statistics_of,
 )
-from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.parameters import Adapt, divide_parameters
 from kshot.learners.settings import require_positive

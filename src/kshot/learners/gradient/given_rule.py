@@ -9,9 +9,9 @@ from typing import Literal
 from torch import nn
 
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.gradient.adapted_network import head_of
-from kshot.learners.gradient.gradient_learner import GradientLearner, InductiveStatistics, check_counts, checked_mode, statistics_of
+from kshot.learners.inner_loop.adapted_network import head_of
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.gradient_learner import GradientLearner, InductiveStatistics, check_counts, checked_mode, statistics_of
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.settings import require_positive
 

@@ -12,8 +12,8 @@ The gradient is as exact as the inner problem is solved: with few steps, or few 
 its error. Where λ is smaller than the largest negative curvature of the support loss, the system is not positive definite: the iterations
 then end at the first direction of downward curvature. A larger λ helps, and so does a damping, added to the curvature.
 
-Batch normalisation uses the statistics of the items at hand: see `kshot.learners.gradient.adapted_network`. Departures from the paper: none
-of the equations; its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured:
+Batch normalisation uses the statistics of the items at hand: see `kshot.learners.inner_loop.adapted_network`. Departures from the paper:
+none of the equations; its Hessian-free variant, which solves the inner problem by a second-order method, is not here. Measured:
 docs/learners/imaml.md.
 """
 
@@ -25,7 +25,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.gradient.adapted_network import (
+from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.adapted_network import (
     STATISTICS,
     BackboneAndHead,
     WithSupport,
@@ -34,11 +35,10 @@ from kshot.learners.gradient.adapted_network import (
     count_tasks,
     head_of,
 )
-from kshot.learners.gradient.gradient_learner import a_seed, leave, support_only
-from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.batch_checks import require_head
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.gradient_learner import a_seed, leave, support_only
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.implicit import implicit, proximal

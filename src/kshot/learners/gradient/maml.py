@@ -9,7 +9,7 @@ arXiv 1703.03400.
 The gradient of line 8 is exact: it holds the second derivatives of the support loss. Line 8's optimiser is the run's (Adam in the paper).
 Departures from the paper: the mean over tasks in place of the sum; any backbone (the authors' Omniglot network has strides where Conv4
 pools). As in the authors' code, batch normalisation uses the statistics of the items at hand, in training and at test, so the paper's
-numbers are transductive (`predict_together`); `predict` is inductive. See `kshot.learners.gradient.gradient_learner`.
+numbers are transductive (`predict_together`); `predict` is inductive. See `kshot.learners.inner_loop.gradient_learner`.
 
 Measured: docs/learners/maml.md.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.learners.gradient.given_rule import GivenRuleLearner
-from kshot.learners.gradient.gradient_learner import MODES, outer_gradient
+from kshot.learners.inner_loop.gradient_learner import MODES, outer_gradient
 from kshot.learners.inner_loop.parameters import Adapt
 
 

@@ -32,13 +32,13 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, count_tasks, head_of
-from kshot.learners.gradient.gradient_learner import a_seed, by_name, leave, support_only
 from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.adapted_network import BackboneAndHead, FastWeights, answer_together, answers_of, count_tasks, head_of
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.batch_checks import check_rectangle, require_head
 from kshot.learners.inner_loop.derivative import gradient
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
+from kshot.learners.inner_loop.gradient_learner import a_seed, by_name, leave, support_only
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.outer_gradient import Kept, OuterGradient, keeping

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.gradient.adapted_network import head_of
-from kshot.learners.gradient.gradient_learner import (
+from kshot.learners.inner_loop.adapted_network import head_of
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
+from kshot.learners.inner_loop.gradient_learner import (
     MODES,
     GradientLearner,
     InductiveStatistics,
@@ -29,7 +30,6 @@ from kshot.learners.gradient.gradient_learner import (
     outer_gradient,
     statistics_of,
 )
-from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
 from kshot.learners.inner_loop.parameters import Adapt, divide_parameters
 from kshot.learners.settings import require_positive
 

@@ -32,8 +32,11 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.learners.asked import check_queries, check_support
 from kshot.learners.backbone_form import plain, vectors_of
-from kshot.learners.gradient.adapted_network import FastWeights, answer_alone, answer_together, count_tasks
-from kshot.learners.gradient.gradient_learner import (
+from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.adapted_network import FastWeights, answer_alone, answer_together, count_tasks
+from kshot.learners.inner_loop.assignment import Assignment
+from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.gradient_learner import (
     MODES,
     InductiveStatistics,
     a_seed,
@@ -43,9 +46,6 @@ from kshot.learners.gradient.gradient_learner import (
     statistics_of,
     support_only,
 )
-from kshot.learners.inner_loop.adaptation import adapt
-from kshot.learners.inner_loop.assignment import Assignment
-from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order

@@ -37,7 +37,8 @@ from kshot.episodes.counter_random import key_of, streams, words
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.gradient.adapted_network import (
+from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.adapted_network import (
     STATISTICS,
     BackboneAndHead,
     WithSupport,
@@ -46,12 +47,11 @@ from kshot.learners.gradient.adapted_network import (
     count_tasks,
     head_of,
 )
-from kshot.learners.gradient.gradient_learner import a_seed, leave, support_only
-from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.batch_checks import check_rectangle, require_head
 from kshot.learners.inner_loop.derivative import require_tape
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
+from kshot.learners.inner_loop.gradient_learner import a_seed, leave, support_only
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import solved
 from kshot.learners.inner_loop.modes.displacement import displacement

@@ -1,1 +1,1 @@
-"""Differentiable gradient steps on a task: what gradient-based learners are made of."""
+"""Differentiable gradient steps on a task: what learners by inner steps are made of."""

@@ -21,8 +21,8 @@ from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import RecipeError
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.gradient.adapted_network import BackboneAndHead, FastWeights, answer_alone, answer_together, count_tasks
 from kshot.learners.inner_loop.adaptation import adapt
+from kshot.learners.inner_loop.adapted_network import BackboneAndHead, FastWeights, answer_alone, answer_together, count_tasks
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.batch_checks import require_head
 from kshot.learners.inner_loop.loop import InnerLoop

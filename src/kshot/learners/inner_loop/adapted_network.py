@@ -6,7 +6,7 @@ Parameters are named as the learner's own: `backbone.…` and `head.…`. Batch 
     support and this query    those of the support set and the query, which go through the network together (inductive)
     all queries               those of all queries of a task (transductive)
 
-Next: the learners of this folder.
+Next: `gradient_learner`, and the learners by inner steps.
 """
 
 from collections.abc import Mapping
