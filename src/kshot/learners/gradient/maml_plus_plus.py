@@ -248,7 +248,7 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> O
     """
     asked = sum(1 for weight in weights if weight)
 
-    @keeping(lambda steps: Kept(((steps if second_order else 1, asked),)), twice=second_order)
+    @keeping(lambda steps: Kept(((steps if second_order else 1, asked),), rules=0 if second_order else steps), twice=second_order)
     def solve(problem: Problem) -> TaskGradient:
         own = replace(problem, support=of_own_step(problem.support, norms), query=of_own_step(problem.query, norms))
 
@@ -256,7 +256,7 @@ def multi_step(weights: list[float], norms: Tensors, *, second_order: bool) -> O
             place, path, seen, total = own.begin(start), [], [], next(iter(start.values())).new_zeros(())
             for number, weight in enumerate(weights):
                 slopes, loss, buffers = support_slope(own, place.parameters, shared, number, again=second_order)
-                place = own.step(place, slopes if second_order else detached(slopes), learnt, number)
+                place = own.step(place, slopes if second_order else detached(slopes), loss, learnt, number)
                 path.append(loss.detach())
                 if weight:
                     query, after = own.query({**shared, **place.parameters}, number)

@@ -60,7 +60,9 @@ class Descent:
         """Zeros in the shape of every parameter, for each slot of the direction, named `slot/parameter`."""
         return {f"{slot}/{name}": torch.zeros_like(value) for slot in self.direction.decays for name, value in parameters.items()}
 
-    def update(self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor) -> tuple[Tensors, Tensors]:
+    def update(
+        self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor, losses: Tensor | None = None
+    ) -> tuple[Tensors, Tensors]:
         """φ_{t+1} and the slots after it; arguments as in `UpdateRule`. The step is a whole number where rates are learnt per step."""
         if self.clip:
             norm = inner(gradients, gradients).clamp_min(1e-30).sqrt()  # (B,)

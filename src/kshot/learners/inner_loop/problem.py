@@ -80,16 +80,17 @@ class Problem:
         """The place before the first step, with these values of φ_0."""
         return Place(start, self.rule.init(detached(start)) if self.state is None else self.state)
 
-    def step(self, place: Place, slopes: Tensors, learnt: Tensors, number: int) -> Place:
+    def step(self, place: Place, slopes: Tensors, losses: Tensor, learnt: Tensors, number: int) -> Place:
         """One update: φ_{t+1} and the rule's state.
 
         Args:
             place: φ_t and the state.
             slopes: g_t, the gradient of the support loss at φ_t.
+            losses: L_support(φ_t), (B,).
             learnt: In place of `rule.learnt`: the same values, which may be part of a graph.
             number: t.
         """
-        return Place(*self.rule.with_learnt(learnt).update(slopes, place.state, place.parameters, self.steps_before + number))
+        return Place(*self.rule.with_learnt(learnt).update(slopes, place.state, place.parameters, self.steps_before + number, losses))
 
 
 class TaskGradient(NamedTuple):
@@ -167,7 +168,7 @@ def steps_from(problem: Problem, place: Place, numbers: range, trail: Trail | No
     shared, learnt = detached(problem.shared), detached(problem.rule.learnt)
     for number in numbers:
         slopes, loss, buffers = support_slope(problem, place.parameters, shared, number, again=False)
-        place = plain(problem.step(place, slopes, learnt, number))
+        place = plain(problem.step(place, slopes, loss, learnt, number))
         if trail is not None:
             trail.note(loss, buffers)
         yield place

@@ -1,7 +1,7 @@
 """The inner update rule as a value: how one inner step changes the parameters of a task.
 
     init(parameters) -> state
-    update(gradients, state, parameters, step) -> (parameters, state)
+    update(gradients, state, parameters, step, losses) -> (parameters, state)
 
 the form that optax gives to gradient transformations. Both are pure functions of tensors: nothing is kept on the rule, so the same rule
 serves any number of tasks and threads, and every outer gradient can go through it. Parameters, gradients and state have a first dimension B
@@ -34,7 +34,9 @@ class UpdateRule(Protocol):
         """The state before the first step: tensors (B, …) by name; empty for a rule that remembers nothing."""
         ...
 
-    def update(self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor) -> tuple[Tensors, Tensors]:
+    def update(
+        self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor, losses: Tensor | None = None
+    ) -> tuple[Tensors, Tensors]:
         """The parameters and the state after a step.
 
         Args:
@@ -42,6 +44,7 @@ class UpdateRule(Protocol):
             state: The state from `init`, or from the step before.
             parameters: The parameters that the gradients belong to.
             step: How many steps were taken before, counting from 0.
+            losses: The losses (B,) that the gradients are of. The inner loop always gives them; only rules that look at them need them.
         """
         ...
 

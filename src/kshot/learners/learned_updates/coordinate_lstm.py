@@ -53,7 +53,9 @@ class CoordinateLSTM:
         hidden = len(self.learnt["out"])
         return {f"lstm/{name}": value.new_zeros((*value.shape, layers, 2, hidden)) for name, value in parameters.items()}
 
-    def update(self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor) -> tuple[Tensors, Tensors]:
+    def update(
+        self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor, losses: Tensor | None = None
+    ) -> tuple[Tensors, Tensors]:
         """θ_{t+1} and the states after it; arguments as in `UpdateRule`."""
         moved, after = {}, {}
         for name, value in parameters.items():

@@ -111,7 +111,9 @@ class TensorLSTM:
             state[f"lstm/{name}"] = value.new_zeros((len(value), layers, 2, hidden))
         return state
 
-    def update(self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor) -> tuple[Tensors, Tensors]:
+    def update(
+        self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor, losses: Tensor | None = None
+    ) -> tuple[Tensors, Tensors]:
         """The parameters and the state after a step; arguments as in `UpdateRule`. All T tensors are computed as one of P coordinates."""
         sizes = [value[0].numel() for value in parameters.values()]
         names = list(parameters)

@@ -37,7 +37,9 @@ class AdamW:
         """The state of Adam."""
         return Descent(self.rate, Adam()).init(parameters)
 
-    def update(self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor) -> tuple[Tensors, Tensors]:
+    def update(
+        self, gradients: Tensors, state: Tensors, parameters: Tensors, step: int | Tensor, losses: Tensor | None = None
+    ) -> tuple[Tensors, Tensors]:
         """The parameters and the state after a step; arguments as in `UpdateRule`."""
         shrunk = {name: value * (1 - self.rate * self.decay) for name, value in parameters.items()}
         return Descent(self.rate, Adam()).update(gradients, state, shrunk, step)

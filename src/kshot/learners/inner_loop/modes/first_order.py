@@ -5,7 +5,7 @@ Finn, Abbeel, Levine, ICML 2017, arXiv 1703.03400, section 5.2: "omit the second
     ∂L/∂φ_0 = ∇ L_query(φ_n),    ∂L/∂shared = ∂L_query/∂shared,    ∂L/∂learnt = ∇ L_query(φ_n)ᵀ ∂φ_n/∂learnt
 
 which is no derivative of the loss after adaptation. It needs no second derivative, and its memory does not grow with the steps but for
-the gradients that a rule's own parameters keep.
+what the graph of the update rule keeps: nothing, where the rule learns nothing.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from kshot.learners.inner_loop.parameters import Tensors
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, detached, support_slope
 
 
-@keeping(one_at_a_time, twice=False)
+@keeping(lambda steps: one_at_a_time(steps)._replace(rules=steps), twice=False)
 def first_order(problem: Problem) -> TaskGradient:
     """The three gradients above."""
 
@@ -26,7 +26,7 @@ def first_order(problem: Problem) -> TaskGradient:
         place, trail, fixed = problem.begin(start), Trail(), detached(shared)
         for number in range(problem.steps):
             slopes, loss, buffers = support_slope(problem, detached(place.parameters), fixed, number, again=False)
-            place = problem.step(place, detached(slopes), learnt, number)
+            place = problem.step(place, detached(slopes), loss, learnt, number)
             trail.note(loss, buffers)
         loss, buffers = problem.query({**shared, **place.parameters}, problem.steps)
         return loss, (trail.path(problem), trail.buffers(problem, buffers))

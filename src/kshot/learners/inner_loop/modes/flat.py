@@ -72,8 +72,8 @@ def flat(problem: Problem) -> TaskGradient:
                 fast: Tensors, state: Tensors, shared: Tensors, learnt: Tensors, number: int = number, v: Tensors = v, w: Tensors = w
             ) -> tuple[Tensor, Tensors]:
                 """⟨φ_{t+1}, v⟩ + ⟨s_{t+1}, w⟩."""
-                slopes, _, _ = support_slope(problem, fast, shared, number, again=True)
-                after = problem.step(Place(fast, state), slopes, learnt, number)
+                slopes, losses, _ = support_slope(problem, fast, shared, number, again=True)
+                after = problem.step(Place(fast, state), slopes, losses, learnt, number)
                 parts = [(value * v[name]).sum() for name, value in after.parameters.items()]
                 parts += [(value * w[name]).sum() for name, value in after.state.items()]
                 return torch.stack(parts).sum(), {}

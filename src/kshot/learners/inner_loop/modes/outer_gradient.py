@@ -16,10 +16,12 @@ class Kept(NamedTuple):
     Attributes:
         graphs: (inner steps, query losses) whose graphs are held together, for each part of the way; the largest part counts.
         places: Copies of the adapting parameters and of the rule's state that are kept along the way.
+        rules: Steps of which the graph of the update rule alone is held, beside those graphs.
     """
 
     graphs: tuple[tuple[int, int], ...]
     places: int = 0
+    rules: int = 0
 
 
 @dataclass(frozen=True, eq=False)

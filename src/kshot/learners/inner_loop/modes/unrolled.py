@@ -22,7 +22,7 @@ def unrolled(problem: Problem) -> TaskGradient:
         place, trail = problem.begin(start), Trail()
         for number in range(problem.steps):
             slopes, loss, buffers = support_slope(problem, place.parameters, shared, number, again=True)  # 5: ∇ L_support(φ_t)
-            place = problem.step(place, slopes, learnt, number)  # 6: φ_{t+1} = φ_t - α ∇ L_support(φ_t)
+            place = problem.step(place, slopes, loss, learnt, number)  # 6: φ_{t+1} = φ_t - α ∇ L_support(φ_t)
             trail.note(loss, buffers)
         loss, buffers = problem.query({**shared, **place.parameters}, problem.steps)
         return loss, (trail.path(problem), trail.buffers(problem, buffers))

@@ -4,7 +4,7 @@ One support step of one task is run with a count of what its graph keeps; the re
 
     unrolled                n graphs of a step + one of the queries
     flat                    n copies of the adapting parameters + the larger graph
-    first order, implicit   the larger graph
+    first order, implicit   the larger graph; first order, what the graph of the update rule keeps of n steps, too
 
 and a few copies of the parameters, times the tasks that run at once; which it is, the mode says (`Kept`). It is an estimate: what
 operations need for a moment is not in it.
@@ -35,12 +35,14 @@ class Footprint:
         query: The same of the query loss.
         parameters: All trainable parameters.
         state: What the update rule remembers of one task.
+        rule: What the graph of the update rule keeps of one step of one task.
     """
 
     step: int
     query: int
     parameters: int
     state: int = 0
+    rule: int = 0
 
     def needed(self, kept: Kept, *, at_once: int, apart: int | None = None) -> int:
         """Return the memory that will be taken.
@@ -57,7 +59,7 @@ class Footprint:
             at_once * steps * self.step + (at_once * queries if apart is None else apart * min(queries, 1)) * self.query
             for steps, queries in kept.graphs
         )
-        places = at_once * kept.places * (self.parameters + self.state)
+        places = at_once * kept.places * (self.parameters + self.state) + at_once * kept.rules * self.rule
         return graphs + places + at_once * ((slopes + _COPIES) * self.parameters + _STATES * self.state)
 
 

@@ -100,7 +100,8 @@ def _best(assignment: Assignment, footprint: Footprint, fault: Callable[[], str 
     if random or len(tasks.number) == 1:
         return "in_turn"
     on_cpu = tasks.support_y.device.type == "cpu"
-    small = footprint.step < SMALL_STEP and not convolves(assignment.module)
+    held = footprint.step + (footprint.rule if assignment.loop.kept.rules else 0)
+    small = held < SMALL_STEP and not convolves(assignment.module)
     if (not on_cpu or small) and fault() == "":
         return "together"
     return "threads" if on_cpu and torch.get_num_threads() > 1 else "in_turn"
@@ -119,14 +120,24 @@ def _footprint(assignment: Assignment) -> Footprint:
         raise RecipeError(NO_DEPENDENCE)
     step = bytes_kept(lambda: _one_step(problem, start, shared, again=assignment.loop.mode.twice), but=own)
     query = bytes_kept(lambda: loss(problem.query), but=own)
+    learnt = {name: value.detach().requires_grad_() for name, value in problem.rule.learnt.items()}
+    rule = bytes_kept(lambda: _rule_alone(problem, start, learnt), but=[*own, *learnt.values()])
     state = problem.begin(problem.start).state.values()
-    return Footprint(step, query, _bytes(own), _bytes(list(state)))
+    return Footprint(step, query, _bytes(own), _bytes(list(state)), rule)
 
 
 def _one_step(problem: Problem, start: Tensors, shared: Tensors, *, again: bool) -> object:
-    slopes, *rest = support_slope(problem, start, shared, 0, again=again)
+    slopes, loss, rest = support_slope(problem, start, shared, 0, again=again)
     with torch.set_grad_enabled(again):
-        return problem.step(problem.begin(start), slopes, problem.rule.learnt, 0), rest
+        return problem.step(problem.begin(start), slopes, loss, problem.rule.learnt, 0), loss, rest
+
+
+def _rule_alone(problem: Problem, start: Tensors, learnt: Tensors) -> object:
+    slopes = {name: torch.zeros_like(value) for name, value in start.items()}
+    some = next(iter(start.values()))
+    losses = some.new_zeros(len(some))
+    with torch.enable_grad():
+        return problem.step(problem.begin(start), slopes, losses, learnt, 0)
 
 
 def _bytes(values: list[Tensor]) -> int:
