@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.learners.gradient.meta_sgd import MetaSGD as MetaSGD
     from kshot.learners.gradient.proto_maml import ProtoMAML as ProtoMAML
     from kshot.learners.gradient.reptile import Reptile as Reptile
+    from kshot.learners.learned_updates.meta_lstm import MetaLSTM as MetaLSTM
     from kshot.learners.learner import Learner as Learner
     from kshot.learners.learner import backward_of_query_loss as backward_of_query_loss
     from kshot.learners.memory.in_context import InContext as InContext

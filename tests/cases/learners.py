@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "reptile": {"inner_steps": 2, "adapt_steps": 2},
     "maml++": {"inner_steps": 2},
     "proto_maml": {"inner_steps": 2, "adapt_steps": 2},
+    "meta_lstm": {"hidden": 4, "inner_steps": 2, "adapt_steps": 2},
     "mann": {"hidden": 8, "slots": 16, "width": 4},
     "lstm_control": {"hidden": 8},
     "in_context": {"slots": 4, "width": 8, "layers": 2, "members": 2},
@@ -34,7 +35,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 QUICK = {"protonet", "ridge", "maml", "finetune", "baseline", "mann", "refined"}
 """Learners that the quick tests try, one or two of each family."""
-GRADIENT = ("maml", "first_order_maml", "anil", "boil", "proto_maml", "meta_sgd", "maml++", "reptile", "imaml")
+GRADIENT = ("maml", "first_order_maml", "anil", "boil", "proto_maml", "meta_sgd", "meta_lstm", "maml++", "reptile", "imaml")
 TRAINED = [name for name in LEARNERS if name not in ("ensemble", "nearest")]
 
 

@@ -73,6 +73,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "siamese": {"features": 8},
     "in_context": {"features": 8, "slots": 6, "width": 8, "layers": 2, "members": 2},
     "snail": {"features": 8, "slots": 6, "length": 12, "filters": 4, "keys": [4, 6, 8]},
+    "meta_lstm": {"features": 8, "hidden": 4, "inner_steps": 2, "adapt_steps": 2},
     "mann": {"features": 8, "hidden": 12, "slots": 16, "width": 6},
     "lstm_control": {"features": 8, "hidden": 12},
     "simple_shot": {"features": 8},

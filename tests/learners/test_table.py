@@ -171,6 +171,7 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
         "inductive": "running",
         "mode": "flat",
     },
+    "meta_lstm": {"features": 16, "outputs": 3, "hidden": 5, "inner_steps": 2, "adapt_steps": 4, "inductive": "running"},
     "meta_sgd": {
         "features": 16,
         "outputs": 3,

@@ -11,6 +11,7 @@ from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
 from kshot.learners.gradient.proto_maml import ProtoMAML
 from kshot.learners.gradient.reptile import Reptile
+from kshot.learners.learned_updates.meta_lstm import MetaLSTM
 from kshot.learners.learner import Learner
 from kshot.learners.memory.in_context import InContext
 from kshot.learners.memory.lstm_control import LSTMControl
@@ -60,6 +61,7 @@ SINGLE: dict[str, Callable[..., Learner]] = {
     "reptile": Reptile,
     "imaml": IMAML,
     "maml++": MAMLPlusPlus,
+    "meta_lstm": MetaLSTM,
     "mann": MANN,
     "lstm_control": LSTMControl,
 }
