@@ -24,7 +24,8 @@ from kshot.printable import printable
 from kshot.regular_file import read_text
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
-from kshot.tasks.heads.head import FittedHead, Head, LeftOut, Settled, Settling, checked
+from kshot.tasks.heads.given import Given
+from kshot.tasks.heads.head import FittedHead, Head, LeftOut, Settled, Settling
 
 _LEAST_GAIN = 0.01
 """Mean gain of log-likelihood from which on descriptions count; less is chance where the examples alone are told apart."""
@@ -181,26 +182,26 @@ class Described(Settling):
         """The name of the head."""
         return self.head.name
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose the settings, with the descriptions or without. See `Head.settle`; a class needs an example or a description."""
-        x, y = checked(x, y, way, empty_classes=True)
-        rows, labels = self._with_descriptions(x, y)
-        described = self.head.settle(rows, labels, way, len(rows) - len(x))
-        left_out = _first(described.left_out, len(x))
-        if np.bincount(y, minlength=way).all():
-            plain = self.head.settle(x, y, way)
+        y, way = given.sample_y, given.way
+        described = self.head.settle(given.once(("described", id(self.vectors)), lambda: self._with_descriptions(given)))
+        left_out = _first(described.left_out, len(y))
+        if given.counts.all():
+            plain = self.head.settle(given)
             # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
             before = np.where(plain.left_out.scored[:, None], plain.left_out.log_probabilities, -np.log(way))
-            gain = (left_out.log_probabilities - before)[np.arange(len(x)), y]
+            gain = (left_out.log_probabilities - before)[np.arange(len(y)), y]
             if gain[left_out.scored].mean() <= _LEAST_GAIN:
                 return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False))
         return Settled(left_out, lambda: _marked(described.fit(), used=True))
 
-    def _with_descriptions(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _with_descriptions(self, given: Given) -> Given:
+        x = given.x
         there = np.flatnonzero(np.isfinite(self.vectors).all(1))
-        length = float(np.sqrt(np.square(x, dtype=np.float64).sum(1).mean())) if len(x) else 1.0
+        length = float(np.sqrt(np.einsum("nd,nd->", x, x, dtype=np.float64) / len(x))) if len(x) else 1.0
         rows = (self.vectors[there] * length).astype(np.float32)
-        return np.concatenate([x, rows]), np.concatenate([y, there])
+        return Given(np.concatenate([x, rows]), np.concatenate([given.y, there]), given.way, anchors=len(there))
 
 
 def _says_something(name: str) -> bool:

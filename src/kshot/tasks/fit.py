@@ -211,7 +211,7 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
         "asked_head": head.name if head and known.tuned is None else None,
         "head": known.told(choice.fitted, str(choice), len(vectors)),
         "choice": finite_or_none(choice.as_dict()),
-        "estimate": estimate(choice.left_out, labels, N).as_dict(),
+        "estimate": estimate(choice.left_out, labels[choice.sample], N).as_dict(),
         **({} if known.tuned is None else {"tuned": dict(known.tuned)}),
     }
     model = Model(
@@ -228,7 +228,9 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
         known.sentences,
         known.descriptions,
     )
-    return Fitted(model, None, (), choice.left_out.log_probabilities)
+    answers = np.full((len(labels), N), np.nan)
+    answers[choice.sample] = choice.left_out.log_probabilities
+    return Fitted(model, None, (), answers)
 
 
 def _check_classes(examples: Examples) -> None:

@@ -13,7 +13,7 @@ from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.tasks.descriptions import Described, Sentences, describe
 from kshot.tasks.heads.answer import log_softmax
-from kshot.tasks.heads.choose import DEFAULT_HEADS, MOST_FOR_A_KERNEL, Choice
+from kshot.tasks.heads.choose import DEFAULT_HEADS, Choice
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
 from kshot.tasks.heads.head import FittedHead, Head
@@ -63,12 +63,11 @@ class Known:
             return named
         if not examples:
             named = [ClassMeans(feature_maps=(UNIT,))]
-        usual = _usual(examples)
-        return [Described(head, self.descriptions) for head in named or usual]
+        return [Described(head, self.descriptions) for head in named or DEFAULT_HEADS]
 
     def usual_heads(self, examples: int) -> Sequence[Head]:
         """Return the heads to try, by name if the usual ones are tried."""
-        return self.heads(examples) or _usual(examples)
+        return self.heads(examples) or DEFAULT_HEADS
 
     def after_tuning(self, choice: Choice) -> Choice:
         """Correct left-out answers for examples that the encoder has learned from, if it is tuned: they are too sure, and say too much."""
@@ -91,7 +90,3 @@ class Known:
         if fitted.settings["descriptions"]:
             return f"{choice} {what} of the classes count as one example each."
         return f"{choice} {what} of the classes do not count: without them, the left-out answers are more likely."
-
-
-def _usual(examples: int) -> tuple[Head, ...]:
-    return DEFAULT_HEADS if examples <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:]

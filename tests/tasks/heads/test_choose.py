@@ -8,6 +8,7 @@ import pytest
 
 from kshot.errors import RecipeError
 from kshot.tasks.heads.choose import DEFAULT_HEADS, choose
+from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
@@ -23,8 +24,8 @@ class Told(Settling):
     right: np.ndarray
     kept: int = 0
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
-        n = len(y)
+    def settle(self, given: Given) -> Settled:
+        n, way = len(given.y), given.way
         every = np.ones(n, dtype=bool)
         left_out = LeftOut(np.zeros((n, way)), every, "leave-one-out", np.arange(n), self.log_likelihoods, self.right, self.kept)
         return Settled(left_out, lambda: FittedHead("affine", self.name, {}, 1.0, {}))

@@ -12,7 +12,8 @@ import numpy as np
 
 from kshot.errors import RecipeError, missing_extra
 from kshot.tasks.heads.folds import by_folds, fold_count
-from kshot.tasks.heads.head import LeftOut, Settled, checked
+from kshot.tasks.heads.given import Given
+from kshot.tasks.heads.head import LeftOut, Settled
 from kshot.tasks.heads.search import not_alone
 
 FOLDS = 5
@@ -69,16 +70,19 @@ class AnyClassifier:
 
     def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedObject:
         """Fit a copy to all examples. Arguments and errors are those of `Head.fit`."""
-        x, y = checked(x, y, way)
-        return FittedObject(_copy(self.classifier).fit(x, y), way)
+        return self._fitted(Given(x, y, way))
+
+    def _fitted(self, given: Given) -> FittedObject:
+        given.full()
+        return FittedObject(_copy(self.classifier).fit(given.x, given.y), given.way)
 
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
         """Answer each example by copies that were fitted without its fold. See `Head.left_out`."""
-        return self.settle(x, y, way).left_out
+        return self.settle(Given(x, y, way)).left_out
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Answer each example by copies that were fitted without its fold. See `Head.settle`; descriptions are dealt into the folds too."""
-        x, y = checked(x, y, way)
+        x, y, way = given.full().sample_x, given.sample_y, given.way
 
         def answers(fit_on: np.ndarray, rows: np.ndarray) -> np.ndarray:
             fitted = FittedObject(_copy(self.classifier).fit(x[fit_on], y[fit_on]), way)
@@ -96,7 +100,7 @@ class AnyClassifier:
         right = (log_probabilities[rows].argmax(1) == y[rows])[:, None] if len(rows) else np.empty((0, 1), dtype=bool)
         how = f"{fold_count(y, FOLDS)} stratified folds, drawn {self.repeats} times"
         left_out = LeftOut(log_probabilities, scored, how, rows, own, right, 0)
-        fit: Any = partial(self.fit, x, y, way)
+        fit: Any = partial(self._fitted, given)
         return Settled(left_out, fit)
 
 

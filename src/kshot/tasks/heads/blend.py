@@ -13,7 +13,8 @@ import numpy as np
 
 from kshot.tasks.heads.answer import log_softmax
 from kshot.tasks.heads.discriminant import Discriminant
-from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling, checked
+from kshot.tasks.heads.given import Given
+from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling
 from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.temperature import fit_temperature
 
@@ -29,16 +30,15 @@ class Blend(Settling):
     feature_maps: tuple[str, ...] = ()
     name = "blend"
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose the settings of both parts. See `Head.settle`."""
-        x, y = checked(x, y, way)
-        first, settings = Discriminant(self.feature_maps).found(x, y, way, anchors)
-        second, others = KernelRidge((first.feature_map.name,)).found(x, y, way, anchors)
-        left_out, T = _left_out(first.left_out, second.left_out, y)
+        first, settings = Discriminant(self.feature_maps).found(given)
+        second, others = KernelRidge((first.feature_map.name,)).found(given)
+        left_out, T = _left_out(first.left_out, second.left_out, given.sample_y)
 
         def fit() -> FittedHead:
-            affine = Discriminant().solve(x, y, way, first, settings)
-            kernel = KernelRidge().solve(x, y, way, second, others)
+            affine = Discriminant().solve(given, first, settings)
+            kernel = KernelRidge().solve(given, second, others)
             halves = [np.float32(0.5 / one.temperature) for one in (affine, kernel)]
             arrays = {
                 **kernel.arrays,

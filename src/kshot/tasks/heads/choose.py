@@ -22,7 +22,8 @@ from kshot.results.compare.paired import Difference, paired_difference
 from kshot.tasks.heads.blas_threads import one_thread_for_few
 from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.discriminant import Discriminant
-from kshot.tasks.heads.head import FittedHead, Head, LeftOut, checked
+from kshot.tasks.heads.given import MOST, Given
+from kshot.tasks.heads.head import FittedHead, Head, LeftOut
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
@@ -30,8 +31,6 @@ from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 DEFAULT_HEADS: tuple[Head, ...] = (Blend(), Discriminant(), ShrunkenMeans(), Nearest(), Ridge())
 """The heads that are tried unless others are named: those with a closed form. Where no example can be scored, the first one is taken.
 Class means are both shrunken means that are not pulled and a discriminant of no covariance."""
-MOST_FOR_A_KERNEL = 2_000
-"""Examples above which the blend, whose time grows with their cube, is tried only if it is named."""
 _RESAMPLES = 200
 
 
@@ -60,9 +59,11 @@ class Choice:
     Attributes:
         name: Its name.
         fitted: The head, fitted to all examples.
-        left_out: Its left-out answers.
+        left_out: Its left-out answers, for the examples of `sample`.
+        sample: The numbers of the m examples that heads were compared on, int64 (m,): all n, unless there are very many.
+        total: n.
         standings: All heads: the chosen one, then the others, the most likely first. Empty if no example can be scored.
-        examples: Number of examples that all heads were compared on.
+        examples: Number of examples that all heads were compared on; an example that is alone in its class is none of them.
         settings: Number of settings of all heads together.
         optimism: By how much the accuracy of the chosen head is too high because it was chosen, a fraction, at least 0.
     """
@@ -70,6 +71,8 @@ class Choice:
     name: str
     fitted: FittedHead
     left_out: LeftOut
+    sample: np.ndarray
+    total: int
     standings: tuple[Standing, ...]
     examples: int
     settings: int
@@ -82,12 +85,28 @@ class Choice:
             "name": self.name,
             "standings": standings,
             "examples": self.examples,
+            "total": self.total,
             "settings": self.settings,
             "optimism": self.optimism,
         }
 
     def __str__(self) -> str:
-        """Say in a sentence which head was chosen, and whether the next one differs."""
+        """Say in a sentence which head was chosen, and whether the next one differs; and of very many examples, on which."""
+        return self._reason() + self._part()
+
+    def _part(self) -> str:
+        """Say which examples were used, if not all were."""
+        if len(self.sample) == self.total:
+            return ""
+        told = f" It was chosen on {len(self.sample):,} of {self.total:,} examples"
+        held = self.fitted.arrays.get("examples") if isinstance(self.fitted, FittedHead) else None
+        if held is None:
+            return f"{told}, and learned from all of them."
+        if "weights" in self.fitted.arrays and self.fitted.arrays["weights"].any():
+            return f"{told}; its kernel holds these, and its discriminant learned from all."
+        return f"{told}, and holds these alone."
+
+    def _reason(self) -> str:
         if not self.standings:
             return f"Head: {self.name}, by default: with one example per class, heads cannot be compared."
         first, *others = self.standings
@@ -117,8 +136,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         x: Finite vectors, float32 (n, D).
         y: Labels 0 … way - 1, int64 (n,).
         way: N ≥ 2.
-        heads: The heads to try; if there are none, `DEFAULT_HEADS`, without the blend if there are very many examples. One head is
-            fitted without a contest.
+        heads: The heads to try; if there are none, `usual_heads`. One head is fitted without a contest.
 
     Returns:
         The choice. If no example can be scored, it is the first head.
@@ -127,18 +145,18 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         DataError: The examples are not such arrays.
         RecipeError: Two heads have one name.
     """
-    heads = tuple(heads) or (DEFAULT_HEADS if len(x) <= MOST_FOR_A_KERNEL else DEFAULT_HEADS[1:])
+    given = Given(x, y, way)
+    heads = tuple(heads) or usual_heads(given)
     names = [head.name for head in heads]
     if len(set(names)) < len(names):
         raise RecipeError(f"heads that are compared need different names; found {', '.join(names)}. Name each once.")
-    x, y = checked(x, y, way, empty_classes=True)
-    settled = [head.settle(x, y, way) for head in heads]
+    settled = [head.settle(given) for head in heads]
     answers = [one.left_out for one in settled]
     rows = answers[0].rows
     for one in answers[1:]:
         rows = np.intersect1d(rows, one.rows)
     if not len(rows):
-        return Choice(names[0], settled[0].fit(), answers[0], (), 0, 0, 0.0)
+        return Choice(names[0], settled[0].fit(), answers[0], given.sample, len(given.y), (), 0, 0, 0.0)
     tables = [_on(one, rows) for one in answers]
     means = [float(likely[:, one.kept].mean()) for one, (likely, _) in zip(answers, tables, strict=True)]
     order = sorted(range(len(heads)), key=lambda place: -means[place])
@@ -153,7 +171,13 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
     )
     likely = np.concatenate([one for one, _ in tables], axis=1)
     optimism = _optimism(likely, np.concatenate([one for _, one in tables], axis=1))
-    return Choice(names[best], settled[best].fit(), answers[best], standings, len(rows), likely.shape[1], optimism)
+    fitted, n = settled[best].fit(), len(given.y)
+    return Choice(names[best], fitted, answers[best], given.sample, n, standings, len(rows), likely.shape[1], optimism)
+
+
+def usual_heads(given: Given) -> tuple[Head, ...]:
+    """Return the heads that are tried unless others are named: `DEFAULT_HEADS`, without the blend where there are very many classes."""
+    return DEFAULT_HEADS if len(given.sample) <= MOST + given.anchors else DEFAULT_HEADS[1:]
 
 
 def _clearly_ahead(right: np.ndarray, other: np.ndarray) -> bool:

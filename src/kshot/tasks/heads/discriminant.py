@@ -7,22 +7,20 @@ identity is that of J. H. Friedman, "Regularized discriminant analysis", Journal
 grows, the head becomes `class_means`. Departures: W is not divided by the number of examples, which λ and the temperature make up for; and
 classes are taken to be equally frequent, because few examples are seldom drawn at the rates of their classes.
 
-Left out, example i of class k, at e = f(x_i) - c_k from its mean, takes s e eᵀ out of W with s = n_k / (n_k - 1), and leaves the mean
-c_k - e / (n_k - 1). With M = (W + λI)⁻¹, the metric becomes M + s (Me)(Me)ᵀ / (1 - s eᵀMe) (Sherman and Morrison 1950), exactly as if
-the example had never been there. A block with the residuals E, at most one of each class, leaves M + ME (S⁻¹ - EᵀME)⁻¹ EᵀM, where S is the
-diagonal of s. One eigendecomposition of W, in the span of the examples, serves all λ. In: examples. Out: an affine head.
+Left out, a block of examples with the residuals E = f(x_i) - c_{y_i}, at most one of each class, leaves the metric M = (W + λI)⁻¹ as
+M + ME (S⁻¹ - EᵀME)⁻¹ EᵀM (Sherman and Morrison 1950), where S is the diagonal of s = n_k / (n_k - 1), and the means as `without` says:
+exactly as if the block had never been there. One eigendecomposition of W serves all λ. With fewer examples than features, it is that of
+the residuals' inner products, in the n - N directions that they have. In: examples. Out: an affine head.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from kshot.tasks.heads.answer import squared_distances
-from kshot.tasks.heads.blocks import blocks_of
-from kshot.tasks.heads.class_means import means_of
-from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
-from kshot.tasks.heads.head import FittedHead, Settled, Settling, checked
+from kshot.tasks.heads.given import Given, Seen
+from kshot.tasks.heads.head import FittedHead, Settled, Settling
 from kshot.tasks.heads.search import Found, LeftOutLogits, Settings, search, with_temperature
+from kshot.tasks.heads.without import Metric, Pairs, Without, averaging, euclidean, without
 
 STRENGTHS = tuple((float(one),) for one in np.logspace(-3, 2, 6))
 """λ, as a multiple of the trace of the total scatter / the rank that it can have."""
@@ -41,105 +39,137 @@ class Discriminant(Settling):
     feature_maps: tuple[str, ...] = ()
     name = "discriminant"
 
-    def solve(self, x: np.ndarray, y: np.ndarray, way: int, found: Found, settings: Settings) -> FittedHead:
-        """Fit checked examples with the settings that `found` gave."""
-        z = found.feature_map(x)
-        span = Span(z, y, way)
-        regularisation = found.strength[0] * span.size
-        metric = 1 / (span.scatter + regularisation)  # (r,)
-        # (W + λI)⁻¹ c within the span; the part of a query outside the span is equally far from all classes
-        weights = 2 * span.basis() @ (metric[:, None] * span.centres.T)  # (D, N)
-        bias = -np.square(span.centres) @ metric - span.origin @ weights
+    def solve(self, given: Given, found: Found, settings: Settings) -> FittedHead:
+        """Fit the examples with the settings that `found` gave."""
+        spread = spread_of(found.seen)
+        regularisation = found.strength[0] * spread.size
+        weights, bias = spread.solved(regularisation)
         arrays = {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32), **found.feature_map.arrays}
         fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": regularisation})
-        return with_temperature(fitted, x, y, found, settings)
+        return with_temperature(fitted, given.sample_x, given.sample_y, found, settings)
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose the feature map and λ. See `Head.settle`."""
-        x, y = checked(x, y, way)
-        found, settings = self.found(x, y, way, anchors)
-        return Settled(found.left_out, lambda: self.solve(x, y, way, found, settings))
+        found, settings = self.found(given)
+        return Settled(found.left_out, lambda: self.solve(given, found, settings))
 
-    def found(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int) -> tuple[Found, Settings]:
-        """Find the settings for checked examples, and answer each example without itself."""
+    def found(self, given: Given) -> tuple[Found, Settings]:
+        """Find the settings, once for all who ask, and answer each example without itself."""
+        given.full()
+        return given.once((self.name, self.feature_maps), lambda: self._found(given))
 
-        def prepare(mapped: FeatureMap) -> LeftOutLogits:
-            span = Span(mapped(x), y, way)
-            return lambda strength, group: span.left_out(strength[0] * span.size, group)
+    def _found(self, given: Given) -> tuple[Found, Settings]:
+        def prepare(seen: Seen) -> LeftOutLogits:
+            spread = spread_of(seen)
+            return lambda strength, group: spread.left_out(strength[0] * spread.size, group)
 
-        maps = self.feature_maps or fitting_maps(x)
-        settings = Settings(maps, STRENGTHS, (default_map(x, maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE, refined=True)
-        return search(x, y, way, settings, prepare, blocks_of(x, y, way, anchors=anchors)), settings
+        maps = self.feature_maps or given.maps
+        settings = Settings(maps, STRENGTHS, (given.default_map(maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE, refined=True)
+        return search(given, settings, prepare, given.blocks()), settings
 
 
-class Span:
-    """Examples in coordinates in which W is diagonal.
+def spread_of(seen: Seen) -> "Spread":
+    """Return how examples vary within their classes, computed once."""
+    return seen.given.once(("spread", seen.feature_map.name), lambda: Spread(seen))
+
+
+class Spread:
+    """How examples vary within their classes: W, diagonal in coordinates of its r directions.
 
     Attributes:
-        origin: Mean of the examples, float64 (D,).
-        points: The examples in these coordinates, (n, r).
-        centres: The class means, (N, r).
-        scatter: The diagonal of W, at least 0, (r,).
+        scatter: The diagonal of W, at least 0, (r,). Outside these directions, W is 0.
         size: Trace of the total scatter / min(n - 1, D): the unit of λ.
     """
 
-    def __init__(self, z: np.ndarray, y: np.ndarray, way: int) -> None:
-        self.origin = z.mean(0, dtype=np.float64)
-        centred = z - self.origin
-        n, D = centred.shape
-        if n <= D:
-            values, vectors = np.linalg.eigh(centred @ centred.T)
-            kept = values > max(values[-1], 0) * n * np.finfo(np.float64).eps
-            root = np.sqrt(values[kept])
-            points, self._axes = vectors[:, kept] * root, vectors[:, kept] / root
+    def __init__(self, seen: Seen) -> None:
+        self._seen, given = seen, seen.given
+        self._plain = euclidean(seen)
+        n, D = len(given.y), seen.z.shape[1]
+        if seen.by_examples:
+            within = _within_classes(given.sample_y, given.counts)  # (n, n - N), orthonormal
+            along = seen.products @ within
+            values, vectors = np.linalg.eigh(within.T @ along)
+            kept = values > max(float(np.trace(seen.products)), 0) * n * np.finfo(np.float64).eps
+            self.scatter, root = values[kept], np.sqrt(values[kept])
+            self._of_examples = (within @ vectors[:, kept]) / root  # directions as sums of examples, (n, r)
+            self._points = (along @ vectors[:, kept]) / root
+            share = averaging(given.sample_y, given.counts)
+            self._means = share @ self._points
+            total = float(np.trace(seen.products)) - float(given.counts @ self._plain.between @ given.counts) / max(n, 1)
         else:
-            points, self._axes = centred, None
-        centres, self.counts = means_of(points, y, way)
-        residuals = points - centres[y]
-        scatter, rotation = np.linalg.eigh(residuals.T @ residuals)
-        self.scatter, self._centred, self._rotation = np.maximum(scatter, 0), centred, rotation
-        self.points, self.centres, self.labels = points @ rotation, centres @ rotation, y
-        self.size = float(np.square(centred).sum()) / max(min(n - 1, D), 1) or 1.0
+            values, vectors = np.linalg.eigh(seen.scatter)
+            self.scatter, self._directions = np.maximum(values, 0), vectors
+            self._points = (seen.z - seen.origin) @ vectors  # the origin changes no distance
+            self._means = (seen.means - seen.origin) @ vectors
+            total = float(np.trace(seen.scatter) + np.trace(seen.scatter_of_means))
+        self.size = max(total, 0.0) / max(min(n - 1, D), 1) or 1.0
 
-    def basis(self) -> np.ndarray:
-        """Return orthonormal columns that span the examples, (D, r)."""
-        if self._axes is None:
-            return self._rotation
-        found: np.ndarray = self._centred.T @ (self._axes @ self._rotation)
-        return found
+    def solved(self, regularisation: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights (D, N) and the intercepts (N,)."""
+        seen = self._seen
+        centred = (seen.means - seen.origin).T  # (D, N)
+        if seen.by_examples:
+            directions = seen.z.astype(np.float64).T @ self._of_examples  # (D, r), orthonormal
+            part = self.scatter / (self.scatter + regularisation)
+            weights = 2 / regularisation * (centred - directions @ (part[:, None] * (directions.T @ centred)))
+        else:
+            weights = 2 * self._directions @ ((self._directions.T @ centred) / (self.scatter + regularisation)[:, None])
+        return weights, -np.einsum("dk,dk->k", centred, weights) / 2 - seen.origin @ weights
+
+    def metric(self, regularisation: float) -> Metric:
+        """Return the inner products under (W + λI)⁻¹."""
+        plain = self._plain
+        if self._seen.by_examples:
+            weights = -self.scatter / (regularisation * (self.scatter + regularisation))
+            pairs = Pairs(self._points, weights, self._seen.products, 1 / regularisation)
+            scaled = self._means * weights
+            means, between = plain.means / regularisation, plain.between / regularisation
+            return Metric(pairs, means + self._points @ scaled.T, between + self._means @ scaled.T)
+        weights = 1 / (self.scatter + regularisation)
+        scaled = self._means * weights
+        return Metric(Pairs(self._points, weights), self._points @ scaled.T, self._means @ scaled.T)
 
     def left_out(self, regularisation: float, group: np.ndarray) -> np.ndarray:
         """Return the logits of examples in blocks (b, s), each without its block, (b, s, N); no class is left without examples."""
-        metric = 1 / (self.scatter + regularisation)
-        if group.shape[1] == 1:
-            return self._alone(metric, group[:, 0])[:, None]
-        return np.stack([self._together(metric, block) for block in group])
+        given = self._seen.given
+        found = without(self.metric(regularisation), group, given.sample_y, given.counts)
+        return _left_out(found)
 
-    def _together(self, metric: np.ndarray, block: np.ndarray) -> np.ndarray:
-        """Return the logits of the examples of a block, (s, N)."""
-        a, k = self.points[block], self.labels[block]
-        e, n = a - self.centres[k], self.counts[k].astype(np.float64)
-        rest = self.centres.copy()
-        rest[k] -= e / (n - 1)[:, None]
-        g = e * metric  # M e, (s, r)
-        lower = np.linalg.cholesky(np.diag((n - 1) / n) - g @ e.T)
-        further = [np.linalg.solve(lower, g @ points.T).T for points in (a, rest)]
-        root = np.sqrt(metric)
-        result: np.ndarray = -squared_distances(a * root, rest * root) - squared_distances(*further)
-        return result
 
-    def _alone(self, metric: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the logits of examples (m,), each without itself, (m, N)."""
-        a, k, place = self.points[rows], self.labels[rows], np.arange(len(rows))
-        e, n = a - self.centres[k], self.counts[k].astype(np.float64)
-        s = n / (n - 1)
-        g = e * metric  # M e, (m, r)
-        inside = np.einsum("mr,mr->m", e, g)  # eᵀ M e
-        distances: np.ndarray = (
-            (np.square(a) @ metric)[:, None] - 2 * (a * metric) @ self.centres.T + np.square(self.centres) @ metric
-        )  # by M
-        along = np.einsum("mr,mr->m", a, g)[:, None] - g @ self.centres.T  # (a - c_j)ᵀ M e
-        gain = s / np.maximum(1 - s * inside, np.finfo(np.float64).tiny)
-        distances += gain[:, None] * along**2
-        distances[place, k] = s**2 * (inside + gain * inside**2)
-        return -distances
+def _left_out(found: Without) -> np.ndarray:
+    k, n = found.labels, found.counts[found.labels].astype(np.float64)
+    b, s = k.shape
+    of_own = np.take_along_axis(found.means, k[:, None].repeat(s, 1), 2)  # a_i · c_{k_j}, (b, s, s)
+    between = found.between[k]  # c_{k_i} · c_j, (b, s, N)
+    residuals_examples = found.among - of_own.transpose(0, 2, 1)  # e_i · a_j
+    residuals_rest = found.rest - found.taken_out(between, of_own.transpose(0, 2, 1))  # e_i · r_j
+    residuals = residuals_examples - np.take_along_axis(found.means - between, k[:, None].repeat(s, 1), 2)  # e_i · e_j
+    system = -residuals
+    system[:, np.arange(s), np.arange(s)] += (n - 1) / n
+    right = np.concatenate([residuals_examples, residuals_rest], axis=2)
+    if s == 1:
+        whitened = right / np.sqrt(np.maximum(system, np.finfo(np.float64).tiny))
+    else:
+        whitened = np.linalg.solve(np.linalg.cholesky(system), right)
+    of_examples, of_rest = whitened[:, :, :s], whitened[:, :, s:]
+    further = (
+        np.square(of_examples).sum(1)[:, :, None]
+        - 2 * of_examples.transpose(0, 2, 1) @ of_rest
+        + np.square(of_rest).sum(1)[:, None]
+    )
+    result: np.ndarray = -found.distances - np.maximum(further, 0)
+    return result
+
+
+def _within_classes(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return orthonormal columns over n examples, each with the sum 0 over every class, (n, n - N) (F. R. Helmert, 1876)."""
+    n = len(labels)
+    found = np.zeros((n, n - int((counts > 0).sum())))
+    place = 0
+    for label in np.flatnonzero(counts):
+        rows = np.flatnonzero(labels == label)
+        for column in range(1, len(rows)):
+            found[rows[:column], place] = 1 / np.sqrt(column * (column + 1))
+            found[rows[column], place] = -column / np.sqrt(column * (column + 1))
+            place += 1
+    return found

@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from kshot.errors import DataError
 from kshot.short_repr import short_repr, shown
+from kshot.tasks.heads.given import Given
 
 Form = Literal["affine", "kernel", "nearest"]
 
@@ -51,13 +51,13 @@ class FittedHead:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """The answers of a head for its own examples, each answered without itself.
+    """The answers of a head for its own examples, each answered without itself: all n of them, or the n of a sample (`Given.sample`).
 
     Attributes:
         log_probabilities: float64 (n, N). Of a row that is not scored, the values say nothing.
         scored: bool (n,). An example that is the only one of its class cannot be scored: without it, its class is unknown.
         how: How examples were left out, in words: one by one, one of every class at a time, or the folds.
-        rows: The m scored examples on which the settings were compared, int64 (m,); all of them, unless there are very many.
+        rows: The m scored examples on which the settings were compared, int64 (m,); all of them, unless there are very many classes.
         log_likelihoods: Log-probability of the right class under each of the S settings that the head chose from, float64 (m, S).
         right: Whether the right class was the most probable one under each setting, bool (m, S).
         kept: Which of the S settings is the one of `log_probabilities`.
@@ -82,7 +82,7 @@ def wanted_arrays(form: Form, examples: int, features: int, way: int) -> dict[st
 
     Args:
         form: The form.
-        examples: n.
+        examples: n, how many examples a head of the form `nearest` or `kernel` holds.
         features: D.
         way: N.
     """
@@ -117,18 +117,11 @@ class Head(Protocol):
         ...
 
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
-        """Answer each example without itself. Arguments and errors are those of `fit`."""
+        """Answer each example of `Given.sample` without itself. Arguments and errors are those of `fit`."""
         ...
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> "Settled":
-        """Choose the settings once, for both: answer each example without itself, and be ready to fit.
-
-        Args:
-            x: As for `fit`.
-            y: As for `fit`.
-            way: N.
-            anchors: So many examples at the end are never left out: they describe classes.
-        """
+    def settle(self, given: Given) -> "Settled":
+        """Choose the settings once, for both: answer each example without itself, and be ready to fit."""
         ...
 
 
@@ -148,45 +141,14 @@ class Settled:
 class Settling:
     """What every head does by settling."""
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose the settings. See `Head.settle`."""
         raise NotImplementedError
 
     def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
         """Choose the settings, and fit all examples. See `Head.fit`."""
-        return self.settle(x, y, way).fit()
+        return self.settle(Given(x, y, way)).fit()
 
     def left_out(self, x: np.ndarray, y: np.ndarray, way: int) -> LeftOut:
         """Choose the settings, and answer each example without itself. See `Head.left_out`."""
-        return self.settle(x, y, way).left_out
-
-
-def checked(x: np.ndarray, y: np.ndarray, way: int, *, empty_classes: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return examples as float32 (n, D) and int64 (n,).
-
-    Args:
-        x: Vectors.
-        y: Labels.
-        way: N.
-        empty_classes: Whether a class may have no example.
-
-    Raises:
-        DataError: They are no examples of `way` classes, or a number is not finite.
-    """
-    x, y = np.asarray(x), np.asarray(y)
-    if way < 2:
-        raise DataError(f"telling classes apart needs at least 2 of them; found {way}. Give examples of another class.")
-    if x.ndim != 2 or x.dtype.kind not in "fiub" or x.shape[1] == 0:
-        raise DataError(f"examples must be vectors of numbers (n, D); found {x.dtype} {x.shape}.")
-    if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
-        raise DataError(f"labels must be whole numbers, one per example ({len(x)}); found {y.dtype} {y.shape}.")
-    x, y = x.astype(np.float32, copy=False), y.astype(np.int64, copy=False)
-    if len(y) and (y.min() < 0 or y.max() >= way):
-        raise DataError(f"labels of {way} classes are 0 to {way - 1}; found {y.min()} to {y.max()}.")
-    counts = np.bincount(y, minlength=way)
-    if not empty_classes and not counts.all():
-        raise DataError(f"every class needs an example; class {int(np.flatnonzero(counts == 0)[0])} has none. Give it one, or drop it.")
-    if not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
-        raise DataError(f"every number must be finite; found NaN or infinity in example {row}. Repair or drop it.")
-    return x, y
+        return self.settle(Given(x, y, way)).left_out

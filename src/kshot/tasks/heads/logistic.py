@@ -2,9 +2,9 @@
 
     minimise over W, b:  -Σ_i log softmax(f(x_i) W + b)_{y_i} + ‖W‖² / (2 C)
 
-It has no closed form, so examples are left out in stratified folds that are drawn several times. C is the one under which these answers are
-most likely; the head is then fitted to all examples. Fitting needs scikit-learn; the fitted head is affine and needs it no more. In:
-examples. Out: an affine head.
+It has no closed form, so examples are left out in stratified folds that are drawn several times; of very many, those of a sample. C is the
+one under which these answers are most likely; the head is then fitted to all examples. Fitting needs scikit-learn; the fitted head is
+affine and needs it no more. In: examples. Out: an affine head.
 """
 
 import warnings
@@ -15,9 +15,10 @@ import numpy as np
 
 from kshot.errors import missing_extra
 from kshot.tasks.heads.answer import log_softmax
-from kshot.tasks.heads.feature_map import AS_THEY_ARE, fit_map
+from kshot.tasks.heads.feature_map import AS_THEY_ARE
 from kshot.tasks.heads.folds import by_folds, fold_count
-from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling, checked
+from kshot.tasks.heads.given import Given
+from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling
 from kshot.tasks.heads.search import not_alone
 
 STRENGTHS = tuple(float(one) for one in np.logspace(-2, 4, 7))
@@ -40,19 +41,19 @@ class Logistic(Settling):
     repeats: int = 2
     name = "logistic"
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose C. See `Head.settle`; descriptions at the end are dealt into the folds as examples are.
 
         Raises:
             DataError: As for every head.
             SetupError: scikit-learn is not installed.
         """
-        x, y = checked(x, y, way)
-        mapped = fit_map(self.feature_map, x)
-        z = mapped(x)
-        left_out, strengths, T = self._left_out(z, y, way)
+        seen = given.full().seen_through(self.feature_map)
+        mapped, way = seen.feature_map, given.way
+        left_out, strengths, T = self._left_out(seen.z, given.sample_y, way)
 
         def fit() -> FittedHead:
+            z, y = (seen.z if given.whole else mapped(given.x)), given.y
             C = strengths[left_out.kept] / _size(z)
             weights, bias = _fit(z, y, way, [C])[0]
             arrays = {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32), **mapped.arrays}

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kshot.tasks.heads.blocks import blocks_of
-from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
-from kshot.tasks.heads.head import FittedHead, Settled, Settling, checked
+from kshot.tasks.heads.given import Given, Seen
+from kshot.tasks.heads.head import FittedHead, Settled, Settling
 from kshot.tasks.heads.search import LeftOutLogits, Settings, search, with_temperature
-from kshot.tasks.heads.through_learners import ridge_weights
 
 STRENGTHS = tuple((float(one),) for one in np.logspace(-3, 2, 6))
 """λ as a multiple of the mean squared length of the rows of X."""
@@ -35,70 +33,91 @@ class Ridge(Settling):
     feature_maps: tuple[str, ...] = ()
     name = "ridge"
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose the feature map and λ. See `Head.settle`."""
-        x, y = checked(x, y, way)
-        targets = np.eye(way)[y]
+        given.full()
 
-        def prepare(mapped: FeatureMap) -> LeftOutLogits:
-            z = mapped(x)
-            size, answers = row_size(z), left_out_values(z, targets)
-            return lambda strength, group: answers(strength[0] * size, group)
+        def prepare(seen: Seen) -> LeftOutLogits:
+            solved = solved_for(seen)
+            return lambda strength, group: solved.left_out(strength[0] * (seen.mean_square + 1), group)
 
-        maps = self.feature_maps or fitting_maps(x)
-        settings = Settings(maps, STRENGTHS, (default_map(x, maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE, refined=True)
-        found = search(x, y, way, settings, prepare, blocks_of(x, y, way, anchors=anchors))
+        maps = self.feature_maps or given.maps
+        settings = Settings(maps, STRENGTHS, (given.default_map(maps), DEFAULT_STRENGTH), DEFAULT_TEMPERATURE, refined=True)
+        found = search(given, settings, prepare, given.blocks())
 
         def fit() -> FittedHead:
-            z = found.feature_map(x)
-            regularisation = found.strength[0] * row_size(z)
-            weights, bias = ridge_weights(z, y, way, regularisation)
-            arrays = {"weights": weights, "bias": bias, **found.feature_map.arrays}
+            seen = found.seen
+            regularisation = found.strength[0] * (seen.mean_square + 1)
+            weights = solved_for(seen).weights(regularisation).astype(np.float32)
+            arrays = {"weights": weights[:-1].copy(), "bias": weights[-1].copy(), **found.feature_map.arrays}
             fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": regularisation})
-            return with_temperature(fitted, x, y, found, settings)
+            return with_temperature(fitted, given.sample_x, given.sample_y, found, settings)
 
         return Settled(found.left_out, fit)
 
 
-def row_size(z: np.ndarray) -> float:
-    """Return the mean squared length of the rows of X = [z, 1]."""
-    return float(np.square(z, dtype=np.float64).sum(1).mean()) + 1
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Ridge regression, solved for all λ: the answers to the sample are B diag(share) Bᵀ Y.
 
-
-def left_out_values(z: np.ndarray, targets: np.ndarray) -> Callable[[float, np.ndarray], np.ndarray]:
-    """Prepare the left-out answers of ridge regression.
-
-    Args:
-        z: Mapped examples (n, D).
-        targets: Real targets, one-hot rows for classes, (n, T).
-
-    Returns:
-        A function of λ > 0 and the numbers of examples, in blocks (b, s) → their answers (b, s, T), each by the ridge of the examples
-        outside its block.
+    Attributes:
+        basis: The rows of B for the sample, (m, r).
+        along: Bᵀ Y, over all examples, (r, N).
+        targets: The rows of Y for the sample, (m, N).
+        shares: λ → share, (r,).
+        weights: λ → W, float64 (D + 1, N).
     """
-    X = np.concatenate([z.astype(np.float64), np.ones((len(z), 1))], 1)  # (n, D + 1)
-    if len(X) <= X.shape[1]:
-        values, basis = np.linalg.eigh(X @ X.T)  # H = B diag(v / (v + λ)) Bᵀ
-        values = np.maximum(values, 0)
-        along = basis.T @ targets
 
-        def shares(regularisation: float) -> np.ndarray:
-            return np.asarray(values / (values + regularisation))
-    else:
-        values, vectors = np.linalg.eigh(X.T @ X)  # H = (X V) diag(1 / (v + λ)) (X V)ᵀ
-        values = np.maximum(values, 0)
-        basis = X @ vectors
-        along = basis.T @ targets
+    basis: np.ndarray
+    along: np.ndarray
+    targets: np.ndarray
+    shares: Callable[[float], np.ndarray]
+    weights: Callable[[float], np.ndarray]
 
-        def shares(regularisation: float) -> np.ndarray:
-            return np.asarray(1 / (values + regularisation))
-
-    def answers(regularisation: float, group: np.ndarray) -> np.ndarray:
-        share = shares(regularisation)
-        part = basis[group]  # (b, s, r)
-        wanted = targets[group]
+    def left_out(self, regularisation: float, group: np.ndarray) -> np.ndarray:
+        """Answer examples in blocks (b, s), each by the ridge of the examples outside its block: (b, s, N)."""
+        part, wanted = self.basis[group], self.targets[group]  # (b, s, r), (b, s, N)
+        share = self.shares(regularisation)
         unseen = np.eye(group.shape[1]) - (part * share) @ part.transpose(0, 2, 1)  # I - H of the block
-        result: np.ndarray = wanted - np.linalg.solve(unseen, wanted - part @ (share[:, None] * along))
+        result: np.ndarray = wanted - np.linalg.solve(unseen, wanted - part @ (share[:, None] * self.along))
         return result
 
-    return answers
+
+def solved_for(seen: Seen) -> Solved:
+    """Return ridge regression on the classes under a feature map, computed once."""
+    return seen.given.once(("ridge", seen.feature_map.name), lambda: _by_examples(seen) if seen.by_examples else _by_features(seen))
+
+
+def _by_examples(seen: Seen) -> Solved:
+    targets = np.eye(seen.given.way)[seen.given.sample_y]
+    values, basis = np.linalg.eigh(seen.products + 1)  # X Xᵀ; H = B diag(v / (v + λ)) Bᵀ
+    values = np.maximum(values, 0)
+    along = basis.T @ targets
+
+    def weights(regularisation: float) -> np.ndarray:
+        found: np.ndarray = _with_one(seen.z).T @ (basis @ (along / (values + regularisation)[:, None]))
+        return found
+
+    return Solved(basis, along, targets, lambda regularisation: np.asarray(values / (values + regularisation)), weights)
+
+
+def _by_features(seen: Seen) -> Solved:
+    given, D = seen.given, seen.z.shape[1]
+    sums = seen.means * given.counts[:, None]  # (N, D)
+    crossed = np.empty((D + 1, D + 1))  # XᵀX
+    crossed[:D, :D] = seen.scatter + seen.scatter_of_means + len(given.y) * np.outer(seen.origin, seen.origin)
+    crossed[D, :D] = crossed[:D, D] = sums.sum(0)
+    crossed[D, D] = len(given.y)
+    values, vectors = np.linalg.eigh(crossed)  # H = (X V) diag(1 / (v + λ)) (X V)ᵀ
+    values = np.maximum(values, 0)
+    along = vectors.T @ np.concatenate([sums, given.counts[:, None]], axis=1).T
+    targets = np.eye(given.way)[given.sample_y]
+
+    def shares(regularisation: float) -> np.ndarray:
+        return np.asarray(1 / (values + regularisation))
+
+    return Solved(_with_one(seen.z) @ vectors, along, targets, shares, lambda regularisation: vectors @ (shares(regularisation)[:, None] * along))
+
+
+def _with_one(z: np.ndarray) -> np.ndarray:
+    return np.concatenate([z.astype(np.float64), np.ones((len(z), 1))], axis=1)

@@ -14,7 +14,8 @@ import numpy as np
 
 from kshot.tasks.heads.answer import log_softmax, logits
 from kshot.tasks.heads.blocks import LEAVE_ONE_OUT, Blocks
-from kshot.tasks.heads.feature_map import FeatureMap, fit_map
+from kshot.tasks.heads.feature_map import FeatureMap
+from kshot.tasks.heads.given import Given, Seen
 from kshot.tasks.heads.head import FittedHead, LeftOut
 from kshot.tasks.heads.temperature import fit_temperature
 
@@ -25,7 +26,7 @@ Strength = tuple[float, ...]
 """How strongly a head is regularised: one number, or two for a head that has two such settings."""
 LeftOutLogits = Callable[[Strength, np.ndarray], np.ndarray]
 """A strength, and blocks of examples (b, s) → their logits (b, s, N), each without the examples of its own block."""
-Prepare = Callable[[FeatureMap], LeftOutLogits]
+Prepare = Callable[[Seen], LeftOutLogits]
 
 
 @dataclass(frozen=True)
@@ -52,29 +53,33 @@ class Found:
     """The setting of a head.
 
     Attributes:
-        feature_map: The feature map.
+        seen: The examples under the feature map.
         strength: The strength.
         temperature: T; None if no example can be scored. The setting is then the head's default, and `with_temperature` gives T.
         left_out: The left-out answers.
     """
 
-    feature_map: FeatureMap
+    seen: Seen
     strength: Strength
     temperature: float | None
     left_out: LeftOut
 
+    @property
+    def feature_map(self) -> FeatureMap:
+        """The feature map."""
+        return self.seen.feature_map
 
-def search(x: np.ndarray, y: np.ndarray, way: int, settings: Settings, prepare: Prepare, blocks: Blocks) -> Found:
+
+def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -> Found:
     """Find the setting whose left-out answers are most likely.
 
     Args:
-        x: Examples (n, D).
-        y: Labels (n,).
-        way: N.
+        given: The examples.
         settings: What to try.
         prepare: Gives the left-out logits under a feature map.
-        blocks: Which examples are left out together.
+        blocks: Which examples of the sample are left out together, by their places in it.
     """
+    y, way = given.sample_y, given.way
     scored = np.zeros(len(y), dtype=bool)
     scored[blocks.rows()] = True
     compared = blocks.at_most(compared_rows(y, scored, way)) if blocks.how == LEAVE_ONE_OUT else blocks
@@ -83,39 +88,49 @@ def search(x: np.ndarray, y: np.ndarray, way: int, settings: Settings, prepare: 
         name, strength = settings.default
         empty = np.empty((0, 1))
         left_out = LeftOut(np.full((len(y), way), np.nan), scored, blocks.how, rows, empty, empty.astype(bool), 0)
-        return Found(fit_map(name, x), strength, None, left_out)
+        return Found(given.seen_through(name), strength, None, left_out)
     log_likelihoods: list[np.ndarray] = []
     right: list[np.ndarray] = []
-    tried: list[tuple[FeatureMap, LeftOutLogits, Strength]] = []
+    tried: list[tuple[Seen, LeftOutLogits, Strength]] = []
 
-    def attempt(mapped: FeatureMap, logits_of: LeftOutLogits, strength: Strength) -> None:
+    means: list[float] = []
+    likeliest: list[tuple[float, np.ndarray]] = []  # T and the answers of the best setting so far
+
+    def attempt(seen: Seen, logits_of: LeftOutLogits, strength: Strength) -> None:
         found = _answers(logits_of, strength, compared)
-        answers = log_softmax(found / fit_temperature(found, y[rows]))
+        T = fit_temperature(found, y[rows])
+        answers = log_softmax(found / T)
         log_likelihoods.append(answers[np.arange(len(rows)), y[rows]])
         right.append(answers.argmax(1) == y[rows])
-        tried.append((mapped, logits_of, strength))
+        tried.append((seen, logits_of, strength))
+        means.append(float(log_likelihoods[-1].mean()))
+        if best() == len(means) - 1:
+            likeliest[:] = [(T, answers)]
 
     def best() -> int:
-        return int(np.argmax([one.mean() for one in log_likelihoods]))
+        return int(np.argmax(means))
 
     for name in settings.feature_maps:
-        mapped = fit_map(name, x)
-        logits_of = prepare(mapped)
+        seen = given.seen_through(name)
+        logits_of = prepare(seen)
         for strength in settings.strengths:
-            attempt(mapped, logits_of, strength)
+            attempt(seen, logits_of, strength)
     if settings.refined:
-        mapped, logits_of, (middle,) = tried[best()]
+        seen, logits_of, (middle,) = tried[best()]
         place = settings.strengths.index((middle,))
         for (other,) in settings.strengths[max(place - 1, 0) : place] + settings.strengths[place + 1 : place + 2]:
-            attempt(mapped, logits_of, (math.sqrt(middle * other),))
-    mapped, logits_of, strength = tried[best()]
+            attempt(seen, logits_of, (math.sqrt(middle * other),))
+    seen, logits_of, strength = tried[best()]
     every = np.flatnonzero(scored)
-    found = _answers(logits_of, strength, blocks)
-    T = fit_temperature(found, y[every])
+    T, answers = likeliest[0]
+    if compared is not blocks:
+        found = _answers(logits_of, strength, blocks)
+        T = fit_temperature(found, y[every])
+        answers = log_softmax(found / T)
     log_probabilities = np.full((len(y), way), np.nan)
-    log_probabilities[every] = log_softmax(found / T)
+    log_probabilities[every] = answers
     tables = np.stack(log_likelihoods, axis=1), np.stack(right, axis=1)
-    return Found(mapped, strength, T, LeftOut(log_probabilities, scored, blocks.how, rows, *tables, best()))
+    return Found(seen, strength, T, LeftOut(log_probabilities, scored, blocks.how, rows, *tables, best()))
 
 
 def _answers(logits_of: LeftOutLogits, strength: Strength, blocks: Blocks) -> np.ndarray:

@@ -7,7 +7,7 @@ c_k is the mean of the n_k examples of class k. p_k is the vector of the class's
 prior has 1 / κ of the variance of the examples; the estimate of W. James, C. Stein, "Estimation with quadratic loss", 1961, is of this
 form). κ is the one under which the left-out answers are most likely. A class without examples is its description: zero-shot.
 
-Left out, example i leaves its class's mean, its class's count and the mean of all examples exactly as if it had never been there. In:
+Left out, a block of examples leaves its classes' means, their counts and the mean of all examples exactly as if it had never been there. In:
 examples, descriptions. Out: an affine head.
 """
 
@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kshot.errors import DataError
-from kshot.tasks.heads.answer import squared_distances
-from kshot.tasks.heads.blocks import blocks_of
-from kshot.tasks.heads.class_means import from_centres, means_of
-from kshot.tasks.heads.feature_map import FeatureMap, default_map, fitting_maps
-from kshot.tasks.heads.head import FittedHead, Settled, Settling, checked
+from kshot.tasks.heads.class_means import from_centres
+from kshot.tasks.heads.feature_map import FeatureMap
+from kshot.tasks.heads.given import Given, Seen
+from kshot.tasks.heads.head import FittedHead, Settled, Settling
 from kshot.tasks.heads.search import LeftOutLogits, Settings, Strength, search, with_temperature
-from kshot.tasks.heads.through_learners import class_centres
+from kshot.tasks.heads.without import Without, euclidean, without
 
 STRENGTHS = tuple((one,) for one in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0))
 """κ without descriptions; with them, `MORE_STRENGTHS` too."""
@@ -45,97 +44,125 @@ class ShrunkenMeans(Settling):
     feature_maps: tuple[str, ...] = ()
     name = "shrunken_means"
 
-    def _checked(self, x: np.ndarray, y: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return examples, labels, and which classes have a description, bool (N,)."""
-        x, y = checked(x, y, way, empty_classes=self.descriptions is not None)
+    def _known(self, given: Given) -> np.ndarray:
+        """Return which classes have a description, bool (N,)."""
         if self.descriptions is None:
-            return x, y, np.zeros(way, dtype=bool)
-        if self.descriptions.shape != (way, x.shape[1]):
-            raise DataError(f"descriptions must be one vector per class, {(way, x.shape[1])}; found {self.descriptions.shape}.")
-        known = np.isfinite(self.descriptions).all(1)
-        bare = np.flatnonzero(~known & (np.bincount(y, minlength=way) == 0))
+            given.full()
+            return np.zeros(given.way, dtype=bool)
+        if self.descriptions.shape != (given.way, given.x.shape[1]):
+            wanted = (given.way, given.x.shape[1])
+            raise DataError(f"descriptions must be one vector per class, {wanted}; found {self.descriptions.shape}.")
+        known: np.ndarray = np.isfinite(self.descriptions).all(1)
+        bare = np.flatnonzero(~known & (given.counts == 0))
         if len(bare):
             raise DataError(f"class {int(bare[0])} has neither an example nor a description. Give it one of them, or drop it.")
-        return x, y, known
+        return known
 
-    def _priors(self, mapped: FeatureMap, z: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def _priors(self, seen: Seen, known: np.ndarray) -> np.ndarray:
         """Return p, float64 (N, D)."""
-        everything = z.mean(0, dtype=np.float64) if len(z) else np.zeros(z.shape[1])
-        priors = np.repeat(everything[None], len(known), 0)
+        priors = np.repeat(seen.origin[None], len(known), 0)
         if self.descriptions is not None:
-            priors[known] = mapped(self.descriptions[known])
+            priors[known] = seen.feature_map(self.descriptions[known])
         return priors
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
+    def settle(self, given: Given) -> Settled:
         """Choose the feature map and κ. See `Head.settle`; a class with a description needs no example.
 
         Raises:
             DataError: As for every head; or the descriptions are not one vector per class, or a class has neither example nor description.
         """
-        x, y, known = self._checked(x, y, way)
+        known = self._known(given)
 
-        def prepare(mapped: FeatureMap) -> LeftOutLogits:
-            z = mapped(x)
-            (centres, counts), priors, n = means_of(z, y, way), self._priors(mapped, z, known), len(z)
-            moving = ~known  # classes whose prior is the mean of all examples, which moves when one of them is left out
-
-            def together(kappa: float, block: np.ndarray) -> np.ndarray:
-                a, k, left, prior = z[block].astype(np.float64), y[block], counts.copy(), priors
-                left[k] -= 1
-                rest = centres * counts[:, None]
-                rest[k] -= a
-                if moving.any():
-                    prior = priors.copy()
-                    prior[moving] = (n * priors[moving][0] - a.sum(0)) / (n - len(a))
-                return -squared_distances(a, _shrunken(rest / np.maximum(left, 1)[:, None], prior, left, kappa))
+        def prepare(seen: Seen) -> LeftOutLogits:
+            metric, priors = euclidean(seen), self._priors(seen, known) if known.any() else None
+            parts: dict[int, _Parts] = {}  # by block; they do not depend on κ
 
             def logits_of(strength: Strength, group: np.ndarray) -> np.ndarray:
-                if group.shape[1] > 1:
-                    return np.stack([together(strength[0], block) for block in group])
-                return alone(strength[0], group[:, 0])[:, None]
-
-            def alone(kappa: float, rows: np.ndarray) -> np.ndarray:
-                a, k = z[rows].astype(np.float64), y[rows]
-                shift = (priors[moving][0] - a) / (n - 1) if moving.any() else np.zeros_like(a)  # of the mean of all examples
-                w = _weights(counts, kappa) * moving  # (N,)
-                m = _shrunken(centres, priors, counts, kappa)
-                found = squared_distances(a, m)  # then ‖a - m - w s‖²
-                found += -2 * w * (np.einsum("md,md->m", a, shift)[:, None] - shift @ m.T) + w**2 * np.square(shift).sum(1)[:, None]
-                left = counts[k] - 1
-                others = (counts[k][:, None] * centres[k] - a) / np.maximum(left, 1)[:, None]
-                own = _weights(left, kappa)[:, None]
-                own_mean = (1 - own) * others + own * (priors[k] + shift * moving[k][:, None])
-                found[np.arange(len(rows)), k] = np.square(a - own_mean).sum(1)
-                return -found
+                if id(group) not in parts:
+                    found = without(metric, group, given.sample_y, given.counts)
+                    moving = _moving_prior(found, len(given.y))
+                    parts[id(group)] = moving if priors is None else _with_descriptions(moving, found, seen, priors, known, group)
+                return -parts[id(group)].distances(strength[0])
 
             return logits_of
 
-        maps = self.feature_maps or fitting_maps(x)
+        maps = self.feature_maps or given.maps
         described = self.descriptions is not None
-        default = (default_map(x, maps), DEFAULT_STRENGTH)
+        default = (given.default_map(maps), DEFAULT_STRENGTH)
         settings = Settings(maps, STRENGTHS + MORE_STRENGTHS * described, default, DEFAULT_TEMPERATURE)
-        found = search(x, y, way, settings, prepare, blocks_of(x, y, way, anchors=anchors, known=known))
+        found = search(given, settings, prepare, given.blocks(known))
 
         def fit() -> FittedHead:
-            z = found.feature_map(x)
-            counts = np.bincount(y, minlength=way)
-            centres = np.nan_to_num(class_centres(z, y, way).astype(np.float64)) if len(z) else np.zeros((way, x.shape[1]))
-            shrunk = _shrunken(centres, self._priors(found.feature_map, z, known), counts, found.strength[0])
+            w = _weights(given.counts, found.strength[0])[:, None]
+            shrunk = (1 - w) * found.seen.means + w * self._priors(found.seen, known)
             fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength[0]})
-            return with_temperature(fitted, *_probes(x, y, self.descriptions), found, settings)
+            return with_temperature(fitted, *_probes(given.sample_x, given.sample_y, self.descriptions), found, settings)
 
         return Settled(found.left_out, fit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What the distances to shrunken means are made of, for b blocks of s examples.
+
+    Attributes:
+        found: The means r without the block.
+        left: Examples of each class without the block, (b, N).
+        priors: a · p, (b, s, N).
+        between: r · p, (b, N).
+        sizes: p · p, (b, N).
+    """
+
+    found: Without
+    left: np.ndarray
+    priors: np.ndarray
+    between: np.ndarray
+    sizes: np.ndarray
+
+    def distances(self, strength: float) -> np.ndarray:
+        """Return ‖a - (1 - w) r - w p‖², (b, s, N)."""
+        w = _weights(self.left, strength)
+        along = (1 - w)[:, None] * self.found.rest + w[:, None] * self.priors
+        size = (1 - w) ** 2 * self.found.sizes + 2 * w * (1 - w) * self.between + w**2 * self.sizes
+        return np.maximum(self.found.own[:, :, None] - 2 * along + size[:, None], 0)
+
+
+def _moving_prior(found: Without, n: int) -> _Parts:
+    """Return the parts where every prior is the mean of all n examples outside the block."""
+    b, s = found.labels.shape
+    share = found.counts / max(n, 1)
+    others = max(n - s, 1)
+    of_all = found.means @ share  # a · the mean of all, (b, s)
+    along = (n * of_all - found.among.sum(2)) / others  # a · p, (b, s)
+    size = (n**2 * (share @ found.between @ share) - 2 * n * of_all.sum(1) + found.among.sum((1, 2))) / others**2  # (b,)
+    of_means = (n * (found.between @ share) - found.means.sum(1)) / others  # c · p, (b, N)
+    left = np.repeat(found.counts[None], b, 0)
+    left[np.arange(b)[:, None], found.labels] -= 1
+    N = len(found.counts)
+    return _Parts(
+        found, left, np.repeat(along[:, :, None], N, 2), found.taken_out(of_means, along), np.repeat(size[:, None], N, 1)
+    )
+
+
+def _with_descriptions(
+    moving: _Parts, found: Without, seen: Seen, priors: np.ndarray, known: np.ndarray, group: np.ndarray
+) -> _Parts:
+    """Put descriptions in the place of the mean of all examples, for the classes that are known."""
+    along = (seen.z.astype(np.float64) @ priors.T)[group]  # a · p, (b, s, N)
+    of_means = np.repeat(np.einsum("nd,nd->n", seen.means, priors)[None], len(group), 0)
+    own = np.take_along_axis(along, found.labels[:, :, None], 2)[:, :, 0]
+    return _Parts(
+        found,
+        moving.left,
+        np.where(known, along, moving.priors),
+        np.where(known, found.taken_out(of_means, own), moving.between),
+        np.where(known, np.einsum("nd,nd->n", priors, priors), moving.sizes),
+    )
 
 
 def _weights(counts: np.ndarray, strength: float) -> np.ndarray:
     """Return w = κ / (n + κ); 1 where there is no example."""
     return np.where(counts > 0, strength / np.maximum(counts + strength, 1), 1.0)
-
-
-def _shrunken(centres: np.ndarray, priors: np.ndarray, counts: np.ndarray, strength: float) -> np.ndarray:
-    w = _weights(counts, strength)[:, None]
-    result: np.ndarray = (1 - w) * centres + w * priors
-    return result
 
 
 def _probes(x: np.ndarray, y: np.ndarray, descriptions: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
