@@ -25,6 +25,7 @@ from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.given import MOST, Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut
 from kshot.tasks.heads.nearest import Nearest
+from kshot.tasks.heads.one_thread import one_thread
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
@@ -145,7 +146,11 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         DataError: The examples are not such arrays.
         RecipeError: Two heads have one name.
     """
-    given = Given(x, y, way)
+    with one_thread():
+        return _chosen(Given(x, y, way), heads)
+
+
+def _chosen(given: Given, heads: Sequence[Head]) -> Choice:
     heads = tuple(heads) or usual_heads(given)
     names = [head.name for head in heads]
     if len(set(names)) < len(names):

@@ -4,7 +4,8 @@
 
 The targets t are smoothed as J. C. Platt smooths those of two classes ("Probabilistic outputs for support vector machines", 1999, section
 2.2): the right class has 1 - 1/(n + 2), and the others share the rest. So β is finite even where every answer is right. The loss is convex
-in β; its minimum is found by Newton's method on log β, kept inside a bracket. In: logits that did not see their own example. Out: T.
+in β; its minimum is found by Newton's method on log β, kept inside a bracket: first in float32, and from there in
+float64. In: logits that did not see their own example. Out: T.
 """
 
 import math
@@ -35,27 +36,40 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
         return 1.0
     values = np.where(known, values / spread, -np.inf)
     others = np.where(known, values, 0.0)
-    squares = np.square(others)
     own = values[np.arange(n), y]
-    weights = np.empty_like(values)
     counts = np.maximum(known.sum(1) - 1, 1)
     smoothing = 1 / (n + 2)
     target = float(((1 - smoothing) * own + smoothing * (others.sum(1) - own) / counts).sum())  # Σ t · logit
-    low, high, log_beta = -_WIDEST, _WIDEST, 0.0
+    near = _minimum(values.astype(np.float32), others.astype(np.float32), target, 0.0, close=1e-2)
+    return spread / math.exp(_minimum(values, others, target, near, close=_CLOSE))
+
+
+def _minimum(values: np.ndarray, others: np.ndarray, target: float, start: float, *, close: float) -> float:
+    """Return log β where the loss is least, to within about `close` squared.
+
+    Args:
+        values: Logits, at most 0, -∞ where a class was unknown, (n, N).
+        others: The same, with 0 there.
+        target: Σ t · logit.
+        start: Where the search begins.
+        close: The step at which it ends.
+    """
+    squares, weights = np.square(others), np.empty_like(values)
+    low, high, log_beta = -_WIDEST, _WIDEST, start
     for _ in range(_STEPS):
         beta = math.exp(log_beta)
-        np.exp(np.multiply(values, beta, out=weights), out=weights)  # 0 where a class was unknown
-        weights /= weights.sum(1, keepdims=True)
-        mean = np.einsum("nk,nk->n", weights, others)
-        slope = float(mean.sum()) - target  # dL/dβ
-        curvature = float(np.vdot(weights, squares) - np.square(mean).sum())  # d²L/dβ²
+        np.exp(np.multiply(values, beta, out=weights), out=weights)  # 0 where a class was unknown; 1 for the largest
+        total = np.einsum("nk->n", weights)
+        mean = np.einsum("nk,nk->n", weights, others) / total
+        slope = float(mean.sum(dtype=np.float64)) - target  # dL/dβ
+        bends = np.einsum("nk,nk->n", weights, squares) / total - np.square(mean)
+        curvature = float(bends.sum(dtype=np.float64))  # d²L/dβ²
         low, high = (log_beta, high) if slope < 0 else (low, log_beta)
         along, bend = beta * slope, beta * slope + beta * beta * curvature  # by log β
         following = log_beta - along / bend if bend > 0 else math.nan
         if not low < following < high:
             following = (low + high) / 2
-        if abs(following - log_beta) < _CLOSE:
-            log_beta = following
-            break
+        if abs(following - log_beta) < close:
+            return following
         log_beta = following
-    return spread / math.exp(log_beta)
+    return log_beta
