@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def fit_table(out: Path, found: "Examples", regressor: str | None, *, strict: bool, report: bool, as_json: bool) -> None:
     """Fit a model of a quantity to rows, write it, and print how large its error is. The arguments are those of `kshot fit`."""
+    import numpy as np
+
     from kshot.tables import show_rows
     from kshot.tasks.regression.fit import fit_quantity
     from kshot.tasks.regression.model import save_quantity_model
@@ -32,7 +34,9 @@ def fit_table(out: Path, found: "Examples", regressor: str | None, *, strict: bo
         show_rows(rows_of_quantity(model), str(out), "estimate")
     if report:
         rows = [*rows_of_quantity(model), ("command", command_line(sys.argv[1:]))]
-        write_quantity_report(out / "report.html", model, fitted.examples, model.targets, fitted.left_out, score=None, rows=rows)
+        tested = np.flatnonzero(np.isfinite(fitted.left_out))  # of very many rows, a sample
+        shown, answers = fitted.examples.keeping(tested.tolist()), fitted.left_out[tested]
+        write_quantity_report(out / "report.html", model, shown, model.targets[tested], answers, score=None, rows=rows)
         say(f"The report is {out / 'report.html'}")
     if not as_json:
         say(f"The model is {out}. To predict {model.target!r}: kshot predict {out} TABLE")

@@ -74,7 +74,7 @@ def test_pictures_that_are_copies_are_left_out(tmp_path: Path) -> None:
 def test_numbers_as_labels_are_classes_if_few_and_asked_about_if_many(tmp_path: Path) -> None:
     few = table(tmp_path / "few.csv", "a,b,label", "1,2,0", "2,,1", "x,3,0", "4,4,1")
     found = find_examples(few)
-    assert (found.reads, list(found.labels), found.things[1]) == ("numbers", ["0", "1", "0", "1"], {"a": "2", "b": ""})
+    assert (found.reads, list(found.labels), found.things[1]) == ("numbers", ["0", "1", "0", "1"], {"a": 2.0, "b": None})
     assert found.notes == ("'label' holds 2 different whole numbers, taken as classes; --regression makes them a quantity.",)
     many = table(tmp_path / "many.csv", "a,price", *(f"{k},{k}" for k in range(30)))
     with pytest.raises(DataError, match=r"holds 30 different numbers in 30 rows. If each number names a class, add --classes"):

@@ -22,6 +22,7 @@ from kshot.encoders.encoder import Reads
 from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
 from kshot.regular_file import look
+from kshot.tasks.numbers.column_table import ColumnBuilder, ColumnTable
 from kshot.tasks.numbers.label_kind import find_label_kind
 from kshot.tasks.numbers.values import MISSING
 from kshot.tasks.queries import TableForm, queries_of, thing_of
@@ -61,7 +62,7 @@ class Examples:
 
     Attributes:
         reads: What the things are.
-        things: Paths of pictures, texts, or rows: column → value.
+        things: Paths of pictures, texts, or rows: column → value, as a `ColumnTable`.
         labels: The class of each, by its name.
         names: What each is called: its path, or the number of its row as text.
         columns: The columns of the table, as `Model.columns`; empty for a folder.
@@ -92,7 +93,9 @@ class Examples:
 
     def keeping(self, kept: Sequence[int], *notes: str) -> "Examples":
         """Return the examples of these numbers, with further notes."""
-        things, labels, names = ([values[number] for number in kept] for values in (self.things, self.labels, self.names))
+        labels, names = ([values[number] for number in kept] for values in (self.labels, self.names))
+        rows = self.things
+        things = rows.take(kept) if isinstance(rows, ColumnTable) else [rows[number] for number in kept]
         return replace(self, things=things, labels=labels, names=names, notes=(*self.notes, *notes))
 
 
@@ -121,7 +124,8 @@ def of_one_class(name: str, sources: Sequence[str], reads: Reads, columns: Mappi
     Raises:
         DataError: There are none.
     """
-    things, names = [], []
+    things: list[Any] = []
+    names = []
     for query in queries_of(sources, TableForm(reads, tuple(columns.get("things", ()))), None):
         if query.fault:
             raise DataError(f"an example of {name!r} cannot be read: {query.fault}")
@@ -129,7 +133,8 @@ def of_one_class(name: str, sources: Sequence[str], reads: Reads, columns: Mappi
         names.append(str(query.input))
     if not things:
         raise DataError(f"there is no example of {name!r} in {', '.join(sources)}. Name a picture, a folder, or a table.")
-    return without_copies(Examples(reads, things, [name] * len(things), names, columns))
+    found = ColumnTable.of(things, columns["things"]) if reads == "numbers" else things
+    return without_copies(Examples(reads, found, [name] * len(things), names, columns))
 
 
 def without_copies(examples: Examples) -> Examples:
@@ -200,7 +205,10 @@ def _in_table(source: str, asked: Asked) -> Examples:
     table = open_table(source)
     columns = find_columns(table, reads=asked.reads, **_named(asked, table.columns))  # type: ignore[arg-type]
     take = thing_of(columns.reads, columns.things, Path(source).parent)
-    things, labels, names = [], [], []
+    rows = ColumnBuilder(columns.things)
+    things: list[Any] = []
+    labels, names = [], []
+    known: dict[str, str] = {}  # one object for all labels of a class
     left_out: dict[str, list[int]] = {}
     for number, row in enumerate(table.each(), 1):
         if isinstance(row, DataError):
@@ -208,16 +216,19 @@ def _in_table(source: str, asked: Asked) -> Examples:
         label = label_name(row[columns.label])
         if asked.regression and label.lower() in MISSING:
             label = ""
-        thing = take(row)
         if not label:
             left_out.setdefault("no label", []).append(number)
-        elif thing is None:
+            continue
+        if columns.reads == "numbers":
+            rows.append(row)
+        elif (thing := take(row)) is None:
             left_out.setdefault("an empty text" if columns.reads == "texts" else "no path", []).append(number)
+            continue
         else:
             things.append(thing)
-            labels.append(label)
-            names.append(str(number))
-    if not things:
+        labels.append(known.setdefault(label, label))
+        names.append(str(number))
+    if not labels:
         raise DataError(f"{source} has no row with a label in {columns.label!r} and something to read. Check the file.")
     notes = tuple(
         f"{_counted(len(rows), 'row')} left out, with {why}: {'row' if len(rows) == 1 else 'rows'} {_some(rows)}."
@@ -225,7 +236,8 @@ def _in_table(source: str, asked: Asked) -> Examples:
     )
     kind = find_label_kind(labels, columns.label, "regression" if asked.regression else "classes" if asked.classes else None, names)
     notes = (*notes, *filter(None, [kind.finding]))
-    return Examples(columns.reads, things, labels, names, {"things": list(columns.things), "label": columns.label}, notes)
+    found = {"things": list(columns.things), "label": columns.label}
+    return Examples(columns.reads, rows.table() if columns.reads == "numbers" else things, labels, names, found, notes)
 
 
 def _named(asked: Asked, columns: Sequence[str]) -> dict[str, str | None]:

@@ -28,7 +28,10 @@ from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.table import head_named
 from kshot.tasks.kept import Known
 from kshot.tasks.model import EncoderFacts, Model
+from kshot.tasks.numbers.column_table import ColumnTable
+from kshot.tasks.numbers.columns import NumberColumns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
+from kshot.tasks.row_keys import row_keys
 
 _NAMED = 3
 
@@ -124,20 +127,21 @@ def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCach
     """
     unfit = check_fit(encoder, examples.things)
     kept, vectors = embedded(examples, encoder, cache, strict=strict)
-    known = {(int(label), vector.tobytes()) for label, vector in zip(model.labels, model.vectors, strict=True)}
     classes = tuple(sorted({*model.classes, *kept.labels}))
-    old = np.array([classes.index(name) for name in model.classes])
-    new = [
-        number
-        for number, (name, vector) in enumerate(zip(kept.labels, vectors, strict=True))
-        if name not in model.classes or (model.position(name), vector.tobytes()) not in known
-    ]
+    place = {name: number for number, name in enumerate(classes)}
+    old, given = np.array([place[name] for name in model.classes]), np.array([place[name] for name in kept.labels])
+    known, asked = row_keys(model.vectors), row_keys(vectors)
+    again = np.zeros(len(kept), dtype=bool)
+    for label in np.unique(given):
+        of_class = given == label
+        again[of_class] = np.isin(asked[of_class], known[old[model.labels] == label])
+    new = np.flatnonzero(~again).tolist()
     notes = (*unfit, *kept.notes)
     if len(new) < len(kept):
         notes = (*notes, f"{len(kept) - len(new):,} of {len(kept):,} examples are in the model already, and left out.")
     if not new:
         raise DataError(f"there is nothing to add. {' '.join(notes)}")
-    labels = np.concatenate([old[model.labels], [classes.index(kept.labels[number]) for number in new]])
+    labels = np.concatenate([old[model.labels], given[new]])
     names = (*model.names, *(kept.names[number] for number in new))
     kind = Known.of(model)
     if kind.descriptions is not None and classes != model.classes:
@@ -252,6 +256,8 @@ def check_reads(encoder: Encoder, examples: Examples) -> None:
 
 def embedded(examples: Examples, encoder: Encoder, cache: VectorCache | None, *, strict: bool) -> tuple[Examples, np.ndarray]:
     """Return the examples that can be read, and their vectors, float32 (n, D). Arguments and errors are those of `fit`."""
+    if isinstance(encoder, NumberEncoder) and isinstance(examples.things, ColumnTable):
+        return _rows_embedded(examples, examples.things, encoder.columns, strict=strict)
     vectors = np.empty((len(examples), encoder.features), np.float32)
     kept: list[int] = []
     faults = []
@@ -266,28 +272,39 @@ def embedded(examples: Examples, encoder: Encoder, cache: VectorCache | None, *,
             done(1)
     if not faults:
         return examples, vectors
+    return _without_faults(examples, kept, faults, strict=strict), vectors[: len(kept)]
+
+
+def _rows_embedded(examples: Examples, table: ColumnTable, columns: NumberColumns, *, strict: bool) -> tuple[Examples, np.ndarray]:
+    vectors, found = columns.vectors(table)
+    if not found:
+        return examples, vectors
+    faults = [f"row {examples.names[number]}: {fault}" for number, fault in sorted(found.items())]
+    kept = np.setdiff1d(np.arange(len(examples)), list(found)).tolist()
+    return _without_faults(examples, kept, faults, strict=strict), vectors[kept]
+
+
+def _without_faults(examples: Examples, kept: list[int], faults: list[str], *, strict: bool) -> Examples:
+    """Leave out what cannot be read, and name it. Errors are those of `embedded`."""
     if strict or not kept:
         raise unusable(faults, len(examples), examples.reads)
     more = f" and {len(faults) - _NAMED:,} more" if len(faults) > _NAMED else ""
     are = "1 example cannot be read and is" if len(faults) == 1 else f"{len(faults):,} examples cannot be read and are"
-    return examples.keeping(kept, f"{are} left out: {' '.join(faults[:_NAMED])}{more}"), vectors[: len(kept)]
+    return examples.keeping(kept, f"{are} left out: {' '.join(faults[:_NAMED])}{more}")
 
 
 def _equal_rows(examples: Examples, vectors: np.ndarray, labels: np.ndarray) -> list[str]:
     """Name rows of numbers that are equal and have different labels."""
     if examples.reads != "numbers":
         return []
-    first: dict[bytes, int] = {}
-    torn = [
-        (first[key], number)
-        for number, key in enumerate(vector.tobytes() for vector in vectors)
-        if labels[first.setdefault(key, number)] != labels[number]
-    ]
-    if not torn:
+    _, first, group = np.unique(row_keys(vectors), return_index=True, return_inverse=True)
+    twins = first[group]  # the first row that is equal
+    torn = np.flatnonzero(labels != labels[twins])
+    if not len(torn):
         return []
-    one, other = torn[0]
+    one, other = int(torn[0]), int(twins[torn[0]])
     return [
         f"{len(torn):,} {'row is' if len(torn) == 1 else 'rows are'} equal to a row with another label, such as row "
-        f"{examples.names[other]} ({examples.labels[other]!r}) and row {examples.names[one]} ({examples.labels[one]!r}). Correct the "
+        f"{examples.names[one]} ({examples.labels[one]!r}) and row {examples.names[other]} ({examples.labels[other]!r}). Correct the "
         "labels."
     ]

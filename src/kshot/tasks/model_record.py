@@ -14,6 +14,7 @@ from kshot.encoders.encoder import Reads
 from kshot.errors import SavedError
 from kshot.regular_file import look, read_json
 from kshot.tasks.heads.feature_map import FEATURE_MAPS
+from kshot.tasks.heads.given import MOST
 from kshot.tasks.heads.head import Form, wanted_arrays
 from kshot.tasks.numbers.columns import ColumnsRecord, NumberColumns
 from kshot.value_types import misfit
@@ -165,8 +166,9 @@ def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:
         raise ValueError(f"a temperature is above 0; found {head['temperature']}")
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {"vectors": ("float32", (n, D)), "labels": ("int64", (n,))}
     held = n
-    if "descriptions" in arrays and (examples := arrays.get("head/examples")) is not None and examples.ndim == 2:
-        held = min(max(n, len(examples)), n + N)  # to the head, the description of a class is one more example
+    if (examples := arrays.get("head/examples")) is not None and examples.ndim == 2:
+        # Of very many examples, a head holds a sample; the description of a class is one more example to it.
+        held = min(max(min(n, MOST), len(examples)), n + N * ("descriptions" in arrays))
     wanted |= {f"head/{name}": one for name, one in wanted_arrays(head["form"], held, D, N).items()}
     if "centre" in head["feature_map"] or head["feature_map"] == "as they are":
         wanted["head/centre"] = ("float32", (D,))

@@ -16,6 +16,7 @@ from kshot.tasks.examples import Examples
 from kshot.tasks.fit import check_reads, embedded
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.model import Model
+from kshot.tasks.row_keys import row_keys
 
 _NAMED = 5
 
@@ -53,7 +54,8 @@ def score_model(model: Model, encoder: Encoder, examples: Examples, *, cache: Ve
         DataError: No thing can be read, or none is of a class that the model knows.
     """
     check_reads(encoder, examples)
-    known = [number for number, name in enumerate(examples.labels) if name in model.classes]
+    classes = frozenset(model.classes)
+    known = [number for number, name in enumerate(examples.labels) if name in classes]
     if unknown := sorted(set(examples.labels) - set(model.classes)):
         shown = ", ".join(map(repr, unknown[:_NAMED])) + (f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else "")
         like = [group for group in alike([*model.classes, *unknown]) if set(group) & set(unknown)]
@@ -63,10 +65,10 @@ def score_model(model: Model, encoder: Encoder, examples: Examples, *, cache: Ve
             raise DataError(f"none of {len(examples):,} things is of a class that the model knows: {shown}.{hint}")
         examples = examples.keeping(known, told)
     kept, vectors = embedded(examples, encoder, cache, strict=strict)
-    labels = np.array([model.position(name) for name in kept.labels], dtype=np.int64)
+    place = {name: number for number, name in enumerate(model.classes)}
+    labels = np.array([place[name] for name in kept.labels], dtype=np.int64)
     answers = log_probabilities(model.head, vectors)
     notes = kept.notes
-    seen = {vector.tobytes() for vector in model.vectors}
-    if again := sum(vector.tobytes() in seen for vector in vectors):
+    if again := int(np.isin(row_keys(vectors), row_keys(model.vectors)).sum()):
         notes = (*notes, f"{again:,} of the {len(kept):,} things are examples of the model, which flatters the score.")
     return Scored(score(answers, labels, len(model.classes)), kept, labels, answers, notes)

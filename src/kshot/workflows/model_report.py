@@ -19,6 +19,7 @@ from kshot.data.pictures.picture_file import opened_picture
 from kshot.errors import DataError
 from kshot.tasks.estimate import Estimate
 from kshot.tasks.model import Model
+from kshot.tasks.numbers.column_table import row_in_words
 from kshot.workflows.model_description import estimate_of
 from kshot.workflows.model_page import Bar, Confused, Hard, Page, page
 
@@ -103,7 +104,7 @@ def _hard(model: Model, labelled: Labelled, number: int) -> Hard:
     elif model.encoder.reads == "texts":
         text = thing if len(thing) <= _LONGEST_TEXT else f"{thing[:_LONGEST_TEXT]}…"
     else:
-        text = ", ".join(f"{column} {value}" for column, value in list(thing.items())[:12]) if isinstance(thing, dict) else ""
+        text = row_in_words(thing, 12) if isinstance(thing, dict) else ""
     called = name if model.encoder.reads in ("photographs", "ink") and not model.columns else f"row {name}"
     return Hard(called, model.classes[true], float(np.exp(row[true])), model.classes[told], float(np.exp(row[told])), picture, text)
 

@@ -13,6 +13,7 @@ from kshot.atomic import write_text
 from kshot.results.score.html_table import escaped
 from kshot.results.show.page_frame import Headline, framed
 from kshot.tasks.examples import Examples
+from kshot.tasks.numbers.column_table import row_in_words
 from kshot.tasks.regression.estimate import ErrorEstimate, error_estimate_from_dict
 from kshot.tasks.regression.model import QuantityModel
 
@@ -132,7 +133,7 @@ def _largest(examples: Examples, targets: np.ndarray, answers: np.ndarray) -> st
 
 
 def _values(thing: Any) -> str:
-    return ", ".join(f"{column} {value}" for column, value in list(thing.items())[:_SHOWN_VALUES])
+    return row_in_words(thing, _SHOWN_VALUES)
 
 
 _OWN = """

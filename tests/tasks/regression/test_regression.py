@@ -149,11 +149,22 @@ def test_a_difference_by_chance_is_not_real() -> None:
 
 
 def test_many_rows_are_not_compared_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kshot.tasks.regression.choose.MOST_FOR_NEIGHBOURS", 10)
-    x, y = drawn(11, 2)
-    assert [one.name for one in choose_regressor(x, y).standings] == ["ridge"]
-    assert choose_regressor(x, y, [REGRESSORS["nearest"]]).name == "nearest"
-    assert str(choose_regressor(x, y)).endswith("the only one that was tried.")
+    monkeypatch.setattr("kshot.tasks.regression.choose.MOST", 10)
+    monkeypatch.setattr("kshot.tasks.regression.ridge._AT_ONCE", 7)  # several blocks
+    x, y = drawn(31, 2)
+    found = choose_regressor(x, y, [REGRESSORS["ridge"]])
+    assert (len(found.sample), len(set(found.sample.tolist())), found.total, len(found.left_out)) == (10, 10, 31, 10)
+    assert str(found).endswith("It was chosen on 10 of 31 rows, and learned from all of them.")
+    strength = STRENGTHS.index(found.fitted.settings["strength"])
+    monkeypatch.undo()
+    np.testing.assert_allclose(found.left_out, Ridge().left_out(x, y).values[found.sample, strength])  # of all others, not of nine
+    whole = Ridge().fit(x, y, found.fitted.settings)
+    np.testing.assert_allclose(found.fitted.arrays["weights"], whole.arrays["weights"])
+    monkeypatch.setattr("kshot.tasks.regression.choose.MOST", 10)
+    near = choose_regressor(x, y, [REGRESSORS["nearest"]])
+    assert str(near).endswith("chosen on 10 of 31 rows, and holds these alone.")
+    np.testing.assert_array_equal(near.fitted.arrays["examples"], x[near.sample])
+    assert {one.name for one in choose_regressor(x, y).standings} == {"ridge", "nearest"}
 
 
 def test_the_estimate_by_hand() -> None:

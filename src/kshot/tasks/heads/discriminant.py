@@ -138,7 +138,7 @@ class Spread:
 
 def _left_out(found: Without) -> np.ndarray:
     k, n = found.labels, found.counts[found.labels].astype(np.float64)
-    b, s = k.shape
+    s = k.shape[1]
     of_own = np.take_along_axis(found.means, k[:, None].repeat(s, 1), 2)  # a_i · c_{k_j}, (b, s, s)
     between = found.between[k]  # c_{k_i} · c_j, (b, s, N)
     residuals_examples = found.among - of_own.transpose(0, 2, 1)  # e_i · a_j
@@ -152,11 +152,7 @@ def _left_out(found: Without) -> np.ndarray:
     else:
         whitened = np.linalg.solve(np.linalg.cholesky(system), right)
     of_examples, of_rest = whitened[:, :, :s], whitened[:, :, s:]
-    further = (
-        np.square(of_examples).sum(1)[:, :, None]
-        - 2 * of_examples.transpose(0, 2, 1) @ of_rest
-        + np.square(of_rest).sum(1)[:, None]
-    )
+    further = np.square(of_examples).sum(1)[:, :, None] - 2 * of_examples.transpose(0, 2, 1) @ of_rest + np.square(of_rest).sum(1)[:, None]
     result: np.ndarray = -found.distances - np.maximum(further, 0)
     return result
 

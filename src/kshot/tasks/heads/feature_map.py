@@ -21,6 +21,8 @@ AS_THEY_ARE, UNIT, CENTRED_UNIT = "as they are", "unit length", "centred unit"
 ROOT_UNIT, CENTRED_ROOT = "root unit", "centred root"
 _OF_ANY, _OF_POSITIVE = (AS_THEY_ARE, UNIT, CENTRED_UNIT), (ROOT_UNIT, CENTRED_ROOT)
 FEATURE_MAPS = _OF_ANY + _OF_POSITIVE
+_AT_ONCE = 2**15
+"""Examples whose mean is taken at once."""
 
 
 class FeatureMap(NamedTuple):
@@ -51,14 +53,17 @@ def fit_map(name: str, x: np.ndarray) -> FeatureMap:
         raise RecipeError(f"the feature map {name!r} takes features that are not negative; found {x.min():.3g}. Choose another.")
     if name in (UNIT, ROOT_UNIT):
         return FeatureMap(name, {})
-    rooted = _root_unit(x) if name == CENTRED_ROOT else x
-    return FeatureMap(name, {"centre": rooted.mean(0, dtype=np.float64).astype(np.float32)})
+    total = np.zeros(x.shape[1])
+    for start in range(0, len(x), _AT_ONCE):  # of very many examples, no second copy of all
+        part = x[start : start + _AT_ONCE]
+        total += (_root_unit(part) if name == CENTRED_ROOT else part).sum(0, dtype=np.float64)
+    return FeatureMap(name, {"centre": (total / max(len(x), 1)).astype(np.float32)})
 
 
 def fitting_maps(x: np.ndarray) -> tuple[str, ...]:
     """Name the feature maps that examples (n, D) allow and that differ: examples of equal lengths are their own unit vectors."""
     names = FEATURE_MAPS if x.size and x.min() >= 0 else _OF_ANY
-    lengths = np.linalg.norm(x.astype(np.float64), axis=1)
+    lengths = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
     equal = len(lengths) > 0 and lengths.max() - lengths.min() <= 1e-3 * lengths.max()
     return tuple(name for name in names if name != AS_THEY_ARE) if equal else names
 
@@ -68,8 +73,8 @@ def default_map(x: np.ndarray, maps: Sequence[str]) -> str:
 
     Standardised columns, whose mean is 0, are taken as they are, because their origin means nothing; other vectors at unit length.
     """
-    x = x.astype(np.float64)
-    standardised = len(x) > 0 and np.square(x.mean(0)).sum() < 1e-6 * np.square(x).sum(1).mean()
+    squares = np.einsum("nd,nd->", x, x, dtype=np.float64)
+    standardised = len(x) > 0 and np.square(x.mean(0, dtype=np.float64)).sum() * len(x) < 1e-6 * squares
     wanted = AS_THEY_ARE if standardised else UNIT
     return wanted if wanted in maps else maps[0]
 

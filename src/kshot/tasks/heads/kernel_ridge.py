@@ -83,8 +83,14 @@ class KernelRidge(Settling):
 
 def _spectrum(seen: Seen, gamma: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the eigenvalues and the eigenvectors of K, computed once."""
-    key = ("kernel", seen.feature_map.name, gamma)
-    return seen.given.once(key, lambda: np.linalg.eigh(np.exp(-gamma / (2 * _size(seen)) * seen.distances)))
+
+    def decomposed() -> tuple[np.ndarray, np.ndarray]:
+        kernel = seen.distances()
+        kernel *= -gamma / (2 * _size(seen))
+        values, vectors = np.linalg.eigh(np.exp(kernel, out=kernel))
+        return values, vectors
+
+    return seen.given.once(("kernel", seen.feature_map.name, gamma), decomposed)
 
 
 def _size(seen: Seen) -> float:

@@ -36,7 +36,7 @@ class Nearest(Settling):
         order = np.argsort(given.sample_y, kind="stable")
 
         def prepare(seen: Seen) -> LeftOutLogits:
-            return lambda _, group: -_left_out_distances(seen.distances, given.sample_y, order, group)
+            return lambda _, group: -_left_out_distances(seen.distances(), given.sample_y, order, group)
 
         maps = self.feature_maps or given.maps
         settings = Settings(maps, ((),), (given.default_map(maps), ()), DEFAULT_TEMPERATURE)

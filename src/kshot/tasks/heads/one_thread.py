@@ -1,8 +1,8 @@
 """Many small products of matrices, on one thread.
 
-Where the cores are busy, OpenBLAS's threads wait for each other longer than they compute: the choice of a head for 405 photographs took 49 s
-of CPU time on two threads and 2.8 s on one, beside other work on two cores. In: nothing. Out: a context. scikit-learn brings threadpoolctl;
-where it is not installed, the threads stay as they are.
+Where the cores are busy, OpenBLAS's threads wait for each other longer than they compute: beside other work on two cores, the choice of a
+head for 405 photographs took 49 s of CPU time on two threads and 2.8 s on one. In: nothing. Out: a context. scikit-learn brings
+threadpoolctl; where it is not installed, the threads stay as they are.
 """
 
 from collections.abc import Iterator

@@ -116,7 +116,9 @@ def _by_features(seen: Seen) -> Solved:
     def shares(regularisation: float) -> np.ndarray:
         return np.asarray(1 / (values + regularisation))
 
-    return Solved(_with_one(seen.z) @ vectors, along, targets, shares, lambda regularisation: vectors @ (shares(regularisation)[:, None] * along))
+    return Solved(
+        _with_one(seen.z) @ vectors, along, targets, shares, lambda regularisation: vectors @ (shares(regularisation)[:, None] * along)
+    )
 
 
 def _with_one(z: np.ndarray) -> np.ndarray:

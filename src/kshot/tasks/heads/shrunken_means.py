@@ -7,8 +7,8 @@ c_k is the mean of the n_k examples of class k. p_k is the vector of the class's
 prior has 1 / κ of the variance of the examples; the estimate of W. James, C. Stein, "Estimation with quadratic loss", 1961, is of this
 form). κ is the one under which the left-out answers are most likely. A class without examples is its description: zero-shot.
 
-Left out, a block of examples leaves its classes' means, their counts and the mean of all examples exactly as if it had never been there. In:
-examples, descriptions. Out: an affine head.
+Left out, a block of examples leaves its classes' means, their counts and the mean of all examples exactly as if it had never been there.
+In: examples, descriptions. Out: an affine head.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,6 @@ import numpy as np
 
 from kshot.errors import DataError
 from kshot.tasks.heads.class_means import from_centres
-from kshot.tasks.heads.feature_map import FeatureMap
 from kshot.tasks.heads.given import Given, Seen
 from kshot.tasks.heads.head import FittedHead, Settled, Settling
 from kshot.tasks.heads.search import LeftOutLogits, Settings, Strength, search, with_temperature
@@ -124,7 +123,8 @@ class _Parts:
         w = _weights(self.left, strength)
         along = (1 - w)[:, None] * self.found.rest + w[:, None] * self.priors
         size = (1 - w) ** 2 * self.found.sizes + 2 * w * (1 - w) * self.between + w**2 * self.sizes
-        return np.maximum(self.found.own[:, :, None] - 2 * along + size[:, None], 0)
+        distances: np.ndarray = np.maximum(self.found.own[:, :, None] - 2 * along + size[:, None], 0)
+        return distances
 
 
 def _moving_prior(found: Without, n: int) -> _Parts:
@@ -139,14 +139,10 @@ def _moving_prior(found: Without, n: int) -> _Parts:
     left = np.repeat(found.counts[None], b, 0)
     left[np.arange(b)[:, None], found.labels] -= 1
     N = len(found.counts)
-    return _Parts(
-        found, left, np.repeat(along[:, :, None], N, 2), found.taken_out(of_means, along), np.repeat(size[:, None], N, 1)
-    )
+    return _Parts(found, left, np.repeat(along[:, :, None], N, 2), found.taken_out(of_means, along), np.repeat(size[:, None], N, 1))
 
 
-def _with_descriptions(
-    moving: _Parts, found: Without, seen: Seen, priors: np.ndarray, known: np.ndarray, group: np.ndarray
-) -> _Parts:
+def _with_descriptions(moving: _Parts, found: Without, seen: Seen, priors: np.ndarray, known: np.ndarray, group: np.ndarray) -> _Parts:
     """Put descriptions in the place of the mean of all examples, for the classes that are known."""
     along = (seen.z.astype(np.float64) @ priors.T)[group]  # a · p, (b, s, N)
     of_means = np.repeat(np.einsum("nd,nd->n", seen.means, priors)[None], len(group), 0)

@@ -78,13 +78,15 @@ class Without:
 
     @property
     def own(self) -> np.ndarray:
-        """a · a, (b, s)."""
-        return np.einsum("bii->bi", self.among)
+        """A · a, (b, s)."""
+        found: np.ndarray = np.einsum("bii->bi", self.among)
+        return found
 
     @property
     def distances(self) -> np.ndarray:
         """‖a - r‖², (b, s, N), at least 0."""
-        return np.maximum(self.own[:, :, None] - 2 * self.rest + self.sizes[:, None], 0)
+        found: np.ndarray = np.maximum(self.own[:, :, None] - 2 * self.rest + self.sizes[:, None], 0)
+        return found
 
     def taken_out(self, whole: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """Return what is linear in the means, without the block.
@@ -111,7 +113,7 @@ def without(metric: Metric, group: np.ndarray, labels: np.ndarray, counts: np.nd
         counts: Examples of each class, (N,).
     """
     among, means, k = metric.examples(group), metric.means[group], labels[group]
-    b, s = group.shape
+    b = len(group)
     n = counts[k].astype(np.float64)
     left = np.maximum(n - 1, 1)
     own_mean = np.take_along_axis(means, k[:, :, None], 2)[:, :, 0]  # a_i · c_{k_i}

@@ -6,7 +6,8 @@
 
 Cutting to the seen range keeps one far value from outvoting all other columns: with two rows per column, deviations are hardly known. A
 column with one value everywhere, or none, says nothing and is left out. Columns are fitted with scikit-learn, kept as plain numbers, and
-applied with numpy. In: rows, as `TableFile.rows` gives them. Out: `NumberColumns`. Next: `kshot.tasks.numbers.number_encoder`.
+applied with numpy. In: rows, as `TableFile.rows` gives them, or a `ColumnTable`. Out: `NumberColumns`. Next:
+`kshot.tasks.numbers.number_encoder`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from kshot.errors import DataError, SavedError, missing_extra
+from kshot.tasks.numbers.column_table import ColumnTable, ColumnValues, word_of, words_of
 from kshot.tasks.numbers.values import plain_value
 from kshot.value_types import misfit, shortened
 
@@ -93,16 +95,52 @@ class NumberColumns:
                 raise DataError(f"column {one.name!r} is missing; found {', '.join(map(repr, row))}. Give the columns of the examples.")
             value = plain_value(row[one.name], one.name)
             if isinstance(one, CategoryColumn):
-                word = _word(value)
+                word = word_of(value)
                 found += [float(word == known) for known in one.words]
                 continue
             if isinstance(value, str):
-                raise DataError(f"column {one.name!r}: expected a number; found {shortened(value)}. Repair it, or leave it empty.")
+                raise _no_number(one.name, value)
             number = one.fill if value is None else min(max(value, one.low), one.high)
             found.append((number - one.mean) / one.scale)
             if one.indicator:
                 found.append(float(value is None))
         return np.array(found, dtype=np.float32)
+
+    def vectors(self, table: ColumnTable) -> tuple[np.ndarray, dict[int, DataError]]:
+        """Return the vectors of many rows, as `vector` does of one.
+
+        Args:
+            table: The rows.
+
+        Returns:
+            float32 (n, D), and why a row has no vector, by its number from 0. What stands in such a row says nothing.
+        """
+        found = np.zeros((len(table), self.features), dtype=np.float32)
+        faults: dict[int, DataError] = {}
+        place = 0
+        for one in self.columns:
+            if one.name not in table.columns:
+                named = ", ".join(map(repr, table.columns))
+                missing = DataError(f"column {one.name!r} is missing; found {named}. Give the columns of the examples.")
+                return found, {**dict.fromkeys(range(len(table)), missing), **faults}
+            values = table.columns[one.name]
+            for row, fault in values.faults.items():
+                faults.setdefault(row, fault)
+            if isinstance(one, CategoryColumn):
+                _mark_words(one, values, found[:, place : place + len(one.words)])
+                place += len(one.words)
+                continue
+            if values.words is not None:
+                for row in np.flatnonzero(values.words >= 0).tolist():
+                    faults.setdefault(row, _no_number(one.name, values.vocabulary[values.words[row]]))
+            lacking = np.isnan(values.numbers)
+            numbers = np.where(lacking, one.fill, np.clip(values.numbers, one.low, one.high))
+            found[:, place] = (numbers - one.mean) / one.scale
+            place += 1
+            if one.indicator:
+                found[:, place] = lacking
+                place += 1
+        return found, faults
 
     def as_dict(self) -> dict[str, Any]:
         """Return the columns in values that JSON has."""
@@ -165,23 +203,18 @@ def fit_columns(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> N
     """Fit the columns of the examples.
 
     Args:
-        rows: The examples, values by the names of their columns; at least one.
+        rows: The examples, values by the names of their columns; at least one. A `ColumnTable` is taken as it is.
         names: The columns to use, in order.
 
     Raises:
         DataError: A column holds dates, words among numbers, or a text of its own in almost every row; or no column is left.
         SetupError: scikit-learn is not installed.
     """
+    table = rows if isinstance(rows, ColumnTable) else ColumnTable.of(rows, names)
     columns: list[NumberColumn | CategoryColumn] = []
     findings: list[str] = []
     for name in names:
-        values = []
-        for number, row in enumerate(rows, 1):
-            try:
-                values.append(plain_value(row.get(name), name))
-            except DataError as error:
-                raise DataError(f"row {number}, {error}") from None
-        column, finding = _fit_one(name, values)
+        column, finding = _fit_one(name, table.columns[name])
         columns += [column] if column else []
         findings += [finding] if finding else []
     if not columns:
@@ -189,38 +222,47 @@ def fit_columns(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> N
     return NumberColumns(tuple(columns), tuple(findings))
 
 
-def _fit_one(name: str, values: list[float | str | None]) -> tuple[NumberColumn | CategoryColumn | None, str]:
-    there = [value for value in values if value is not None]
-    lacking = len(values) - len(there)
-    words = [number for number, value in enumerate(values, 1) if isinstance(value, str)]
+def _fit_one(name: str, values: ColumnValues) -> tuple[NumberColumn | CategoryColumn | None, str]:
+    if values.faults:
+        row, fault = min(values.faults.items())
+        raise DataError(f"row {row + 1}, {fault}")
+    n, numbers = len(values.numbers), ~np.isnan(values.numbers)
+    worded = np.flatnonzero(values.words >= 0) if values.words is not None else np.empty(0, dtype=np.int64)
+    there = int(numbers.sum()) + len(worded)
     if not there:
         return None, f"Column {name!r} is empty and was left out."
-    if len(set(map(_word, values))) == 1:
-        return None, f"Column {name!r} has the value {shortened(there[0])} everywhere and was left out."
-    if not words:
-        marked = (
-            f"Column {name!r} lacks {lacking:,} of {len(values):,} numbers; they count as its median, and are marked." if lacking else ""
-        )
-        return _number_column(name, values), marked
-    if len(words) < _STRAYS * len(there):
-        stray = values[words[0] - 1]
+    if there == n and _one_value(values, numbers):
+        return None, f"Column {name!r} has the value {shortened(values[0])} everywhere and was left out."
+    if not len(worded):
+        lacking = n - there
+        marked = f"Column {name!r} lacks {lacking:,} of {n:,} numbers; they count as its median, and are marked." if lacking else ""
+        return _number_column(name, values.numbers), marked
+    if len(worded) < _STRAYS * there:
+        row = int(worded[0])
         raise DataError(
-            f"row {words[0]}, column {name!r}: expected a number, as in most rows; found {shortened(stray)} "
-            f"({len(words):,} such rows). Repair them, or leave them empty."
+            f"row {row + 1}, column {name!r}: expected a number, as in most rows; found {shortened(values[row])} "
+            f"({len(worded):,} such rows). Repair them, or leave them empty."
         )
-    known = sorted(set(map(_word, values)))
-    if len(known) > MOST_CATEGORIES or (len(known) > len(values) / 2 and len(known) > 10):
+    known = tuple(words_of(values))
+    if len(known) > MOST_CATEGORIES or (len(known) > n / 2 and len(known) > 10):
         raise DataError(
-            f"column {name!r} has {len(known):,} different texts in {len(values):,} rows; a category has at most {MOST_CATEGORIES}, each "
+            f"column {name!r} has {len(known):,} different texts in {n:,} rows; a category has at most {MOST_CATEGORIES}, each "
             "in some rows. Leave the column out if it names the rows; if it is what tells classes apart, give it with --text."
         )
-    marked = f"; a missing one, as in {lacking:,} of {len(values):,} rows, counts as a word of its own" if lacking else ""
-    return _category_column(name, values), f"Column {name!r} is a category of {len(known) - bool(lacking):,} words{marked}."
+    marked = f"; a missing one, as in {n - there:,} of {n:,} rows, counts as a word of its own" if there < n else ""
+    return CategoryColumn(name, known), f"Column {name!r} is a category of {len(known) - (there < n):,} words{marked}."
 
 
-def _number_column(name: str, values: list[float | str | None]) -> NumberColumn:
-    SimpleImputer, StandardScaler, _ = _scikit_learn()
-    table = np.array([np.nan if value is None else value for value in values], dtype=np.float64)[:, None]
+def _one_value(values: ColumnValues, numbers: np.ndarray) -> bool:
+    """Whether a column in which nothing is missing has one value everywhere."""
+    if values.words is None:
+        return word_of(float(values.numbers.min())) == word_of(float(values.numbers.max()))
+    return not numbers.any() and bool((values.words == values.words[0]).all())
+
+
+def _number_column(name: str, numbers: np.ndarray) -> NumberColumn:
+    SimpleImputer, StandardScaler = _scikit_learn()
+    table = numbers[:, None]
     lacks = bool(np.isnan(table).any())
     imputer = SimpleImputer(strategy="median").fit(table)
     scaler = StandardScaler().fit(imputer.transform(table))
@@ -229,21 +271,32 @@ def _number_column(name: str, values: list[float | str | None]) -> NumberColumn:
     return NumberColumn(name, float(imputer.statistics_[0]), float(scaler.mean_[0]), scale, *ends, lacks)
 
 
-def _category_column(name: str, values: list[float | str | None]) -> CategoryColumn:
-    _, _, OneHotEncoder = _scikit_learn()
-    encoder = OneHotEncoder(handle_unknown="ignore").fit(np.array(list(map(_word, values)), dtype=object)[:, None])
-    return CategoryColumn(name, tuple(map(str, encoder.categories_[0])))
+def _mark_words(column: CategoryColumn, values: ColumnValues, found: np.ndarray) -> None:
+    """Set the 1 of each row in the columns of its words, (n, W)."""
+    place = {word: number for number, word in enumerate(column.words)}
+    rows, lacking = np.arange(len(found)), np.isnan(values.numbers)
+    if values.words is not None:
+        known = np.array([place.get(word, -1) for word in values.vocabulary], dtype=np.int64)
+        worded = values.words >= 0
+        at = np.where(worded, known[values.words], -1)
+        found[rows[at >= 0], at[at >= 0]] = 1
+        lacking &= ~worded
+    if (~np.isnan(values.numbers)).any():
+        for number in np.unique(values.numbers[~np.isnan(values.numbers)]).tolist():
+            if (at_one := place.get(word_of(number))) is not None:
+                found[values.numbers == number, at_one] = 1
+    if "" in place:
+        found[lacking, place[""]] = 1
 
 
-def _word(value: float | str | None) -> str:
-    """Return a value of a category as its word: 3 and 3.0 are one word, a missing one is empty."""
-    return "" if value is None else value if isinstance(value, str) else f"{value:.12g}"
+def _no_number(name: str, value: str) -> DataError:
+    return DataError(f"column {name!r}: expected a number; found {shortened(value)}. Repair it, or leave it empty.")
 
 
-def _scikit_learn() -> tuple[Any, Any, Any]:
+def _scikit_learn() -> tuple[Any, Any]:
     try:
         from sklearn.impute import SimpleImputer
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+        from sklearn.preprocessing import StandardScaler
     except ImportError:
         raise missing_extra("scikit-learn", "tables", "Fitting the columns of a table") from None
-    return SimpleImputer, StandardScaler, OneHotEncoder
+    return SimpleImputer, StandardScaler

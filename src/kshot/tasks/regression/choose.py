@@ -22,8 +22,8 @@ from kshot.tasks.regression.regressor import FittedRegressor, Regressor
 from kshot.tasks.regression.ridge import Ridge
 
 REGRESSORS: dict[str, Regressor] = {"ridge": Ridge(), "nearest": Nearest()}
-MOST_FOR_NEIGHBOURS = 5_000
-"""Rows above which nearest neighbours, whose time grows with their square, are tried only if they are named."""
+MOST = 5_000
+"""Rows on which regressors are compared; of more, they are drawn with a fixed seed."""
 _RESAMPLES = 200
 
 
@@ -52,7 +52,9 @@ class RegressorChoice:
     Attributes:
         name: Its name.
         fitted: The regressor, fitted to all examples.
-        left_out: Its left-out answers, float64 (n,).
+        left_out: Its left-out answers for the rows of `sample`, float64 (m,).
+        sample: The numbers of the m rows that regressors were compared on, int64 (m,), ascending: all n, unless there are very many.
+        total: n.
         standings: All regressors, the one of the smallest error first.
         optimism: By how much the RMSE is too small because it was chosen, at least 0.
     """
@@ -60,15 +62,29 @@ class RegressorChoice:
     name: str
     fitted: FittedRegressor
     left_out: np.ndarray
+    sample: np.ndarray
+    total: int
     standings: tuple[RegressorStanding, ...]
     optimism: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a record holds, in values that JSON has."""
-        return {"name": self.name, "standings": [asdict(one) for one in self.standings], "optimism": self.optimism}
+        return {
+            "name": self.name,
+            "standings": [asdict(one) for one in self.standings],
+            "examples": len(self.sample),
+            "total": self.total,
+            "optimism": self.optimism,
+        }
 
     def __str__(self) -> str:
-        """Say in a sentence which one was chosen, and whether the next one differs."""
+        """Say in a sentence which one was chosen, and whether the next one differs; and of very many rows, on which."""
+        if len(self.sample) == self.total:
+            return self._reason()
+        learned = "learned from all of them" if self.fitted.form == "linear" else "holds these alone"
+        return f"{self._reason()} It was chosen on {len(self.sample):,} of {self.total:,} rows, and {learned}."
+
+    def _reason(self) -> str:
         first, *others = self.standings
         settings = ", ".join(f"{name} {value:.3g}" for name, value in first.settings.items())
         told = f"{self.name} ({settings})"
@@ -99,12 +115,19 @@ def choose_regressor(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regresso
     Args:
         x: Finite vectors, float32 (n, D), n ≥ 3.
         y: Finite targets, float64 (n,).
-        regressors: Those to try; if there are none, all of `REGRESSORS`, without nearest neighbours if there are very many rows.
+        regressors: Those to try; if there are none, all of `REGRESSORS`.
     """
-    few = len(x) <= MOST_FOR_NEIGHBOURS
-    regressors = tuple(regressors) or tuple(one for one in REGRESSORS.values() if few or one.name != "nearest")
-    answers = [one.left_out(x, y) for one in regressors]
-    squares = [np.square(y[:, None] - one.values) for one in answers]
+    with one_thread():
+        return _chosen(x, y, tuple(regressors) or tuple(REGRESSORS.values()))
+
+
+def _chosen(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regressor]) -> RegressorChoice:
+    n, sample = len(x), np.arange(len(x))
+    if n > MOST:
+        sample = np.sort(np.random.default_rng(0).permutation(n)[:MOST])
+    part = None if n <= MOST else sample
+    answers = [one.left_out(x, y, part) for one in regressors]
+    squares = [np.square(y[sample, None] - one.values) for one in answers]
     bests = [int(one.mean(0).argmin()) for one in squares]
     errors = [square[:, best] for square, best in zip(squares, bests, strict=True)]
     order = sorted(range(len(regressors)), key=lambda place: float(errors[place].mean()))
@@ -119,9 +142,10 @@ def choose_regressor(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regresso
         for place in order
     )
     chosen = regressors[first]
-    fitted = chosen.fit(x, y, standings[0].settings)
+    fitted = chosen.fit(x, y, standings[0].settings, part)
     left_out = answers[first].values[:, bests[first]]
-    return RegressorChoice(chosen.name, fitted, left_out, standings, _optimism(np.concatenate(squares, axis=1)))
+    optimism = _optimism(np.concatenate(squares, axis=1))
+    return RegressorChoice(chosen.name, fitted, left_out, sample, n, standings, optimism)
 
 
 def _optimism(squares: np.ndarray) -> float:

@@ -16,10 +16,11 @@ from kshot.tasks.fit import embedded
 from kshot.tasks.numbers.columns import fit_columns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 from kshot.tasks.numbers.values import plain_value
-from kshot.tasks.regression.choose import choose_regressor, regressor_named
+from kshot.tasks.regression.choose import RegressorChoice, choose_regressor, regressor_named
 from kshot.tasks.regression.estimate import ErrorEstimate, estimate_errors, means_left_out
 from kshot.tasks.regression.model import QuantityModel
 from kshot.tasks.regression.regressor import values
+from kshot.tasks.row_keys import row_keys
 
 FEWEST = 3
 """Rows that are needed: with two, nothing is left to learn a difference from when one is left out."""
@@ -32,7 +33,7 @@ class FittedQuantity:
     Attributes:
         model: The model.
         examples: The rows that it was fitted to, in its order.
-        left_out: The answer for each, left out, float64 (n,).
+        left_out: The answer for each, left out, float64 (n,); NaN for rows that were not compared, of very many.
         notes: What the user should know, in sentences.
     """
 
@@ -84,10 +85,12 @@ def fit_quantity(examples: Examples, *, regressor: str | None = None, strict: bo
     findings = {
         "regressor": str(choice),
         "choice": finite_or_none(choice.as_dict()),
-        "estimate": finite_or_none(estimate_errors("leave-one-out", y, choice.left_out, means_left_out(y)).as_dict()),
+        "estimate": finite_or_none(_estimate(choice, y).as_dict()),
     }
+    left_out = np.full(len(y), np.nan)
+    left_out[choice.sample] = choice.left_out
     model = QuantityModel(target, columns, choice.name, choice.fitted, vectors, y, tuple(kept.names), findings)
-    return FittedQuantity(model, kept, choice.left_out, (*kept.notes, *columns.findings))
+    return FittedQuantity(model, kept, left_out, (*kept.notes, *columns.findings))
 
 
 def score_quantity(model: QuantityModel, examples: Examples, *, strict: bool = False) -> ScoredQuantity:
@@ -96,11 +99,19 @@ def score_quantity(model: QuantityModel, examples: Examples, *, strict: bool = F
     y, answers = targets_of(kept), values(model.regressor, vectors)
     found = estimate_errors("labelled data", y, answers, np.full(len(y), model.targets.mean()))
     notes = kept.notes
-    seen = {vector.tobytes() + target.tobytes() for vector, target in zip(model.vectors, model.targets, strict=True)}
-    again = sum(vector.tobytes() + target.tobytes() in seen for vector, target in zip(vectors, y, strict=True))
-    if again:
+    if again := int(np.isin(_keys(vectors, y), _keys(model.vectors, model.targets)).sum()):
         notes = (*notes, f"{again:,} of the {len(y):,} rows are examples of the model, which flatters the score.")
     return ScoredQuantity(found, kept, y, answers, notes)
+
+
+def _estimate(choice: RegressorChoice, y: np.ndarray) -> ErrorEstimate:
+    return estimate_errors("leave-one-out", y[choice.sample], choice.left_out, means_left_out(y)[choice.sample])
+
+
+def _keys(vectors: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return what tells rows with their targets apart, uint64 (n,)."""
+    halves = np.ascontiguousarray(targets, dtype=np.float64).view(np.float32).reshape(len(targets), 2)
+    return row_keys(np.concatenate([vectors, halves], axis=1))
 
 
 def targets_of(examples: Examples) -> np.ndarray:

@@ -154,10 +154,12 @@ def _check(arrays: Mapping[str, np.ndarray], content: _Content, columns: NumberC
     if content["regressor"]["form"] == "linear":
         wanted |= {"regressor/weights": ("float64", (D,)), "regressor/intercept": ("float64", (1,))}
     else:
-        wanted |= {"regressor/examples": ("float32", (n, D)), "regressor/targets": ("float64", (n,))}
+        own = arrays.get("regressor/examples")
+        m = min(len(own), n) if own is not None and own.ndim else n  # of very many examples, it holds a sample
+        wanted |= {"regressor/examples": ("float32", (m, D)), "regressor/targets": ("float64", (m,))}
         k = content["regressor"]["settings"].get("k", 0)
-        if not (1 <= k <= n and k == int(k)):
-            raise ValueError(f"k is a whole number from 1 to {n}; found {k}")
+        if not (1 <= k <= m and k == int(k)):
+            raise ValueError(f"k is a whole number from 1 to {m}; found {k}")
     for name, (dtype, shape) in wanted.items():
         one = arrays.get(name)
         if one is None or (str(one.dtype), one.shape) != (dtype, shape):

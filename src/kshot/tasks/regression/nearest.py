@@ -1,7 +1,7 @@
 """Nearest neighbours for a quantity: the mean target of the k nearest examples, k chosen by left-out answers.
 
 T. M. Cover, "Estimation by the nearest neighbor rule", IEEE Transactions on Information Theory 14, 1968. All neighbours count the same.
-In: standardised columns. Out: a `FittedRegressor`, which keeps the examples.
+In: standardised columns. Out: a `FittedRegressor`, which keeps the examples; of very many, a sample.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,17 @@ class Nearest:
 
     name = "nearest"
 
-    def left_out(self, x: np.ndarray, y: np.ndarray) -> LeftOutValues:
-        """Answer every example by its neighbours without itself, under every k."""
+    def left_out(self, x: np.ndarray, y: np.ndarray, sample: np.ndarray | None = None) -> LeftOutValues:
+        """Answer every example of the sample by its neighbours there without itself, under every k."""
+        x, y = _of(x, y, sample)
         counts = [k for k in COUNTS if k < len(x)]
         return LeftOutValues(neighbour_means(x, x, y, counts, without_itself=True), [{"k": k} for k in counts])
 
-    def fit(self, x: np.ndarray, y: np.ndarray, settings: Mapping[str, float]) -> FittedRegressor:
-        """Keep all examples and one k."""
+    def fit(self, x: np.ndarray, y: np.ndarray, settings: Mapping[str, float], sample: np.ndarray | None = None) -> FittedRegressor:
+        """Keep the examples of the sample and one k."""
+        x, y = _of(x, y, sample)
         return FittedRegressor("nearest", {"examples": np.asarray(x, np.float32), "targets": np.asarray(y, np.float64)}, dict(settings))
+
+
+def _of(x: np.ndarray, y: np.ndarray, sample: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    return (x, y) if sample is None else (x[sample], y[sample])

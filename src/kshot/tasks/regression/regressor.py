@@ -24,8 +24,8 @@ class FittedRegressor:
 
     Attributes:
         form: How it answers.
-        arrays: Of `linear`, `weights` float64 (D,) and `intercept` float64 (1,); of `nearest`, `examples` float32 (n, D) and `targets`
-            float64 (n,).
+        arrays: Of `linear`, `weights` float64 (D,) and `intercept` float64 (1,); of `nearest`, `examples` float32 (m, D) and `targets`
+            float64 (m,), of all examples or of a sample.
         settings: What was chosen: `strength` of `linear`, `k` of `nearest`.
     """
 
@@ -39,7 +39,7 @@ class LeftOutValues:
     """The answer to each example by a regressor that has not seen it, under S settings.
 
     Attributes:
-        values: float64 (n, S).
+        values: float64 (m, S), of all examples or of a sample.
         settings: The S settings.
     """
 
@@ -52,11 +52,14 @@ class Regressor(Protocol):
 
     name: str
 
-    def left_out(self, x: np.ndarray, y: np.ndarray) -> LeftOutValues:
-        """Answer every example without itself, under every setting."""
+    def left_out(self, x: np.ndarray, y: np.ndarray, sample: np.ndarray | None = None) -> LeftOutValues:
+        """Answer every example of a sample, int64 (m,), without itself, under every setting; None: all examples.
 
-    def fit(self, x: np.ndarray, y: np.ndarray, settings: Mapping[str, float]) -> FittedRegressor:
-        """Fit to all examples under one setting."""
+        What is linear in time is learned from all examples, the rest from the sample.
+        """
+
+    def fit(self, x: np.ndarray, y: np.ndarray, settings: Mapping[str, float], sample: np.ndarray | None = None) -> FittedRegressor:
+        """Fit under one setting, to the same examples as `left_out`."""
 
 
 def values(fitted: FittedRegressor, x: np.ndarray) -> np.ndarray:
