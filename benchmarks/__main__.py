@@ -15,6 +15,7 @@ NAMES = (
     "learned_update",
     "mann_step",
     "read_pictures",
+    "large_table",
 )
 
 

@@ -71,11 +71,16 @@ def first_look(files: Sequence[str | Path], preprocess: Preprocess) -> FirstLook
 
 
 def looks_like_ink(files: Sequence[str | Path]) -> bool:
-    """Look at some pictures: are most of them ink on paper, and no photographs?"""
+    """Look at some pictures, until it is clear: are most of them ink on paper, and no photographs?"""
     count = min(SAMPLE, len(files))
-    measured = [_measured(files[number * len(files) // count], Ink()) for number in range(count)]
-    inked = [one for one in measured if one and 0 < one[0] <= _LEAST_INK and one[1] <= _LEAST_GRAIN]
-    return 2 * len(inked) > count
+    inked = others = 0
+    for number in range(count):
+        one = _measured(files[number * len(files) // count], Ink())
+        is_ink = one is not None and 0 < one[0] <= _LEAST_INK and one[1] <= _LEAST_GRAIN
+        inked, others = inked + is_ink, others + (not is_ink)
+        if 2 * max(inked, others) > count:
+            break
+    return 2 * inked > count
 
 
 def _like_photograph(file: str | Path, ink: Ink) -> bool:
