@@ -16,9 +16,10 @@ def row_keys(vectors: np.ndarray) -> np.ndarray:
     half of the product mixed into the lower one.
     """
     bits = np.ascontiguousarray(vectors, dtype=np.float32).view(np.uint32)
-    factors = np.random.default_rng(_SEED).integers(0, 2**63, vectors.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    drawn: np.ndarray = np.random.default_rng(_SEED).integers(0, 2**63, vectors.shape[1], dtype=np.uint64)
+    factors: np.ndarray = drawn * np.uint64(2) + np.uint64(1)
     keys = np.zeros(len(vectors), dtype=np.uint64)
-    for place, factor in enumerate(factors.tolist()):  # column by column: no second copy of all
-        mixed = (bits[:, place].astype(np.uint64) + np.uint64(1)) * np.uint64(factor)
+    for place in range(vectors.shape[1]):  # column by column: no second copy of all
+        mixed = (bits[:, place].astype(np.uint64) + np.uint64(1)) * factors[place]
         keys += mixed ^ (mixed >> np.uint64(32))
     return keys
