@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kshot.atomic import finite_or_none
-from kshot.data.reading import unusable
-from kshot.encoders.embed import embed
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
 from kshot.tasks.descriptions import Sentences
+from kshot.tasks.embedded import check_reads, embedded, equal_rows
 from kshot.tasks.encoder_by_name import check_fit
 from kshot.tasks.estimate import estimate
 from kshot.tasks.examples import Examples
@@ -28,8 +27,6 @@ from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.table import head_named
 from kshot.tasks.kept import Known
 from kshot.tasks.model import EncoderFacts, Model
-from kshot.tasks.numbers.column_table import ColumnTable
-from kshot.tasks.numbers.columns import NumberColumns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 from kshot.tasks.row_keys import row_keys
 
@@ -96,7 +93,7 @@ def fit(
     known = Known(EncoderFacts.of(encoder), dict(kept.columns), numbers, chosen).describing(encoder, classes, sentences, cache)
     fitted = _refitted(known, classes, vectors, labels, tuple(kept.names))
     findings = () if numbers is None else numbers.findings
-    return Fitted(fitted.model, kept, (*unfit, *kept.notes, *findings, *_equal_rows(kept, vectors, labels)), fitted.log_probabilities)
+    return Fitted(fitted.model, kept, (*unfit, *kept.notes, *findings, *equal_rows(kept, vectors, labels)), fitted.log_probabilities)
 
 
 def fit_descriptions(encoder: Encoder, sentences: Sentences, *, head: str | None = None, cache: VectorCache | None = None) -> Fitted:
@@ -242,69 +239,3 @@ def _check_classes(examples: Examples) -> None:
     if len(counts) < 2:
         which = f": {next(iter(counts))!r}, with {len(examples):,} example{'' if len(examples) == 1 else 's'}" if counts else ""
         raise DataError(f"telling classes apart needs at least 2 of them; found {len(counts)}{which}. Give examples of another class.")
-
-
-def check_reads(encoder: Encoder, examples: Examples) -> None:
-    """Refuse things that an encoder is not for.
-
-    Raises:
-        DataError: It reads other things.
-    """
-    if encoder.reads != examples.reads:
-        raise DataError(f"the encoder {encoder.name!r} reads {encoder.reads}; found {examples.reads}. Choose another --encoder.")
-
-
-def embedded(examples: Examples, encoder: Encoder, cache: VectorCache | None, *, strict: bool) -> tuple[Examples, np.ndarray]:
-    """Return the examples that can be read, and their vectors, float32 (n, D). Arguments and errors are those of `fit`."""
-    if isinstance(encoder, NumberEncoder) and isinstance(examples.things, ColumnTable):
-        return _rows_embedded(examples, examples.things, encoder.columns, strict=strict)
-    vectors = np.empty((len(examples), encoder.features), np.float32)
-    kept: list[int] = []
-    faults = []
-    with watched(f"{examples.reads} embedded", len(examples)) as done:
-        for number, one in enumerate(embed(encoder, examples.things, cache=cache)):
-            if isinstance(one, DataError):
-                called = examples.called(number)
-                faults.append(str(one) if called in str(one) else f"{called}: {one}")
-            else:
-                vectors[len(kept)] = one
-                kept.append(number)
-            done(1)
-    if not faults:
-        return examples, vectors
-    return _without_faults(examples, kept, faults, strict=strict), vectors[: len(kept)]
-
-
-def _rows_embedded(examples: Examples, table: ColumnTable, columns: NumberColumns, *, strict: bool) -> tuple[Examples, np.ndarray]:
-    vectors, found = columns.vectors(table)
-    if not found:
-        return examples, vectors
-    faults = [f"row {examples.names[number]}: {fault}" for number, fault in sorted(found.items())]
-    kept = np.setdiff1d(np.arange(len(examples)), list(found)).tolist()
-    return _without_faults(examples, kept, faults, strict=strict), vectors[kept]
-
-
-def _without_faults(examples: Examples, kept: list[int], faults: list[str], *, strict: bool) -> Examples:
-    """Leave out what cannot be read, and name it. Errors are those of `embedded`."""
-    if strict or not kept:
-        raise unusable(faults, len(examples), examples.reads)
-    more = f" and {len(faults) - _NAMED:,} more" if len(faults) > _NAMED else ""
-    are = "1 example cannot be read and is" if len(faults) == 1 else f"{len(faults):,} examples cannot be read and are"
-    return examples.keeping(kept, f"{are} left out: {' '.join(faults[:_NAMED])}{more}")
-
-
-def _equal_rows(examples: Examples, vectors: np.ndarray, labels: np.ndarray) -> list[str]:
-    """Name rows of numbers that are equal and have different labels."""
-    if examples.reads != "numbers":
-        return []
-    _, first, group = np.unique(row_keys(vectors), return_index=True, return_inverse=True)
-    twins = first[group]  # the first row that is equal
-    torn = np.flatnonzero(labels != labels[twins])
-    if not len(torn):
-        return []
-    one, other = int(torn[0]), int(twins[torn[0]])
-    return [
-        f"{len(torn):,} {'row is' if len(torn) == 1 else 'rows are'} equal to a row with another label, such as row "
-        f"{examples.names[one]} ({examples.labels[one]!r}) and row {examples.names[other]} ({examples.labels[other]!r}). Correct the "
-        "labels."
-    ]

@@ -16,7 +16,7 @@ def row_keys(vectors: np.ndarray) -> np.ndarray:
     half of the product mixed into the lower one.
     """
     bits = np.ascontiguousarray(vectors, dtype=np.float32).view(np.uint32)
-    drawn: np.ndarray = np.random.default_rng(_SEED).integers(0, 2**63, vectors.shape[1], dtype=np.uint64)
+    drawn = np.random.default_rng(_SEED).integers(0, 2**63, size=(vectors.shape[1],), dtype=np.uint64)
     factors: np.ndarray = drawn * np.uint64(2) + np.uint64(1)
     keys = np.zeros(len(vectors), dtype=np.uint64)
     for place in range(vectors.shape[1]):  # column by column: no second copy of all

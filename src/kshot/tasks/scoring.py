@@ -11,9 +11,9 @@ from kshot.data.tables.labels import alike
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError
+from kshot.tasks.embedded import check_reads, embedded
 from kshot.tasks.estimate import Estimate, score
 from kshot.tasks.examples import Examples
-from kshot.tasks.fit import check_reads, embedded
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.model import Model
 from kshot.tasks.row_keys import row_keys

@@ -8,6 +8,7 @@ import pytest
 from kshot.results.compare.paired import Difference
 from kshot.tasks.heads.answer import log_probabilities, log_softmax
 from kshot.tasks.heads.class_means import ClassMeans
+from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, LeftOut, Settled, Settling
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.temperature import fit_temperature
@@ -24,8 +25,9 @@ class Spy(Settling):
     seen: list[tuple[list[float], list[int]]] = field(default_factory=list)
     name = "spy"
 
-    def settle(self, x: np.ndarray, y: np.ndarray, way: int, anchors: int = 0) -> Settled:
-        self.seen.append((x[:, 0].tolist(), y.tolist()))
+    def settle(self, given: Given) -> Settled:
+        y, way = given.y, given.way
+        self.seen.append((given.x[:, 0].tolist(), y.tolist()))
         head = FittedHead(
             "affine",
             "as they are",

@@ -19,13 +19,12 @@ import numpy as np
 
 from kshot.errors import RecipeError
 from kshot.results.compare.paired import Difference, paired_difference
-from kshot.tasks.heads.blas_threads import one_thread_for_few
+from kshot.tasks.heads.blas_threads import on_one_thread
 from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.given import MOST, Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut
 from kshot.tasks.heads.nearest import Nearest
-from kshot.tasks.heads.one_thread import one_thread
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
@@ -129,7 +128,7 @@ class Choice:
         )
 
 
-@one_thread_for_few
+@on_one_thread
 def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -> Choice:
     """Choose a head by its left-out answers, and fit it to all examples.
 
@@ -146,11 +145,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
         DataError: The examples are not such arrays.
         RecipeError: Two heads have one name.
     """
-    with one_thread():
-        return _chosen(Given(x, y, way), heads)
-
-
-def _chosen(given: Given, heads: Sequence[Head]) -> Choice:
+    given = Given(x, y, way)
     heads = tuple(heads) or usual_heads(given)
     names = [head.name for head in heads]
     if len(set(names)) < len(names):

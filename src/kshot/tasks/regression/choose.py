@@ -16,7 +16,7 @@ import numpy as np
 
 from kshot.errors import RecipeError, known_ones
 from kshot.results.compare.paired import Difference, paired_difference
-from kshot.tasks.heads.blas_threads import one_thread_for_few
+from kshot.tasks.heads.blas_threads import on_one_thread
 from kshot.tasks.regression.nearest import Nearest
 from kshot.tasks.regression.regressor import FittedRegressor, Regressor
 from kshot.tasks.regression.ridge import Ridge
@@ -108,7 +108,7 @@ def regressor_named(name: str) -> Regressor:
     return REGRESSORS[name]
 
 
-@one_thread_for_few
+@on_one_thread
 def choose_regressor(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regressor] = ()) -> RegressorChoice:
     """Choose a regressor by its left-out answers, and fit it to all examples.
 
@@ -117,11 +117,7 @@ def choose_regressor(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regresso
         y: Finite targets, float64 (n,).
         regressors: Those to try; if there are none, all of `REGRESSORS`.
     """
-    with one_thread():
-        return _chosen(x, y, tuple(regressors) or tuple(REGRESSORS.values()))
-
-
-def _chosen(x: np.ndarray, y: np.ndarray, regressors: Sequence[Regressor]) -> RegressorChoice:
+    regressors = tuple(regressors) or tuple(REGRESSORS.values())
     n, sample = len(x), np.arange(len(x))
     if n > MOST:
         sample = np.sort(np.random.default_rng(0).permutation(n)[:MOST])

@@ -11,8 +11,8 @@ import numpy as np
 
 from kshot.atomic import finite_or_none
 from kshot.errors import DataError
+from kshot.tasks.embedded import embedded
 from kshot.tasks.examples import Examples
-from kshot.tasks.fit import embedded
 from kshot.tasks.numbers.columns import fit_columns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 from kshot.tasks.numbers.values import plain_value

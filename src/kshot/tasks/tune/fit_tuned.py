@@ -25,9 +25,11 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError
 from kshot.passes import watched
 from kshot.tasks.descriptions import Sentences, description_vectors, texts_of
+from kshot.tasks.embedded import embedded
 from kshot.tasks.estimate import estimate
 from kshot.tasks.examples import Examples
-from kshot.tasks.fit import Fitted, embedded, fit
+from kshot.tasks.fit import Fitted, fit
+from kshot.tasks.heads.given import Given
 from kshot.tasks.kept import Known
 from kshot.tasks.model import EncoderFacts, Model
 from kshot.tasks.tune.held_out import Comparison, Fold, HeldOut, compare, held_out
@@ -207,7 +209,7 @@ class _Work:
         known = replace(self.known, encoder=EncoderFacts.of(encoder), tuned=about)
         known = known.describing(encoder, model.classes, model.descriptions, self.cache)
         (head,) = (head for head in known.usual_heads(n) if head.name == found.name)
-        fitted = head.settle(vectors, model.labels, way).fit()
+        fitted = head.settle(Given(vectors, model.labels, way)).fit()
         fitted = replace(fitted, temperature=fitted.temperature * found.factor)
         choice = found.choice(fitted)
         findings = {

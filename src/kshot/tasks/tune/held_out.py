@@ -16,7 +16,9 @@ import numpy as np
 
 from kshot.results.compare.paired import Difference, paired_difference
 from kshot.tasks.heads.answer import log_probabilities, log_softmax
+from kshot.tasks.heads.blas_threads import on_one_thread
 from kshot.tasks.heads.choose import Choice, Standing
+from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut
 from kshot.tasks.heads.temperature import fit_temperature
 
@@ -54,7 +56,9 @@ class HeldOut:
 
     def choice(self, fitted: FittedHead) -> Choice:
         """Return the choice of the head, fitted to all examples."""
-        return Choice(self.name, fitted, self.left_out, self.standings, len(self.left_out.rows), len(self.standings), 0.0)
+        n = len(self.left_out.scored)
+        counts = len(self.left_out.rows), len(self.standings)
+        return Choice(self.name, fitted, self.left_out, np.arange(n), n, self.standings, *counts, 0.0)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Comparison:
         )
 
 
+@on_one_thread
 def held_out(folds: Sequence[Fold], labels: np.ndarray, way: int) -> HeldOut:
     """Answer the examples of each fold with heads that have not seen them, and choose the best head.
 
@@ -112,8 +117,9 @@ def held_out(folds: Sequence[Fold], labels: np.ndarray, way: int) -> HeldOut:
     answers = np.full((len(names), len(labels), way), np.nan)
     for fold in folds:
         kept = ~fold.held
+        given = Given(fold.vectors[kept], labels[kept], way)
         for place, head in enumerate(fold.heads):
-            fitted = head.settle(fold.vectors[kept], labels[kept], way).fit()
+            fitted = head.settle(given).fit()
             answers[place, fold.held] = log_probabilities(fitted, fold.vectors[fold.held])
     scored = np.any([fold.held for fold in folds], axis=0)
     rows = np.flatnonzero(scored)
