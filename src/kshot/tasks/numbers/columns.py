@@ -281,10 +281,9 @@ def _mark_words(column: CategoryColumn, values: ColumnValues, found: np.ndarray)
         at = np.where(worded, known[values.words], -1)
         found[rows[at >= 0], at[at >= 0]] = 1
         lacking &= ~worded
-    if (~np.isnan(values.numbers)).any():
-        for number in np.unique(values.numbers[~np.isnan(values.numbers)]).tolist():
-            if (at_one := place.get(word_of(number))) is not None:
-                found[values.numbers == number, at_one] = 1
+    for number in np.unique(values.numbers[~np.isnan(values.numbers)]).tolist():
+        if (at_one := place.get(word_of(number))) is not None:
+            found[values.numbers == number, at_one] = 1
     if "" in place:
         found[lacking, place[""]] = 1
 
