@@ -6,6 +6,7 @@ Nothing is decoded or embedded here. Left out are examples without a label, empt
 texts of one class, which would be tested on themselves. Equal things in two classes are kept and named.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -208,7 +209,6 @@ def _in_table(source: str, asked: Asked) -> Examples:
     rows = ColumnBuilder(columns.things)
     things: list[Any] = []
     labels, names = [], []
-    known: dict[str, str] = {}  # one object for all labels of a class
     left_out: dict[str, list[int]] = {}
     for number, row in enumerate(table.each(), 1):
         if isinstance(row, DataError):
@@ -226,7 +226,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
             continue
         else:
             things.append(thing)
-        labels.append(known.setdefault(label, label))
+        labels.append(label if asked.regression else sys.intern(label))  # one object for all labels of a class
         names.append(str(number))
     if not labels:
         raise DataError(f"{source} has no row with a label in {columns.label!r} and something to read. Check the file.")
