@@ -195,6 +195,23 @@ def words_of(values: ColumnValues) -> Iterator[str]:
     yield from sorted(found)
 
 
+def mark_words(words: Sequence[str], values: ColumnValues, found: np.ndarray) -> None:
+    """Set the 1 of each row in the column of its word, (n, number of words); a word that is not among them has none."""
+    place = {word: number for number, word in enumerate(words)}
+    rows, lacking = np.arange(len(found)), np.isnan(values.numbers)
+    if values.words is not None:
+        known = np.array([place.get(word, -1) for word in values.vocabulary], dtype=np.int64)
+        worded = values.words >= 0
+        at = np.where(worded, known[values.words], -1)
+        found[rows[at >= 0], at[at >= 0]] = 1
+        lacking &= ~worded
+    for number in np.unique(values.numbers[~np.isnan(values.numbers)]).tolist():
+        if (at_one := place.get(word_of(number))) is not None:
+            found[values.numbers == number, at_one] = 1
+    if "" in place:
+        found[lacking, place[""]] = 1
+
+
 def word_of(value: float | str | None) -> str:
     """Return a value of a category as its word: 3 and 3.0 are one word, a missing one is empty."""
     return "" if value is None else value if isinstance(value, str) else f"{value:.12g}"

@@ -10,14 +10,14 @@ applied with numpy. In: rows, as `TableFile.rows` gives them, or a `ColumnTable`
 `kshot.tasks.numbers.number_encoder`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 
 from kshot.errors import DataError, SavedError, missing_extra
-from kshot.tasks.numbers.column_table import ColumnTable, ColumnValues, word_of, words_of
+from kshot.tasks.numbers.column_table import ColumnTable, ColumnValues, mark_words, word_of, words_of
 from kshot.tasks.numbers.values import plain_value
 from kshot.value_types import misfit, shortened
 
@@ -92,7 +92,7 @@ class NumberColumns:
         found: list[float] = []
         for one in self.columns:
             if one.name not in row:
-                raise DataError(f"column {one.name!r} is missing; found {', '.join(map(repr, row))}. Give the columns of the examples.")
+                raise _no_column(one.name, row)
             value = plain_value(row[one.name], one.name)
             if isinstance(one, CategoryColumn):
                 word = word_of(value)
@@ -120,19 +120,16 @@ class NumberColumns:
         place = 0
         for one in self.columns:
             if one.name not in table.columns:
-                named = ", ".join(map(repr, table.columns))
-                missing = DataError(f"column {one.name!r} is missing; found {named}. Give the columns of the examples.")
-                return found, {**dict.fromkeys(range(len(table)), missing), **faults}
+                return found, {**dict.fromkeys(range(len(table)), _no_column(one.name, table.columns)), **faults}
             values = table.columns[one.name]
-            for row, fault in values.faults.items():
-                faults.setdefault(row, fault)
+            faults = {**values.faults, **faults}
             if isinstance(one, CategoryColumn):
-                _mark_words(one, values, found[:, place : place + len(one.words)])
+                mark_words(one.words, values, found[:, place : place + len(one.words)])
                 place += len(one.words)
                 continue
             if values.words is not None:
-                for row in np.flatnonzero(values.words >= 0).tolist():
-                    faults.setdefault(row, _no_number(one.name, values.vocabulary[values.words[row]]))
+                worded = np.flatnonzero(values.words >= 0).tolist()
+                faults |= {row: _no_number(one.name, values[row]) for row in worded if row not in faults}
             lacking = np.isnan(values.numbers)
             numbers = np.where(lacking, one.fill, np.clip(values.numbers, one.low, one.high))
             found[:, place] = (numbers - one.mean) / one.scale
@@ -271,24 +268,11 @@ def _number_column(name: str, numbers: np.ndarray) -> NumberColumn:
     return NumberColumn(name, float(imputer.statistics_[0]), float(scaler.mean_[0]), scale, *ends, lacks)
 
 
-def _mark_words(column: CategoryColumn, values: ColumnValues, found: np.ndarray) -> None:
-    """Set the 1 of each row in the columns of its words, (n, W)."""
-    place = {word: number for number, word in enumerate(column.words)}
-    rows, lacking = np.arange(len(found)), np.isnan(values.numbers)
-    if values.words is not None:
-        known = np.array([place.get(word, -1) for word in values.vocabulary], dtype=np.int64)
-        worded = values.words >= 0
-        at = np.where(worded, known[values.words], -1)
-        found[rows[at >= 0], at[at >= 0]] = 1
-        lacking &= ~worded
-    for number in np.unique(values.numbers[~np.isnan(values.numbers)]).tolist():
-        if (at_one := place.get(word_of(number))) is not None:
-            found[values.numbers == number, at_one] = 1
-    if "" in place:
-        found[lacking, place[""]] = 1
+def _no_column(name: str, found: Iterable[str]) -> DataError:
+    return DataError(f"column {name!r} is missing; found {', '.join(map(repr, found))}. Give the columns of the examples.")
 
 
-def _no_number(name: str, value: str) -> DataError:
+def _no_number(name: str, value: object) -> DataError:
     return DataError(f"column {name!r}: expected a number; found {shortened(value)}. Repair it, or leave it empty.")
 
 
