@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cases.encoders import Lengths
-from cases.tunable import PLAN, learning_encoder, noisy_texts
+from cases.tunable import PLAN, learning_encoder, learning_photograph_encoder, noisy_texts
 from kshot.encoders.encoder import fingerprint_of
 from kshot.encoders.sentence_encoder import SentenceEncoder
 from kshot.errors import DataError, RecipeError, SavedError
-from kshot.tasks.examples import Examples
+from kshot.tasks.examples import Examples, find_examples
 from kshot.tasks.fit import add, fit, remove
 from kshot.tasks.model_encoder import encoder_of
 from kshot.tasks.model_folder import load_model, save_model
@@ -86,6 +87,33 @@ def test_tuning_that_does_not_help_is_given_up(tmp_path: Path) -> None:
     assert found.fitted.model.encoder.fingerprint == encoder.fingerprint
     assert found.fitted.model.findings["tuned"]["said"].startswith("tuning is not kept, because it is not better beyond chance: right for")
     assert found.fitted.model.vectors == pytest.approx(fit(examples, encoder, head="class_means").model.vectors)
+
+
+def test_classes_of_one_example_are_learned_and_never_left_out(tmp_path: Path) -> None:
+    """Two examples of one class are all that can be left out, so one part of the three is empty."""
+    found = noisy_texts(2)
+    few = found.keeping([0, 1, 2, 4])
+    fitted = fit_tuned(few, learning_encoder(tmp_path), head="class_means", tuning=Tuning(plan=replace(PLAN, passes=2)))
+    assert fitted.comparison.examples == 2
+    assert fitted.fitted.model.counts == {"apple": 2, "bolt": 1, "cloud": 1}
+
+
+@pytest.mark.slow
+def test_photographs_are_tuned_from_their_files(tmp_path: Path) -> None:
+    """The classes differ in red alone, and green and blue vary more; a factor per colour is all that learns."""
+    random = np.random.default_rng(0)
+    for place, name in enumerate(("dark", "light")):
+        (tmp_path / "p" / name).mkdir(parents=True)
+        for number in range(12):
+            colour = (70 + 80 * place + int(random.integers(-15, 15)), *(int(value) for value in random.integers(20, 235, 2)))
+            Image.new("RGB", (20, 30), colour).save(tmp_path / "p" / name / f"{number}.png")
+    encoder = learning_photograph_encoder(tmp_path / "e")
+    found = fit_tuned(find_examples(tmp_path / "p"), encoder, head="nearest", tuning=Tuning(plan=replace(PLAN, lr=0.02, passes=30)))
+    assert found.comparison.better, found.comparison
+    assert found.encoder is not None
+    red, green, blue = found.encoder.encode([np.full((16, 16, 3), 255, np.uint8)])[0] - (0, 0, 0.5)
+    assert red > 2 * max(abs(green), abs(blue))
+    assert found.fitted.model.descriptions == {}
 
 
 def test_two_runs_give_one_fingerprint(tuned: TunedFit, tmp_path: Path) -> None:
