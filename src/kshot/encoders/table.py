@@ -82,12 +82,13 @@ def open_encoder(name: str, *, device: str = "cpu") -> Encoder:
     raise RecipeError(f"there is no encoder {name!r}, neither a known one nor a path.{known_ones(name, ENCODERS)}")
 
 
-def read_encoder(folder: Path, *, device: str = "cpu", held: object = None) -> Encoder:
+def read_encoder(folder: Path, *, device: str = "cpu", name: str = "", held: object = None) -> Encoder:
     """Open an encoder that `PortableEncoder.write` has written into a folder.
 
     Args:
         folder: The folder.
         device: Where the network computes.
+        name: As `--encoder` took it; empty: as the folder says. Joined encoders keep the names of their parts.
         held: What keeps the folder there, if it is a temporary one.
 
     Raises:
@@ -99,7 +100,7 @@ def read_encoder(folder: Path, *, device: str = "cpu", held: object = None) -> E
         return read_joined(folder, partial(read_encoder, device=device))
     if kind not in KINDS:
         raise SavedError(f"{printable(folder)} holds an encoder of the kind {kind!r}.{known_ones(kind, KINDS)} A newer kshot may read it.")
-    return KINDS[kind](folder, device, held=held)
+    return KINDS[kind](folder, device, name=name, held=held)
 
 
 def _in_folder(name: str, folder: Path, device: str) -> Encoder:
@@ -107,7 +108,7 @@ def _in_folder(name: str, folder: Path, device: str) -> Encoder:
     if "modules.json" in names:
         return open_sentence_model(name, folder, device)
     if DESCRIPTION in names and not name.endswith(LAYERS):
-        return read_encoder(folder, device=device)
+        return read_encoder(folder, device=device, name=name)  # a tuned one is known by its place alone
     if "config.json" in names and not name.endswith(LAYERS) and is_vision_model(folder):
         return open_vision_model(name, folder, device)
     raise RecipeError(

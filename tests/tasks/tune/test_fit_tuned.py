@@ -11,6 +11,7 @@ from cases.encoders import Lengths
 from cases.tunable import PLAN, learning_encoder, learning_photograph_encoder, noisy_texts
 from kshot.encoders.encoder import fingerprint_of
 from kshot.encoders.sentence_encoder import SentenceEncoder
+from kshot.encoders.table import open_encoder
 from kshot.errors import DataError, RecipeError, SavedError
 from kshot.tasks.examples import Examples, find_examples
 from kshot.tasks.fit import add, fit, remove
@@ -55,6 +56,16 @@ def test_a_tuned_model_is_complete_in_its_folder(tuned: TunedFit, tmp_path: Path
         SavedError, match=r"tuned on its examples, and is nowhere but beside model.json \(encoder.\*\), where it is missing"
     ):
         encoder_of(load_model(tmp_path / "m"))
+
+
+def test_the_folder_of_a_tuned_model_is_an_encoder_for_another_model(tuned: TunedFit, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", tuned.fitted.model, tuned.encoder)
+    encoder = open_encoder(str(tmp_path / "m"))
+    assert encoder.name == str(tmp_path / "m")
+    save_model(tmp_path / "n", fit(noisy_texts(3, seed=9), encoder).model)
+    model = load_model(tmp_path / "n")
+    assert model.tuned is None
+    assert encoder_of(model).fingerprint == tuned.fitted.model.encoder.fingerprint
 
 
 def test_examples_come_and_go_with_the_tuned_encoder(tuned: TunedFit) -> None:
