@@ -90,6 +90,27 @@ def test_a_killed_tuning_goes_on_from_its_last_save(tmp_path: Path, monkeypatch:
     assert bits(rest) == whole
 
 
+def test_another_number_of_threads_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Stopped):
+        bits(stages(tmp_path, stop_after(3)))
+    rest = stages(tmp_path)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    rest.resume()
+    assert rest.elsewhere == [f"threads was {threads}, is {threads + 1}"]
+
+
+def test_a_finished_tuning_is_there_until_it_is_written(tmp_path: Path) -> None:
+    """Writing the encoder may fail, on a full disk: then nothing is learned again."""
+    first = stages(tmp_path)
+    first.fold_vectors()
+    trained = next(first.network().network.parameters()).detach().clone()
+    again = stages(tmp_path, stop_after(0))  # it would stop before any step
+    again.resume()
+    again.fold_vectors()
+    assert torch.equal(next(again.network().network.parameters()), trained)
+
+
 def test_what_cannot_be_resumed_says_why(tmp_path: Path) -> None:
     with pytest.raises(SavedError, match=r"there is no tuning to resume: .*tuning.safetensors is missing"):
         stages(tmp_path).resume()

@@ -112,8 +112,8 @@ def fit_tuned(
         stages.resume()
     found, comparison = work.judged(stages.fold_vectors())
     about = {"kept": comparison.better, "factor": found.factor, "examples": len(frozen.model.labels), "comparison": comparison.as_dict()}
-    elsewhere = [f"The tuning was begun elsewhere: {'; '.join(stages.elsewhere)}."] if stages.elsewhere else []
-    notes = (*frozen.notes, *elsewhere)
+    other = f"the tuning was begun in another environment ({'; '.join(stages.elsewhere)}), so it does not go on to the same bits."
+    notes = (*frozen.notes, other) if stages.elsewhere else frozen.notes
     if not comparison.better:
         said = f"tuning is not kept, because it is not better beyond chance: {comparison}"
         about |= {"steps": stages.steps_before(plan.folds), "seconds": stages.progress.seconds, "said": said}

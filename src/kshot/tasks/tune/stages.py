@@ -132,7 +132,9 @@ class Stages:
 
     def network(self) -> Tunable:
         """Run the last stage, and return the network as it is then. Errors are those of `fold_vectors`."""
-        return self._learn(self._plan.folds).tunable
+        learning = self._learn(self._plan.folds)
+        self._save(learning)
+        return learning.tunable
 
     def _rows(self, stage: int) -> np.ndarray:
         return np.flatnonzero(self._material.fold != stage)
