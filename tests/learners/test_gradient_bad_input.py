@@ -18,6 +18,7 @@ from kshot.learners.gradient.imaml import IMAML
 from kshot.learners.gradient.maml import MAML
 from kshot.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from kshot.learners.gradient.meta_sgd import MetaSGD
+from kshot.learners.gradient.proto_maml import ProtoMAML
 from kshot.learners.gradient.reptile import Reptile
 from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.inner_loop.loop import InnerLoop
@@ -27,11 +28,12 @@ from kshot.learners.inner_loop.modes.flat import flat
 from kshot.learners.inner_loop.modes.implicit import implicit
 from kshot.learners.inner_loop.modes.unrolled import unrolled
 from kshot.learners.inner_loop.parameters import divide_parameters
+from kshot.learners.learned_updates.meta_lstm import MetaLSTM
 from kshot.learners.learner import Learner, with_steps
 
 LEARNERS: dict[str, Callable[..., Any]] = {
     "maml": MAML, "first_order_maml": FirstOrderMAML, "anil": ANIL, "meta_sgd": MetaSGD, "maml++": MAMLPlusPlus, "imaml": IMAML,
-    "reptile": Reptile,
+    "reptile": Reptile, "meta_lstm": MetaLSTM, "proto_maml": lambda backbone, features, outputs, **own: ProtoMAML(backbone, **own),
 }  # fmt: skip
 every_learner = pytest.mark.parametrize("name", LEARNERS)
 
@@ -255,12 +257,13 @@ def test_counts_that_are_no_whole_numbers(name: str, value: Any) -> None:
     count = "steps" if name == "imaml" else "inner_steps"
     with pytest.raises(RecipeError, match=rf"{count}( of .*)? must be a whole number, [01] or more; found"):
         made(name, **{count: value})
-    with pytest.raises(RecipeError, match=r"outputs( of .*)? must be a whole number, 1 or more; found"):
-        LEARNERS[name](nn.Identity(), features=4, outputs=value)
+    if name != "proto_maml":  # its heads have as many outputs as a task has classes
+        with pytest.raises(RecipeError, match=r"outputs( of .*)? must be a whole number, 1 or more; found"):
+            LEARNERS[name](nn.Identity(), features=4, outputs=value)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan"), None, "fast", True, 1e300, 1e-60, 10**400])
-@every_learner
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name != "meta_lstm"])  # its gates are the rates
 def test_rates_that_are_no_positive_numbers(name: str, value: Any) -> None:
     rate = "highest" if name == "meta_sgd" else "inner_lr"
     with pytest.raises(RecipeError, match=rf"{rate}( of .*)? must be a positive number( that float32 holds, .*)?; found"):

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -66,7 +65,7 @@ class PrototypeHead:
 
     def __call__(self, features: Tensor, y: Tensor) -> Tensors:
         """The second line above."""
-        member = F.one_hot(y, self.way).to(features.dtype)  # (B, S, N)
+        member = (y.unsqueeze(-1) == torch.arange(self.way, device=y.device)).to(features.dtype)  # (B, S, N); the loss looks at labels
         count = member.sum(1)  # (B, N)
         centres = member.mT @ features / count.clamp_min(1).unsqueeze(-1)  # (B, N, D)
         return {"head.weight": 2 * centres, "head.bias": (-centres.square().sum(-1)).masked_fill(count == 0, -torch.inf)}

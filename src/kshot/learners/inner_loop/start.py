@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kshot.learners.inner_loop.derivative import pulled_back, require_tape
 from kshot.learners.inner_loop.network import Network, of_step
-from kshot.learners.inner_loop.parameters import Tensors
+from kshot.learners.inner_loop.parameters import Tensors, copied
 from kshot.learners.inner_loop.problem import Origin, TaskGradient, added
 from kshot.learners.inner_loop.tasks import Tasks
 
@@ -46,7 +46,7 @@ def origin_of(
     alone = network.each is None
     buffers = of_step(tasks.buffers, 0, many=not alone) if per_step else tasks.buffers
     with torch.enable_grad():
-        given, shared = ({name: value.detach().requires_grad_() for name, value in part.items()} for part in (given, shared))
+        given, shared = ({name: value.requires_grad_() for name, value in copied(part).items()} for part in (given, shared))
         own = {name: value.squeeze(0) for name, value in given.items()} if alone else given
         outputs, _ = network({**shared, **own}, buffers, tasks.support_x, seed=None if seed is None else (*seed, 0))
         parts = (outputs.unsqueeze(0), tasks.support_y.unsqueeze(0)) if alone else (outputs, tasks.support_y)
