@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, Regression
+from kshot.errors import RecipeError
 from kshot.learners.inner_loop.adaptation import adapt
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.descent import Descent
@@ -175,3 +176,12 @@ def test_memory_counts_the_start(loops: SimpleNamespace) -> None:
     tasks = tasks_of(batch, buffers_of(net))
     plan = plan_for(Assignment(net, divide_parameters(net), Classification(), tasks, InnerLoop(3, start=means)))
     assert dataclasses.replace(plan, schedule="in_turn").footprint.step > 0
+
+
+def test_a_start_that_makes_what_does_not_adapt_is_refused(loops: SimpleNamespace) -> None:
+    net, batch = module(), loops.tasks(4)
+    loop = InnerLoop(1, start=lambda features, y: {"2.weight": features.mean(1)})
+    with pytest.raises(
+        RecipeError, match=r"a start makes '2.weight', which is no parameter that adapts; they are 0.0.weight, .*, 1.weight\."
+    ):
+        gradient_of(net, divide_parameters(net), batch, loop)

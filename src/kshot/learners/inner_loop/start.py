@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kshot.errors import RecipeError
 from kshot.learners.inner_loop.derivative import pulled_back, require_tape
 from kshot.learners.inner_loop.network import Network, of_step
 from kshot.learners.inner_loop.parameters import Tensors, copied
@@ -41,6 +42,9 @@ def origin_of(
         shared: Those that do not.
         per_step: Whether the tasks' buffers have a dimension that counts steps.
         seed: (seed, what it is for) of dropout; None where nothing is drawn.
+
+    Raises:
+        RecipeError: The start makes what does not adapt, or there is no tape here.
     """
     require_tape()
     alone = network.each is None
@@ -50,7 +54,12 @@ def origin_of(
         own = {name: value.squeeze(0) for name, value in given.items()} if alone else given
         outputs, _ = network({**shared, **own}, buffers, tasks.support_x, seed=None if seed is None else (*seed, 0))
         parts = (outputs.unsqueeze(0), tasks.support_y.unsqueeze(0)) if alone else (outputs, tasks.support_y)
-        return Origin(given, shared, start(*parts))
+        made = start(*parts)
+    if unknown := sorted(made.keys() - given.keys()):
+        raise RecipeError(
+            f"a start makes {unknown[0]!r}, which is no parameter that adapts; they are {', '.join(given)}. Name one of them."
+        )
+    return Origin(given, shared, made)
 
 
 def to_given(found: TaskGradient, origin: Origin | None) -> TaskGradient:
