@@ -72,9 +72,17 @@ def test_a_fault_in_a_column_that_is_not_used_is_none() -> None:
     assert list(table.take([1]).columns["day"].faults) == [0]
 
 
-def test_a_million_numbers_need_eight_bytes_each() -> None:
+def test_numbers_need_eight_bytes_each() -> None:
     table = ColumnTable.of(({"a": str(number)} for number in range(20_000)), ["a"])
     assert (table.columns["a"].numbers.nbytes, table.columns["a"].words) == (160_000, None)
+
+
+def test_a_word_after_many_numbers() -> None:
+    table = ColumnTable.of(({"a": "red" if number == 9_999 else str(number)} for number in range(20_000)), ["a"])
+    values = table.columns["a"]
+    assert values.words is not None
+    assert (np.flatnonzero(values.words >= 0).tolist(), values[9_999], values[9_998], values[19_999]) == ([9_999], "red", 9_998, 19_999)
+    assert np.flatnonzero(np.isnan(values.numbers)).tolist() == [9_999]
 
 
 def test_a_row_in_words() -> None:

@@ -96,32 +96,37 @@ class ColumnTable(Sequence[dict[str, float | str | None]]):
 
 @dataclass(eq=False)
 class _Growing:
-    """A column while rows come."""
+    """A column while rows come. Its arrays have room for more; room that was never written takes no memory."""
 
-    numbers: list[np.ndarray] = field(default_factory=list)
-    words: list[np.ndarray | None] = field(default_factory=list)
+    numbers: np.ndarray = field(default_factory=lambda: np.empty(_AT_ONCE))
+    words: np.ndarray | None = None
     places: dict[str, int] = field(default_factory=dict)
     meanings: dict[str, float | str | None] = field(default_factory=dict)
     faults: dict[int, DataError] = field(default_factory=dict)
 
     def extend(self, values: list[object], name: str, start: int) -> None:
-        if (numbers := _as_numbers(values)) is not None:
-            self.numbers.append(numbers)
-            self.words.append(None)
+        end = start + len(values)
+        self.numbers = _with_room(self.numbers, start, end)
+        if self.words is not None:
+            self.words = _with_room(self.words, start, end)
+            self.words[start:end] = -1
+        if (found := _as_numbers(values)) is not None:
+            self.numbers[start:end] = found
             return
-        numbers, words = np.full(len(values), np.nan), np.full(len(values), -1, dtype=np.int32)
-        for place, value in enumerate(values):
+        self.numbers[start:end] = np.nan
+        for row, value in enumerate(values, start):
             try:
                 known = self._meaning(value, name)
             except DataError as error:
-                self.faults[start + place] = error
+                self.faults[row] = error
                 continue
             if isinstance(known, str):
-                words[place] = self.places.setdefault(known, len(self.places))
+                if self.words is None:
+                    self.words = np.empty(len(self.numbers), dtype=np.int32)
+                    self.words[:end] = -1
+                self.words[row] = self.places.setdefault(known, len(self.places))
             elif known is not None:
-                numbers[place] = known
-        self.numbers.append(numbers)
-        self.words.append(words if (words >= 0).any() else None)
+                self.numbers[row] = known
 
     def _meaning(self, value: object, name: str) -> float | str | None:
         if not isinstance(value, str):
@@ -132,15 +137,18 @@ class _Growing:
             self.meanings[value] = plain_value(value, name)
         return self.meanings[value]
 
-    def finished(self) -> ColumnValues:
-        words = None
-        if self.places:
-            parts = [np.full(len(n), -1, np.int32) if w is None else w for n, w in zip(self.numbers, self.words, strict=True)]
-            words = np.concatenate(parts)
-        numbers = np.concatenate(self.numbers) if self.numbers else np.empty(0)
-        self.numbers.clear()
-        self.words.clear()
-        return ColumnValues(numbers, words, tuple(self.places), self.faults)
+    def finished(self, rows: int) -> ColumnValues:
+        words = None if self.words is None else self.words[:rows]
+        return ColumnValues(self.numbers[:rows], words, tuple(self.places), self.faults)
+
+
+def _with_room(array: np.ndarray, used: int, wanted: int) -> np.ndarray:
+    """Return an array of at least the wanted length, with what is used of it."""
+    if wanted <= len(array):
+        return array
+    larger = np.empty(max(2 * len(array), wanted), dtype=array.dtype)
+    larger[:used] = array[:used]
+    return larger
 
 
 class ColumnBuilder:
@@ -164,7 +172,7 @@ class ColumnBuilder:
     def table(self) -> ColumnTable:
         """Return all rows. No more can be taken."""
         self._turn()
-        return ColumnTable({name: one.finished() for name, one in self._columns.items()}, self._rows)
+        return ColumnTable({name: one.finished(self._rows) for name, one in self._columns.items()}, self._rows)
 
     def _turn(self) -> None:
         for name, column in self._columns.items():

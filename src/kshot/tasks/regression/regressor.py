@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 Form = Literal["linear", "nearest"]
-_BLOCK = 2**22
+_BLOCK = 2**20
 """Distances that are held at once."""
 
 
