@@ -12,9 +12,9 @@ def test_steps_are_passes_over_all_examples() -> None:
     assert (PLAN.steps_per_pass(4), PLAN.steps_per_pass(5), PLAN.steps(5)) == (1, 2, 6)
 
 
-def test_many_examples_are_seen_less_often_but_once() -> None:
-    assert PLAN.steps(20_000) == 2 * 5_000  # 40,000 are seen at most
-    assert PLAN.steps(1_000_000) == 250_000
+def test_a_stage_sees_40_000_examples_at_most() -> None:
+    assert PLAN.steps(13_000) == 3 * 3_250
+    assert PLAN.steps(20_000) == PLAN.steps(1_000_000) == 10_000
 
 
 def test_rates_rise_and_fall_in_straight_lines() -> None:

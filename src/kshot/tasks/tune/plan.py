@@ -12,7 +12,7 @@ from kshot.errors import RecipeError
 FOLDS = 3
 """Parts of the examples. Each is left out once; the comparison with the frozen encoder is made on what was left out."""
 _MOST_SEEN = 40_000
-"""Examples that one stage sees at most, repetitions counted; with more examples, there are fewer passes."""
+"""Examples that one stage sees at most, repetitions counted; with more examples, there are fewer passes, and at last a part of one."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class TunePlan:
 
     def steps(self, examples: int) -> int:
         """Return the number of steps of a stage."""
-        passes = max(1, min(self.passes, _MOST_SEEN // max(1, examples)))
-        return passes * self.steps_per_pass(examples)
+        return min(self.passes * self.steps_per_pass(examples), -(-_MOST_SEEN // self.batch))
 
     def factor(self, step: int, steps: int) -> float:
         """Return by what the rates are multiplied in step 0 … steps - 1: more than 0 and at most 1."""
