@@ -94,6 +94,7 @@ def test_a_comparison_by_hand() -> None:
         ((0.02, 0.01), (0.0, 0.1), True),
         ((0.0, 0.01), (0.2, 0.1), True),
         ((0.02, 0.03), (0.05, 0.1), False),  # neither is real
+        ((0.0, 0.01), (0.005, 0.001), False),  # real, and nobody would notice it
         ((-0.02, 0.01), (0.2, 0.1), False),  # likelier, and less often right
         ((0.02, 0.01), (-0.2, 0.1), False),
         ((-0.02, 0.01), (-0.2, 0.1), False),

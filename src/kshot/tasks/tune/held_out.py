@@ -22,6 +22,9 @@ from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut
 from kshot.tasks.heads.temperature import fit_temperature
 
+_LEAST_GAIN = 0.01
+"""Mean gain of log-likelihood from which on an encoder is better."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:
@@ -85,10 +88,12 @@ class Comparison:
     def better(self) -> bool:
         """Whether the tuned encoder is kept: it is right more often, or as often and its answers are more likely, beyond chance.
 
-        Of the two measures, one must be better by a real difference, and neither worse by one.
+        Of the two measures, one must be better by a real difference, and neither worse by one. A gain of likelihood that nobody would notice
+        is none.
         """
-        both = (self.accuracy, self.log_likelihood)
-        return any(one.differs and one.mean > 0 for one in both) and not any(one.differs and one.mean < 0 for one in both)
+        gains = ((self.accuracy, 0.0), (self.log_likelihood, _LEAST_GAIN))
+        better = any(one.differs and one.mean > least for one, least in gains)
+        return better and not any(one.differs and one.mean < 0 for one, _ in gains)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it in values that JSON has."""
