@@ -88,8 +88,8 @@ class Comparison:
     def better(self) -> bool:
         """Whether the tuned encoder is kept: it is right more often, or as often and its answers are more likely, beyond chance.
 
-        Of the two measures, one must be better by a real difference, and neither worse by one. A gain of likelihood that nobody would notice
-        is none.
+        Of the two measures, one must be better by a real difference, and neither worse by one. A gain of likelihood that nobody would
+        notice is none.
         """
         gains = ((self.accuracy, 0.0), (self.log_likelihood, _LEAST_GAIN))
         better = any(one.differs and one.mean > least for one, least in gains)
