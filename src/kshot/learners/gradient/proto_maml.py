@@ -24,15 +24,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from kshot.data.inputs import Inputs, count_items
+from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.learners.asked import check_queries, check_support
-from kshot.learners.backbone_form import plain, vectors_of
 from kshot.learners.inner_loop.adaptation import adapt
-from kshot.learners.inner_loop.adapted_network import FastWeights, answer_alone, answer_together, count_tasks
+from kshot.learners.inner_loop.adapted_network import BackboneAndMadeHead, FastWeights, answer_alone, answer_together, count_tasks
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.gradient_learner import (
@@ -69,44 +67,6 @@ class PrototypeHead:
         count = member.sum(1)  # (B, N)
         centres = member.mT @ features / count.clamp_min(1).unsqueeze(-1)  # (B, N, D)
         return {"head.weight": 2 * centres, "head.bias": (-centres.square().sum(-1)).masked_fill(count == 0, -torch.inf)}
-
-
-class MadeHead(nn.Module):
-    """A linear head whose weights are made for a task. Its own are empty: with them, it hands features on as they are."""
-
-    passes_tasks = True  # see `native_tasks`
-
-    def __init__(self, like: Tensor) -> None:
-        super().__init__()
-        self.weight, self.bias = (nn.Parameter(like.new_empty(0)) for _ in range(2))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(M, D) → (M, N) with weights (N, D); many tasks' (B, M, D) → (B, M, N) with (B, N, D)."""
-        return features @ self.weight.mT + self.bias.unsqueeze(-2) if self.weight.numel() else features
-
-
-class BackboneAndMadeHead(nn.Module):
-    """A backbone, as it was before `torch.compile`, and a head that is made for a task."""
-
-    passes_tasks = True
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = plain(backbone)
-        known = (value for value in backbone.parameters() if value.is_floating_point() and not is_lazy(value))
-        self.head = MadeHead(next(known, torch.empty(0)))
-
-    def forward(self, x: Inputs) -> Tensor:
-        """Inputs (M, …) → (M, N), or features (M, D) where no head is made yet; of many tasks, with one more first dimension.
-
-        Raises:
-            RecipeError: The backbone does not give one vector per item.
-        """
-        features = self.backbone(x)
-        if self.head.bias.ndim == 1:
-            features = vectors_of(features, "ProtoMAML", count_items(x))
-        outputs: Tensor = self.head(features)
-        return outputs
 
 
 class ProtoMAML(Learner):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from kshot.data.inputs import Inputs, concatenate, count_items, map_inputs
 from kshot.errors import RecipeError
@@ -50,6 +51,44 @@ class BackboneAndHead(nn.Module):
         features = self.backbone(x)
         if self.head.weight.ndim == 2:
             features = vectors_of(features, "this learner", count_items(x), self.head.in_features)
+        outputs: Tensor = self.head(features)
+        return outputs
+
+
+class MadeHead(nn.Module):
+    """A linear head whose weights are made for a task. Its own are empty: with them, it hands features on as they are."""
+
+    passes_tasks = True  # see `native_tasks`
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(like.new_empty(0)) for _ in range(2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(M, D) → (M, N) with weights (N, D); many tasks' (B, M, D) → (B, M, N) with (B, N, D)."""
+        return features @ self.weight.mT + self.bias.unsqueeze(-2) if self.weight.numel() else features
+
+
+class BackboneAndMadeHead(nn.Module):
+    """A backbone, as it was before `torch.compile`, and a head that is made for a task."""
+
+    passes_tasks = True
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = plain(backbone)
+        known = (value for value in backbone.parameters() if value.is_floating_point() and not is_lazy(value))
+        self.head = MadeHead(next(known, torch.empty(0)))
+
+    def forward(self, x: Inputs) -> Tensor:
+        """Inputs (M, …) → (M, N), or features (M, D) where no head is made yet; of many tasks, with one more first dimension.
+
+        Raises:
+            RecipeError: The backbone does not give one vector per item.
+        """
+        features = self.backbone(x)
+        if self.head.bias.ndim == 1:
+            features = vectors_of(features, "this learner", count_items(x))
         outputs: Tensor = self.head(features)
         return outputs
 
