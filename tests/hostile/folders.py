@@ -7,7 +7,7 @@ from pathlib import Path
 from hostile.case import Case, Cases, Words, shown
 from hostile.stock import QUICK, Stock, copied
 
-_NAMES: dict[str, bytes] = {
+NAMES: dict[str, bytes] = {
     "space": b" ", "spaces": b"  a  ", "newline": b"a\nb", "return": b"a\rb", "tab": b"a\tb", "escape": b"\x1b[31mred\x1b[0m",
     "osc": b"\x1b]0;t\x07",
     "bell": b"\x07", "delete": b"a\x7f", "c1": "a\u009b31m".encode(), "bidi": "fox\u202egnp".encode(), "isolate": "\u2066a\u2069".encode(),
@@ -26,10 +26,10 @@ _NAMES: dict[str, bytes] = {
 
 def cases() -> Cases:
     """All cases of this family."""
-    for name, text in _NAMES.items():
+    for name, text in NAMES.items():
         for way in ("train", "support", "support table", "query", "broken", "root"):
             yield Case(f"folder/name {way}/{name}", _called(text, way), mentions=("pets", *_printed(text)))
-    for name, made in _layouts().items():
+    for name, made in layouts().items():
         for way in ("train", "support", "call", "evaluate"):
             yield Case(f"folder/layout {way}/{name}", _laid_out(made, way))
 
@@ -65,7 +65,7 @@ def _called(text: bytes, way: str) -> Callable[[Stock], Words]:
     return prepare
 
 
-def _layouts() -> Mapping[str, Callable[[Path], object]]:
+def layouts() -> Mapping[str, Callable[[Path], object]]:
     """Changes of a folder of eight classes."""
 
     def without(count: int) -> Callable[[Path], object]:

@@ -182,9 +182,10 @@ def _of_output(words: Words, shown: str, code: int) -> str:
         return f"JSON that is not strict: {_one_line(str(error))}"
     if not all(isinstance(value, dict) for value in values):
         return f"JSON that is no object: {_one_line(shown)}"
-    if words[0] == "predict" and any((value["label"] is None) != bool(value.get("error")) for value in values):
+    answers = [value.get("label", value.get("value")) for value in values]
+    if words[0] == "predict" and any((one is None) != bool(value.get("error")) for one, value in zip(answers, values, strict=True)):
         return f"a row with neither label nor error, or with both: {_one_line(shown)}"
-    if words[0] == "predict" and any(value["label"] is None for value in values) != (code == 2):
+    if words[0] == "predict" and any(one is None for one in answers) != (code == 2):
         return f"exit code {code} with these rows: {_one_line(shown)}"
     return ""
 

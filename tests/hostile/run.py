@@ -12,6 +12,7 @@ as promised yet, by reason. They are counted as not handled; any other case that
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -104,6 +105,7 @@ def _work(names: Sequence[str], file: Path) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes its background jobs, and what they start, deaf to Ctrl-C
     cases = {case.name: case for case in all_cases()}
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder, file.open("a", encoding="utf-8") as lines:
+        os.environ.setdefault("KSHOT_CACHE", str(Path(folder) / "cache"))
         stock = ready_stock(Path(folder))
         for name in names:
             print(json.dumps({"begins": name}), file=lines, flush=True)
@@ -114,7 +116,7 @@ def _work(names: Sequence[str], file: Path) -> int:
 def ready_stock(folder: Path) -> Stock:
     """Make what all cases share before the first one is timed."""
     stock = Stock(folder)
-    for made in (stock.finished, stock.maml, stock.stopped, stock.optimised):
+    for made in (stock.finished, stock.maml, stock.stopped, stock.optimised, *stock.models.values()):
         assert made.is_dir()
     return stock
 

@@ -1,4 +1,4 @@
-"""What the cases work on, made once: pictures, a trained learner, its run, a stopped run. A case copies what it changes."""
+"""What the cases work on, made once: pictures, a trained learner, its run, a stopped run, fitted models. A case copies what it changes."""
 
 import shutil
 import sys
@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from unittest.mock import patch
 
+from cases.encoders import Colours, Lengths
 from cases.folders import fill
+from cases.onnx_graphs import save_means
 
 QUICK = [
     "--set", "data.size=16", "--set", "backbone.width=3", "--set", "episodes.query=2", "--set", "validation.query=2",
@@ -34,12 +36,27 @@ episodes = 2
 """
 
 
+TEXTS = [("a", "short"), ("bb", "short"), ("c d", "short"), ("a b c d e", "long"), ("f g h i j k", "long"), ("l m n o p q r", "long")]
+"""Texts and their classes, which the number of letters tells apart."""
+ROWS = [(size, "" if size == 2 else size * size, "red" if size < 5 else "blue", "low" if size < 5 else "high") for size in range(10)]
+"""Rows of numbers, `size,square,colour,kind`."""
+
+
 def run_command(words: Sequence[str | Path]) -> int:
-    """Run a command in this process, and return its exit code. The allocator, a setting of the whole process, stays as it is."""
+    """Run a command in this process, and return its exit code. The allocator, a setting of the whole process, stays as it is.
+
+    The usual encoders are those worked out by hand.
+    """
     import kshot.allocator
     from kshot import cli
+    from kshot.encoders import table
 
-    with patch.object(sys, "argv", ["kshot", *map(str, words)]), patch.object(kshot.allocator, "keep_freed_memory", lambda: False):
+    with (
+        patch.object(sys, "argv", ["kshot", *map(str, words)]),
+        patch.object(kshot.allocator, "keep_freed_memory", lambda: False),
+        patch.dict(table.ENCODERS, {"colours": lambda device: Colours(), "lengths": lambda device: Lengths()}),
+        patch.dict(table.DEFAULTS, {"photographs": "colours", "texts": "lengths"}),
+    ):
         return cli._exit_code()
 
 
@@ -81,6 +98,36 @@ class Stock:
         recipe.write_text(_OPTIMIZER, encoding="utf-8")
         assert run_command(["train", recipe, "--out", folder, "--device", "cpu"]) == 0
         return folder
+
+    @cached_property
+    def means(self) -> Path:
+        """An ONNX file: a picture of 8×8 to the mean of its colours."""
+        return save_means(self.folder / "means.onnx", ("M", 8, 8, 3))
+
+    @cached_property
+    def models(self) -> dict[str, Path]:
+        """A fitted model of each kind: of pictures, complete in itself; of texts, with descriptions; of rows; of a quantity."""
+        texts, rows = self.folder / "texts.csv", self.folder / "rows.csv"
+        texts.write_text("".join(f"{text},{kind}\n" for text, kind in [("text", "label"), *TEXTS]), encoding="utf-8")
+        rows.write_text("".join(",".join(map(str, row)) + "\n" for row in [("size", "square", "colour", "kind"), *ROWS]), encoding="utf-8")
+        fits: dict[str, list[str | Path]] = {
+            "pictures": [self.pets, "--encoder", self.means, "--self-contained", "--with", "ridge"],
+            "texts": [texts, "--with", "nearest"],
+            "rows": [rows, "--label", "kind", "--with", "class_means"],
+            "quantity": [rows, "--label", "size", "--regression"],
+        }
+        for name, words in fits.items():
+            assert run_command(["fit", *words, "-o", self.folder / f"model {name}", "--json"]) == 0
+        return {name: self.folder / f"model {name}" for name in fits}
+
+    def model(self, kind: str, place: Path) -> Path:
+        """A copy of a fitted model, to be damaged."""
+        return copied(self.models[kind], place)
+
+    def things(self, kind: str) -> Path:
+        """The examples of a model: a folder of pictures, or a table."""
+        assert self.models
+        return self.pets if kind == "pictures" else self.folder / ("texts.csv" if kind == "texts" else "rows.csv")
 
     def _run(self, name: str, recipe: str, flags: Sequence[str], *, stop: bool = False) -> Path:
         from kshot.terminal import TrainingBar

@@ -15,10 +15,42 @@ What is promised is said in `judge`. Not promised, and therefore not tried or co
 
 from functools import cache
 
-from hostile import divisions, flags, folders, mutations, own_code, pictures, processes, python_calls, recipe_files, runs, saved, settings
+from hostile import (
+    divisions,
+    flags,
+    folders,
+    models,
+    mutations,
+    own_code,
+    own_tables,
+    own_things,
+    pictures,
+    processes,
+    python_calls,
+    recipe_files,
+    runs,
+    saved,
+    settings,
+)
 from hostile.case import Case
 
-FAMILIES = (settings, flags, recipe_files, saved, runs, pictures, folders, divisions, mutations, own_code, python_calls, processes)
+FAMILIES = (
+    settings,
+    flags,
+    recipe_files,
+    saved,
+    runs,
+    pictures,
+    folders,
+    divisions,
+    mutations,
+    own_code,
+    python_calls,
+    models,
+    own_tables,
+    own_things,
+    processes,
+)
 
 
 @cache
