@@ -1,12 +1,14 @@
 """An encoder that was made once is found again, whole, or made again."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 
 from cases.logged import Logged
-from kshot.encoders.encoder_folder import DESCRIPTION, described, kept_folder, kind_of
+from kshot.encoders.encoder_folder import DESCRIPTION, described, kept_folder, kind_of, read_description, write_files
 from kshot.errors import SavedError
 
 
@@ -14,6 +16,11 @@ from kshot.errors import SavedError
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KSHOT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+class Form(TypedDict):
+    kind: str
+    digests: dict[str, str]
 
 
 class Maker:
@@ -82,3 +89,10 @@ def test_a_folder_without_an_encoder_has_no_kind(tmp_path: Path) -> None:
     (tmp_path / DESCRIPTION).write_text("[]")
     with pytest.raises(SavedError, match=r"encoder\.kind must be text in quotes"):
         kind_of(tmp_path)
+
+
+def test_a_file_larger_than_a_graph_can_be_is_not_read(tmp_path: Path) -> None:
+    write_files(tmp_path, described({"kind": "k"}, {"encoder.onnx": b"graph"}))
+    os.truncate(tmp_path / "encoder.onnx", 2**31 + 1)  # a sparse file, which takes no room
+    with pytest.raises(SavedError, match=r"encoder\.onnx: it has 2,147,483,649 bytes"):
+        read_description(tmp_path, Form, "k")

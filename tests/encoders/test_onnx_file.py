@@ -44,6 +44,19 @@ def test_what_a_graph_does_not_take_is_an_error(tmp_path: Path) -> None:
         graph.run({"pixels": np.zeros((1, 5, 2, 3), np.uint8)})
 
 
+def test_a_flipped_bit_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = save_means(tmp_path / "means.onnx", ("M", 2, 2, 3), FLOAT).read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        (tmp_path / "damaged.onnx").write_bytes(whole[:place] + bytes([whole[place] ^ 128]) + whole[place + 1 :])
+        try:
+            OnnxFile(tmp_path / "damaged.onnx")
+        except SavedError:
+            refused += 1
+    assert refused > len(whole) // 2
+    assert capfd.readouterr().out == ""
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     whole = save_means(tmp_path / "means.onnx", ("M", 2, 2, 3), FLOAT).read_bytes()
     for content in (b"", b"no graph at all", whole[: len(whole) // 2]):
@@ -70,7 +83,7 @@ def test_a_gpu_is_asked_for_by_number_where_there_is_one(tmp_path: Path, monkeyp
 
     asked: list[Any] = []
 
-    def session(path: str, options: Any, providers: list[Any]) -> Any:
+    def session(path: str, options: Any, providers: list[Any], **_: Any) -> Any:
         asked.append(providers)
         return real(path, options, providers=["CPUExecutionProvider"])
 

@@ -32,6 +32,7 @@ def test_a_file_of_descriptions(tmp_path: Path) -> None:
         (b"lost = ['a', 3]", "class 'lost' needs a sentence"),
         (b"card.lost = 'a'", "class 'card' needs a sentence.*put it in quotes too"),
         (b"# nothing", "describes no class"),
+        (b"a = " + b"[" * 3000 + b"]" * 3000, "is no TOML"),
         (None, "cannot read .*No such file"),
     ],
 )

@@ -114,6 +114,13 @@ def test_parts_of_a_division_are_refused_with_the_part_to_give(tmp_path: Path) -
         find_examples(root)
 
 
+def test_a_label_is_no_long_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"text,label\na,x\nb,{'y' * 1001}\n")
+    with pytest.raises(DataError, match=r"row 2: 'label' holds a label of 1,001 characters"):
+        find_examples(path)
+
+
 def test_a_link_to_a_folder_above_has_no_end(tmp_path: Path) -> None:
     root = fill(tmp_path / "p", ["g/fox", "g/owl"])
     (root / "g" / "again").symlink_to(root)

@@ -104,6 +104,8 @@ def test_bad_arguments_say_so_and_are_value_errors() -> None:
         FewShotClassifier("nose").fit(["a", "b"], [0, 1])
     with pytest.raises(RecipeError, match="encoder must be the name of an encoder, or an Encoder; found int"):
         FewShotClassifier(3).fit(["a", "b"], [0, 1])  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="head must be the name of a head, or a Head; found int"):
+        FewShotClassifier(head=3).fit(x, y)  # type: ignore[arg-type]
     with pytest.raises(NotFittedError):
         FewShotClassifier().add_class("a", x)
     with pytest.raises(DataError, match="X must be a sequence of examples; found str"):

@@ -25,7 +25,9 @@ from kshot.value_types import misfit
 
 DESCRIPTION, GRAPH = "encoder.json", "encoder.onnx"
 MOST_BYTES = 2**35
-"""Bytes of a graph."""
+"""Bytes of a file of weights."""
+_MOST_IN_FOLDER = 2**31
+"""Bytes of a file in the folder of an encoder: protobuf, the form of a graph, holds no more."""
 _log = logging.getLogger(__name__)
 
 
@@ -113,7 +115,7 @@ def read_description(folder: Path, form: Any, kind: str) -> Any:
         if Path(name).name != name or not name.startswith("encoder."):
             raise damaged(path, f"encoder.digests names {name!r}, which is no file of an encoder")
         try:
-            with opened(folder / name, MOST_BYTES) as file:
+            with opened(folder / name, _MOST_IN_FOLDER) as file:
                 whole = file_digest(file, "sha256").hexdigest() == digest
         except OSError as error:
             raise damaged(folder / name, error.strerror or error) from error
@@ -143,7 +145,7 @@ def files_in(folder: Path, description: Mapping[str, Any]) -> dict[str, bytes]:
     """
     names = (*description["digests"], DESCRIPTION)
     try:
-        return {name: read_bytes(folder / name, MOST_BYTES) for name in names}
+        return {name: read_bytes(folder / name, _MOST_IN_FOLDER) for name in names}
     except OSError as error:
         raise damaged(folder, error.strerror or error) from error
 

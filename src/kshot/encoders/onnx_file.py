@@ -64,13 +64,13 @@ class OnnxFile:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        try:
-            self._session = runtime.InferenceSession(str(path), options, providers=[provider])
-        except Exception as error:  # ONNX Runtime's errors have no class in common
+        try:  # without the fallback, which prints
+            self._session = runtime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
+            self.inputs, self.outputs = (tuple(map(_port, ports)) for ports in (self._session.get_inputs(), self._session.get_outputs()))
+            self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        except Exception as error:  # ONNX Runtime's errors have no class in common; a damaged name is no UTF-8
             raise SavedError(f"cannot open {printable(path)} as an ONNX file: {_first_line(error)}. Make or copy it again.") from error
         self.path, self.device = path, device
-        self.inputs, self.outputs = (tuple(map(_port, ports)) for ports in (self._session.get_inputs(), self._session.get_outputs()))
-        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def __repr__(self) -> str:
         return short_repr("OnnxFile", [f"'{printable(self.path)}'", f"device={self.device!r}"])

@@ -43,7 +43,7 @@ def read_descriptions(path: Path) -> dict[str, tuple[str, ...]]:
         table = tomllib.loads(read_text(path))
     except OSError as error:
         raise DataError(f"cannot read {printable(path)}: {error.strerror or error}. Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{printable(path)} is no TOML: {printable(error)}. Write one line per class: card_lost = 'I lost my card.'"
         ) from error

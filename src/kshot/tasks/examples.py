@@ -30,6 +30,8 @@ from kshot.tasks.queries import TableForm, queries_of, thing_of
 from kshot.value_types import shortened
 
 _NAMED = 3
+MOST_LABEL = 1000
+"""Characters of the name of a class in a table."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,11 @@ def _in_table(source: str, asked: Asked) -> Examples:
         label = label_name(row[columns.label])
         if asked.regression and label.lower() in MISSING:
             label = ""
+        if len(label) > MOST_LABEL:
+            raise DataError(
+                f"row {number}: {columns.label!r} holds a label of {len(label):,} characters; the name of a class has at most "
+                f"{MOST_LABEL:,}. Name the column of the labels: --label COLUMN."
+            )
         if not label:
             left_out.setdefault("no label", []).append(number)
             continue

@@ -153,6 +153,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         places = np.searchsorted(classes, labels).astype(np.int64)
         present, y = np.unique(places, return_inverse=True)
         head = head_named(self.head) if isinstance(self.head, str) else self.head
+        if head is not None and not callable(getattr(head, "left_out", None)):
+            raise RecipeError(
+                f"head must be the name of a head, or a Head; found {type(head).__name__}. Wrap a classifier in AnyClassifier."
+            )
         fitted: FittedHead | None = None
         name = ""
         if len(present) > 1:

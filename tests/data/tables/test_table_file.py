@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,6 +188,7 @@ def test_keys_of_json_lines_may_be_missing(tmp_path: Path) -> None:
         ("t.csv", b"\n\n", "holds empty lines only"),
         ("t.csv", "text,label\n".encode("utf-16"), "is UTF-16. Save it as UTF-8: iconv"),
         ("t.csv", b"caf\xe9,label\n", "line 1 is not UTF-8"),
+        ("t.csv", b"x" * 200_000 + b",label\na,b\n", "line 1 has a field of more than 131,072 characters"),
         ("t.csv", b"text,label,text\na,b,c\n", "more than one column is called 'text'"),
         ("t.jsonl", b"\n", "no line holds a JSON object"),
         ("t.jsonl", b"[\n", "line 1 is not JSON"),
@@ -287,6 +289,20 @@ def test_arrays_that_are_no_tables(tmp_path: Path, arrays: dict[str, np.ndarray]
         open_table(str(tmp_path / "x.npz"))
 
 
+def test_an_archive_with_something_else_than_arrays_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("note.txt", "no array")
+    with pytest.raises(DataError, match=r"holds the file note\.txt, which is no array"):
+        open_table(str(tmp_path / "x.npz"))
+
+
+def test_a_forged_shape_is_refused_without_a_warning(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2, 4611686018427387904), }\n"
+    written(tmp_path / "x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80))
+    with pytest.raises(DataError, match="as an array of NumPy"):
+        open_table(str(tmp_path / "x.npy"))
+
+
 def test_an_archive_that_unpacks_to_more_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1000, 100)))
     monkeypatch.setattr("kshot.data.tables.array_rows.MOST_IN_MEMORY", 500_000)
@@ -301,6 +317,16 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     written(tmp_path / "t.parquet", bytes(content))
     with pytest.raises(DataError, match=r"cannot read .*t.parquet as a Parquet file"):
         list(open_table(path).rows())
+
+
+def test_a_time_beyond_those_of_python_is_one_fault(tmp_path: Path) -> None:
+    times = pa.array([0, 2**62, 1], pa.timestamp("us"))
+    pq.write_table(pa.table({"when": times}), tmp_path / "t.parquet")
+    first, fault, last = open_table(str(tmp_path / "t.parquet")).each()
+    assert isinstance(fault, DataError)
+    assert "row 2: a date or a time is beyond those of Python" in str(fault)
+    assert isinstance(first, dict)
+    assert isinstance(last, dict)
 
 
 def test_the_parts_of_a_data_set_are_named(tmp_path: Path) -> None:

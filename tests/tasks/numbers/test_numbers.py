@@ -114,6 +114,12 @@ def test_values(value: object, expected: object) -> None:
     assert plain_value(value, "c") == expected
 
 
+def test_a_whole_number_of_hundreds_of_digits_is_not_finite() -> None:
+    for number in (10**400, -(10**400)):
+        with pytest.raises(DataError, match="column 'c': expected a finite number"):
+            plain_value(number, "c")
+
+
 @pytest.mark.parametrize(
     "value", ["2024-05-01", "2024-05-01T10:00:00", "1.5.2024", "10:30", datetime.date(2024, 5, 1), np.datetime64("2024-05-01")]
 )

@@ -41,8 +41,15 @@ def start_npz(path: str) -> Start:
         raise DataError(
             f"{printable(path)} unpacks to {size:,} bytes; at most {MOST_IN_MEMORY:,} are read. Save one array as .npy instead."
         )
-    arrays: dict[str, np.ndarray] = _loaded(path, None, lambda found: {name: found[name] for name in found.files})
+    arrays: dict[str, np.ndarray] = _loaded(path, None, lambda found: {name: _array(path, found, name) for name in found.files})
     return _start(path, arrays)
+
+
+def _array(path: str, archive: Any, name: str) -> np.ndarray:
+    array = archive[name]
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{printable(path)} holds the file {printable(name)}, which is no array. Write it again with numpy.savez.")
+    return array
 
 
 def _start(path: str, arrays: dict[str, np.ndarray]) -> Start:
@@ -78,11 +85,12 @@ def _loaded(path: str, mapped: Any, taken: Callable[[Any], Any]) -> Any:
     """Load a file, and take its arrays while it is open."""
     _require_file(path)
     try:
-        found = np.load(path, mmap_mode=mapped, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return taken(found)
-        with found:
-            return taken(found)
+        with np.errstate(all="ignore"):  # a forged shape overflows, and is refused all the same
+            found = np.load(path, mmap_mode=mapped, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return taken(found)
+            with found:
+                return taken(found)
     except DataError:
         raise
     except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, zipfile.BadZipFile) as error:  # not one class

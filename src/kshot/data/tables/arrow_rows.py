@@ -84,13 +84,31 @@ def _started(blocks: Iterator[Any]) -> Start:
     return tuple(str(name) for name in schema.names), _rows(blocks, _class_names(schema.metadata))
 
 
+def _values(block: Any) -> Rows:
+    """Give the rows of a block. Python's dates and times hold less than Arrow's: a row with one beyond them is a fault."""
+    try:
+        yield from block.to_pylist()
+    except (OverflowError, ValueError) as error:
+        if block.num_rows == 1:
+            reason = printable(str(error))
+            yield DataError(f"a date or a time is beyond those of Python ({reason}). Write it as text or as a number.")
+        else:
+            for number in range(block.num_rows):
+                yield from _values(block.slice(number, 1))
+
+
 def _rows(blocks: Iterator[Any], names: Mapping[str, list[str]]) -> Rows:
+    number = 0
     for block in blocks:
-        for row in block.to_pylist():
+        for row in _values(block):
+            number += 1
+            if isinstance(row, DataError):
+                yield DataError(f"row {number}: {row}")
+                continue
             for column, known in names.items():
-                number = row.get(column)
-                if isinstance(number, int):
-                    row[column] = known[number] if 0 <= number < len(known) else None  # -1 stands for a class that is not told
+                place = row.get(column)
+                if isinstance(place, int):
+                    row[column] = known[place] if 0 <= place < len(known) else None  # -1 stands for a class that is not told
             yield row
 
 

@@ -147,7 +147,7 @@ def _start_separated(source: Source, separators: str) -> Start:
         skipped.append(first)
         if first[0].strip():
             break
-    separator = max(separators, key=lambda one: len(next(csv.reader(skipped[-1][:1], delimiter=one), [])))
+    separator = max(separators, key=lambda one: _n_fields(skipped[-1][0], one))
     records = _records(source, chain(skipped, lines), separator)
     header = next(records, None)
     if header is None:
@@ -156,6 +156,13 @@ def _start_separated(source: Source, separators: str) -> Start:
         raise header
     columns = tuple(name.strip() or f"column {place}" for place, name in enumerate(header[1], 1))
     return columns, _named(source, records, columns, separator)
+
+
+def _n_fields(line: str, separator: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:  # told where the line is read as a record
+        return 0
 
 
 def _records(source: Source, lines: Iterator[tuple[str, str]], separator: str) -> Iterator[tuple[int, list[str]] | DataError]:

@@ -4,6 +4,7 @@ import math
 import re
 from datetime import date, time
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def plain_value(value: object, column: str) -> float | str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool | np.bool_ | Real | np.number) and not isinstance(value, np.complexfloating):
-        return None if math.isnan(number := float(value)) else _finite(number, column)
+        return None if math.isnan(number := _float(value)) else _finite(number, column)
     if isinstance(value, date | time | np.datetime64):
         raise _no_date(value, column)
     if not isinstance(value, str):
@@ -49,6 +50,13 @@ def plain_value(value: object, column: str) -> float | str | None:
             raise _no_date(text, column) from None
         return text
     return None if math.isnan(number) else _finite(number, column)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf
 
 
 def _finite(number: float, column: str) -> float:
