@@ -189,6 +189,7 @@ def test_keys_of_json_lines_may_be_missing(tmp_path: Path) -> None:
         ("t.csv", "text,label\n".encode("utf-16"), "is UTF-16. Save it as UTF-8: iconv"),
         ("t.csv", b"caf\xe9,label\n", "line 1 is not UTF-8"),
         ("t.csv", b"x" * 200_000 + b",label\na,b\n", "line 1 has a field of more than 131,072 characters"),
+        ("t.csv", b"x" * 1001 + b",label\na,b\n", "a column with a name of 1,001 characters"),
         ("t.csv", b"text,label,text\na,b,c\n", "more than one column is called 'text'"),
         ("t.jsonl", b"\n", "no line holds a JSON object"),
         ("t.jsonl", b"[\n", "line 1 is not JSON"),

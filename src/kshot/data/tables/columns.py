@@ -14,6 +14,7 @@ from typing import Literal
 from kshot.data.tables.table_file import TableFile
 from kshot.errors import DataError, did_you_mean
 from kshot.printable import printable
+from kshot.value_types import shortened
 
 Reads = Literal["photographs", "texts", "numbers"]
 
@@ -157,5 +158,5 @@ def _none_found(table: TableFile, what: str, flag: str, names: Sequence[str], ca
 
 
 def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(repr(printable(name)) for name in columns[:_NAMED])
+    shown = ", ".join(shortened(printable(name)) for name in columns[:_NAMED])
     return f"{shown} and {len(columns) - _NAMED} more" if len(columns) > _NAMED else shown

@@ -25,6 +25,8 @@ from kshot.regular_file import look
 STANDARD_INPUT = "-"
 HEAD = 100
 """Rows at the start of a table that `TableFile.head` gives, for whoever has to know what the columns hold."""
+MOST_NAME = 1000
+"""Characters of the name of a column."""
 
 _TEXTS: dict[str, Callable[[Source], Start]] = {"csv": start_csv, "tsv": start_tsv, "jsonl": start_json_lines, "lines": start_lines}
 _OTHERS: dict[str, Callable[[str], Start]] = {
@@ -83,6 +85,11 @@ class TableFile:
         self._taken = False
         if not self.columns:
             raise DataError(f"{printable(name)} has no columns. Check the file.")
+        if (longest := max(map(len, self.columns))) > MOST_NAME:
+            raise DataError(
+                f"{printable(name)} has a column with a name of {longest:,} characters; at most {MOST_NAME:,} are read. If these are data, "
+                "add a line of names before the first row."
+            )
         twice = [column for column, count in Counter(self.columns).items() if count > 1]
         if twice:
             raise DataError(f"{printable(name)}: more than one column is called {printable(twice[0])!r}. Give each a name of its own.")
