@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from kshot.errors import DataError, SavedError
-from kshot.tasks.numbers.columns import columns_from_dict, fit_columns
+from kshot.tasks.numbers.columns import NumberColumn, columns_from_dict, fit_columns
 from kshot.tasks.numbers.label_kind import find_label_kind
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 from kshot.tasks.numbers.values import plain_value
@@ -158,6 +158,17 @@ def test_rows_that_cannot_be_read() -> None:
     with pytest.raises(DataError, match="expected a row"):
         encoder.read("a text")
     assert encoder.encode([]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("numbers", [[1.0, 2.0], [1e12, 1e12 + 64, 1e12 - 1], [1e-300, 2e-300, 5e-300], [3.0, np.nan, -7.5, np.nan, 1e30]])
+def test_a_column_is_fitted_as_scikit_learn_fits_it(numbers: list[float]) -> None:
+    """Large, tiny and missing numbers; what may be rounding alone is not made large."""
+    table = np.array(numbers)[:, None]
+    theirs = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()).fit(table)
+    (column,) = fit_columns([{"c": number} for number in numbers], ["c"]).columns
+    assert isinstance(column, NumberColumn)
+    assert column.fill == theirs[0].statistics_[0]
+    assert (column.mean, column.scale) == pytest.approx((theirs[1].mean_[0], theirs[1].scale_[0]), rel=1e-9, abs=0)
 
 
 # Labels.
