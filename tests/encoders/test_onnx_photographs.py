@@ -64,7 +64,10 @@ def test_it_is_written_and_read_on_another_machine(tmp_path: Path) -> None:
         (("M", 8, 3), BYTES, {}, r"its inputs are pixels tensor\(uint8\) \('\?', 8, 3\); expected one input"),
         ((2, 8, 8, 3), BYTES, {}, "with M open or 1"),
         (("M", 8, 9, 3), BYTES, {}, "photographs are squares"),
-        (("M", 2000, 2000, 3), BYTES, {}, "its photographs have 2,000 × 2,000 pixels; at most 1,024 are read"),
+        (("M", 2000, 2000, 3), BYTES, {}, "its photographs have 2,000 × 2,000 pixels; 1 to 1,024 are read"),
+        (("M", 0, 0, 3), BYTES, {}, "its photographs have 0 × 0 pixels; 1 to 1,024 are read"),
+        (("M", 3, "H", "W"), FLOAT, {"kshot.size": "9" * 5000}, "its metadata gives kshot.size as '9{79}…"),
+        (("M", 3, 8, 8), FLOAT, {"kshot.mean": "x" * 5000}, "kshot.mean as 'x{79}…; expected three numbers between 0 and 1"),
         (("M", 3, "H", "W"), FLOAT, {"kshot.size": "big"}, "its metadata gives kshot.size as 'big'; expected a number of pixels"),
         (("M", 3, 8, 8), FLOAT, {"kshot.mean": "127, 127, 127"}, "kshot.mean as '127, 127, 127'; expected three numbers between 0 and 1"),
         (("M", 3, 8, 8), FLOAT, {"kshot.deviation": "0.5"}, "kshot.deviation as '0.5'; expected three numbers"),
@@ -89,6 +92,13 @@ def test_a_graph_without_one_vector_per_photograph_is_refused(tmp_path: Path) ->
     nodes = [helper.make_node("Cast", ["pixels"], ["vectors"], to=FLOAT)]
     path = save(tmp_path / "a.onnx", nodes, [("pixels", BYTES, ("M", 8, 8, 3))], [("vectors", FLOAT, ("M", 8, 8, 3))])
     with pytest.raises(RecipeError, match=r"its first output is float32 \(1, 8, 8, 3\) for one photograph; expected one vector, \(1, D\)"):
+        open_encoder(str(path))
+
+
+def test_a_graph_whose_output_has_no_axis_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Constant", [], ["vectors"], value=helper.make_tensor("v", FLOAT, (), [1.0]))]
+    path = save(tmp_path / "a.onnx", nodes, [("pixels", BYTES, ("M", 8, 8, 3))], [("vectors", FLOAT, ())])
+    with pytest.raises(RecipeError, match="its first output is no array of vectors"):
         open_encoder(str(path))
 
 

@@ -10,6 +10,7 @@ What is promised is said in `judge`. Not promised, and therefore not tried or co
 - A run as long as was asked for: 10^12 updates are no hang.
 - What Python prints if Ctrl-C comes while it starts and imports the package, before the first line of kshot's `main`.
 - `--out`, `--plot` and `--report` with a path outside the folder of the case, and a NUL character in a flag, which no shell passes on.
+- A table or a folder as large as the disk: it is read as long as that takes. The time of a long answer is bounded nowhere; its memory is.
 - Permissions, where the suite runs as a user who may read everything. Unit tests raise `PermissionError` themselves.
 """
 

@@ -23,9 +23,12 @@ from kshot.encoders.photograph_encoder import IMAGENET_DEVIATION, IMAGENET_MEAN,
 from kshot.errors import RecipeError, SavedError
 from kshot.printable import printable
 from kshot.regular_file import opened
+from kshot.value_types import shortened
 
 _USUAL_SIZE = 224
 _LARGEST_SIZE = 1024
+_DIGITS = 9
+"""Digits of a size in metadata; a longer number is no size."""
 
 
 def open_onnx_photographs(name: str, device: str = "cpu") -> PhotographEncoder:
@@ -73,15 +76,15 @@ def _input(graph: OnnxFile) -> tuple[Layout, int]:
     if len(known) > 1:
         raise _unfit(graph, f"its inputs are {found}; photographs are squares")
     size = known.pop() if known else _open_size(graph)
-    if size > _LARGEST_SIZE:
-        raise _unfit(graph, f"its photographs have {size:,} × {size:,} pixels; at most {_LARGEST_SIZE:,} are read")
+    if not 1 <= size <= _LARGEST_SIZE:
+        raise _unfit(graph, f"its photographs have {size:,} × {size:,} pixels; 1 to {_LARGEST_SIZE:,} are read")
     return layout, size
 
 
 def _open_size(graph: OnnxFile) -> int:
     text = graph.metadata.get("kshot.size", str(_USUAL_SIZE))
-    if not text.isdecimal() or int(text) < 1:
-        raise _unfit(graph, f"its metadata gives kshot.size as {text!r}; expected a number of pixels")
+    if not text.isdecimal() or len(text) > _DIGITS:
+        raise _unfit(graph, f"its metadata gives kshot.size as {shortened(text)}; expected a number of pixels")
     return int(text)
 
 
@@ -94,13 +97,18 @@ def _numbers(graph: OnnxFile, name: str, usual: tuple[float, ...]) -> tuple[floa
     except ValueError:
         values = ()
     if len(values) != 3 or not all(0 <= value <= 1 for value in values):
-        raise _unfit(graph, f"its metadata gives {name} as {text!r}; expected three numbers between 0 and 1, such as 0.5, 0.5, 0.5")
+        raise _unfit(
+            graph, f"its metadata gives {name} as {shortened(text)}; expected three numbers between 0 and 1, such as 0.5, 0.5, 0.5"
+        )
     return values
 
 
 def _features(encoder: PhotographEncoder, graph: OnnxFile) -> int:
     size = encoder.form.size
-    vectors = encoder.encode([np.full((size, size, 3), 127, np.uint8)])
+    try:
+        vectors = encoder.encode([np.full((size, size, 3), 127, np.uint8)])
+    except ValueError as error:  # numpy's, of an output without an axis
+        raise _unfit(graph, f"its first output is no array of vectors ({error}); expected one vector, (1, D)") from error
     if vectors.ndim != 2 or len(vectors) != 1 or vectors.shape[1] < 1:
         raise _unfit(graph, f"its first output is {vectors.dtype} {vectors.shape} for one photograph; expected one vector, (1, D)")
     return int(vectors.shape[1])
