@@ -134,3 +134,13 @@ def test_answers_take_the_place_of_no_input(tmp_path: Path, monkeypatch: pytest.
             check_answer_file(Path(out), files_named(words))
     with pytest.raises(RecipeError, match=r"--out must name a \.csv or \.jsonl file"):
         check_answer_file(Path("pipe.csv"))  # opening it would wait for a reader
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    os.symlink("/dev/full", tmp_path / "a.csv")
+    with (
+        pytest.raises(SavedError, match=r"cannot write .*a\.csv: No space left on device\. Free some space"),
+        answer_file(tmp_path / "a.csv", columns(["fox", "owl"], probabilities=False)) as write,
+    ):
+        write(GOOD)
