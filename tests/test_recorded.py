@@ -32,6 +32,7 @@ from kshot.episodes.shape import EpisodeShape
 from kshot.meta_train.loop import Stream, train
 from kshot.saved.shipped import open_saved
 from kshot.workflows.experiment import prepare
+from kshot.workflows.mann_protocol import answer_sequences
 from kshot.workflows.question import Question, answer, ask
 from kshot.workflows.recipe import read_recipe, recipe_names
 
@@ -84,6 +85,13 @@ def test_the_shipped_learner_of_lakes_challenge_errs_seven_times_in_four_hundred
     saved = open_saved("omniglot-lake")
     results = answer(saved, ask(saved, Question(protocol="lake")), "inductive")
     assert float((1 - results.scores).sum()) * 20 == pytest.approx(7)  # of 20 runs of 20 trials; people err 18 times
+
+
+def test_the_shipped_memory_augmented_network_has_the_accuracies_of_its_page() -> None:
+    saved = open_saved("omniglot-mann")
+    found = answer_sequences(saved, ask(saved, Question(protocol="mann", episodes=500, seed=7))).accuracies
+    recorded = {1: 0.3412, 2: 0.9156, 3: 0.9456, 5: 0.9688, 10: 0.9708}
+    assert {number: float(found[number - 1]) for number in recorded} == pytest.approx(recorded, rel=0, abs=5 / 2500)  # of 2,500 answers
 
 
 # Twenty updates.
