@@ -96,7 +96,7 @@ def test_tuning_that_does_not_help_is_given_up(tmp_path: Path) -> None:
     assert found.encoder is None
     assert found.fitted.model.tuned is None
     assert found.fitted.model.encoder.fingerprint == encoder.fingerprint
-    assert found.fitted.model.findings["tuned"]["said"].startswith("tuning is not kept, because it is not better beyond chance: right for")
+    assert found.fitted.model.findings["tuned"]["said"].startswith("tuning is not kept, because it is not better: right for")
     assert found.fitted.model.vectors == pytest.approx(fit(examples, encoder, head="class_means").model.vectors)
 
 

@@ -115,7 +115,7 @@ def fit_tuned(
     other = f"the tuning was begun in another environment ({'; '.join(stages.elsewhere)}), so it does not go on to the same bits."
     notes = (*frozen.notes, other) if stages.elsewhere else frozen.notes
     if not comparison.better:
-        said = f"tuning is not kept, because it is not better beyond chance: {comparison}"
+        said = f"tuning is not kept, because it is not better: {comparison}"
         about |= {"steps": stages.steps_before(plan.folds), "seconds": stages.progress.seconds, "said": said}
         model = replace(frozen.model, findings={**frozen.model.findings, "tuned": finite_or_none(about)})
         return TunedFit(replace(frozen, model=model, notes=notes), None, comparison)
@@ -214,7 +214,7 @@ class _Work:
         choice = found.choice(fitted)
         findings = {
             "asked_head": model.findings["asked_head"],
-            "head": known.told(fitted, str(choice), n),
+            "head": known.told(fitted, str(found), n),
             "choice": finite_or_none(choice.as_dict()),
             "estimate": estimate(choice.left_out, model.labels, way).as_dict(),
             "tuned": about,
