@@ -17,6 +17,7 @@ def fit_table(out: Path, found: "Examples", regressor: str | None, *, strict: bo
     import numpy as np
 
     from kshot.tables import show_rows
+    from kshot.tasks.model_folder import REPORT
     from kshot.tasks.regression.fit import fit_quantity
     from kshot.tasks.regression.model import save_quantity_model
     from kshot.terminal import print_json, say
@@ -36,8 +37,8 @@ def fit_table(out: Path, found: "Examples", regressor: str | None, *, strict: bo
         rows = [*rows_of_quantity(model), ("command", command_line(sys.argv[1:]))]
         tested = np.flatnonzero(np.isfinite(fitted.left_out))  # of very many rows, a sample
         shown, answers = fitted.examples.keeping(tested.tolist()), fitted.left_out[tested]
-        write_quantity_report(out / "report.html", model, shown, model.targets[tested], answers, score=None, rows=rows)
-        say(f"The report is {out / 'report.html'}")
+        write_quantity_report(out / REPORT, model, shown, model.targets[tested], answers, score=None, rows=rows)
+        say(f"The report is {out / REPORT}")
     if not as_json:
         say(f"The model is {out}. To predict {model.target!r}: kshot predict {out} TABLE")
 
@@ -48,6 +49,7 @@ def estimate_quantity(folder: Path, source: str, asked: "Asked", *, strict: bool
 
     from kshot.tables import show_rows
     from kshot.tasks.examples import find_examples
+    from kshot.tasks.model_folder import SCORE
     from kshot.tasks.regression.fit import score_quantity
     from kshot.tasks.regression.model import load_quantity_model
     from kshot.terminal import print_json, say
@@ -64,7 +66,7 @@ def estimate_quantity(folder: Path, source: str, asked: "Asked", *, strict: bool
     else:
         show_rows([("score", str(scored.estimate))], f"{folder} on {source}", "score")
     if report:
-        file = folder / "estimate.html"
+        file = folder / SCORE
         rows = [*rows_of_quantity(model), ("command", command_line(sys.argv[1:]))]
         write_quantity_report(file, model, scored.examples, scored.targets, scored.answers, score=scored.estimate, rows=rows)
         say(f"The report is {file}")

@@ -75,7 +75,7 @@ def fit(
     from kshot.tasks.fit import fit as fit_model
     from kshot.tasks.fit import fit_descriptions
     from kshot.tasks.heads.table import head_named
-    from kshot.tasks.model_folder import check_output
+    from kshot.tasks.model_folder import REPORT, check_output
 
     if resume and not tune:
         raise RecipeError("--resume goes on with a --tune that was stopped. Give both.")
@@ -118,7 +118,7 @@ def fit(
     _save(out, fitted, portable, as_json=as_json)
     if report:
         assert fitted.examples is not None
-        _report(out / "report.html", fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
+        _report(out / REPORT, fitted.model, fitted.examples, fitted.model.labels, fitted.log_probabilities, None)
     _say_next(out, found.reads, as_json=as_json)
 
 
@@ -230,7 +230,7 @@ def estimate(
     from kshot.tables import show_rows
     from kshot.tasks.examples import Asked, find_examples
     from kshot.tasks.model_encoder import encoder_of
-    from kshot.tasks.model_folder import load_model
+    from kshot.tasks.model_folder import SCORE, load_model
     from kshot.tasks.regression.model import is_quantity_model
     from kshot.tasks.scoring import score_model
     from kshot.terminal import print_json, say
@@ -249,7 +249,7 @@ def estimate(
     else:
         show_rows(rows_of_score(known, scored.estimate), f"{model} on {examples}", "score")
     if report:
-        _report(model / "estimate.html", known, scored.examples, scored.labels, scored.log_probabilities, scored.estimate)
+        _report(model / SCORE, known, scored.examples, scored.labels, scored.log_probabilities, scored.estimate)
 
 
 def show_model(folder: str, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from kshot.encoders.encoder import Provenance
 from kshot.errors import SavedError
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.model import EncoderFacts, Model
-from kshot.tasks.model_folder import check_output, load_model, save_model
+from kshot.tasks.model_folder import REPORT, SCORE, check_output, load_model, save_model
 from kshot.tasks.model_record import is_model
 from kshot.version import VERSION
 
@@ -213,3 +213,13 @@ def test_the_encoder_beside_a_model_stays_with_it_alone(tmp_path: Path) -> None:
         (tmp_path / "encoder.part-0" / "encoder.onnx").touch()
         save_model(tmp_path, model())
         assert len(list(tmp_path.iterdir())) == left
+
+
+def test_the_pages_of_the_model_before_go_and_a_damaged_encoder_stays(tmp_path: Path) -> None:
+    save_model(tmp_path, model())
+    for name in (REPORT, SCORE, "encoder.json", "encoder.onnx"):
+        (tmp_path / name).write_text("{")
+    save_model(tmp_path, model())
+    assert not (tmp_path / REPORT).exists()
+    assert not (tmp_path / SCORE).exists()
+    assert (tmp_path / "encoder.onnx").exists(), "whoever reads it says that it is damaged"

@@ -37,6 +37,11 @@ from kshot.version import VERSION
 TUNING = "tuning.safetensors"
 """The file of a tuning that was stopped."""
 
+REPORT, SCORE = "report.html", "estimate.html"
+"""The pages of a model, in its folder: what its own examples say of it, and the last score."""
+PAGES = (REPORT, SCORE)
+"""They describe the model that was there, so that a new one removes them."""
+
 
 def check_output(folder: Path, *, overwrite: bool = False, resume: bool = False) -> None:
     """Check before the long work that a model can be written to a folder.
@@ -131,20 +136,22 @@ def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, n
     if encoder is not None:
         encoder.write(folder)
     write_text(folder / RECORD, text + "\n")
-    other = not _holds(folder, content["encoder"]["fingerprint"])
+    other = _holds_another(folder, content["encoder"]["fingerprint"])
     for name in names_in(folder, SavedError):
-        if (name != file.name and _left_by_a_kill(name)) or (other and name.startswith("encoder.")):
+        if name in PAGES or (name != file.name and _left_by_a_kill(name)) or (other and name.startswith("encoder.")):
             remove = rmtree if look(folder / name, SavedError) == "folder" else os.unlink
             remove(folder / name)
 
 
-def _holds(folder: Path, fingerprint: str) -> bool:
-    """Whether a folder holds the encoder with this fingerprint."""
+def _holds_another(folder: Path, fingerprint: str) -> bool:
+    """Whether what lies in a folder of an encoder belongs to another one, or to none. A damaged description is left for its reader."""
+    if look(folder / DESCRIPTION, SavedError) != "file":
+        return True
     try:
         described = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
         return False
-    return isinstance(described, dict) and described.get("fingerprint") == fingerprint
+    return isinstance(described, dict) and described.get("fingerprint") != fingerprint
 
 
 def load_model(folder: str | Path) -> Model:
