@@ -162,7 +162,7 @@ def test_predict_answers_the_good_and_names_the_bad(
     assert "tables (CSV)" in rows[4]["error"]
     assert "there is no file" in rows[5]["error"]
     assert "4 of the 4 pictures in folders named after classes are labelled so: 100 %" in said.err
-    assert "4 of them are support pictures" in said.err
+    assert "4 of them are among its examples" in said.err
     assert "Error: 2 of 6 queries cannot be read" in said.err
     assert kshot_(*words, "--json", "--probabilities", monkeypatch=monkeypatch) == 2
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
