@@ -75,7 +75,7 @@ def square_side(size: int) -> int:
         >>> square_side(224), square_side(260)
         (256, 296)
     """
-    return size + 2 * math.floor(size * (1 / PART - 1) / 2)
+    return size + 2 * math.floor(size * (1 / PART - 1) / 2 + 1e-9)  # 224 gives 15.999… for 16
 
 
 def middle(square: np.ndarray, size: int) -> np.ndarray:
