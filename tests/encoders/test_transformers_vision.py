@@ -119,6 +119,7 @@ def test_a_model_of_pictures_and_texts(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.encode_texts(texts), encoder.encode_texts(texts))
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_vision_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"there is no encoder .*: expected modules\.json of sentence-transformers, config\.json"):
         open_encoder(str(tmp_path))

@@ -103,6 +103,7 @@ def test_learners_of_maps_refuse_what_is_no_tensor_with_a_row_per_item(name: str
         answer(made(name, lambda: Giving(give)).eval(), tasks())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["feat", "matching_fce", "siamese", "simple_shot", *(name for name in GRADIENT if name != "proto_maml")])
 def test_another_number_of_features_than_the_learner_was_built_for(name: str) -> None:
     learner = made(name, lambda: nn.Linear(4, 5))

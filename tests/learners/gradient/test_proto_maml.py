@@ -67,6 +67,7 @@ def test_without_steps_it_is_a_prototypical_network(mode: str) -> None:
     torch.testing.assert_close(logits.log_softmax(-1), expected.log_softmax(-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["unrolled", "flat"])
 def test_the_gradient_equals_finite_differences(mode: str) -> None:
     learner, batch, h = smooth(mode=mode), unbalanced_batch((2,)), 1e-6

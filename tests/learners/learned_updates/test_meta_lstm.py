@@ -149,6 +149,7 @@ def test_it_starts_as_slow_gradient_descent() -> None:
     torch.testing.assert_close(moved, sigmoid(forget) * before - sigmoid(allow) * slope, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_updates_of_the_meta_learner_lower_the_loss_after_its_steps() -> None:
     torch.manual_seed(0)
     learner, batch = made(), balanced_batch(4, S=12)

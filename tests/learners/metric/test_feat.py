@@ -98,6 +98,7 @@ def test_logits_and_losses_equal_loops() -> None:
         np.testing.assert_allclose(logits_of(learner.eval(), batch).numpy(), logits, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_gradient_equals_finite_differences() -> None:
     learner, batch = small(), unbalanced_batch(Q=4, S=6)
     learner.meta_backward(batch, 0.0)

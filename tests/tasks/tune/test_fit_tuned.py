@@ -28,6 +28,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> TunedFit:
     return fit_tuned(EXAMPLES, learning_encoder(tmp_path_factory.mktemp("e")), head="class_means", tuning=Tuning(plan=PLAN))
 
 
+@pytest.mark.slow
 def test_an_encoder_that_has_learned_is_kept_and_right_more_often(tuned: TunedFit, tmp_path: Path) -> None:
     model, encoder = tuned.fitted.model, tuned.encoder
     assert encoder is not None
