@@ -244,6 +244,7 @@ def test_version_loudness_and_completion(
     assert "--install-completion" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_kinds_that_are_not_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "table.csv").write_text("a,b\n", encoding="utf-8")
     for name in ("x", "y"):

@@ -50,6 +50,7 @@ def test_counts_have_whole_ticks(counts: list[float]) -> None:
     assert {f"{tick:,.0f}" for tick in shown} <= labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("values", "room"), [([100, 100], 0.5), ([0, 100], 4), ([99, 100], 0), ([0, 0], 0.5), ([40, 60], 1)])
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_an_axis_of_per_cent_ends_at_0_and_100(values: list[float], room: float, axis: str) -> None:

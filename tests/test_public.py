@@ -65,6 +65,7 @@ def test_what_tools_ask_a_module_for_does_not_load_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_the_readme_job_in_small(tmp_path: object) -> None:
     omniglot = kshot.Omniglot()
     split = omniglot.split("vinyals")
@@ -175,6 +176,7 @@ def _faults(thing: object) -> list[str]:
     return [*wrong, *([f"print fills {len(str(thing))} characters"] if len(str(thing)) > 4000 else [])]
 
 
+@pytest.mark.slow
 def test_what_is_shown_fits_one_screen_and_names_no_address(things: dict[str, Any]) -> None:
     assert {name: wrong for name, thing in things.items() if (wrong := _faults(thing))} == {}
 

@@ -313,6 +313,7 @@ print(sorted({"torch", "sklearn", "pandas", "scipy", "matplotlib", "pyarrow"} & 
     assert imported == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_numbers_from_a_table_to_answers(run: Run) -> None:
     rows = [f"{k},{'red' if k < 5 else 'blue'},{'' if k == 2 else k * k},{'low' if k < 5 else 'high'}" for k in range(10)]
     table = write("t.csv", "size,colour,square,kind", *rows)

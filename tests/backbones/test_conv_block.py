@@ -142,6 +142,7 @@ def test_the_dtype_of_the_module_is_that_of_the_answer_and_of_its_state(dtype: t
     assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in block.parameters())
 
 
+@pytest.mark.slow
 def test_many_images_go_through_in_parts() -> None:
     # 64 filters on 28×28: ten images a part, the last part short.
     ours, plain = two_blocks(1, 64)

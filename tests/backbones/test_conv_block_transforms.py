@@ -162,6 +162,7 @@ def test_the_tangent_of_a_gradient_is_the_hessian_times_it(block: Block, exact: 
         assert_same({name: value[b] for name, value in batched.items()}, one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "exact"), PAIRS)
 def test_gradients_of_the_images_alone_and_batched(block: Block, exact: Block) -> None:
     support, _, _ = tasks()

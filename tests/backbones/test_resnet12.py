@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from kshot.backbones.resnet12 import ResidualBlock, ResNet12
 
 
+@pytest.mark.slow
 def test_the_whole_network_has_the_size_of_the_paper_s() -> None:
     widths, channels = (64, 160, 320, 640), (3, 64, 160, 320)
     expected = sum(9 * c * w + 2 * 9 * w * w + c * w + 4 * 2 * w for c, w in zip(channels, widths, strict=True))

@@ -45,6 +45,7 @@ def test_an_encoder_without_its_network_cannot_learn(tmp_path: Path) -> None:
         encoder(tmp_path, 8).tunable()
 
 
+@pytest.mark.slow
 def test_varied_photographs_are_a_function_of_the_seed() -> None:
     square = gradient(256, 256)
     seen = [varied(square, seed, 224) for seed in range(60)]

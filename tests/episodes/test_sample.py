@@ -30,6 +30,7 @@ def test_one_case_worked_by_hand() -> None:
     assert found[:, 0].tolist() == [1, 0, 3]
 
 
+@pytest.mark.slow
 @settings(derandomize=True)
 @given(
     key=st.integers(0, 2**64 - 1),

@@ -132,6 +132,7 @@ def test_the_recorded_counts_reach_the_mark() -> None:
     assert counts["handled"] == sum(family["handled"] for family in counts["families"].values())
 
 
+@pytest.mark.slow
 def test_known_kinds_have_reasons_and_cases() -> None:
     names = [case.name for case in all_cases()]
     for pattern, reason in known().items():

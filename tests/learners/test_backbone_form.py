@@ -121,6 +121,7 @@ def test_shapes_are_said_with_m_for_the_items() -> None:
 # Types of numbers.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.uint8])
 @pytest.mark.parametrize("name", quickly(TRAINED))
 def test_numbers_of_another_type_are_named_in_training_and_answering(name: str, dtype: torch.dtype) -> None:
@@ -209,6 +210,7 @@ def test_a_backbone_may_be_compiled_after_its_learner_was_made(name: str) -> Non
     train_on(learner)
 
 
+@pytest.mark.slow
 def test_a_part_of_a_backbone_may_be_compiled() -> None:
     learner = made("maml", lambda: nn.Sequential(nn.Linear(4, 8), torch.compile(nn.Linear(8, FEATURES), backend="eager")))  # type: ignore[arg-type]  # a module
     train_on(learner)

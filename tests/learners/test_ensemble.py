@@ -47,6 +47,7 @@ def test_without_views_it_is_the_mean_of_the_members() -> None:
     torch.testing.assert_close(logits_of(assembled(members, "protonet"), support, query), expected)
 
 
+@pytest.mark.slow
 def test_with_views_it_is_the_mean_over_all_pairs_of_them() -> None:
     support, query = pictures(4, 0), pictures(5, 1)
     members = nets(2)

@@ -70,6 +70,7 @@ def test_a_label_that_pytorch_would_ignore(name: str) -> None:
     as_it_was(learner, lambda: learner.train().meta_backward(given, 0.0), DataError, message)
 
 
+@pytest.mark.slow
 @every_learner
 def test_items_and_labels_of_different_sizes(name: str) -> None:
     learner, given = made(name), batch()

@@ -62,6 +62,7 @@ def test_inference_mode_is_named(name: str) -> None:
         learner.adapt(items(4), Y, way=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name != "anil"])
 def test_a_backbone_frozen_later_stays(name: str) -> None:
     learner = made(name).eval()

@@ -190,6 +190,7 @@ def test_arrays_that_cannot_answer_are_refused(tmp_path: Path, head: FittedHead,
         load_model(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_without_torch(tmp_path: Path) -> None:
     save_model(tmp_path / "m", model())
     code = (

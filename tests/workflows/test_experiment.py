@@ -256,6 +256,7 @@ def test_a_full_disk_stops_the_run_and_leaves_a_state_that_goes_on(pets: Path, t
     assert [update for update, _ in losses(folder)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_keeps_the_last_good_state(pets: Path, tmp_path: Path) -> None:
     recipe = recipe_of(pets, lr=1e30, schedule="constant", save_every=100, updates=50)
     ready = prepare(recipe, tmp_path / "run", device="cpu")

@@ -142,6 +142,7 @@ def test_a_learner_of_photographs_is_refused(background_only: Saved) -> None:
         ask(replace(background_only, preprocess=Picture(84, 3)), LAKE)
 
 
+@pytest.mark.slow
 def test_the_command_refuses_in_one_message() -> None:
     for flags, message in ((["--protocol", "lake"], "30 background alphabets"), (["--protocol", "lakes"], "no protocol 'lakes'")):
         result = CliRunner().invoke(app, ["evaluate", "omniglot-protonet", *flags])

@@ -155,6 +155,7 @@ def test_learners_that_name_no_data_take_what_is_asked_for(pets: Path) -> None:
     assert "The record of reader does not say which classes it was trained on" in " ".join(test.remarks)
 
 
+@pytest.mark.slow
 def test_a_guest_with_a_preprocessing_reads_the_test_of_the_others(learners: dict[str, Saved], pets: Path) -> None:
     guest = Saved(ProtoNet(nn.Flatten()), Picture(24))
     test = same_test({"protonet": learners["protonet"], "guest": guest}, QUESTION)

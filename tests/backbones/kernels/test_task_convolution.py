@@ -38,6 +38,7 @@ def each(function: object, *values: Tensor) -> Tensor:
     return torch.stack([function(*(value[task] for value in flat)) for task in range(6)]).unflatten(0, LEAD)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("innermost", [True, False])
 @pytest.mark.parametrize("channels", [1, 3, 16])

@@ -108,6 +108,7 @@ def test_each_phase_equals_the_unrolled_loop(progress: float, weights: list[floa
         torch.testing.assert_close(value, wanted, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["in_turn", "together", "threads"])
 def test_several_losses_and_second_order_together_however_tasks_are_run(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kshot.learners.inner_loop.planning.plan._best", lambda *_, **__: way)
@@ -118,6 +119,7 @@ def test_several_losses_and_second_order_together_however_tasks_are_run(way: str
         torch.testing.assert_close(value, wanted, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_second_order_equals_finite_differences_of_the_loss() -> None:
     learner, batch = small(multi_step_until=1.0, second_order_from=0.0), batch_of()
     learner.meta_backward(batch, 0.5)

@@ -247,6 +247,7 @@ def test_fewer_items_than_a_minibatch_are_one() -> None:
     assert [sorted(part.tolist()) for part in minibatches(0, 0, 3, 10, 2)] == [[0, 1, 2], [0, 1, 2]]
 
 
+@pytest.mark.slow
 def test_training_is_a_function_of_the_episodes_numbers() -> None:
     batch = batch_of()
     turned = some(batch, [2, 0, 1])

@@ -268,6 +268,7 @@ def test_what_draws() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_what_other_threads_draw_is_not_the_module_s(loops: SimpleNamespace) -> None:
     stop = threading.Event()
 

@@ -320,6 +320,7 @@ def test_a_training_step_under_autocast_agrees_with_the_full_one() -> None:
 # The contract.
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contract_where_fewer_classes_than_slots_are_asked_for() -> None:
     learner = learner_of(slots=6, length=4).float()
     held = check_learner(learner, batch_of(B=3, dtype=torch.float32))

@@ -195,6 +195,7 @@ def test_renumbering_the_classes_permutes_the_logits() -> None:
     torch.testing.assert_close(found[..., new_label], logits_of(learner, batch), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 6, 30, 35, 70, 180])
 def test_blocks_of_any_size_give_the_same_scores(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     # A query before a task's support set is 5 pairs of 6 tokens. 70 is 2 tasks and a query, 180 is all 3 tasks and 2 queries.

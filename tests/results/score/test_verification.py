@@ -58,6 +58,7 @@ def test_all_right_all_alike_all_wrong(same_score: float, best: float, equal: fl
 # An independent version: loops.
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(-4, 4), st.booleans(), st.integers(1, 5)), min_size=2, max_size=30))
 def test_thresholds_equal_the_slow_version(pairs: list[tuple[int, bool, int]]) -> None:
     pairs = [*pairs, (0, True, 1), (1, False, 2)]  # both kinds
@@ -106,6 +107,7 @@ def shifted(protonet: ProtoNet, shift: float) -> Shifted:
     return learner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features_fit", [True, False])
 def test_equals_the_slow_version(
     pictures: Make, protonet: Make, draw: Make, doubles: Preprocess, features_fit: bool, monkeypatch: pytest.MonkeyPatch

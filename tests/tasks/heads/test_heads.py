@@ -283,6 +283,7 @@ def test_the_only_example_of_a_class_is_not_scored(name: str) -> None:
     assert log_probabilities(head_named(name).fit(x, y, 4), x[-1:]).argmax() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_equal_rows_with_different_labels(name: str) -> None:
     x, y = np.ones((6, 3), dtype=np.float32), np.array([0, 1, 0, 1, 0, 1])

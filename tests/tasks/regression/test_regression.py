@@ -285,6 +285,7 @@ def test_a_quantity_has_no_classes(fitted: FittedQuantity, tmp_path: Path) -> No
         load_model(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_answering_imports_little(fitted: FittedQuantity, tmp_path: Path) -> None:
     save_quantity_model(tmp_path / "m", fitted.model)
     code = (

@@ -46,6 +46,7 @@ def test_an_encoder_that_has_learned_is_kept_and_right_more_often(tuned: TunedFi
     assert after.log_likelihood > -np.log(3)  # its temperature is not that of examples which it has learned by heart
 
 
+@pytest.mark.slow
 def test_a_tuned_model_is_complete_in_its_folder(tuned: TunedFit, tmp_path: Path) -> None:
     save_model(tmp_path / "m", tuned.fitted.model, tuned.encoder)
     model = load_model(tmp_path / "m")
@@ -128,6 +129,7 @@ def test_photographs_are_tuned_from_their_files(tmp_path: Path) -> None:
     assert found.fitted.model.descriptions == {}
 
 
+@pytest.mark.slow
 def test_two_runs_give_one_fingerprint(tuned: TunedFit, tmp_path: Path) -> None:
     again = fit_tuned(EXAMPLES, learning_encoder(tmp_path), head="class_means", tuning=Tuning(plan=PLAN))
     assert again.encoder is not None
