@@ -1,5 +1,6 @@
 """ResNet-12 next to a plain version of its blocks."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 

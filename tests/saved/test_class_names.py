@@ -1,5 +1,6 @@
 """Folding class names loses none."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
