@@ -17,14 +17,11 @@ from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.inner_loop.adapted_network import head_of
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.gradient_learner import (
     GradientLearner,
     InductiveStatistics,
-    check_counts,
     outer_gradient,
-    statistics_of,
 )
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.parameters import Adapt, divide_parameters
@@ -66,15 +63,18 @@ class FirstOrderMAML(GradientLearner):
         inductive: InductiveStatistics = "support",
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
-        super().__init__()
+        super().__init__(
+            backbone,
+            features=features,
+            outputs=outputs,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            inductive=inductive,
+            family=family,
+        )
         require_positive("inner_lr", inner_lr)
-        check_counts(inner_steps, adapt_steps, inductive)
-        self.backbone, self.head = backbone, head_of(features, outputs)
-        self.outputs, self.inner_steps, self.adapt_steps = outputs, inner_steps, adapt_steps
-        self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         names = divide_parameters(self.network(), self.adapting).adapting
         self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
-        self.family = family
 
     @property
     def adapting(self) -> Adapt:

@@ -9,9 +9,8 @@ from typing import Literal
 from torch import nn
 
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.inner_loop.adapted_network import head_of
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
-from kshot.learners.inner_loop.gradient_learner import GradientLearner, InductiveStatistics, check_counts, checked_mode, statistics_of
+from kshot.learners.inner_loop.gradient_learner import GradientLearner, InductiveStatistics, checked_mode
 from kshot.learners.inner_loop.parameters import divide_parameters
 from kshot.learners.settings import require_positive
 
@@ -53,16 +52,19 @@ class GivenRuleLearner(GradientLearner):
         mode: Literal["unrolled", "flat"] = "unrolled",
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
-        super().__init__()
+        super().__init__(
+            backbone,
+            features=features,
+            outputs=outputs,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            inductive=inductive,
+            family=family,
+        )
         require_positive("inner_lr", inner_lr)
-        check_counts(inner_steps, adapt_steps, inductive)
-        self.backbone, self.head = backbone, head_of(features, outputs)
-        self.outputs, self.inner_steps, self.adapt_steps = outputs, inner_steps, adapt_steps
-        self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         self.mode = checked_mode(mode)
         names = divide_parameters(self.network(), self.adapting).adapting
         self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
-        self.family = family
 
     def rule(self) -> Descent:
         """α is given: nothing of the rule is learnt."""

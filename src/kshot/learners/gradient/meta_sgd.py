@@ -18,17 +18,14 @@ from torch import Tensor, nn
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
 from kshot.errors import RecipeError
-from kshot.learners.inner_loop.adapted_network import head_of
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named
 from kshot.learners.inner_loop.gradient_learner import (
     MODES,
     GradientLearner,
     InductiveStatistics,
     by_name,
-    check_counts,
     checked_mode,
     outer_gradient,
-    statistics_of,
 )
 from kshot.learners.inner_loop.parameters import Adapt, divide_parameters
 from kshot.learners.settings import require_positive
@@ -71,17 +68,20 @@ class MetaSGD(GradientLearner):
         mode: Literal["unrolled", "flat"] = "unrolled",
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
-        super().__init__()
+        super().__init__(
+            backbone,
+            features=features,
+            outputs=outputs,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            inductive=inductive,
+            family=family,
+        )
         require_positive("lowest", lowest)
         require_positive("highest", highest)
         if lowest > highest:
             raise RecipeError(f"inner rates start between lowest and highest; found {lowest} and {highest}. Put the smaller one first.")
-        check_counts(inner_steps, adapt_steps, inductive)
-        self.backbone, self.head = backbone, head_of(features, outputs)
-        self.outputs, self.inner_steps, self.adapt_steps = outputs, inner_steps, adapt_steps
-        self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         self.mode = checked_mode(mode)
-        self.family = family
         cure = "Train with smaller lowest and highest, take fewer steps, or clip inner gradients (clip=1)."
         self.descent = Descent(direction=direction_named(inner_optimizer), clip=clip, cure=cure)
         adapting = divide_parameters(self.network()).adapting

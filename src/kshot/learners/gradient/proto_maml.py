@@ -28,28 +28,23 @@ from torch import Tensor, nn
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.asked import check_queries, check_support
-from kshot.learners.inner_loop.adaptation import adapt
-from kshot.learners.inner_loop.adapted_network import BackboneAndMadeHead, FastWeights, answer_alone, answer_together, count_tasks
-from kshot.learners.inner_loop.assignment import Assignment
+from kshot.learners.asked import check_support
+from kshot.learners.inner_loop.adapted_network import BackboneAndMadeHead, FastWeights
 from kshot.learners.inner_loop.descent import Descent, InnerOptimizer, direction_named, rates_by_pattern
 from kshot.learners.inner_loop.gradient_learner import (
     MODES,
+    FastWeightLearner,
     InductiveStatistics,
     a_seed,
-    check_counts,
     checked_mode,
     settle,
-    statistics_of,
-    support_only,
 )
 from kshot.learners.inner_loop.loop import InnerLoop
 from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.outer_gradient import OuterGradient
-from kshot.learners.inner_loop.network import buffers_of
 from kshot.learners.inner_loop.parameters import Parameters, Tensors, divide_parameters
-from kshot.learners.learner import Learner, require_family, way_of
+from kshot.learners.learner import require_family, way_of
 from kshot.learners.settings import require_positive
 
 _MODES: dict[str, OuterGradient] = {"first_order": first_order, **MODES}
@@ -69,7 +64,7 @@ class PrototypeHead:
         return {"head.weight": 2 * centres, "head.bias": (-centres.square().sum(-1)).masked_fill(count == 0, -torch.inf)}
 
 
-class ProtoMAML(Learner):
+class ProtoMAML(FastWeightLearner):
     """The four lines above.
 
     Args:
@@ -88,9 +83,6 @@ class ProtoMAML(Learner):
         RecipeError: A setting makes no sense.
     """
 
-    modes = ("inductive", "transductive")
-    adapt_steps: int
-
     def __init__(
         self,
         backbone: nn.Module,
@@ -105,46 +97,24 @@ class ProtoMAML(Learner):
         mode: Literal["first_order", "unrolled", "flat"] = "first_order",
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
-        super().__init__()
+        require_family(family, "classification", type(self).__name__)
+        super().__init__(backbone, inner_steps=inner_steps, adapt_steps=adapt_steps, inductive=inductive, family=family)
         require_positive("inner_lr", inner_lr)
-        check_counts(inner_steps, adapt_steps, inductive)
-        self.backbone = backbone
-        self.inner_steps, self.adapt_steps, self.inductive = inner_steps, adapt_steps, inductive
-        self.statistics = statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
         self.mode = checked_mode(mode, _MODES)
         names = self._divided(self.network()).adapting
         self.descent = Descent(inner_lr, direction_named(inner_optimizer), rates_by_pattern(layer_lr, names), clip=clip)
-        self.family = require_family(family, "classification", type(self).__name__)
-
-    def encode(self, x: Inputs) -> Inputs:
-        """Returns x unchanged: what a network makes of an item depends on the task."""
-        return x
 
     def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FastWeights:
         """Items (B, S, …) and labels (B, S) → fast weights, of which the head's are (B, N, D) and (B, N).
+
+        The logits of a class without support items are -∞.
 
         Raises:
             DataError: A task's steps diverged.
         """
         check_support(self, support_features, support_y, way)
-        module, loop = self.network(), self._loop(self.adapt_steps, way_of(support_y, way))
-        tasks = support_only(support_features, support_y, buffers_of(module))
-        found = adapt(Assignment(module, self._divided(module), self.family, tasks, loop))
-        return FastWeights(found.parameters, dict(tasks.buffers) if self.inductive == "running" else found.buffers)
-
-    def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
-        """The network with φ_n: items (B, Q, …) → (B, Q, N); -∞ for a class without support items.
-
-        Raises:
-            RecipeError: The network normalises by batch statistics alone.
-        """
-        check_queries(self, count_tasks(adapted), query_features)
-        return answer_alone(self.network(), adapted, query_features)
-
-    def predict_together(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
-        """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
-        check_queries(self, count_tasks(adapted), query_features)
-        return answer_together(self.network(), adapted.parameters, query_features)
+        loop = self._loop(self.adapt_steps, way_of(support_y, way))
+        return self.fast_weights(self._divided(self.network()), loop, support_features, support_y)
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """The last line above for the tasks of a batch. Returns the queries' losses (B,); the mean gradient is left in `.grad`.

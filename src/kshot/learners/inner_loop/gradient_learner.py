@@ -12,17 +12,18 @@ ones, which training moves towards the queries' once per update. A network witho
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
+from kshot.episodes.family import TaskFamily
 from kshot.errors import RecipeError
 from kshot.learners.asked import check_queries, check_support
 from kshot.learners.inner_loop.adaptation import adapt
-from kshot.learners.inner_loop.adapted_network import BackboneAndHead, FastWeights, answer_alone, answer_together, count_tasks
+from kshot.learners.inner_loop.adapted_network import BackboneAndHead, FastWeights, answer_alone, answer_together, count_tasks, head_of
 from kshot.learners.inner_loop.assignment import Assignment
 from kshot.learners.inner_loop.batch_checks import require_head
 from kshot.learners.inner_loop.loop import InnerLoop
@@ -41,53 +42,52 @@ from kshot.learners.settings import MOST_STEPS, require_count
 InductiveStatistics = Literal["support", "running"]
 
 
-class GradientLearner(Learner):
-    """A backbone and a linear head, some of whose parameters take gradient steps; abstract.
+class Steps(TypedDict):
+    """How a learner takes inner steps: see `FastWeightLearner`."""
 
-    Attributes:
-        backbone: Inputs (M, …) → features (M, D).
-        head: (M, D) → (M, N).
-        outputs: N, or the number of targets T.
-        inner_steps: Steps in training.
-        adapt_steps: Steps outside training.
-        inductive: Whose statistics `predict` uses.
-    """
-
-    modes: ClassVar[tuple[Mode, ...]] = ("inductive", "transductive")
-    backbone: nn.Module
-    head: nn.Linear
-    outputs: int
     inner_steps: int
     adapt_steps: int
     inductive: InductiveStatistics
+    family: TaskFamily
 
-    @property
-    @abstractmethod
-    def adapting(self) -> Adapt:
-        """What adapts, of a module of a `backbone` and a `head`: see `divide_parameters`."""
+
+class FastWeightLearner(Learner):
+    """A network, some of whose parameters take gradient steps on a task's support set; abstract.
+
+    Args:
+        backbone: Inputs (M, …) → features (M, D).
+        inner_steps: Steps in training, ≥ 0.
+        adapt_steps: Steps outside training, ≥ 0.
+        inductive: Whose statistics `predict` normalises with.
+        family: The kind of task.
+
+    Raises:
+        RecipeError: A setting makes no sense.
+    """
+
+    modes: ClassVar[tuple[Mode, ...]] = ("inductive", "transductive")
+    adapt_steps: int
+
+    def __init__(
+        self, backbone: nn.Module, *, inner_steps: int, adapt_steps: int, inductive: InductiveStatistics, family: TaskFamily
+    ) -> None:
+        super().__init__()
+        require_count("inner_steps", inner_steps, 0, MOST_STEPS)
+        require_count("adapt_steps", adapt_steps, 0, MOST_STEPS)
+        if inductive not in ("support", "running"):
+            raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
+        self.backbone = backbone
+        self.inner_steps, self.adapt_steps, self.inductive = inner_steps, adapt_steps, inductive
+        self.statistics = {"inductive": inductive, "transductive": "all queries"}  # type: ignore[misc]  # of this learner: an argument
+        self.family = family
 
     @abstractmethod
-    def rule(self) -> UpdateRule:
-        """The inner update rule, with what it learns as it is now."""
+    def network(self) -> nn.Module:
+        """Backbone and head as one module, whose parameters are named as the learner's own."""
 
     def encode(self, x: Inputs) -> Inputs:
         """Returns x unchanged: what a network makes of an item depends on the task."""
         return x
-
-    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FastWeights:
-        """Items (B, S, …) and labels (B, S), or targets (B, S, T) → fast weights.
-
-        Raises:
-            DataError: A task's steps diverged.
-            RecipeError: The support set has another way than the head.
-        """
-        check_support(self, support_features, support_y, way)
-        require_head(self.outputs, support_y, way)
-        module = self.network()
-        tasks = support_only(support_features, support_y, buffers_of(module))
-        loop = InnerLoop(self.adapt_steps, self.rule())
-        found = adapt(Assignment(module, divide_parameters(module, self.adapting), self.family, tasks, loop))
-        return FastWeights(found.parameters, dict(tasks.buffers) if self.inductive == "running" else found.buffers)
 
     def predict(self, adapted: FastWeights, query_features: Inputs) -> Tensor:
         """The network with φ_n: items (B, Q, …) → (B, Q, N).
@@ -102,6 +102,56 @@ class GradientLearner(Learner):
         """The network with φ_n and the statistics of all queries of a task: items (B, Q, …) → (B, Q, N)."""
         check_queries(self, count_tasks(adapted), query_features)
         return answer_together(self.network(), adapted.parameters, query_features)
+
+    def fast_weights(self, parts: Parameters, loop: InnerLoop, support_x: Inputs, support_y: Tensor) -> FastWeights:
+        """Take the steps of a loop on checked support sets: items (B, S, …) and labels (B, S), or targets (B, S, T).
+
+        Raises:
+            DataError: A task's steps diverged.
+        """
+        module = self.network()
+        tasks = support_only(support_x, support_y, buffers_of(module))
+        found = adapt(Assignment(module, parts, self.family, tasks, loop))
+        return FastWeights(found.parameters, dict(tasks.buffers) if self.inductive == "running" else found.buffers)
+
+
+class GradientLearner(FastWeightLearner):
+    """A backbone and a linear head, some of whose parameters take gradient steps; abstract.
+
+    Args:
+        backbone: Inputs (M, …) → features (M, D).
+        features: D.
+        outputs: N, or the number of targets T.
+        steps: What `FastWeightLearner` takes besides.
+
+    Raises:
+        RecipeError: A setting makes no sense.
+    """
+
+    def __init__(self, backbone: nn.Module, *, features: int, outputs: int, **steps: Unpack[Steps]) -> None:
+        super().__init__(backbone, **steps)
+        self.head, self.outputs = head_of(features, outputs), outputs
+
+    @property
+    @abstractmethod
+    def adapting(self) -> Adapt:
+        """What adapts, of a module of a `backbone` and a `head`: see `divide_parameters`."""
+
+    @abstractmethod
+    def rule(self) -> UpdateRule:
+        """The inner update rule, with what it learns as it is now."""
+
+    def adapt(self, support_features: Inputs, support_y: Tensor, *, way: int | None = None) -> FastWeights:
+        """Items (B, S, …) and labels (B, S), or targets (B, S, T) → fast weights.
+
+        Raises:
+            DataError: A task's steps diverged.
+            RecipeError: The support set has another way than the head.
+        """
+        check_support(self, support_features, support_y, way)
+        require_head(self.outputs, support_y, way)
+        parts = divide_parameters(self.network(), self.adapting)
+        return self.fast_weights(parts, InnerLoop(self.adapt_steps, self.rule()), support_features, support_y)
 
     def network(self) -> BackboneAndHead:
         """Backbone and head as one module, whose parameters are named as the learner's own."""
@@ -156,23 +206,6 @@ def leave(parts: Iterable[Mapping[str, Tensor]], slopes: Iterable[Tensors]) -> N
 def a_seed() -> int:
     """A seed for what a module draws in one update, from the generator that training seeds for each."""
     return int(torch.randint(2**62, ()))
-
-
-def check_counts(inner_steps: int, adapt_steps: int, inductive: str) -> None:
-    """Refuse settings of an inner loop that make no sense.
-
-    Raises:
-        RecipeError: One of them; it is named.
-    """
-    require_count("inner_steps", inner_steps, 0, MOST_STEPS)
-    require_count("adapt_steps", adapt_steps, 0, MOST_STEPS)
-    if inductive not in ("support", "running"):
-        raise RecipeError(f"inductive answers are normalised by 'support' or 'running' statistics; found {inductive!r}.")
-
-
-def statistics_of(inductive: InductiveStatistics) -> Mapping[Mode, str]:
-    """Whose statistics normalise answers in each mode, in words for records."""
-    return {"inductive": inductive, "transductive": "all queries"}
 
 
 MODES: dict[str, OuterGradient] = {"unrolled": unrolled, "flat": flat}

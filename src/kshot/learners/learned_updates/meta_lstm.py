@@ -28,13 +28,10 @@ from torch import Tensor, nn
 
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Classification, TaskFamily
-from kshot.learners.inner_loop.adapted_network import head_of
 from kshot.learners.inner_loop.gradient_learner import (
     GradientLearner,
     InductiveStatistics,
-    check_counts,
     outer_gradient,
-    statistics_of,
 )
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.parameters import Adapt, Tensors, divide_parameters
@@ -123,13 +120,16 @@ class MetaLSTM(GradientLearner):
         inductive: InductiveStatistics = "support",
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
-        super().__init__()
+        super().__init__(
+            backbone,
+            features=features,
+            outputs=outputs,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            inductive=inductive,
+            family=family,
+        )
         require_count("hidden", hidden, 1, _MOST_UNITS)
-        check_counts(inner_steps, adapt_steps, inductive)
-        self.backbone, self.head = backbone, head_of(features, outputs)
-        self.outputs, self.inner_steps, self.adapt_steps = outputs, inner_steps, adapt_steps
-        self.inductive, self.statistics = inductive, statistics_of(inductive)  # type: ignore[misc]  # of this learner: an argument
-        self.family = family
         shapes = {name: value.shape for name, value in new_stack(4, hidden, 1, torch.Generator()).items()}
         weights = {**shapes, "forget": (hidden + 2,), "input": (hidden + 2,)}
         learnt = {name: torch.empty(shape).uniform_(-_SMALL, _SMALL) for name, shape in weights.items()}
