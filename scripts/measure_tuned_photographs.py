@@ -15,14 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from kshot.atomic import write_json
 from kshot.encoders.table import open_encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.tasks.examples import Examples
-from kshot.tasks.fit import fit
-from kshot.tasks.scoring import score_model
-from kshot.tasks.tune.fit_tuned import Tuning, fit_tuned
 from measure_grocery import drawn, photographs
+from tuned_beside_frozen import tuned_beside_frozen, write_as_found
 
 NUMBERS = Path(__file__).resolve().parent / "tuned_photographs.json"
 ENCODER = "efficientnet_lite0"
@@ -43,21 +40,7 @@ def measure(file: Path, states: Path, shots: Sequence[int], draws: int) -> Itera
             support = drawn(labels, each, draw)
             train, test = (examples(pictures, labels, np.flatnonzero(part)) for part in (support, ~support))
             state = states / f"groceries-{each}-{draw}.safetensors"
-            before = score_model(fit(train, encoder, cache=cache).model, encoder, test, cache=cache).estimate
-            tuned = fit_tuned(train, encoder, cache=cache, tuning=Tuning(file=state, resume=state.exists()))
-            after = score_model(tuned.fitted.model, tuned.encoder or encoder, test, cache=cache).estimate
-            yield {
-                "encoder": ENCODER,
-                "shots": each,
-                "draw": draw,
-                "frozen": round(100 * before.accuracy, 2),
-                "tuned": round(100 * after.accuracy, 2),
-                "tested": after.examples,
-                "head": tuned.fitted.model.head_name,
-                "left_out": tuned.comparison.as_dict(),
-                "steps": tuned.fitted.model.findings["tuned"]["steps"],
-                "seconds": round(tuned.fitted.model.findings["tuned"]["seconds"]),
-            }
+            yield {"encoder": ENCODER, "shots": each, "draw": draw, **tuned_beside_frozen(train, test, encoder, cache, state)}
 
 
 def main() -> None:
@@ -69,12 +52,8 @@ def main() -> None:
     parser.add_argument("--states", type=Path, default=Path("runs/tuning"), help="folder of the states of tunings that were stopped")
     parser.add_argument("-o", "--output", type=Path, default=NUMBERS)
     asked = parser.parse_args()
-    records = []
     command = f"python scripts/measure_tuned_photographs.py {asked.file.name} --draws {asked.draws}"
-    for one in measure(asked.file, asked.states, asked.shots, asked.draws):
-        print(*(f"{key}={value}" for key, value in one.items()), flush=True)
-        records.append(one)
-        write_json(asked.output, {"command": command, "results": records})
+    write_as_found(measure(asked.file, asked.states, asked.shots, asked.draws), asked.output, command)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kshot.atomic import write_json
 from kshot.encoders.table import default_encoder, open_encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.tasks.examples import Examples
-from kshot.tasks.fit import fit
-from kshot.tasks.scoring import score_model
-from kshot.tasks.tune.fit_tuned import Tuning, fit_tuned
 from measure_intents import DATA, read_part
+from tuned_beside_frozen import tuned_beside_frozen, write_as_found
 
 NUMBERS = Path(__file__).resolve().parent / "tuning.json"
 SHOTS = (5, 10)
@@ -40,23 +37,7 @@ def measure(folder: Path, states: Path, data: list[str], shots: list[int]) -> It
         test = examples(folder / name / "test")
         for each in shots:
             train, file = examples(folder / name / f"train_{each}"), states / f"{name}-{each}.safetensors"
-            before = score_model(fit(train, encoder, cache=cache).model, encoder, test, cache=cache).estimate
-            found = fit_tuned(train, encoder, cache=cache, tuning=Tuning(file=file, resume=file.exists()))
-            score = score_model(found.fitted.model, found.encoder or encoder, test, cache=cache).estimate
-            yield {
-                "data": name,
-                "shots": each,
-                **{kind: round(100 * one.accuracy, 2) for kind, one in (("frozen", before), ("tuned", score))},
-                **{
-                    f"{kind}_interval": [round(100 * end, 2) for end in one.interval]
-                    for kind, one in (("frozen", before), ("tuned", score))
-                },
-                "texts": score.examples,
-                "head": found.fitted.model.head_name,
-                "left_out": found.comparison.as_dict(),
-                "steps": found.fitted.model.findings["tuned"]["steps"],
-                "seconds": round(found.fitted.model.findings["tuned"]["seconds"]),
-            }
+            yield {"data": name, "shots": each, **tuned_beside_frozen(train, test, encoder, cache, file)}
 
 
 def main() -> None:
@@ -68,11 +49,8 @@ def main() -> None:
     parser.add_argument("--states", type=Path, default=Path("runs/tuning"), help="folder of the states of tunings that were stopped")
     parser.add_argument("-o", "--output", type=Path, default=NUMBERS)
     asked = parser.parse_args()
-    records = []
-    for one in measure(asked.folder, asked.states, asked.data, asked.shots):
-        print(*(f"{key}={value}" for key, value in one.items()), flush=True)
-        records.append(one)
-        write_json(asked.output, {"command": "python scripts/measure_tuning.py ../shared/data/intents_few_shot", "results": records})
+    records = measure(asked.folder, asked.states, asked.data, asked.shots)
+    write_as_found(records, asked.output, "python scripts/measure_tuning.py ../shared/data/intents_few_shot")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import argparse
 from pathlib import Path
 
 from kshot.errors import RecipeError
-from kshot.meta_train.state import STATE, differences, read_state
+from kshot.meta_train.same_run import differences
+from kshot.meta_train.state_file import STATE, read_state
 from kshot.saved.folder import Saved
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.recipe import Recipe, read_recipe
