@@ -18,7 +18,8 @@ from kshot.episodes.episode import EpisodeBatch
 from kshot.errors import SavedError
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, on_cpu, read_state, restore, save_state
+from kshot.meta_train.state import TrainState, on_cpu
+from kshot.meta_train.state_file import read_state, restore, save_state
 from kshot.meta_train.step import meta_step
 
 RECIPE = {"seed": 3}

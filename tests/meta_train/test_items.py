@@ -24,7 +24,8 @@ from kshot.learners.transfer.finetune import FineTune
 from kshot.learners.transfer.simple_shot import SimpleShot
 from kshot.meta_train.loop import Plan, Validation, start, train
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, restore, save_state
+from kshot.meta_train.state import TrainState
+from kshot.meta_train.state_file import restore, save_state
 from kshot.saved.folder import load_folder, save
 
 

@@ -18,7 +18,8 @@ from kshot.learners.learner import Learner
 from kshot.learners.metric.protonet import ProtoNet
 from kshot.meta_train.loop import Plan, Step, Validation, start, train
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, restore, save_state
+from kshot.meta_train.state import TrainState
+from kshot.meta_train.state_file import restore, save_state
 
 
 def made_pictures(side: int = 16) -> ArrayDataset:

@@ -19,7 +19,9 @@ from kshot.errors import SavedError
 from kshot.learners.learner import Learner
 from kshot.learners.metric.protonet import CosineProtoNet, ProtoNet
 from kshot.meta_train.optimization import Optimization
-from kshot.meta_train.state import TrainState, differences, environment, on_cpu, read_state, restore, save_state
+from kshot.meta_train.same_run import differences, environment
+from kshot.meta_train.state import TrainState, on_cpu
+from kshot.meta_train.state_file import read_state, restore, save_state
 from kshot.meta_train.step import meta_step
 
 RECIPE = {"seed": 3, "training": {"lr": 0.1, "updates": 5}, "data": {"fractions": [0.5, 0.25, 0.25]}}

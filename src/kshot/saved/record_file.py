@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from kshot.errors import SavedError
-from kshot.meta_train.state import STATE
+from kshot.meta_train.state_file import STATE
 from kshot.regular_file import look, read_json
 from kshot.value_types import misfit
 

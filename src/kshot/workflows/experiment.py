@@ -26,7 +26,9 @@ from kshot.errors import EpisodeError, RecipeError, SavedError
 from kshot.learners.learner import Learner, with_steps
 from kshot.learners.table import LearnerSpec
 from kshot.meta_train.loop import Plan, Step, Stream, Validation, start, train
-from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
+from kshot.meta_train.same_run import environment
+from kshot.meta_train.state import TrainState
+from kshot.meta_train.state_file import STATE, restore, save_state
 from kshot.meta_train.track import require_tensorboard
 from kshot.regular_file import look
 from kshot.results.score.episode_set import EpisodeSet

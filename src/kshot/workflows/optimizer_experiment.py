@@ -17,7 +17,9 @@ from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.loop import Plan, Step, Validation, updates
 from kshot.meta_train.objectives.objective import ObjectiveKind
 from kshot.meta_train.objectives.table import OBJECTIVES
-from kshot.meta_train.state import STATE, TrainState, environment, restore, save_state
+from kshot.meta_train.same_run import environment
+from kshot.meta_train.state import TrainState
+from kshot.meta_train.state_file import STATE, restore, save_state
 from kshot.meta_train.track import require_tensorboard
 from kshot.meta_train.unroll import Unrolling, WindowStream, progress_of, trajectories
 from kshot.regular_file import look

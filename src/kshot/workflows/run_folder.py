@@ -16,7 +16,8 @@ from kshot.data.dataset import Dataset
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.split import Split, divide_by_file
 from kshot.errors import RecipeError, SavedError
-from kshot.meta_train.state import STATE, differences
+from kshot.meta_train.same_run import differences
+from kshot.meta_train.state_file import STATE
 from kshot.regular_file import look, names_in, read_json
 from kshot.saved.folder import require_place
 from kshot.saved.record_file import RECORD

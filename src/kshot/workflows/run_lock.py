@@ -18,7 +18,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kshot.errors import SavedError
-from kshot.meta_train.state import STATE, differences, read_state
+from kshot.meta_train.same_run import differences
+from kshot.meta_train.state_file import STATE, read_state
 from kshot.regular_file import look, read_json
 
 LOCK, HOLDER = ".lock", ".lock.json"

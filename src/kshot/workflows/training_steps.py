@@ -10,7 +10,8 @@ from typing import Any
 
 from kshot.errors import KshotError
 from kshot.meta_train.loop import Step
-from kshot.meta_train.state import STATE, TrainState, save_state
+from kshot.meta_train.state import TrainState
+from kshot.meta_train.state_file import STATE, save_state
 from kshot.meta_train.track import Track
 from kshot.workflows.recipe import TrainingRecipe
 from kshot.workflows.run_folder import METRICS

@@ -15,7 +15,7 @@ from kshot.errors import RecipeError, SavedError
 from kshot.learners.gradient.maml import MAML
 from kshot.learners.learner import Learner
 from kshot.learners.table import LearnerSpec
-from kshot.meta_train.state import restore, save_state
+from kshot.meta_train.state_file import restore, save_state
 from kshot.saved.folder import save
 from kshot.saved.shipped import load
 from kshot.workflows.experiment import prepare

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kshot.atomic import write_bytes
 from kshot.errors import SavedError
-from kshot.meta_train.state import differences, environment
+from kshot.meta_train.same_run import differences, environment
 from kshot.regular_file import parse_json
 from kshot.tasks.tune.learning import Learning
 from kshot.tensor_file import form, read_header, read_tensors
