@@ -26,6 +26,7 @@ from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut, Settled, Settling
+from kshot.tasks.heads.shrunken_means import ShrunkenMeans
 
 _LEAST_GAIN = 0.01
 """Mean gain of log-likelihood from which on descriptions count; less is chance where the examples alone are told apart."""
@@ -184,17 +185,12 @@ class Described(Settling):
 
     def settle(self, given: Given) -> Settled:
         """Choose the settings, with the descriptions or without. See `Head.settle`; a class needs an example or a description."""
-        y, way = given.sample_y, given.way
-        described = self.head.settle(given.once(("described", id(self.vectors)), lambda: self._with_descriptions(given)))
-        left_out = _first(described.left_out, len(y))
-        if given.counts.all():
-            plain = self.head.settle(given)
-            # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
-            before = np.where(plain.left_out.scored[:, None], plain.left_out.log_probabilities, -np.log(way))
-            gain = (left_out.log_probabilities - before)[np.arange(len(y)), y]
-            if gain[left_out.scored].mean() <= _LEAST_GAIN:
-                return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False))
-        return Settled(left_out, lambda: _marked(described.fit(), used=True))
+        described = given.once(("described", id(self.vectors)), lambda: self._with_descriptions(given))
+        if given.once(("descriptions help", id(self.vectors)), lambda: _help(given, described)):
+            found = self.head.settle(described)
+            return Settled(_first(found.left_out, len(given.sample_y)), lambda: _marked(found.fit(), used=True))
+        plain = self.head.settle(given)
+        return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False))
 
     def _with_descriptions(self, given: Given) -> Given:
         x = given.x
@@ -202,6 +198,22 @@ class Described(Settling):
         length = float(np.sqrt(np.einsum("nd,nd->", x, x, dtype=np.float64) / len(x))) if len(x) else 1.0
         rows = (self.vectors[there] * length).astype(np.float32)
         return Given(np.concatenate([x, rows]), np.concatenate([given.y, there]), given.way, anchors=len(there))
+
+
+def _help(given: Given, described: Given) -> bool:
+    """Say whether descriptions make the left-out answers of shrunken means more likely; without an example of every class they do.
+
+    Shrunken means speak for all heads: they are the quickest to settle, and on the intents of BANKING77 and CLINC150 at 2 and 5 examples
+    per class, described rightly or by the wrong class, each head gained where they gained, and lost where they lost.
+    """
+    if not given.counts.all():
+        return True
+    y, judge = given.sample_y, ShrunkenMeans()
+    with_them, plain = _first(judge.settle(described).left_out, len(y)), judge.settle(given).left_out
+    # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
+    before = np.where(plain.scored[:, None], plain.log_probabilities, -np.log(given.way))
+    gain = (with_them.log_probabilities - before)[np.arange(len(y)), y]
+    return bool(gain[with_them.scored].mean() > _LEAST_GAIN)
 
 
 def _says_something(name: str) -> bool:

@@ -40,8 +40,9 @@ class KernelRidge(Settling):
         """Fit the sample with the settings that `found` gave."""
         z = found.seen.z
         gamma, ridge = found.strength
-        values, vectors = _spectrum(found.seen, gamma)
-        coefficients = vectors @ ((vectors.T @ _targets(given)) / (np.maximum(values, 0) + ridge)[:, None])
+        kernel = _kernel(found.seen, gamma)
+        kernel[np.diag_indices(len(kernel))] += ridge
+        coefficients = np.linalg.solve(kernel, _targets(given))
         arrays = {
             "examples": z,
             "coefficients": coefficients.astype(np.float32),
@@ -60,7 +61,7 @@ class KernelRidge(Settling):
 
     def found(self, given: Given) -> tuple[Found, Settings]:
         """Find the settings, and answer each example without itself."""
-        targets = _targets(given.full())
+        targets = _targets(given.full()).astype(np.float32)
 
         def prepare(seen: Seen) -> LeftOutLogits:
             along = {gamma: _spectrum(seen, gamma)[1].T @ targets for gamma in {strength[0] for strength in STRENGTHS}}
@@ -82,15 +83,21 @@ class KernelRidge(Settling):
 
 
 def _spectrum(seen: Seen, gamma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the eigenvalues and the eigenvectors of K, computed once."""
+    """Return the eigenvalues and the eigenvectors of K, computed once, in float32: λ is 10^4 times their error or more."""
 
     def decomposed() -> tuple[np.ndarray, np.ndarray]:
-        kernel = seen.distances()
-        kernel *= -gamma / (2 * _size(seen))
-        values, vectors = np.linalg.eigh(np.exp(kernel, out=kernel))
+        values, vectors = np.linalg.eigh(_kernel(seen, gamma).astype(np.float32))
         return values, vectors
 
     return seen.given.once(("kernel", seen.feature_map.name, gamma), decomposed)
+
+
+def _kernel(seen: Seen, gamma: float) -> np.ndarray:
+    """Return K, float64 (m, m)."""
+    kernel = seen.distances()
+    kernel *= -gamma / (2 * _size(seen))
+    result: np.ndarray = np.exp(kernel, out=kernel)
+    return result
 
 
 def _size(seen: Seen) -> float:

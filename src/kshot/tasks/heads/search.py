@@ -94,18 +94,17 @@ def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -
     tried: list[tuple[Seen, LeftOutLogits, Strength]] = []
 
     means: list[float] = []
-    likeliest: list[tuple[float, np.ndarray]] = []  # T and the answers of the best setting so far
+    likeliest: list[np.ndarray] = []  # the logits of the best setting so far
 
     def attempt(seen: Seen, logits_of: LeftOutLogits, strength: Strength) -> None:
         found = _answers(logits_of, strength, compared)
-        T = fit_temperature(found, y[rows])
-        answers = log_softmax(found / T)
+        answers = log_softmax(found / fit_temperature(found, y[rows], exact=False))
         log_likelihoods.append(answers[np.arange(len(rows)), y[rows]])
         right.append(answers.argmax(1) == y[rows])
         tried.append((seen, logits_of, strength))
         means.append(float(log_likelihoods[-1].mean()))
         if best() == len(means) - 1:
-            likeliest[:] = [(T, answers)]
+            likeliest[:] = [found]
 
     def best() -> int:
         return int(np.argmax(means))
@@ -122,11 +121,9 @@ def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -
             attempt(seen, logits_of, (math.sqrt(middle * other),))
     seen, logits_of, strength = tried[best()]
     every = np.flatnonzero(scored)
-    T, answers = likeliest[0]
-    if compared is not blocks:
-        found = _answers(logits_of, strength, blocks)
-        T = fit_temperature(found, y[every])
-        answers = log_softmax(found / T)
+    found = likeliest[0] if compared is blocks else _answers(logits_of, strength, blocks)
+    T = fit_temperature(found, y[every])
+    answers = log_softmax(found / T)
     log_probabilities = np.full((len(y), way), np.nan)
     log_probabilities[every] = answers
     tables = np.stack(log_likelihoods, axis=1), np.stack(right, axis=1)
