@@ -20,7 +20,7 @@ from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 COMMANDS = (
-    *("fit", "predict", "add", "remove", "rename", "estimate"),
+    *("fit", "predict", "add", "remove", "rename", "estimate", "export"),
     *("demo", "train", "evaluate", "compare", "inspect", "show", "recipes"),
 )
 QUICK = [

@@ -46,6 +46,7 @@ COMPOSING = {
     "labelling": 3,
     "running": 3,
     "quantity_commands": 3,
+    "export_command": 4,
     "task_commands": 4,
     "__init__": 5,
     "cli": 5,

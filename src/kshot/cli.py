@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kshot.errors import KshotError, RecipeError, known_ones
+from kshot.export_command import export
 from kshot.flags import check_plot, fitted, refuse_given, shot_counts
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
 from kshot.regular_file import look
@@ -79,7 +80,7 @@ def _options(
     watch(counting)
 
 
-for _command in (fit, predict, add, remove, rename, estimate):
+for _command in (fit, predict, add, remove, rename, estimate, export):
     app.command()(_command)
 
 

@@ -31,7 +31,7 @@ def form_of(inputs: Inputs) -> str:
 def count_items(inputs: Inputs) -> int:
     """Return the size of the first dimension."""
     first = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
-    return int(first.shape[0])
+    return first.shape[0]  # without int(), which would make a size that an export leaves open a number
 
 
 def concatenate(parts: Sequence[Inputs], dim: int = 0) -> Inputs:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -90,6 +90,20 @@ class PortableEncoder(Encoder, Protocol):
         Raises:
             SavedError: The folder or the disk refused it.
         """
+        ...
+
+
+@runtime_checkable
+class GraphEncoder(PortableEncoder, Protocol):
+    """An encoder that is one ONNX graph, after a reading that can be said in words."""
+
+    @property
+    def input_form(self) -> Mapping[str, Any]:
+        """What the graph takes, as plain JSON values, for people who bring things to that form without kshot."""
+        ...
+
+    def inputs(self, items: Sequence[Any]) -> Mapping[str, np.ndarray]:
+        """Return what the graph takes for M items as `read` gives them, by the names of its inputs: arrays (M, …)."""
         ...
 
 

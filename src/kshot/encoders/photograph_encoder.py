@@ -8,7 +8,7 @@ ImageNet, and it measures best. In: an ONNX file and a `PhotographForm`. Out: an
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -148,21 +148,33 @@ class PhotographEncoder:
         if not items:
             return np.empty((0, self.features), np.float32)
         step = self._graph.inputs[0].shape[0] or (_AT_ONCE if self._graph.device == "cpu" else _ON_GPU)
-        parts = [self._given(items[start : start + step]) for start in range(0, len(items), step)]
-        found = self._graph.run_each([{self._graph.inputs[0].name: part} for part in parts])
+        found = self._graph.run_each([self.inputs(items[start : start + step]) for start in range(0, len(items), step)])
         return np.concatenate(found).astype(np.float32, copy=False)
 
     def write(self, folder: Path) -> None:
         """Write the encoder into a folder; see `PortableEncoder.write`."""
         write_files(folder, photograph_files(self.form, _content(self._graph.path)))
 
-    def _given(self, items: Sequence[np.ndarray]) -> np.ndarray:
+    @property
+    def input_form(self) -> Mapping[str, Any]:
+        """What the graph takes, in words."""
+        size = self.form.size
+        square = (
+            f"the middle square of the upright photograph, {PART:g} of its shorter side, at {size} × {size} pixels, red, green and blue"
+        )
+        if self.form.layout == "pixels":
+            return {self._graph.inputs[0].name: f"uint8 (M, {size}, {size}, 3): {square}"}
+        light = f"float32 (M, 3, {size}, {size}): {square}; light in [0, 1], less the mean, divided by the deviation"
+        return {self._graph.inputs[0].name: light, "mean": list(self.form.mean), "deviation": list(self.form.deviation)}
+
+    def inputs(self, items: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return what the graph takes for M photographs as `read` gives them. See `GraphEncoder.inputs`."""
         pixels = np.stack(items)  # (M, size, size, 3)
         if self.form.layout == "pixels":
-            return pixels
+            return {self._graph.inputs[0].name: pixels}
         mean, deviation = (np.array(values, np.float32) for values in (self.form.mean, self.form.deviation))
         light = (pixels.astype(np.float32) / np.float32(255) - mean) / deviation
-        return np.ascontiguousarray(light.transpose(0, 3, 1, 2))  # (M, 3, size, size)
+        return {self._graph.inputs[0].name: np.ascontiguousarray(light.transpose(0, 3, 1, 2))}  # (M, 3, size, size)
 
 
 def photograph_files(form: PhotographForm, graph: bytes) -> dict[str, bytes]:

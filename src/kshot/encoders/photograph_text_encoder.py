@@ -77,6 +77,15 @@ class PhotographTextEncoder:
         """Return the vectors (M, D) of M photographs."""
         return self._photographs.encode(items)
 
+    @property
+    def input_form(self) -> Mapping[str, Any]:
+        """What the graph of the photographs takes, in words."""
+        return self._photographs.input_form
+
+    def inputs(self, items: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return what the graph of the photographs takes for M of them. See `GraphEncoder.inputs`."""
+        return self._photographs.inputs(items)
+
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Return the vectors (M, D) of M texts, in the space of the photographs.
 

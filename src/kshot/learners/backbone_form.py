@@ -91,7 +91,7 @@ def vectors_of(found: object, learner: str, items: int, features: int | None = N
     Raises:
         RecipeError: It is anything but a tensor (M, D), or has another D.
     """
-    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != items:
+    if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[0] != items:
         raise RecipeError(
             f"{learner} needs a backbone that gives one vector per item, (M, D); this one gives {said(found, items)}. {_cure(found, items)}"
         )
@@ -113,7 +113,7 @@ def tensor_of(found: object, learner: str, items: int, wanted: str, sides: Colle
     Raises:
         RecipeError: It is anything else.
     """
-    plain_tensor = isinstance(found, Tensor) and found.ndim >= 2 and len(found) == items
+    plain_tensor = isinstance(found, Tensor) and found.ndim >= 2 and found.shape[0] == items
     if not isinstance(found, Tensor) or not plain_tensor or (sides and found.ndim not in sides):
         cure = "Bring it into one of these forms." if plain_tensor else _cure(found, items)
         raise RecipeError(f"{learner} needs a backbone that gives {wanted}; this one gives {said(found, items)}. {cure}")

@@ -49,6 +49,11 @@ class Classifier:
         SavedError: The learner cannot be read, or was saved without preprocessing.
         SetupError: There is no such device here.
 
+    Attributes:
+        classes: The names of the N classes, in the order of the support set.
+        learner: The learner, in evaluation mode.
+        adapted: What its `adapt` returned for the support set, B = 1.
+
     Example:
         `Classifier("omniglot-protonet", "letters/").predict(["unknown.png"])[0].label`
     """
@@ -82,18 +87,18 @@ class Classifier:
         self._device = pick_device(device)
         # A learner that the caller holds may be trained further, or asked elsewhere: this task keeps a copy of it as it is now.
         own = copy.deepcopy(opened.learner) if opened is saved else opened.learner
-        self._learner = own.to(self._device).eval()
+        self.learner = own.to(self._device).eval()
         self._form: tuple[int, ...] | None = None
         labels = [label for label, members in enumerate(pictures.values()) for _ in members]
         self._counts = tuple(len(members) for members in pictures.values())
         self._support = features = self._features([picture for members in pictures.values() for picture in members])
         y = torch.tensor(labels, device=self._device).unsqueeze(0)  # (1, S)
         with torch.no_grad(), naming_items(features):
-            self._adapted: Any = self._learner.adapt(map_inputs(lambda value: value.unsqueeze(0), features), y, way=len(self.classes))
+            self.adapted: Any = self.learner.adapt(map_inputs(lambda value: value.unsqueeze(0), features), y, way=len(self.classes))
 
     def __repr__(self) -> str:
         names = ", ".join(map(repr, self.classes[:10])) + (" …" if len(self.classes) > 10 else "")
-        parts = [f"{len(self.classes)} classes: {names}", repr(self._learner), repr(self._preprocess), f"device='{self._device}'"]
+        parts = [f"{len(self.classes)} classes: {names}", repr(self.learner), repr(self._preprocess), f"device='{self._device}'"]
         return short_repr("Classifier", parts)
 
     def predict(self, pictures: Sequence[Thing]) -> list[Prediction]:
@@ -169,7 +174,7 @@ class Classifier:
     def _predictions(self, features: Inputs) -> list[Prediction]:
         query = map_inputs(lambda value: value.unsqueeze(0), features)  # (1, Q, …)
         with torch.no_grad(), naming_items(features):
-            probabilities = self._learner.predict(self._adapted, query)[0].double().softmax(-1).cpu().numpy()  # (Q, N)
+            probabilities = self.learner.predict(self.adapted, query)[0].double().softmax(-1).cpu().numpy()  # (Q, N)
         return [
             Prediction(
                 label=self.classes[int(row.argmax())],
@@ -207,7 +212,7 @@ class Classifier:
         with torch.no_grad():
             x = self._preprocess.to_input(torch.from_numpy(np.stack(kept)).to(self._device))  # kept: (m, C, H, W) uint8 for pictures
             with naming_items(x):
-                return self._learner.encode(x)
+                return self.learner.encode(x)
 
 
 def _named(number: int, thing: Thing, error: DataError) -> str:

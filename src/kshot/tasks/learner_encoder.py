@@ -36,6 +36,8 @@ class LearnerEncoder:
 
     Attributes:
         reads_ink: Whether the learner reads ink on paper, and not photographs.
+        learner: The learner, in evaluation mode.
+        preprocess: How it reads pictures.
 
     Raises:
         RecipeError: Its features are not one vector per picture, or it reads no pictures.
@@ -52,11 +54,11 @@ class LearnerEncoder:
             what = "nothing from files" if saved.preprocess is None else "arrays"
             raise RecipeError(f"the learner {name!r} reads {what}, and an encoder reads pictures. Choose another --encoder.")
         self.name = name
-        self._preprocess: Preprocess = saved.preprocess
+        self.preprocess: Preprocess = saved.preprocess
         self.reads_ink = isinstance(saved.preprocess, Ink)
         self._device = pick_device(device)
-        self._learner = saved.learner.to(self._device).eval()
-        found = self._features([self._preprocess.read(_stroke())])
+        self.learner = saved.learner.to(self._device).eval()
+        found = self._features([self.preprocess.read(stroke())])
         if not isinstance(found, torch.Tensor) or found.ndim != 2 or not found.is_floating_point():
             shape = f"of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"of the type {type(found).__name__}"
             raise RecipeError(
@@ -71,11 +73,11 @@ class LearnerEncoder:
 
     def __repr__(self) -> str:
         """Return the name, what it reads, and the number of features."""
-        return short_repr("LearnerEncoder", [repr(self.name), repr(self._preprocess), f"features={self.features}"])
+        return short_repr("LearnerEncoder", [repr(self.name), repr(self.preprocess), f"features={self.features}"])
 
     def read(self, thing: object) -> np.ndarray:
         """Return a picture as the learner keeps it. Errors are those of its preprocessing."""
-        return self._preprocess.read(thing)
+        return self.preprocess.read(thing)
 
     def encode(self, items: Sequence[Any]) -> np.ndarray:
         """Return the features of M kept pictures, float32 (M, D)."""
@@ -86,11 +88,11 @@ class LearnerEncoder:
 
     def _features(self, items: Sequence[Any]) -> Any:
         with torch.no_grad():
-            return self._learner.encode(self._preprocess.to_input(torch.from_numpy(np.stack(items)).to(self._device)))
+            return self.learner.encode(self.preprocess.to_input(torch.from_numpy(np.stack(items)).to(self._device)))
 
 
-def _stroke() -> Image.Image:
-    """Draw a picture that every preprocessing of pictures reads."""
+def stroke(bend: int = 0) -> Image.Image:
+    """Draw a picture that every preprocessing of pictures reads: a line, bent by some pixels."""
     image = Image.new("RGB", (_SIDE, _SIDE), "white")
-    ImageDraw.Draw(image).line((25, 25, 80, 80), fill="black", width=5)
+    ImageDraw.Draw(image).line((25, 25, 52 + bend, 52 - bend, 80, 80), fill="black", width=5)
     return image

@@ -1,0 +1,175 @@
+"""What `kshot export` makes: of a fitted model, or of a saved learner, with the examples of a task or without.
+
+PyTorch is imported where a network must be written. In: a model's folder, or the name of a saved learner. Out: a `Task`. Next:
+`kshot.tasks.export.exported_folder`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kshot.encoders.encoder import Encoder, GraphEncoder
+from kshot.encoders.encoder_folder import GRAPH
+from kshot.encoders.sentence_encoder import TOKENIZER as TOKENIZER_OF_ENCODER
+from kshot.errors import RecipeError
+from kshot.regular_file import read_bytes
+from kshot.tasks.export.exported_folder import TOKENIZER, Task
+from kshot.tasks.export.rule import rule_of_head
+from kshot.tasks.heads.answer import log_probabilities
+from kshot.tasks.model import Model
+from kshot.tasks.model_encoder import encoder_of
+
+if TYPE_CHECKING:
+    from kshot.tasks.classifier import Classifier
+    from kshot.tasks.learner_encoder import LearnerEncoder
+
+_MOST_GRAPH = 2**31
+_TRIED = 8
+"""Things in `inputs.npz`: the first picture, or the name, of as many classes."""
+_BEND = 24
+"""By how many pixels the second drawing of a made-up task is bent."""
+
+
+def task_of_model(model: Model, source: str) -> Task:
+    """Return a fitted model as a task.
+
+    Args:
+        model: The model.
+        source: What the user called it.
+
+    Raises:
+        RecipeError: Its vectors come from no network, or from several.
+        KshotError: Its encoder is not here, or has changed.
+    """
+    if model.numbers is not None:
+        raise RecipeError(
+            f"{source} is a model of rows of numbers, which has no network to export: its columns and its head are plain numbers in its "
+            "folder, and kshot predict reads them without PyTorch."
+        )
+    encoder = encoder_of(model)
+    rule = rule_of_head(model.head)
+    items: list[Any] = [encoder.read(thing) for thing in _things(model)]
+    probabilities = np.exp(log_probabilities(model.head, encoder.encode(items)))
+    if isinstance(encoder, GraphEncoder):
+        graph, more = _written(encoder)
+        return Task(
+            source, model.classes, rule, graph, encoder.input_form, encoder.inputs(items), probabilities, encoder.provenance, more=more
+        )
+    learner = _learner_encoder(encoder)
+    graph, given = _graph(learner, items)
+    return Task(source, model.classes, rule, graph, _takes(learner), given, probabilities, learner.provenance)
+
+
+def task_of_learner(name: str, support: Path | None) -> Task:
+    """Return a saved learner as a task: with the classes of a support set, or without, to be learnt on the other machine.
+
+    Args:
+        name: The name of a shipped learner, or a folder.
+        support: A folder with one folder of pictures per class; None: no classes yet.
+
+    Raises:
+        RecipeError: Its answer is no comparison with an embedding; or its classes need examples, and there are none.
+        SavedError: It cannot be found or read.
+        DataError: A picture of the support set cannot be read.
+    """
+    from kshot.saved.shipped import open_saved
+    from kshot.tasks.export.learner_rules import require_comparing, rule_of_learner, rule_without_classes
+
+    require_comparing(open_saved(name).learner)
+    encoder = _opened(name)
+    if support is not None:
+        from kshot.data.pictures.class_folders import class_files
+        from kshot.tasks.classifier import Classifier
+
+        pictures = class_files(support)
+        classifier = Classifier(name, pictures)
+        tried = [members[0] for members in list(pictures.values())[:_TRIED]]
+        graph, given = _graph(encoder, [encoder.read(picture) for picture in tried])
+        rule = rule_of_learner(classifier.learner, classifier.adapted)
+        return Task(name, classifier.classes, rule, graph, _takes(encoder), given, _answers(classifier, tried), encoder.provenance)
+    rule = rule_without_classes(encoder.learner)
+    from kshot.tasks.classifier import Classifier
+    from kshot.tasks.learner_encoder import stroke
+
+    line, bend, other = stroke(), stroke(_BEND), stroke(-_BEND)
+    graph, given = _graph(encoder, [encoder.read(picture) for picture in (line, bend, other)])
+    examples = {**{name: array[:2] for name, array in given.items()}, "labels": np.array(["line", "bend"])}
+    made_up = Classifier(name, {"bend": [bend], "line": [line]})  # the classes that the program finds, sorted
+    return Task(name, (), rule, graph, _takes(encoder), given, _answers(made_up, [line, bend, other]), encoder.provenance, examples)
+
+
+def _opened(name: str) -> "LearnerEncoder":
+    from kshot.tasks.learner_encoder import LearnerEncoder
+
+    return LearnerEncoder(name)
+
+
+def _answers(classifier: "Classifier", pictures: Sequence[Any]) -> np.ndarray:
+    return np.array([list(one.probabilities.values()) for one in classifier.predict(pictures)])
+
+
+def _things(model: Model) -> list[Any]:
+    """Return a few things that the encoder of a model reads: names of classes, or drawings."""
+    if model.encoder.reads == "texts":
+        return list(model.classes[:_TRIED])
+    from kshot.tasks.learner_encoder import stroke
+
+    return [stroke(bend) for bend in (0, _BEND, -_BEND)]
+
+
+def _written(encoder: GraphEncoder) -> tuple[bytes, dict[str, bytes]]:
+    """Return the graph of an encoder, and its tokenizer, if it has one."""
+    with TemporaryDirectory(prefix="kshot-export-") as name:
+        encoder.write(Path(name))
+        tokenizer = Path(name) / TOKENIZER_OF_ENCODER
+        more = {TOKENIZER: read_bytes(tokenizer, _MOST_GRAPH)} if encoder.reads == "texts" else {}
+        return read_bytes(Path(name) / GRAPH, _MOST_GRAPH), more
+
+
+def _learner_encoder(encoder: Encoder) -> "LearnerEncoder":
+    from kshot.tasks.learner_encoder import LearnerEncoder
+
+    if isinstance(encoder, LearnerEncoder):
+        return encoder
+    raise RecipeError(
+        f"the encoder {encoder.name!r} is not one network, and one network is exported. Fit a model with a single encoder, such as "
+        f"{encoder.name.partition('+')[0]}, and export that."
+    )
+
+
+def _takes(encoder: "LearnerEncoder") -> dict[str, Any]:
+    from kshot.data.preprocess_table import describe
+    from kshot.tasks.learner_encoder import stroke
+
+    kept = encoder.read(stroke())
+    shape = ", ".join(["M", *map(str, kept.shape)])
+    return {
+        "items": f"{kept.dtype} ({shape}): pictures as the preprocessing of kshot returns them",
+        "preprocess": describe(encoder.preprocess),
+    }
+
+
+def _graph(encoder: "LearnerEncoder", kept: Sequence[np.ndarray]) -> tuple[bytes, dict[str, np.ndarray]]:
+    """Write the network of a learner as a graph that takes kept pictures; return it, and pictures as it takes them."""
+    import torch
+    from torch import Tensor, nn
+
+    from kshot.encoders.onnx_export import exported
+
+    class Encoding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.learner = encoder.learner
+
+        def forward(self, items: Tensor) -> Tensor:
+            vectors = self.learner.encode(encoder.preprocess.to_input(items))
+            assert isinstance(vectors, Tensor)
+            return vectors
+
+    given = np.stack(kept)
+    at_least_two = torch.from_numpy(np.concatenate([given, given])[: max(2, len(given))])
+    graph, _ = exported(Encoding(), {"items": at_least_two}, {"items": {0: "items"}}, name=encoder.name, extra="photos")
+    return graph, {"items": given}
