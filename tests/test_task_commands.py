@@ -84,6 +84,33 @@ def test_photographs_from_a_folder_to_answers(run: Run) -> None:
     assert "the file is empty" in err
 
 
+SURE = ["text,kind", *(f"{'a' * k},short" for k in range(1, 13)), *(f"{'a ' * k}a,long" for k in range(6, 18))]
+
+
+@pytest.mark.slow
+def test_sets_of_a_coverage_and_things_of_no_class(run: Run) -> None:
+    assert run("fit", write("t.csv", *SURE), "-o", "m")[0] == 0
+    code, out, err = run("predict", "m", f"{20 * 'a'} a", "a a a a a a a", "--coverage", "0.8", "--unknown", "0.1", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [set(row) for row in rows] == [{"input", "label", "probability", "second", "unknown", "set"}] * 2
+    assert [row["set"][0] for row in rows] == [row["label"] for row in rows] == ["short", "long"]
+    run("predict", "m", f"{20 * 'a'} a", "--coverage", "0.8", "-o", "a.csv")
+    (row,) = csv.DictReader(Path("a.csv").read_text(encoding="utf-8").splitlines())
+    assert list(row) == ["input", "label", "probability", "second", "unknown", "set", "error"]
+    assert row["set"].split("|")[0] == row["label"]
+    assert "  set of 1: short  (then long" in run("predict", "m", f"{20 * 'a'} a", "--coverage", "0.8")[1]
+    for flag, shown in (("--coverage", "0.9"), ("--unknown", "0.05")):
+        code, out, err = run("predict", "m", f"{20 * 'a'} a", flag, "1.5")
+        assert (code, out) == (2, "")
+        assert f"{flag} is a share above 0 and below 1, such as {shown}; found 1.5" in err
+    code, out, err = run("predict", "m", f"{20 * 'a'} a", "--coverage", "0.99")
+    assert (code, out) == (2, "")
+    assert "a coverage of 0.99 needs 99 examples that are left out; this model has 24, which can promise 0.96 at most" in err
+    record = json.loads(Path("m/model.json").read_text(encoding="utf-8"))
+    assert record["format"] == 2
+
+
 QUANTITY = ["a,b,price", *(f"{k},{k * k % 7},{10 + 2.5 * k}" for k in range(30))]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from kshot.errors import DataError, RecipeError
+from kshot.tasks.certainty.asked import Asked
 
 if TYPE_CHECKING:
     from kshot.tasks.answers import Answer, Answered, OwnScore
@@ -33,12 +34,14 @@ class Labelling:
         as_json: Whether standard output gets one JSON object per line, in place of lines to read.
         probabilities: Whether JSON and the file get the probability of every class.
         strict: Whether the first thing that cannot be read stops the command.
+        sure: The coverage of sets and the rate of false alarms.
     """
 
     file: Path | None = None
     as_json: bool = False
     probabilities: bool = False
     strict: bool = False
+    sure: Asked = Asked()  # noqa: RUF009  # it is frozen
 
 
 def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_as: Labelling, device: str) -> None:
@@ -72,8 +75,8 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
     pictures = [path for paths in class_files(support).values() for path in paths]
     for note in support_notes(opened, classifier, pictures):
         say(f"Note: {note}")
-    answers = answer_queries(classifier, asked)
-    named = columns(classifier.classes, probabilities=show_as.probabilities)
+    answers = answer_queries(classifier, asked, show_as.sure)
+    named = columns(classifier.classes, probabilities=show_as.probabilities, sets=show_as.sure.coverage is not None)
     score = OwnScore(classifier.classes, pictures)
     write_answers(_counted(answers, score), show_answer, "pictures", len(asked), show_as, columns=named, told=score.in_words)
 
@@ -95,7 +98,7 @@ def label_with_model(
     from kshot.encoders.vector_cache import VectorCache
     from kshot.tables import show_answer
     from kshot.tasks.answer_file import check_answer_file
-    from kshot.tasks.answers import OwnScore, columns, label_each
+    from kshot.tasks.answers import OwnScore, columns, judge_of, label_each
     from kshot.tasks.encoder_by_name import unfit_for_ink
     from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.queries import STANDARD_INPUT, TableForm, files_named, queries_of
@@ -103,6 +106,9 @@ def label_with_model(
 
     if show_as.file is not None:
         check_answer_file(show_as.file, files_named(words))
+    judge = judge_of(model, show_as.sure)
+    for note in judge.notes:
+        say(f"Note: {note}")
     encoder = encoder_of(model, device)
     table = TableForm(model.encoder.reads, tuple(model.columns.get("things", ())), text, path, form)
     queries: Iterable[Query] = queries_of(words, table, getattr(sys.stdin, "buffer", None))
@@ -113,8 +119,8 @@ def label_with_model(
         if note := unfit_for_ink(encoder, [query.thing for query in queries]):
             say(f"Note: {note}")
     score = OwnScore(model.classes, [Path(name) for name in model.names] if model.encoder.reads == "photographs" else ())
-    answers = label_each(model, encoder, queries, cache=VectorCache())
-    named = columns(model.classes, probabilities=show_as.probabilities)
+    answers = label_each(model, encoder, queries, cache=VectorCache(), judge=judge)
+    named = columns(model.classes, probabilities=show_as.probabilities, sets=show_as.sure.coverage is not None)
     write_answers(_counted(answers, score), show_answer, model.encoder.reads, total, show_as, columns=named, told=score.in_words)
 
 

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 
 def show_answer(answer: "Answer") -> None:
-    """Print one line per query: its class, the probability and the runners-up, or why it cannot be read."""
+    """Print one line per query: its class, the probability, the set if one was asked for, and the runners-up; or why it cannot be read."""
     if answer.prediction is None:
         print_text((f"{answer.input}: ", ""), ("not read", "bold red"), (f": {answer.error}", ""))
         return
     one = answer.prediction
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])
     others = ", ".join(f"{printable(name)} {value:.3f}" for name, value in ranked if name != one.label)
-    print_text((f"{answer.input}: ", ""), (one.label, "bold"), (f" {one.probability:.3f}  (then {_short(others)})", ""))
+    held = "" if one.set is None else f"  set of {len(one.set):,}: {_short(', '.join(map(printable, one.set)))}"
+    odd = ("  unknown", "bold yellow") if one.unknown else ("", "")
+    print_text(
+        (f"{answer.input}: ", ""), (one.label, "bold"), (f" {one.probability:.3f}", ""), odd, (f"{held}  (then {_short(others)})", "")
+    )
 
 
 def show_value(answer: "ValueAnswer") -> None:

@@ -139,6 +139,12 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else on standard output.")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Add the probability of every class to JSON and --out.")] = False,
+    coverage: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Add a set of classes that holds the right one at this rate, such as 0.9.")
+    ] = None,
+    unknown: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Share of things of known classes that may be called unknown. Default: 0.05.")
+    ] = None,
     text: _Text = None,
     path: _Path = None,
     form: Annotated[str | None, typer.Option(help="Form of standard input: csv, tsv, jsonl or lines.")] = None,
@@ -150,17 +156,20 @@ def predict(
     What cannot be read is answered with the reason, and the exit code is then 2.
     """
     from kshot.labelling import Labelling, answer_with_quantity, label_with_learner, label_with_model
+    from kshot.tasks.certainty.asked import Asked
     from kshot.tasks.model_folder import load_model
     from kshot.tasks.regression.model import is_quantity_model, load_quantity_model
 
-    show_as = Labelling(out, as_json, probabilities, strict)
+    show_as = Labelling(out, as_json, probabilities, strict, Asked(coverage, unknown))
     if support is not None:
         refuse_given(context, "with --support, queries are pictures", "text path form")
         label_with_learner(saved, support, queries, show_as, device)
         return
     _check_is_model(saved)
     if is_quantity_model(saved):
-        refuse_given(context, f"{saved} is a model of a quantity, which answers rows with values", "text path probabilities")
+        refuse_given(
+            context, f"{saved} is a model of a quantity, which answers rows with values", "text path probabilities coverage unknown"
+        )
         answer_with_quantity(load_quantity_model(saved), queries, show_as, form)
         return
     on = "cpu" if device == "auto" else device

@@ -13,6 +13,8 @@ import pytest
 import kshot.atomic
 from kshot.encoders.encoder import Provenance
 from kshot.errors import SavedError
+from kshot.tasks.answers import judge_of
+from kshot.tasks.certainty.certainty import Certainty
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.model import EncoderFacts, Model
 from kshot.tasks.model_folder import REPORT, SCORE, check_output, load_model, save_model
@@ -25,6 +27,7 @@ AFFINE = FittedHead(
     {"weights": np.eye(2, dtype=np.float32), "bias": np.zeros(2, np.float32), "centre": np.ones(2, np.float32)}, 0.5, {"ridge": 2.0},
 )  # fmt: skip
 NEAREST = FittedHead("nearest", "unit length", {"examples": np.ones((3, 2), np.float32), "labels": np.array([0, 1, 1])}, 1.0, {})
+CERTAINTY = Certainty(np.array([-2.5, -0.1], np.float32), np.array([0.5, 0.75, 1], np.float32))
 FINDINGS = {
     "asked_head": None, "head": "Head: ridge, by default.", "choice": {"name": "ridge"},
     "estimate": {
@@ -46,7 +49,7 @@ def model(head: FittedHead = AFFINE, **changes: Any) -> Model:
         "encoder": FACTS, "classes": ("käse", "ход"), "head_name": "ridge", "head": head,
         "vectors": np.arange(6, dtype=np.float32).reshape(3, 2), "labels": np.array([1, 0, 1]), "names": ("1", "2", "caf\udce9.png"),
         "findings": FINDINGS, "columns": {"things": ["text"], "label": "intent"}, "descriptions": {"ход": ["a move"]},
-        "description_vectors": np.array([[np.nan, np.nan], [1, 2]], np.float32),
+        "description_vectors": np.array([[np.nan, np.nan], [1, 2]], np.float32), "certainty": CERTAINTY,
     }  # fmt: skip
     return Model(**{**plain, **changes})
 
@@ -66,8 +69,18 @@ def test_what_was_saved_comes_back(tmp_path: Path, head: FittedHead) -> None:
     assert found.head.settings == head.settings
     assert found.head.arrays.keys() == head.arrays.keys()
     assert all(np.array_equal(found.head.arrays[name], head.arrays[name]) for name in head.arrays)
+    assert found.certainty is not None
+    assert (found.certainty.own.tolist(), found.certainty.familiar.tolist()) == ([-2.5, np.float32(-0.1)], [0.5, 0.75, 1])
     assert found.folder == tmp_path / "m"
     assert found.counts == {"käse": 1, "ход": 2}
+
+
+def test_a_model_of_format_1_is_read_and_says_nothing_of_how_sure_it_is(tmp_path: Path) -> None:
+    save_model(tmp_path / "m", model(certainty=None))
+    changed(tmp_path / "m", format=1)
+    found = load_model(tmp_path / "m")
+    assert found.certainty is None
+    assert "of an older kshot" in judge_of(found).notes[0]
 
 
 def test_saving_again_replaces_and_tidies_up(tmp_path: Path) -> None:
@@ -119,10 +132,10 @@ def changed(folder: Path, **changes: Any) -> None:
     ("changes", "message"),
     [
         (
-            {"format": 2, "kshot": "0.9.1"},
-            rf"has format 2; this kshot {re.escape(VERSION)} reads up to 1. kshot 0.9.1 wrote it and reads it",
+            {"format": 3, "kshot": "0.9.1"},
+            rf"has format 3; this kshot {re.escape(VERSION)} reads up to 2. kshot 0.9.1 wrote it and reads it",
         ),
-        ({"format": 2, "kshot": "'; rm -rf /"}, "has format 2; .* Install a newer kshot"),
+        ({"format": 3, "kshot": "'; rm -rf /"}, "has format 3; .* Install a newer kshot"),
         ({"format": "1"}, "it has no format"),
         ({"format": 0}, "formats are 1 and more; found 0"),
         ({"classes": ["a"]}, "2 or more classes of different names; found 1"),
@@ -180,6 +193,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     [
         (AFFINE, {"vectors": np.full((3, 2), np.nan, np.float32)}, "vectors holds numbers that are not finite"),
         (AFFINE, {"labels": np.array([0, 1, 2])}, "labels must be from 0 to 1"),
+        (AFFINE, {"certainty": Certainty(np.zeros(4, np.float32), np.zeros(3, np.float32))}, "certainty/own must be float32, at most one"),
+        (AFFINE, {"certainty": Certainty(np.zeros(3, np.float32), np.zeros(3))}, "certainty/familiar must be float32, at most one"),
+        (AFFINE, {"certainty": Certainty(np.array([1, 0], np.float32), np.zeros(3, np.float32))}, "certainty/own must ascend"),
+        (AFFINE, {"certainty": Certainty(np.array([np.nan], np.float32), np.zeros(3, np.float32))}, "certainty/own must ascend"),
         (FittedHead("nearest", "unit length", {**NEAREST.arrays, "labels": np.array([1, 0, 1])}, 1.0, {}), {}, "head/labels must ascend"),
         (FittedHead("affine", "centred unit", {k: AFFINE.arrays[k] for k in ("weights", "bias")}, 1.0, {}), {}, "head/centre must be"),
     ],

@@ -21,9 +21,12 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError
 from kshot.results.score.counts import clopper_pearson
 from kshot.short_repr import per_cent
+from kshot.tasks.certainty.asked import Asked
+from kshot.tasks.certainty.certainty import Judge
+from kshot.tasks.certainty.unknown import Neighbours
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.model import Model
-from kshot.tasks.prediction import Prediction
+from kshot.tasks.prediction import SEPARATOR, Prediction, predictions_of
 from kshot.tasks.queries import Query
 
 if TYPE_CHECKING:
@@ -70,16 +73,40 @@ class Answer:
 
         Returns:
             `input`, `label`, `probability` and `second` (the second most probable class), each None where the query cannot be read, and
-            `unknown`; then `error` where it cannot be read, and `probabilities` where they are asked for and it can.
+            `unknown`; then `error` where it cannot be read. Where it can: `set`, a list of names, if a coverage was asked for, and
+            `probabilities`, if they are.
         """
         if self.prediction is None:
             return {"input": self.input, "label": None, "probability": None, "second": None, "unknown": False, "error": self.error}
         one = self.prediction
-        plain = {"input": self.input, "label": one.label, "probability": one.probability, "second": one.second, "unknown": False}
+        plain: dict[str, Any] = {
+            "input": self.input,
+            "label": one.label,
+            "probability": one.probability,
+            "second": one.second,
+            "unknown": one.unknown,
+        }
+        if one.set is not None:
+            plain["set"] = list(one.set)
         return {**plain, "probabilities": dict(one.probabilities)} if probabilities else plain
 
 
-def label_each(model: Model, encoder: Encoder, queries: Iterable[Query], *, cache: VectorCache | None = None) -> Iterator[Answer]:
+def judge_of(model: Model, asked: Asked = Asked()) -> Judge:  # noqa: B008  # it is frozen
+    """Return what judges the answers of a fitted model.
+
+    Args:
+        model: The model.
+        asked: The coverage of sets and the rate of false alarms.
+
+    Raises:
+        RecipeError: The model cannot promise what is asked.
+    """
+    return Judge(model.certainty, Neighbours(model.head, model.vectors, model.labels, len(model.classes)), asked)
+
+
+def label_each(
+    model: Model, encoder: Encoder, queries: Iterable[Query], *, cache: VectorCache | None = None, judge: Judge | None = None
+) -> Iterator[Answer]:
     """Answer queries with a fitted model: in order, in bounded memory; one that cannot be read is answered with the reason.
 
     Args:
@@ -87,32 +114,44 @@ def label_each(model: Model, encoder: Encoder, queries: Iterable[Query], *, cach
         encoder: Its encoder (`kshot.tasks.encoder.open_for`).
         queries: They are taken as they are needed, so that they may come from an endless stream.
         cache: Where vectors are looked up and kept.
+        judge: From `judge_of`, for sets of a stated coverage, or for another rate of false alarms.
     """
+    judge = judge or judge_of(model)
     asked, told = tee(queries)
     vectors = embed(encoder, (query.thing for query in asked if not query.fault), cache=cache)
     answers = ((query, DataError(query.fault) if query.fault else next(vectors)) for query in told)
     while part := list(islice(answers, _AT_ONCE)):
         known = [one for _, one in part if not isinstance(one, DataError)]
-        predictions = iter(predict_vectors(model, np.stack(known)) if known else ())
+        predictions = iter(predict_vectors(model, np.stack(known), judge) if known else ())
         for query, one in part:
             yield Answer(query.input, None, str(one)) if isinstance(one, DataError) else Answer(query.input, next(predictions))
 
 
-def predict_vectors(model: Model, vectors: np.ndarray) -> list[Prediction]:
-    """Answer vectors, float32 (M, D)."""
-    rows = np.exp(log_probabilities(model.head, vectors)).tolist()  # (M, N)
-    return [_prediction(model.classes, row) for row in rows]
+def predict_vectors(model: Model, vectors: np.ndarray, judge: Judge | None = None) -> list[Prediction]:
+    """Answer vectors, float32 (M, D), with a fitted model.
+
+    Args:
+        model: The model.
+        vectors: The vectors.
+        judge: As for `label_each`. To answer vectors in several calls, make it once.
+    """
+    answers = log_probabilities(model.head, vectors)  # (M, N)
+    return predictions_of(model.classes, answers, (judge or judge_of(model))(answers, vectors))
 
 
-def _prediction(classes: Sequence[str], row: Sequence[float]) -> Prediction:
-    most = max(row)
-    return Prediction(classes[row.index(most)], most, dict(zip(classes, row, strict=True)))
+def answer_queries(classifier: "Classifier", queries: Iterable[Query], sure: Asked = Asked()) -> Iterator[Answer]:  # noqa: B008  # it is frozen
+    """Answer queries with an adapted learner, as `label_each` does with a model.
 
+    Args:
+        classifier: The adapted learner.
+        queries: The queries.
+        sure: The coverage of sets and the rate of false alarms.
 
-def answer_queries(classifier: "Classifier", queries: Iterable[Query]) -> Iterator[Answer]:
-    """Answer queries with an adapted learner, as `label_each` does with a model."""
+    Raises:
+        RecipeError: The learner cannot promise what is asked.
+    """
     asked, told = tee(queries)
-    predictions = classifier.answer_each(query.thing for query in asked if not query.fault)
+    predictions = classifier.answer_each((query.thing for query in asked if not query.fault), sure)
     for query in told:
         found = DataError(query.fault) if query.fault else next(predictions)
         yield Answer(query.input, None, str(found)) if isinstance(found, DataError) else Answer(query.input, found)
@@ -160,10 +199,10 @@ class OwnScore:
         )
 
 
-def columns(classes: Sequence[str], *, probabilities: bool) -> list[str]:
+def columns(classes: Sequence[str], *, probabilities: bool, sets: bool = False) -> list[str]:
     """Name the columns of a table of answers."""
     named = [f"probability of {name}" for name in classes] if probabilities else []
-    return ["input", "label", "probability", "second", "unknown", "error", *named]
+    return ["input", "label", "probability", "second", "unknown", *(["set"] if sets else []), "error", *named]
 
 
 def row(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,4 +211,6 @@ def row(answer: Mapping[str, Any]) -> dict[str, Any]:
     named = {f"probability of {name}": value for name, value in answer.get("probabilities", {}).items()}
     if "unknown" in flat:
         flat["unknown"] = "true" if flat["unknown"] else "false"
+    if "set" in flat:
+        flat["set"] = SEPARATOR.join(flat["set"])
     return {**flat, **named}

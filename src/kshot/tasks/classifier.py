@@ -19,13 +19,14 @@ from kshot.data.pictures.class_folders import class_files
 from kshot.data.preprocess import Preprocess
 from kshot.data.reading import read_each, unusable
 from kshot.device import pick_device
-from kshot.errors import DataError, SavedError
+from kshot.errors import DataError, RecipeError, SavedError
 from kshot.passes import watched
 from kshot.results.score.features import naming_items
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
 from kshot.short_repr import short_repr
-from kshot.tasks.prediction import Prediction
+from kshot.tasks.certainty.asked import Asked, Verdicts
+from kshot.tasks.prediction import Prediction, predictions_of
 
 Thing = str | Path | Image.Image | np.ndarray | Sequence[Any]
 """What a learner's preprocessing reads: a picture (a path, a Pillow image), or a row of numbers."""
@@ -101,20 +102,23 @@ class Classifier:
         parts = [f"{len(self.classes)} classes: {names}", repr(self.learner), repr(self._preprocess), f"device='{self._device}'"]
         return short_repr("Classifier", parts)
 
-    def predict(self, pictures: Sequence[Thing]) -> list[Prediction]:
+    def predict(self, pictures: Sequence[Thing], *, coverage: float | None = None, unknown: float | None = None) -> list[Prediction]:
         """Label pictures, each independently.
 
         Args:
             pictures: Paths or Pillow images; rows for a learner of arrays.
+            coverage: Share of pictures whose `set` is to hold the right class, above 0 and below 1; None: no sets.
+            unknown: Share of pictures of known classes that may be called unknown, above 0 and below 1; None: 0.05.
 
         Returns:
             One prediction per picture, in the same order.
 
         Raises:
             DataError: Items cannot be read (the message counts them and names the first ten).
+            RecipeError: The learner cannot promise what is asked.
         """
         _check_list(pictures, "predict")
-        answers = list(self.answer_each(pictures))
+        answers = list(self.answer_each(pictures, Asked(coverage, unknown)))
         if faults := [
             _named(number, thing, one)
             for number, (thing, one) in enumerate(zip(pictures, answers, strict=True))
@@ -146,17 +150,26 @@ class Classifier:
         rows = [part[:items].double().mean(0) for part in torch.split(self._support, list(self._counts))]
         return torch.stack(rows).cpu().numpy(), items
 
-    def answer_each(self, pictures: Iterable[Thing]) -> Iterator[Prediction | DataError]:
+    def answer_each(self, pictures: Iterable[Thing], sure: Asked = Asked()) -> Iterator[Prediction | DataError]:  # noqa: B008  # frozen
         """Label pictures one after another, each independently, and go on where one cannot be read.
 
         Pictures are read on all cores. They are taken as they are needed, and only some hundreds of them are in memory at any time.
 
         Args:
             pictures: Paths or Pillow images; rows for a learner of arrays. They may come from an endless stream.
+            sure: The coverage of sets and the rate of false alarms.
 
         Yields:
             For each picture, in the same order, its prediction; or an error, not raised, that names it and says why it cannot be read.
+
+        Raises:
+            RecipeError: The learner cannot promise what is asked.
         """
+        if sure.coverage is not None or sure.unknown is not None:
+            raise RecipeError(
+                "this learner was saved without what its validation tasks say of its sureness, so it gives no sets and calls nothing "
+                "unknown. Leave --coverage and --unknown out."
+            )
         batch: list[np.ndarray | DataError] = []
         for one in read_each(self._preprocess, pictures):
             batch.append(one)
@@ -174,15 +187,8 @@ class Classifier:
     def _predictions(self, features: Inputs) -> list[Prediction]:
         query = map_inputs(lambda value: value.unsqueeze(0), features)  # (1, Q, …)
         with torch.no_grad(), naming_items(features):
-            probabilities = self.learner.predict(self.adapted, query)[0].double().softmax(-1).cpu().numpy()  # (Q, N)
-        return [
-            Prediction(
-                label=self.classes[int(row.argmax())],
-                probability=float(row.max()),
-                probabilities={name: float(value) for name, value in zip(self.classes, row, strict=True)},
-            )
-            for row in probabilities
-        ]
+            answers = self.learner.predict(self.adapted, query)[0].double().log_softmax(-1).cpu().numpy()  # (Q, N)
+        return predictions_of(self.classes, answers, Verdicts(None, np.zeros(len(answers), dtype=bool)))
 
     def _features(self, support: Sequence[Thing]) -> Inputs:
         """Return the features (S, …) of the support items; all that cannot be read are named in one error."""

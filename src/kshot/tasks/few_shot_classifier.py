@@ -19,6 +19,9 @@ from kshot.encoders.embed import embed
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError, missing_extra
+from kshot.tasks.certainty.asked import FALSE_ALARMS, Asked, Verdicts
+from kshot.tasks.certainty.certainty import Certainty, Judge, learn_certainty
+from kshot.tasks.certainty.unknown import Neighbours
 from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.heads.choose import choose
@@ -62,6 +65,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         head_name_: Its name.
         vectors_: The vectors of all examples seen, float32 (n, D).
         labels_: The place of each example's class in `classes_`, int64 (n,).
+        certainty_: What the left-out examples tell of how sure answers are; None as long as only one class has examples.
         n_features_in_: D, without an encoder.
 
     Example:
@@ -141,6 +145,45 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Return the logarithms of `predict_proba`, (M, N); -∞ for a class without examples."""
         return self._log_probabilities(X)
 
+    def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Return which classes are in the set of each thing, in the order of `classes_`, bool (M, N); at least one.
+
+        Args:
+            X: As for `predict`.
+            coverage: Share of things whose set is to hold the right class, above 0 and below 1.
+
+        Raises:
+            DataError: Things cannot be read.
+            RecipeError: The examples cannot promise this coverage; the message says what they can.
+        """
+        found = self._judged(X, Asked(coverage=coverage))
+        assert found.sets is not None
+        sets = np.zeros((len(found.unknown), len(self.classes_)), dtype=bool)
+        sets[:, np.unique(self.labels_)] = found.sets
+        return sets
+
+    def predict_unknown(self, X: Any, rate: float = FALSE_ALARMS) -> np.ndarray:
+        """Return which things are probably of no known class, bool (M,).
+
+        Args:
+            X: As for `predict`.
+            rate: Share of things of known classes that may be called unknown, above 0 and below 1.
+
+        Raises:
+            DataError: Things cannot be read.
+            RecipeError: The examples cannot tell this rate; the message says what they can.
+        """
+        return self._judged(X, Asked(unknown=rate)).unknown
+
+    def _judged(self, X: Any, asked: Asked) -> Verdicts:
+        check_is_fitted(self)
+        if self.head_ is None:
+            raise RecipeError("only one class has examples, and a model of one class cannot say how sure it is. Give another class.")
+        present, y = np.unique(self.labels_, return_inverse=True)
+        judge = Judge(self.certainty_, Neighbours(self.head_, self.vectors_, y.astype(np.int64), len(present)), asked)
+        x = self._vectors(X, first=False)
+        return judge(log_probabilities(self.head_, x), x)
+
     def _log_probabilities(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         x = self._vectors(X, first=False)
@@ -158,12 +201,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 f"head must be the name of a head, or a Head; found {type(head).__name__}. Wrap a classifier in AnyClassifier."
             )
         fitted: FittedHead | None = None
+        certainty: Certainty | None = None
         name = ""
         if len(present) > 1:
             choice = choose(x, y.astype(np.int64), len(present), [] if head is None else [head])
             fitted, name = choice.fitted, choice.name
+            neighbours = Neighbours(fitted, x, y.astype(np.int64), len(present))
+            certainty = learn_certainty(choice.left_out, y.astype(np.int64)[choice.sample], neighbours)
         self.classes_, self.vectors_, self.labels_ = classes, x, places
-        self.head_, self.head_name_ = fitted, name
+        self.head_, self.head_name_, self.certainty_ = fitted, name, certainty
         return self
 
     def _examples(self, X: Any, y: Any, *, first: bool) -> tuple[np.ndarray, np.ndarray]:

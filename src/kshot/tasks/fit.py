@@ -18,6 +18,8 @@ from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
+from kshot.tasks.certainty.certainty import learn_certainty
+from kshot.tasks.certainty.unknown import Neighbours
 from kshot.tasks.descriptions import Sentences
 from kshot.tasks.embedded import check_reads, embedded, equal_rows
 from kshot.tasks.encoder_by_name import check_fit
@@ -215,6 +217,8 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
         "estimate": estimate(choice.left_out, labels[choice.sample], N).as_dict(),
         **({} if known.tuned is None else {"tuned": dict(known.tuned)}),
     }
+    sample = choice.sample
+    certainty = learn_certainty(choice.left_out, labels[sample], Neighbours(choice.fitted, vectors, labels, N))
     model = Model(
         known.encoder,
         classes,
@@ -228,6 +232,7 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
         known.numbers,
         known.sentences,
         known.descriptions,
+        certainty,
     )
     answers = np.full((len(labels), N), np.nan)
     answers[choice.sample] = choice.left_out.log_probabilities

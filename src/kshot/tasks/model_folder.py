@@ -27,9 +27,19 @@ from kshot.encoders.encoder import PortableEncoder, Provenance
 from kshot.encoders.encoder_folder import DESCRIPTION
 from kshot.errors import SavedError
 from kshot.regular_file import look, names_in, read_json
+from kshot.tasks.certainty.certainty import certainty_from
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.model import EncoderFacts, Model
-from kshot.tasks.model_record import AGAIN, FORMAT, RECORD, ArraysRecord, check_arrays, check_numbers, read_record
+from kshot.tasks.model_record import (
+    AGAIN,
+    FORMAT,
+    RECORD,
+    ArraysRecord,
+    check_arrays,
+    check_certainty,
+    check_numbers,
+    read_record,
+)
 from kshot.tasks.numbers.columns import columns_from_dict
 from kshot.tensor_file import Header, read_arrays, read_header
 from kshot.version import VERSION
@@ -85,6 +95,8 @@ def save_model(folder: Path, model: Model, encoder: PortableEncoder | None = Non
     arrays |= {f"head/{name}": array for name, array in model.head.arrays.items()}
     if model.description_vectors is not None:
         arrays["descriptions"] = model.description_vectors
+    if model.certainty is not None:
+        arrays |= {f"certainty/{name}": array for name, array in model.certainty.arrays().items()}
     facts, head = model.encoder, model.head
     content = {
         "format": FORMAT,
@@ -167,6 +179,7 @@ def load_model(folder: str | Path) -> Model:
     encoder = content["encoder"]
     try:
         check_arrays(arrays, content)
+        check_certainty(arrays, content)
         numbers = None if content["numbers"] is None else columns_from_dict(content["numbers"])
         check_numbers(numbers, content)
     except (ValueError, SavedError) as error:
@@ -196,6 +209,7 @@ def load_model(folder: str | Path) -> Model:
         numbers=numbers,
         descriptions=content["descriptions"],
         description_vectors=arrays.get("descriptions"),
+        certainty=certainty_from(arrays),
         folder=folder,
     )
 

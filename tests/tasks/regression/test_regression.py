@@ -265,7 +265,7 @@ def test_a_nearest_model_keeps_its_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2, "kshot": "9.0"}, "pip install 'kshot>=9.0'"),
+        ({"format": 3, "kshot": "9.0"}, "pip install 'kshot>=9.0'"),
         ({"target": 3}, "is damaged: target must be text"),
         ({"examples": ["1"]}, r"vectors must be float32 \(1, 3\); found float32 \(40, 3\)"),
         ({"kind": "other"}, "is a model of classes, not of a quantity"),

@@ -24,6 +24,8 @@ from kshot.encoders.table import read_encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError
 from kshot.passes import watched
+from kshot.tasks.certainty.certainty import learn_certainty
+from kshot.tasks.certainty.unknown import Neighbours
 from kshot.tasks.descriptions import Sentences, description_vectors, texts_of
 from kshot.tasks.embedded import embedded
 from kshot.tasks.estimate import estimate
@@ -227,5 +229,6 @@ class _Work:
             vectors=vectors,
             findings=findings,
             description_vectors=known.descriptions,
+            certainty=learn_certainty(choice.left_out, model.labels, Neighbours(fitted, vectors, model.labels, way)),
         )
         return Fitted(tuned, self.examples, (), choice.left_out.log_probabilities)
