@@ -20,7 +20,7 @@ from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 COMMANDS = (
-    *("fit", "predict", "add", "remove", "rename", "estimate", "export"),
+    *("fit", "predict", "add", "remove", "rename", "estimate", "suggest", "export"),
     *("demo", "train", "evaluate", "compare", "inspect", "show", "recipes"),
 )
 QUICK = [
@@ -116,6 +116,7 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
         "add": ["--strict", "--json"],
         "remove": ["--json"],
         "rename": ["--json"],
+        "suggest": ["--count", "--json", "--out", "--strict"],
         "estimate": ["--label", "--report", "--json"],
         "recipes": ["--json"],
     }[command]

@@ -48,6 +48,7 @@ COMPOSING = {
     "quantity_commands": 3,
     "export_command": 4,
     "task_commands": 4,
+    "label_commands": 4,
     "__init__": 5,
     "cli": 5,
     "__main__": 6,
@@ -129,7 +130,8 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        order = "interruption, flags ← terminal ← tables ← labelling, running, quantity_commands ← task_commands ← __init__, cli"
+        commands = "quantity_commands ← task_commands, label_commands"
+        order = f"interruption, flags ← terminal ← tables ← labelling, running, {commands} ← __init__, cli"
         return f"{importer} does not come after {imported}: {order}"
     return ""
 

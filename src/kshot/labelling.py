@@ -6,7 +6,7 @@ nor scikit-learn nor pandas.
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -169,29 +169,17 @@ def write_answers(
         DataError: With `strict`, the first query that cannot be read.
         RecipeError: There is nothing to label.
     """
-    from kshot.tasks.answer_file import answer_file
-    from kshot.terminal import complain, counting, out, print_json, say
+    from kshot.terminal import complain, counting, out, say
 
     asked = unread = 0
-    shown = show_as.as_json or show_as.file is None
-    written = (
-        nullcontext(lambda answer: None)
-        if show_as.file is None
-        else answer_file(show_as.file, columns, probabilities=show_as.probabilities)
-    )
     # Lines on a terminal are progress enough, and a bar would overwrite them.
-    bar = nullcontext(lambda more: None) if shown and out.is_terminal else counting(what, total)
-    with written as write, bar as progress:
+    lines = (show_as.as_json or show_as.file is None) and out.is_terminal
+    bar = nullcontext(lambda more: None) if lines else counting(what, total)
+    with answers_shown(show, show_as, columns) as write, bar as progress:
         for answer in answers:
-            if answer.error and show_as.strict:
-                raise DataError(f"{answer.input}: {answer.error} Without --strict, it would be a row with its reason.")
             asked += 1
             unread += bool(answer.error)
             write(answer)
-            if show_as.as_json:
-                print_json(answer.as_dict(probabilities=show_as.probabilities))
-            elif show_as.file is None:
-                show(answer)
             progress(1)
     if not asked:
         raise RecipeError(f"there is nothing to label: the input holds no {what}.")
@@ -202,3 +190,34 @@ def write_answers(
     if unread:
         complain(f"{unread} of {asked} queries cannot be read; the reason is in the row of each. The others are answered.")
         raise typer.Exit(2)
+
+
+@contextmanager
+def answers_shown(show: "Callable[[_Answer], None]", show_as: Labelling, columns: Sequence[str]) -> "Iterator[Callable[[_Answer], None]]":
+    """Show answers, and write them into a file.
+
+    Args:
+        show: Prints an answer as a line to read.
+        show_as: Where they go.
+        columns: The columns of a table of answers.
+
+    Yields:
+        A function that shows and writes an answer. With `strict`, it raises a DataError for one that cannot be read.
+    """
+    from kshot.tasks.answer_file import answer_file
+    from kshot.terminal import print_json
+
+    file, probabilities = show_as.file, show_as.probabilities
+    written = nullcontext(lambda answer: None) if file is None else answer_file(file, columns, probabilities=probabilities)
+    with written as write:
+
+        def shown(answer: "_Answer") -> None:
+            if answer.error and show_as.strict:
+                raise DataError(f"{answer.input}: {answer.error} Without --strict, it would be a row with its reason.")
+            write(answer)
+            if show_as.as_json:
+                print_json(answer.as_dict(probabilities=probabilities))
+            elif file is None:
+                show(answer)
+
+        yield shown

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.tasks.answers import Answer
+    from kshot.tasks.labels.suggest_queries import Suggested
     from kshot.tasks.regression.answers import ValueAnswer
 
 
@@ -40,6 +41,19 @@ def show_value(answer: "ValueAnswer") -> None:
         print_text((f"{answer.input}: ", ""), ("not read", "bold red"), (f": {answer.error}", ""))
         return
     print_text((f"{answer.input}: ", ""), (f"{answer.value:.6g}", "bold"))
+
+
+def show_suggestion(suggested: "Suggested") -> None:
+    """Print one line per thing to label: its rank, what it adds, and what the model takes it for; or why it cannot be read."""
+    one = suggested.suggestion
+    if one is None:
+        print_text((f"{suggested.input}: ", ""), ("not read", "bold red"), (f": {suggested.error}", ""))
+        return
+    print_text(
+        (f"{suggested.rank}. ", ""),
+        (str(suggested.input), "bold"),
+        (f": {100 * one.gain:.2g} %  (now {one.label} {one.probability:.3f})", ""),
+    )
 
 
 def _short(text: str, most: int = 80) -> str:

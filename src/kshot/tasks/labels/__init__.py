@@ -1,0 +1,1 @@
+"""Which labels to give next, and which to look at again."""
