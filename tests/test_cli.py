@@ -117,6 +117,7 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
         "remove": ["--json"],
         "rename": ["--json"],
         "suggest": ["--count", "--json", "--out", "--strict"],
+        "export": ["--onnx", "--out", "--support", "--overwrite", "--json"],
         "estimate": ["--label", "--report", "--json"],
         "recipes": ["--json"],
     }[command]
