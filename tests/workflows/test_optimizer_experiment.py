@@ -80,7 +80,7 @@ def test_sections_of_the_other_kind_are_refused() -> None:
 
 def test_a_start_from_a_learner_is_refused(tmp_path: Path) -> None:
     recipe = parse_recipe({"trains": "optimizer", "training": {"start_from": "omniglot-maml"}}, "started")
-    with pytest.raises(RecipeError, match=r"starts from its own initial weights; found training\.start_from='omniglot-maml'"):
+    with pytest.raises(RecipeError, match=r"learns whole; found training\.start_from='omniglot-maml'"):
         prepare_optimizer(recipe, tmp_path)
 
 

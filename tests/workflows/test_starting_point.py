@@ -28,14 +28,17 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def recipe_of(pets: Path, *, start_from: Path | str = "none", seed: int = 0, split_seed: int = 0, width: int = 3) -> Recipe:
+def recipe_of(
+    pets: Path, *, seed: int = 0, split_seed: int = 0, width: int = 3, learner: str = "protonet", **training: Path | str
+) -> Recipe:
     parts: dict[str, Any] = {
         "seed": seed,
         "data": {"name": str(pets), "split": "fractions", "split_seed": split_seed, "size": 16, "fractions": [0.5, 0.25, 0.25]},
         "backbone": {"name": "conv4", "width": width},
         "episodes": {"way": 2, "query": 2},
         "validation": {"way": 2, "query": 2, "episodes": 3, "every": 2},
-        "training": {"updates": 4, "start_from": str(start_from)},
+        "learner": {"name": learner},
+        "training": {"updates": 4, **{name: str(value) for name, value in training.items()}},
     }
     return parse_recipe(parts, "made")
 
@@ -109,7 +112,68 @@ def test_an_unfinished_run_leaves_its_parameters_from_which_another_goes_on(pets
     assert going_on.record["started_from"]["updates"] == 3
 
 
+# The backbone alone, and what does not learn.
+
+
+@pytest.mark.slow
+def test_a_run_takes_the_backbone_of_another_kind_of_learner(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    ready = prepare(recipe_of(pets, learner="ridge", backbone_from=first, seed=1), tmp_path / "second", device="cpu")
+    theirs = load_folder(first).learner.backbone.state_dict()
+    ours = ready.state.learner.backbone.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), name
+    assert ready.started_from is not None
+    assert ready.started_from["part"] == "backbone"
+    assert ready.started_from["sha256"] == read_record(first)["tensors"]["sha256"]
+
+
+@pytest.mark.slow
+def test_a_frozen_backbone_keeps_every_bit_and_the_rest_learns(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    recipe = recipe_of(pets, learner="ridge", backbone_from=first, frozen="backbone", seed=1)
+    saved = run(prepare(recipe, tmp_path / "second", device="cpu"))
+    assert saved is not None
+    before, after = load_folder(first).learner.backbone.state_dict(), saved.learner.backbone.state_dict()
+    for name, value in before.items():
+        assert torch.equal(after[name], value), name  # running statistics, too
+    new = prepare(replace(recipe, seed=1), tmp_path / "third", device="cpu").state.learner.state_dict()
+    assert any(not torch.equal(new[name], value) for name, value in saved.learner.state_dict().items() if not name.startswith("backbone."))
+
+
+@pytest.mark.slow
+def test_the_last_blocks_learn_where_the_early_ones_are_frozen(pets: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(pets, frozen="early")
+    recipe = replace(recipe, backbone=replace(recipe.backbone, name="efficientnet_lite0", arguments={}))
+    learner = prepare(recipe, tmp_path / "first", device="cpu").state.learner
+    learning = {name for name, parameter in learner.named_parameters() if parameter.requires_grad}
+    assert "backbone.network.head.conv.weight" in learning
+    assert "backbone.network.stem.conv.weight" not in learning
+    assert 0 < len(learning) < len(dict(learner.named_parameters()))
+    assert not learner.backbone.network.stem.norm.training  # its statistics stay
+    assert learner.backbone.network.head.norm.training
+
+
 # What is refused.
+
+
+def test_two_starts_are_refused(pets: Path, tmp_path: Path) -> None:
+    refused(pets, tmp_path, RecipeError, "a run has one start", start_from="omniglot-maml", backbone_from="omniglot-protonet")
+
+
+@pytest.mark.slow
+def test_the_backbone_of_another_form_is_refused(pets: Path, tmp_path: Path) -> None:
+    first = trained(pets, tmp_path / "first")
+    refused(pets, tmp_path, SavedError, "the backbone of .* does not fit the learner's", backbone_from=first, width=4, learner="ridge")
+
+
+def test_a_backbone_without_last_blocks_is_refused(pets: Path, tmp_path: Path) -> None:
+    refused(pets, tmp_path, RecipeError, "names its last blocks, such as efficientnet_lite0; found Conv4", frozen="early")
+
+
+def test_nothing_left_to_learn_is_refused(pets: Path, tmp_path: Path) -> None:
+    refused(pets, tmp_path, RecipeError, "frozen", frozen="backbone")
 
 
 def refused(pets: Path, tmp_path: Path, kind: type[Exception], message: str, **other: Any) -> None:

@@ -21,6 +21,10 @@ class Backbone(KeepsArguments, nn.Module):
     def __init__(self) -> None:
         super().__init__()
 
+    def last_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the last blocks, which learn where the rest is frozen; empty for a network that names none."""
+        return []
+
 
 def require_counts(least: int = 1, **counts: int | Sequence[int]) -> None:
     """Raise an error unless numbers, or all numbers of lists, are large enough.

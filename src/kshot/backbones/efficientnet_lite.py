@@ -168,6 +168,10 @@ class EfficientNetLite0(Backbone):
         features: Tensor = self.network(x)
         return features
 
+    def last_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of what computes at 1/32 of the resolution."""
+        return self.network.last_parameters()
+
 
 class EfficientNetLite2(Backbone):
     """Photographs (M, C, H, W), 260 × 260 as published, pixels as (pixel − 127) / 128 → features (M, 1280).
@@ -190,6 +194,10 @@ class EfficientNetLite2(Backbone):
         """Embed photographs."""
         features: Tensor = self.network(x)
         return features
+
+    def last_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of what computes at 1/32 of the resolution."""
+        return self.network.last_parameters()
 
 
 def _built(w: float, d: float, channels: int, weights: Weights, published: PublishedWeights) -> EfficientNetLite:

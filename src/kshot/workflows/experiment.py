@@ -51,7 +51,7 @@ from kshot.workflows.preflight import check_update_size, try_answering, try_trai
 from kshot.workflows.recipe import Recipe
 from kshot.workflows.run_folder import DIVISION, LEARNER, RECIPE, compared, goes_on, saved_division, unfinished_files
 from kshot.workflows.run_lock import locked
-from kshot.workflows.starting_point import take_parameters
+from kshot.workflows.starting_point import start_of
 from kshot.workflows.training_steps import take_steps
 
 _LEAST_CLASSES = 6
@@ -73,8 +73,8 @@ class Run:
         plan: How long to train, and when to validate.
         validation: The fixed validation episodes.
         notes: Plain sentences for the user, for example how the machine of a resumed run differs.
-        started_from: The learner whose parameters the run started from, for the record (`kshot.workflows.starting_point`); None: it started
-            from new parameters.
+        started_from: The learner whose parameters, or whose backbone's, the run started from, for the record
+            (`kshot.workflows.starting_point`); None: it started from its own.
     """
 
     recipe: Recipe
@@ -122,7 +122,7 @@ def prepare(recipe: Recipe, folder: Path, *, resume: bool = False, device: str =
     learner = spec.build(recipe.seed).to(where)
     if learner.training_source == "none":
         raise RecipeError(f"the learner {spec.learner!r} is not trained, so a recipe has nothing to do. Use it without training.")
-    started_from = take_parameters(learner, steps.start_from, split.part(recipe.data.train_part)) if steps.start_from != "none" else None
+    started_from = start_of(learner, steps, split.part(recipe.data.train_part))
     with _naming(split, recipe.data.train_part, "items" if learner.training_source == "items" else "episodes"):
         stream = training_stream(recipe, learner.training_source, dataset, split, where)
         check_update_size(stream)

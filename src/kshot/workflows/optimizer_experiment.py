@@ -72,10 +72,9 @@ def prepare_optimizer(recipe: Recipe, folder: Path, *, resume: bool = False, dev
         raise RecipeError(
             f"learned optimisers are trained on the CPU, because their functions are small; found device {device!r}. Use cpu."
         )
-    if recipe.training.start_from != "none":
-        raise RecipeError(
-            f"a learned optimiser starts from its own initial weights; found training.start_from={recipe.training.start_from!r}."
-        )
+    for key in ("start_from", "backbone_from", "frozen"):
+        if (said := getattr(recipe.training, key)) != "none":
+            raise RecipeError(f"a learned optimiser starts from its own initial weights, and learns whole; found training.{key}={said!r}.")
     if recipe.training.tensorboard:
         require_tensorboard()
     ask = recipe.optimizer

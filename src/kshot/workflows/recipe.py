@@ -112,6 +112,8 @@ class TrainingRecipe:
     save_every: int = 200  # updates between two saves of the state
     tensorboard: bool = False  # write event files beside the JSON lines; needs the extra `track`
     start_from: str = "none"  # a saved learner whose parameters the run starts from, with a new optimiser; none: new parameters
+    backbone_from: str = "none"  # a saved learner, of any kind, whose backbone the run starts from; none: the learner's own start
+    frozen: Literal["none", "early", "backbone"] = "none"  # what does not learn; early: all of the backbone but its last blocks
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,10 @@ class Recipe:
         return plain
 
 
-_LATER: dict[str, dict[str, Any]] = {"data": {"kind": "auto", "arguments": {}}, "training": {"start_from": "none"}}
+_LATER: dict[str, dict[str, Any]] = {
+    "data": {"kind": "auto", "arguments": {}},
+    "training": {"start_from": "none", "backbone_from": "none", "frozen": "none"},
+}
 """Settings that came later, with the values that change nothing: records and states of earlier runs do not have them."""
 
 _LEAST = {
