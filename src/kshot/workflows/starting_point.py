@@ -1,7 +1,7 @@
 """Where a run starts, and what of it does not learn: `training.start_from`, `training.backbone_from`, `training.frozen`.
 
-A run starts from the parameters of a saved learner, from its backbone alone, or from its own. In: a new learner, the name of a saved one, and the training classes. Out: the learner filled, and what its record says of its start. Next:
-`kshot.workflows.experiment`.
+A run starts from the parameters of a saved learner, from its backbone alone, or from its own. In: a new learner, the name of a saved one,
+and the training classes. Out: the learner filled, and what its record says of its start. Next: `kshot.workflows.experiment`.
 """
 
 from collections.abc import Callable
