@@ -10,6 +10,7 @@ The path of the data, one folder per stage:
     results     scores, intervals, pictures             -> Results
     saved       a learner on disk                       -> a folder
     tasks       a user's own task                       -> predictions
+    web         a service over HTTP, and its client
 
 `kshot.workflows.experiment` calls the stages in this order: read it for the whole story. Every learner is here by its short name, and
 beside the learners what a program of one's own needs. Each name is imported when it is first used, so that `import kshot` does not wait
@@ -91,6 +92,8 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.saved.shipped import shipped as shipped
     from kshot.tasks.classifier import Classifier as Classifier
     from kshot.tasks.few_shot_classifier import FewShotClassifier as FewShotClassifier
+    from kshot.web.async_client import AsyncClient as AsyncClient
+    from kshot.web.client import Client as Client
     from kshot.workflows.same_test import compare as compare
 
 _HOMES = {
@@ -137,6 +140,9 @@ _HOMES = {
     # tasks
     "Classifier": "kshot.tasks.classifier",
     "FewShotClassifier": "kshot.tasks.few_shot_classifier",
+    # web
+    "AsyncClient": "kshot.web.async_client",
+    "Client": "kshot.web.client",
     # errors
     "KshotError": "kshot.errors",
 }

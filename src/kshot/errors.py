@@ -14,8 +14,9 @@ of them. Any other exception is a bug in kshot (exit code 1). A `DataError` and 
 expect of bad values.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from kshot.printable import printable_lines
 
@@ -25,9 +26,11 @@ class KshotError(Exception):
 
     Attributes:
         task: Place of the task in its batch, if the error belongs to one task.
+        problem: The fields of a service's answer (RFC 9457), such as `status`, `title` and `detail`, if it refused a request.
     """
 
     task: int | None = None
+    problem: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         """Return the message. Names in it, which come from anywhere, are printable: a traceback shows it, too."""

@@ -509,7 +509,7 @@ const BODIES = {
   photos(one, label, add, drop) {
     const snap = el("button", { type: "button", textContent: cameraOn ? "Take it now" : "Camera", className: cameraOn ? "primary" : "" });
     snap.onclick = () => (cameraOn ? add([fromCamera()]) : camera(true));
-    const blank = one.examples.length ? null : el("p", { className: "blank", textContent: "Drop photos here" });
+    const blank = one.examples.length ? null : el("p", { className: "blank", textContent: "No photo yet" });
     const shown = one.examples.map((example) => thumb(example, label, () => drop(example)));
     return [
       dropping(el("div", { className: "thumbs" }, blank, ...shown), add),
@@ -623,7 +623,7 @@ const SAMPLES = {
   ].map(([name, text]) => ({ key: newKey(), name, examples: [{ key: newKey(), text }] })),
 };
 
-$("sample").onclick = () => { work().classes = SAMPLES[state.mode](); changed({ soon: true }); render(); $("try").scrollIntoView({ block: "nearest", behavior: "smooth" }); };
+$("sample").onclick = () => { work().classes = SAMPLES[state.mode](); changed({ soon: true }); render(); };
 $("fresh").onclick = () => {
   const old = work().task;
   if (cameraOn) camera(false);
