@@ -106,7 +106,6 @@ def _public_things(folder: Path) -> dict[str, Any]:
     classifier = kshot.Classifier("omniglot-protonet", folder / "letters")
     things: dict[str, Any] = {
         "ArrayDataset": data,
-        "AsyncClient": kshot.AsyncClient("http://127.0.0.1:1"),
         "Client": kshot.Client("http://127.0.0.1:1"),
         "ArrayTasks": tasks,
         "ClassIndex": data.index,

@@ -32,6 +32,8 @@ def test_the_wheel_holds_everything_and_works_outside_the_checkout(tmp_path: Pat
     for wanted in ("py.typed", "data/embedded/omniglot.xz", "data/embedded/vinyals.json", "data/embedded/OMNIGLOT-LICENSE"):
         assert f"kshot/{wanted}" in names
     assert "kshot/recipes/results.json" in names
+    for name in ("index.html", "page.css", "page.js", "icon.svg"):
+        assert f"kshot/web/page/{name}" in names
     for name in SHIPPED:
         assert f"kshot/saved/shipped/{name}/learner.json" in names
     assert wheel.stat().st_size < 10_000_000

@@ -92,7 +92,6 @@ if TYPE_CHECKING:  # all public names, for type checkers and editors
     from kshot.saved.shipped import shipped as shipped
     from kshot.tasks.classifier import Classifier as Classifier
     from kshot.tasks.few_shot_classifier import FewShotClassifier as FewShotClassifier
-    from kshot.web.async_client import AsyncClient as AsyncClient
     from kshot.web.client import Client as Client
     from kshot.workflows.same_test import compare as compare
 
@@ -141,7 +140,6 @@ _HOMES = {
     "Classifier": "kshot.tasks.classifier",
     "FewShotClassifier": "kshot.tasks.few_shot_classifier",
     # web
-    "AsyncClient": "kshot.web.async_client",
     "Client": "kshot.web.client",
     # errors
     "KshotError": "kshot.errors",

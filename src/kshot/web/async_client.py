@@ -1,4 +1,4 @@
-"""The client of a service for programs that await, `kshot.AsyncClient`: `kshot.Client`, word for word. Needs httpx."""
+"""The client of a service for programs that await: `kshot.Client`, word for word. Needs httpx."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,7 +23,7 @@ class AsyncClient(Connection):
     """A client of a service for programs that await. Arguments, methods and errors are those of `Client`.
 
     Example:
-        `task = await kshot.AsyncClient().create({"yes": ["of course"], "no": ["not at all"]}, encoder="all-MiniLM-L6-v2")`
+        `task = await AsyncClient().create({"yes": ["of course"], "no": ["not at all"]}, encoder="all-MiniLM-L6-v2")`
     """
 
     def __init__(self, url: str = URL, *, key: str | None = None, timeout_seconds: float = 30.0, retries: int = 4) -> None:

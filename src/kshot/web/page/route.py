@@ -3,6 +3,7 @@
 In: nothing. Out: a router, which the app includes. The page speaks to `/v1` as any client does. Needs the extra `web`.
 """
 
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from importlib import resources
 from typing import Final
@@ -48,7 +49,7 @@ def page_router() -> APIRouter:
     return router
 
 
-def _serving(content: bytes, kind: str):  # type: ignore[no-untyped-def]  # FastAPI reads the annotations of what is returned
+def _serving(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
     tag = f'"{sha256(content).hexdigest()[:16]}"'
     headers = {**_HEADERS, "ETag": tag}
 
