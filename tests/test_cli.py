@@ -20,7 +20,7 @@ from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 COMMANDS = (
-    *("fit", "predict", "add", "remove", "rename", "estimate", "suggest", "export"),
+    *("fit", "predict", "add", "remove", "rename", "estimate", "suggest", "doubt", "export"),
     *("demo", "train", "evaluate", "compare", "inspect", "show", "recipes"),
 )
 QUICK = [
@@ -117,6 +117,7 @@ def test_every_command_has_help_without_loading_torch(command: str) -> None:
         "remove": ["--json"],
         "rename": ["--json"],
         "suggest": ["--count", "--json", "--out", "--strict"],
+        "doubt": ["--count", "--json", "--out"],
         "export": ["--onnx", "--out", "--support", "--overwrite", "--json"],
         "estimate": ["--label", "--report", "--json"],
         "recipes": ["--json"],

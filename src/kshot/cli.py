@@ -24,7 +24,7 @@ from kshot.errors import KshotError, RecipeError, known_ones
 from kshot.export_command import export
 from kshot.flags import check_plot, fitted, refuse_given, shot_counts
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
-from kshot.label_commands import suggest
+from kshot.label_commands import doubt, suggest
 from kshot.regular_file import look
 from kshot.task_commands import add, estimate, fit, predict, remove, rename, show_model
 
@@ -81,7 +81,7 @@ def _options(
     watch(counting)
 
 
-for _command in (fit, predict, add, remove, rename, estimate, suggest, export):
+for _command in (fit, predict, add, remove, rename, estimate, suggest, doubt, export):
     app.command()(_command)
 
 

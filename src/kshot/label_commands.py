@@ -80,6 +80,38 @@ def suggest(
         raise typer.Exit(2)
 
 
+def doubt(
+    model: _Model,
+    count: Annotated[int, typer.Option(metavar="N", help="How many labels, and how many near-duplicates, to list at most.")] = 20,
+    out: _Out = None,
+    as_json: _Json = False,
+) -> None:
+    """List the examples of a model whose labels are probably wrong, the most doubtful first; and examples that are nearly the same."""
+    from kshot.labelling import Labelling, answers_shown
+    from kshot.tables import show_doubtful
+    from kshot.tasks.answer_file import check_answer_file
+    from kshot.tasks.labels.doubt import doubts
+    from kshot.tasks.labels.doubtful import DOUBT_COLUMNS, doubtful_rows
+    from kshot.tasks.model_folder import load_model
+    from kshot.terminal import say
+
+    if count < 1:
+        raise RecipeError(f"--count must be 1 or more; found {count:,}.")
+    _check_has_classes(model, "doubts no labels")
+    known = load_model(model)
+    if out is not None:
+        check_answer_file(out)
+    found = doubts(known)
+    with answers_shown(show_doubtful, Labelling(out, as_json), DOUBT_COLUMNS) as write:
+        for row in doubtful_rows(known, found, count):
+            write(row)
+    if out is not None:
+        say(f"The list is in {out}")
+    say(found.in_words(len(known.labels)))
+    if known.tuned is not None:
+        say("Note: the encoder of this model was tuned on these labels, so it has learnt some of their mistakes, which are then not found.")
+
+
 def _counted(queries: "Iterable[Query]", what: str) -> "Iterator[Query]":
     """Show a bar over queries; it ends with them, before the first suggestion is shown."""
     from kshot.terminal import counting

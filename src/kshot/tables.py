@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kshot.results.score.presentations import Presentations
     from kshot.results.score.result import Results
     from kshot.tasks.answers import Answer
+    from kshot.tasks.labels.doubtful import Doubtful
     from kshot.tasks.labels.suggest_queries import Suggested
     from kshot.tasks.regression.answers import ValueAnswer
 
@@ -54,6 +55,23 @@ def show_suggestion(suggested: "Suggested") -> None:
         (str(suggested.input), "bold"),
         (f": {100 * one.gain:.2g} %  (now {one.label} {one.probability:.3f})", ""),
     )
+
+
+def show_doubtful(row: "Doubtful") -> None:
+    """Print one line per doubtful label, or per pair of examples that are nearly the same."""
+    first, second = (f"row {name}" if name.isdecimal() else name for name in (row.input, row.nearest))
+    if row.kind == "copies":
+        same = row.label == row.other
+        labels = f"both {row.label}" if same else f"{row.label} and {row.other}"
+        print_text(
+            (f"{row.rank}. ", ""),
+            (f"{first} and {second}", "bold"),
+            (" are nearly the same: ", ""),
+            (labels, "" if same else "bold red"),
+        )
+        return
+    told = f": {row.label} {row.probability:.3f}, or {row.other} {row.other_probability:.3f}, as {second}?"
+    print_text((f"{row.rank}. ", ""), (first, "bold"), (told, ""))
 
 
 def _short(text: str, most: int = 80) -> str:
