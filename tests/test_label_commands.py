@@ -56,6 +56,52 @@ def test_suggest_from_a_table_to_lines_json_and_a_file(run: Run, model: str) -> 
     assert " %  (now short 0." in out or " %  (now long 0." in out
     assert "1 of 4 things are examples of the model already, and left out. By how alike things are, the labels of these 2 cover" in err
     code, out, err = run("suggest", model, "u.csv", "--count", "2", "--json", "-o", "next.csv")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["rank"] for row in rows] == [1, 2]
+    assert "The suggestions are in next.csv" in err
+    written = list(csv.DictReader(io.StringIO(Path("next.csv").read_text(encoding="utf-8"))))
+    assert [row["input"] for row in written] == [str(row["input"]) for row in rows]
+    assert list(written[0]) == ["input", "rank", "gain", "label", "probability", "error"]
+
+
+@pytest.mark.slow
+def test_suggest_names_what_cannot_be_read(run: Run, model: str) -> None:
+    write("u.csv", "text", "abcde f", '""', "ab cd ef gh")
+    code, out, err = run("suggest", model, "u.csv", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, rows[0]["error"], rows[0]["rank"], len(rows)) == (2, "the text is empty.", None, 3)
+    assert "1 thing cannot be read; the reason is in the row of each. The others were compared." in err
+    code, out, err = run("suggest", model, "u.csv", "--strict")
+    assert (code, out) == (2, "")
+    assert "2: the text is empty. Without --strict, it would be a row with its reason." in err
+    code, out, _ = run("suggest", model, "-", stdin=b"abcde f\nab cd ef gh\n")
+    assert (code, out.count("\n")) == (0, 2)
+
+
+@pytest.mark.slow
+def test_suggest_refuses(run: Run, model: str) -> None:
+    for words, told in (
+        (["suggest", model, "t.csv"], "there is nothing to suggest: all 6 things are examples of the model already"),
+        (["suggest", model, "t.csv", "--count", "0"], "--count must be from 1 to 1,000; found 0."),
+        (["suggest", model, "t.csv", "-o", "t.csv"], "--out t.csv is a file to be labelled"),
+        (["suggest", "none", "t.csv"], "there is no model at none"),
+    ):
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert told in err
+
+
+@pytest.mark.slow
+def test_suggest_refuses_a_model_of_a_quantity(run: Run) -> None:
+    write("n.csv", "x,y", *(f"{x},{2 * x}" for x in range(12)))
+    assert run("fit", "n.csv", "-o", "q", "--regression")[0] == 0
+    code, _, err = run("suggest", "q", "n.csv")
+    assert code == 2
+    assert "q is a model of a quantity, which has no classes, so kshot suggests nothing to label." in err
+
+
+@pytest.mark.slow
+def test_doubt_lists_a_wrong_label_and_what_is_nearly_the_same(run: Run) -> None:
     words = ["ab", "abcdef g", "abcdefg h", "abcdefghi j"], ["a b c", "a b c d e f g h", "a b c d e f g i", "aa b c d"]
     rows = [f"{text},{kind}" for kind, texts in zip(("word", "words"), words, strict=True) for text in texts] + ["a b c d e,word"]
     assert run("fit", write("d.csv", "text,kind", *rows), "-o", "d", "--with", "class_means")[0] == 0
@@ -63,7 +109,7 @@ def test_suggest_from_a_table_to_lines_json_and_a_file(run: Run, model: str) -> 
     assert code == 0
     assert out.startswith("1. row 9: word 0.")
     assert ", or words 0." in out.splitlines()[0]
-    assert "1. row 6 and row 7 are nearly the same: both words" in out
+    assert "1. row 6 and row 9 are nearly the same: words and word" in out
     assert "The evidence is against" in err
     code, out, _ = run("doubt", "d", "--count", "3", "--json", "-o", "doubts.csv")
     found = [json.loads(line) for line in out.splitlines()]
