@@ -11,6 +11,7 @@ import numpy as np
 from kshot.results.score.html_table import escaped
 from kshot.results.show.page_frame import Headline, framed
 from kshot.short_repr import per_cent
+from kshot.workflows.shown_thing import Shown, card
 
 WIDEST_MATRIX = 30
 """Classes of the largest matrix of confusions that is shown."""
@@ -39,15 +40,13 @@ class Confused:
 
 @dataclass(frozen=True)
 class Hard:
-    """A hard example: its own class and the answer, each with its probability; a picture as a `data:` address, or a text."""
+    """A hard example: its own class and the answer, each with its probability."""
 
-    name: str
+    thing: Shown
     true: str
     own: float
     told: str
     probability: float
-    picture: str = ""
-    text: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +63,7 @@ class Page:
         classes: The names of the N classes.
         confused: The most frequent confusions.
         hardest: The hardest examples, hardest first.
+        further: Further sections: their titles, and their HTML.
         rows: Names and values of the last table.
     """
 
@@ -76,6 +76,7 @@ class Page:
     classes: Sequence[str]
     confused: Sequence[Confused]
     hardest: Sequence[Hard]
+    further: Sequence[tuple[str, str]]
     rows: Sequence[tuple[str, str]]
 
 
@@ -88,6 +89,7 @@ def page(found: Page) -> str:
             ("Classes", _classes(found.bars)),
             ("What is taken for what", _confusions(found)),
             ("The hardest examples", _hardest(found.hardest)),
+            *found.further,
         ],
         "The model",
         found.rows,
@@ -155,16 +157,10 @@ def _hardest(hardest: Sequence[Hard]) -> str:
 
 
 def _card(one: Hard) -> str:
-    thing = f'<img src="{one.picture}" alt="{escaped(one.name)}">' if one.picture else ""
-    thing += f'<p class="text">{escaped(one.text)}</p>' if one.text else ""
     if one.true == one.told:
-        told = f"<p>{escaped(one.true)} <b>{one.own:.2f}</b></p>"
-    else:
-        told = (
-            f'<p><span class="wrong">{escaped(one.told)}</span> <b>{one.probability:.2f}</b><br>'
-            f"is {escaped(one.true)} <b>{one.own:.2f}</b></p>"
-        )
-    return f'<div class="card">{thing}{told}<p class="soft">{escaped(one.name)}</p></div>'
+        return card(one.thing, f"{escaped(one.true)} <b>{one.own:.2f}</b>")
+    told = f'<span class="wrong">{escaped(one.told)}</span> <b>{one.probability:.2f}</b>'
+    return card(one.thing, f"{told}<br>is {escaped(one.true)} <b>{one.own:.2f}</b>")
 
 
 _ABOUT_HARDEST = """<p class="soft">Those whose own class was given the least probability, each answered without itself or never seen. A
@@ -181,6 +177,7 @@ _OWN = """
   .matrix td { white-space: nowrap; overflow-wrap: normal; border: 1px solid var(--line); min-width: 1.9rem; }
   .wrong { color: var(--wrong); font-weight: 600; }
   .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem; }
+  .pair { grid-template-columns: repeat(2, minmax(8rem, 14rem)); margin-bottom: .75rem; }
   .card { border: 1px solid var(--line); border-radius: 8px; padding: .6rem; font-size: .9rem; overflow-wrap: anywhere; }
   .card p { margin: .3rem 0 0; }
   .card .text { margin: 0; font-style: italic; }

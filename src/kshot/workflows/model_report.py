@@ -4,8 +4,6 @@ In: a model, and answers for labelled things: for its own examples, each left ou
 `kshot.workflows.model_page` makes the HTML.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +12,16 @@ from typing import Any
 import numpy as np
 
 from kshot.atomic import write_text
-from kshot.data.pictures.flat import flat_rgb
-from kshot.data.pictures.picture_file import opened_picture
-from kshot.errors import DataError
 from kshot.tasks.estimate import Estimate
 from kshot.tasks.model import Model
-from kshot.tasks.numbers.column_table import row_in_words
+from kshot.workflows.doubt_sections import doubt_sections
 from kshot.workflows.model_description import estimate_of
 from kshot.workflows.model_page import Bar, Confused, Hard, Page, page
+from kshot.workflows.shown_thing import shown_thing
 
 HARDEST = 24
 """Examples that the page shows."""
-_SIDE = 200
-"""Pixels of the longer side of a picture on the page."""
 _PAIRS = 12
-_LONGEST_TEXT = 280
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +74,7 @@ def write_report(
         classes=model.classes,
         confused=[Confused(model.classes[true], model.classes[told], count) for true, told, count in words],
         hardest=[_hard(model, labelled, int(number)) for number in _hardest(labelled, scored)],
+        further=doubt_sections(model, labelled.things, labelled.names) if score is None else [],
         rows=rows,
     )
     write_text(file, page(content))
@@ -97,26 +91,5 @@ def _hardest(labelled: Labelled, scored: np.ndarray) -> np.ndarray:
 def _hard(model: Model, labelled: Labelled, number: int) -> Hard:
     row = labelled.log_probabilities[number]
     told, true = int(row.argmax()), int(labelled.labels[number])
-    thing, name = labelled.things[number], labelled.names[number]
-    picture = text = ""
-    if model.encoder.reads in ("photographs", "ink"):
-        picture = _picture(thing)
-    elif model.encoder.reads == "texts":
-        text = thing if len(thing) <= _LONGEST_TEXT else f"{thing[:_LONGEST_TEXT]}…"
-    else:
-        text = row_in_words(thing, 12) if isinstance(thing, dict) else ""
-    called = name if model.encoder.reads in ("photographs", "ink") and not model.columns else f"row {name}"
-    return Hard(called, model.classes[true], float(np.exp(row[true])), model.classes[told], float(np.exp(row[told])), picture, text)
-
-
-def _picture(thing: Any) -> str:
-    """Return a small picture as a `data:` address; empty if it can no longer be read."""
-    try:
-        with opened_picture(thing, _SIDE) as image:
-            small = flat_rgb(image, _SIDE, max)
-    except DataError:
-        return ""
-    file = io.BytesIO()
-    small.thumbnail((_SIDE, _SIDE))
-    small.save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    shown = shown_thing(model, labelled.things[number], labelled.names[number])
+    return Hard(shown, model.classes[true], float(np.exp(row[true])), model.classes[told], float(np.exp(row[told])))
