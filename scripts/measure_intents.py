@@ -46,7 +46,7 @@ def read_part(folder: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-def vectors_of(encoder: Encoder, texts: Sequence[str], cache: VectorCache) -> np.ndarray:
+def vectors_of(encoder: Encoder, texts: Sequence[Any], cache: VectorCache) -> np.ndarray:
     """Embed texts, all of which can be read: (n, D)."""
     return np.stack([vector for vector in embed(encoder, texts, cache=cache) if isinstance(vector, np.ndarray)])
 

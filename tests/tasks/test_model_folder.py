@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ AFFINE = FittedHead(
     {"weights": np.eye(2, dtype=np.float32), "bias": np.zeros(2, np.float32), "centre": np.ones(2, np.float32)}, 0.5, {"ridge": 2.0},
 )  # fmt: skip
 NEAREST = FittedHead("nearest", "unit length", {"examples": np.ones((3, 2), np.float32), "labels": np.array([0, 1, 1])}, 1.0, {})
-CERTAINTY = Certainty(np.array([-2.5, -0.1], np.float32), np.array([0.5, 0.75, 1], np.float32))
+NOTHING = np.empty(0, np.float32)
+CERTAINTY = Certainty(
+    np.array([-2.5, -0.1], np.float32), NOTHING, np.array([1.5], np.float32), np.array([0.5, 0.75, 1], np.float32),
+    np.array([[-2, -1, -0.5], [1, 2, 3]], np.float32),
+)  # fmt: skip
 FINDINGS = {
     "asked_head": None, "head": "Head: ridge, by default.", "choice": {"name": "ridge"},
     "estimate": {
@@ -70,7 +75,7 @@ def test_what_was_saved_comes_back(tmp_path: Path, head: FittedHead) -> None:
     assert found.head.arrays.keys() == head.arrays.keys()
     assert all(np.array_equal(found.head.arrays[name], head.arrays[name]) for name in head.arrays)
     assert found.certainty is not None
-    assert (found.certainty.own.tolist(), found.certainty.familiar.tolist()) == ([-2.5, np.float32(-0.1)], [0.5, 0.75, 1])
+    assert all(np.array_equal(array, CERTAINTY.arrays()[name]) for name, array in found.certainty.arrays().items())
     assert found.folder == tmp_path / "m"
     assert found.counts == {"käse": 1, "ход": 2}
 
@@ -193,10 +198,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     [
         (AFFINE, {"vectors": np.full((3, 2), np.nan, np.float32)}, "vectors holds numbers that are not finite"),
         (AFFINE, {"labels": np.array([0, 1, 2])}, "labels must be from 0 to 1"),
-        (AFFINE, {"certainty": Certainty(np.zeros(4, np.float32), np.zeros(3, np.float32))}, "certainty/own must be float32, at most one"),
-        (AFFINE, {"certainty": Certainty(np.zeros(3, np.float32), np.zeros(3))}, "certainty/familiar must be float32, at most one"),
-        (AFFINE, {"certainty": Certainty(np.array([1, 0], np.float32), np.zeros(3, np.float32))}, "certainty/own must ascend"),
-        (AFFINE, {"certainty": Certainty(np.array([np.nan], np.float32), np.zeros(3, np.float32))}, "certainty/own must ascend"),
+        (AFFINE, {"certainty": replace(CERTAINTY, familiar=np.ones((2, 3), np.float32))}, "certainty/familiar must be float32"),
         (FittedHead("nearest", "unit length", {**NEAREST.arrays, "labels": np.array([1, 0, 1])}, 1.0, {}), {}, "head/labels must ascend"),
         (FittedHead("affine", "centred unit", {k: AFFINE.arrays[k] for k in ("weights", "bias")}, 1.0, {}), {}, "head/centre must be"),
     ],

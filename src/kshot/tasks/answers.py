@@ -23,7 +23,7 @@ from kshot.results.score.counts import clopper_pearson
 from kshot.short_repr import per_cent
 from kshot.tasks.certainty.asked import Asked
 from kshot.tasks.certainty.certainty import Judge
-from kshot.tasks.certainty.unknown import Neighbours
+from kshot.tasks.certainty.unknown import Surroundings
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.model import Model
 from kshot.tasks.prediction import SEPARATOR, Prediction, predictions_of
@@ -101,7 +101,7 @@ def judge_of(model: Model, asked: Asked = Asked()) -> Judge:  # noqa: B008  # it
     Raises:
         RecipeError: The model cannot promise what is asked.
     """
-    return Judge(model.certainty, Neighbours(model.head, model.vectors, model.labels, len(model.classes)), asked)
+    return Judge(model.certainty, Surroundings(model.vectors, model.labels, len(model.classes)), asked)
 
 
 def label_each(

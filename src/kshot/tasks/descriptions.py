@@ -188,9 +188,14 @@ class Described(Settling):
         described = given.once(("described", id(self.vectors)), lambda: self._with_descriptions(given))
         if given.once(("descriptions help", id(self.vectors)), lambda: _help(given, described)):
             found = self.head.settle(described)
-            return Settled(_first(found.left_out, len(given.sample_y)), lambda: _marked(found.fit(), used=True))
+            again = found.again
+            return Settled(
+                _first(found.left_out, len(given.sample_y)),
+                lambda: _marked(found.fit(), used=True),
+                None if again is None else lambda other: again(self._with_descriptions(other))[: len(other.sample_y)],
+            )
         plain = self.head.settle(given)
-        return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False))
+        return Settled(plain.left_out, lambda: _marked(plain.fit(), used=False), plain.again)
 
     def _with_descriptions(self, given: Given) -> Given:
         x = given.x

@@ -21,10 +21,11 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError, missing_extra
 from kshot.tasks.certainty.asked import FALSE_ALARMS, Asked, Verdicts
 from kshot.tasks.certainty.certainty import Certainty, Judge, learn_certainty
-from kshot.tasks.certainty.unknown import Neighbours
+from kshot.tasks.certainty.unknown import Surroundings
 from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.heads.choose import choose
+from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head
 from kshot.tasks.heads.table import head_named
 
@@ -180,7 +181,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if self.head_ is None:
             raise RecipeError("only one class has examples, and a model of one class cannot say how sure it is. Give another class.")
         present, y = np.unique(self.labels_, return_inverse=True)
-        judge = Judge(self.certainty_, Neighbours(self.head_, self.vectors_, y.astype(np.int64), len(present)), asked)
+        judge = Judge(self.certainty_, Surroundings(self.vectors_, y.astype(np.int64), len(present)), asked)
         x = self._vectors(X, first=False)
         return judge(log_probabilities(self.head_, x), x)
 
@@ -206,8 +207,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if len(present) > 1:
             choice = choose(x, y.astype(np.int64), len(present), [] if head is None else [head])
             fitted, name = choice.fitted, choice.name
-            neighbours = Neighbours(fitted, x, y.astype(np.int64), len(present))
-            certainty = learn_certainty(choice.left_out, y.astype(np.int64)[choice.sample], neighbours)
+            certainty = learn_certainty(choice, Given(x, y.astype(np.int64), len(present)))
         self.classes_, self.vectors_, self.labels_ = classes, x, places
         self.head_, self.head_name_, self.certainty_ = fitted, name, certainty
         return self

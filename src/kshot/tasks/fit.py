@@ -19,13 +19,13 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
 from kshot.tasks.certainty.certainty import learn_certainty
-from kshot.tasks.certainty.unknown import Neighbours
 from kshot.tasks.descriptions import Sentences
 from kshot.tasks.embedded import check_reads, embedded, equal_rows
 from kshot.tasks.encoder_by_name import check_fit
 from kshot.tasks.estimate import estimate
 from kshot.tasks.examples import Examples
 from kshot.tasks.heads.choose import choose
+from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.table import head_named
 from kshot.tasks.kept import Known
 from kshot.tasks.model import EncoderFacts, Model
@@ -217,8 +217,7 @@ def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, label
         "estimate": estimate(choice.left_out, labels[choice.sample], N).as_dict(),
         **({} if known.tuned is None else {"tuned": dict(known.tuned)}),
     }
-    sample = choice.sample
-    certainty = learn_certainty(choice.left_out, labels[sample], Neighbours(choice.fitted, vectors, labels, N))
+    certainty = known.sureness(learn_certainty(choice, Given(vectors, labels, N)))
     model = Model(
         known.encoder,
         classes,

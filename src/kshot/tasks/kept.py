@@ -11,6 +11,7 @@ import numpy as np
 
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
+from kshot.tasks.certainty.certainty import Certainty
 from kshot.tasks.descriptions import Described, Sentences, describe
 from kshot.tasks.heads.answer import log_softmax
 from kshot.tasks.heads.choose import DEFAULT_HEADS, Choice
@@ -33,6 +34,7 @@ class Known:
         head: The head that the user named.
         sentences: Descriptions of classes.
         descriptions: Their vectors, and those of the names, from `kshot.tasks.descriptions.describe`.
+        certainty: If the encoder is tuned: what the model has learnt of its sureness.
         tuned: If the encoder is tuned: how, as `kshot.tasks.tune.fit_tuned` says in the findings of a model.
     """
 
@@ -43,6 +45,7 @@ class Known:
     sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     descriptions: np.ndarray | None = None
     tuned: Mapping[str, Any] | None = None
+    certainty: Certainty | None = None
 
     @classmethod
     def of(cls, model: Model) -> "Known":
@@ -50,7 +53,8 @@ class Known:
         tuned = model.tuned
         name = model.head_name if tuned else model.findings.get("asked_head")
         head = head_named(name) if isinstance(name, str) else None
-        return cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors, tuned)
+        kind = cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors)
+        return kind if tuned is None else replace(kind, tuned=tuned, certainty=model.certainty)
 
     def describing(self, encoder: Encoder, classes: tuple[str, ...], sentences: Sentences | None, cache: VectorCache | None) -> "Known":
         """Return the same with descriptions of these classes."""
@@ -78,7 +82,12 @@ class Known:
         answers[left_out.scored] = log_softmax(answers[left_out.scored] / factor)
         how = f"{left_out.how}; too high, because the encoder was tuned on them"
         fitted = replace(choice.fitted, temperature=choice.fitted.temperature * factor)
-        return replace(choice, fitted=fitted, left_out=replace(left_out, log_probabilities=answers, how=how))
+        return replace(choice, fitted=fitted, left_out=replace(left_out, log_probabilities=answers, how=how), again=None)
+
+    def sureness(self, found: Certainty) -> Certainty:
+        """Keep what was learnt before, if the encoder is tuned: examples that it has learned from lie nearer to each other than others."""
+        old = self.certainty
+        return found if old is None else replace(found, familiar=old.familiar, scale=old.scale)
 
     def told(self, fitted: FittedHead, choice: str, examples: int) -> str:
         """Say which head was chosen, and what part the descriptions have in it."""

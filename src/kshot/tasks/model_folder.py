@@ -36,7 +36,6 @@ from kshot.tasks.model_record import (
     RECORD,
     ArraysRecord,
     check_arrays,
-    check_certainty,
     check_numbers,
     read_record,
 )
@@ -96,7 +95,7 @@ def save_model(folder: Path, model: Model, encoder: PortableEncoder | None = Non
     if model.description_vectors is not None:
         arrays["descriptions"] = model.description_vectors
     if model.certainty is not None:
-        arrays |= {f"certainty/{name}": array for name, array in model.certainty.arrays().items()}
+        arrays |= model.certainty.arrays()
     facts, head = model.encoder, model.head
     content = {
         "format": FORMAT,
@@ -179,7 +178,7 @@ def load_model(folder: str | Path) -> Model:
     encoder = content["encoder"]
     try:
         check_arrays(arrays, content)
-        check_certainty(arrays, content)
+        certainty = certainty_from(arrays)
         numbers = None if content["numbers"] is None else columns_from_dict(content["numbers"])
         check_numbers(numbers, content)
     except (ValueError, SavedError) as error:
@@ -209,7 +208,7 @@ def load_model(folder: str | Path) -> Model:
         numbers=numbers,
         descriptions=content["descriptions"],
         description_vectors=arrays.get("descriptions"),
-        certainty=certainty_from(arrays),
+        certainty=certainty,
         folder=folder,
     )
 

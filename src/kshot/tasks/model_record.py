@@ -21,7 +21,7 @@ from kshot.value_types import misfit
 from kshot.version import VERSION
 
 FORMAT = 2
-"""In format 1, no model says how sure it is: there is no `certainty/own` and no `certainty/familiar` among its arrays."""
+"""In format 1, no model says how sure it is: none of its arrays is named `certainty/…`."""
 RECORD = "model.json"
 AGAIN = "Fit or copy the model again."
 QUANTITY = "quantity"
@@ -194,20 +194,6 @@ def check_arrays(arrays: Mapping[str, np.ndarray], content: Content) -> None:
     told = content["findings"]["estimate"]
     if (told["classes"], len(told["unscored"])) != (N, N) or any(not 0 <= place < N for cell in told["confusion"] for place in cell[:2]):
         raise ValueError(f"its estimate is not one of {N} classes")
-
-
-def check_certainty(arrays: Mapping[str, np.ndarray], content: Content) -> None:
-    """Raise a ValueError unless a model says in the right form how sure its answers are, or not at all, as one of format 1."""
-    names = ("certainty/own", "certainty/familiar")
-    if not any(name in arrays for name in names):
-        return
-    for name in names:
-        found = arrays.get(name)
-        if found is None or found.dtype != np.float32 or found.ndim != 1 or len(found) > len(content["examples"]):
-            what = "nothing" if found is None else f"{found.dtype} {found.shape}"
-            raise ValueError(f"{name} must be float32, at most one number per example; found {what}")
-        if np.isnan(found).any() or (np.diff(found) < 0).any():
-            raise ValueError(f"{name} must ascend")
 
 
 def check_numbers(numbers: NumberColumns | None, content: Content) -> None:

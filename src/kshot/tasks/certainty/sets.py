@@ -5,24 +5,29 @@
 t is the threshold (`kshot.tasks.certainty.ranks`) below which a share 1 - coverage of the examples scored when they were left out. The
 score of an example is the log-probability of its own class (J. Lei, J. Robins, L. Wasserman, "Distribution-free prediction sets", Journal
 of the American Statistical Association 108, 2013; M. Sadinle, J. Lei, L. Wasserman, "Least ambiguous set-valued classifiers with bounded
-error levels", ibid. 114, 2019: no other score gives smaller sets on average). In: left-out answers. Out: scores, and sets from them. Next:
-`kshot.tasks.certainty.certainty`.
+error levels", ibid. 114, 2019: no other score gives smaller sets on average), or `SURE` if that is the most probable one: it is in the set
+whatever t is. In: left-out answers. Out: scores, and sets from them. Next: `kshot.tasks.certainty.certainty`.
 """
 
 import numpy as np
 
+SURE = 1.0
+"""The score of an example whose own class is the most probable one, above every log-probability."""
 
-def own_scores(log_probabilities: np.ndarray, y: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Return the log-probability of the right class of each scored example, ascending, float32 (m,).
+
+def own_scores(log_probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the scores of the examples that are scored, ascending, float32 (m,).
 
     Args:
-        log_probabilities: Left-out answers, (n, N).
+        log_probabilities: Left-out answers, (n, N); NaN in the rows of examples that are not scored.
         y: The right classes, int64 (n,).
-        scored: Which examples are scored, bool (n,).
     """
-    rows = np.flatnonzero(scored)
-    result: np.ndarray = np.sort(log_probabilities[rows, y[rows]]).astype(np.float32)
-    return result
+    rows = np.flatnonzero(~np.isnan(log_probabilities[np.arange(len(y)), y]))
+    answers = log_probabilities[rows]
+    found: np.ndarray = answers[np.arange(len(rows)), y[rows]].astype(np.float32)
+    found[answers.argmax(1) == y[rows]] = SURE
+    found.sort()
+    return found
 
 
 def sets_of(log_probabilities: np.ndarray, threshold: float) -> np.ndarray:

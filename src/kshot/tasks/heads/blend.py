@@ -49,7 +49,7 @@ class Blend(Settling):
             chosen = {**kernel.settings, "discriminant_regularisation": affine.settings["regularisation"]}
             return FittedHead("kernel", kernel.feature_map, arrays, T, chosen)
 
-        return Settled(left_out, fit)
+        return Settled(left_out, fit, lambda other: log_softmax((first.again(other) + second.again(other)) / (2 * T)))
 
 
 def _left_out(first: LeftOut, second: LeftOut, y: np.ndarray) -> tuple[LeftOut, float]:

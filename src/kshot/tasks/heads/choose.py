@@ -11,7 +11,7 @@ Machine Learning 107, 2018: choose among all settings of all heads on a resample
 that are not in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,6 +66,7 @@ class Choice:
         examples: Number of examples that all heads were compared on; an example that is alone in its class is none of them.
         settings: Number of settings of all heads together.
         optimism: By how much the accuracy of the chosen head is too high because it was chosen, a fraction, at least 0.
+        again: As `Settled.again` of the chosen head.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Choice:
     examples: int
     settings: int
     optimism: float
+    again: Callable[[Given], np.ndarray] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a record holds, in values that JSON has."""
@@ -156,7 +158,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
     for one in answers[1:]:
         rows = np.intersect1d(rows, one.rows)
     if not len(rows):
-        return Choice(names[0], settled[0].fit(), answers[0], given.sample, len(given.y), (), 0, 0, 0.0)
+        return Choice(names[0], settled[0].fit(), answers[0], given.sample, len(given.y), (), 0, 0, 0.0, settled[0].again)
     tables = [_on(one, rows) for one in answers]
     means = [float(likely[:, one.kept].mean()) for one, (likely, _) in zip(answers, tables, strict=True)]
     order = sorted(range(len(heads)), key=lambda place: -means[place])
@@ -172,7 +174,7 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
     likely = np.concatenate([one for one, _ in tables], axis=1)
     optimism = _optimism(likely, np.concatenate([one for _, one in tables], axis=1))
     fitted, n = settled[best].fit(), len(given.y)
-    return Choice(names[best], fitted, answers[best], given.sample, n, standings, len(rows), likely.shape[1], optimism)
+    return Choice(names[best], fitted, answers[best], given.sample, n, standings, len(rows), likely.shape[1], optimism, settled[best].again)
 
 
 def usual_heads(given: Given) -> tuple[Head, ...]:

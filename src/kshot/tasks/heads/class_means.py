@@ -36,7 +36,7 @@ class ClassMeans(Settling):
         given.full()
 
         def prepare(seen: Seen) -> LeftOutLogits:
-            return lambda _, group: -without(euclidean(seen), group, given.sample_y, given.counts).distances
+            return lambda _, group: -without(euclidean(seen), group, seen.given.sample_y, seen.given.counts).distances
 
         maps = self.feature_maps or given.maps
         settings = Settings(maps, ((),), (given.default_map(maps), ()), DEFAULT_TEMPERATURE)
@@ -46,7 +46,7 @@ class ClassMeans(Settling):
             fitted = from_centres(found.seen.means, found.feature_map, {})
             return with_temperature(fitted, given.sample_x, given.sample_y, found, settings)
 
-        return Settled(found.left_out, fit)
+        return Settled(found.left_out, fit, found.again)
 
 
 def from_centres(centres: np.ndarray, mapped: FeatureMap, settings: dict[str, float]) -> FittedHead:

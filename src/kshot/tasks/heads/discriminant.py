@@ -51,7 +51,7 @@ class Discriminant(Settling):
     def settle(self, given: Given) -> Settled:
         """Choose the feature map and λ. See `Head.settle`."""
         found, settings = self.found(given)
-        return Settled(found.left_out, lambda: self.solve(given, found, settings))
+        return Settled(found.left_out, lambda: self.solve(given, found, settings), found.again)
 
     def found(self, given: Given) -> tuple[Found, Settings]:
         """Find the settings, once for all who ask, and answer each example without itself."""

@@ -132,10 +132,13 @@ class Settled:
     Attributes:
         left_out: The left-out answers.
         fit: Fits the head to all examples.
+        again: Other examples → log-probabilities of each without itself, (m, N), with the same settings and temperature; NaN in the row of
+            one that cannot be scored. None: the head has no closed form, and would have to be fitted many times.
     """
 
     left_out: LeftOut
     fit: Callable[[], FittedHead]
+    again: Callable[[Given], np.ndarray] | None = None
 
 
 class Settling:

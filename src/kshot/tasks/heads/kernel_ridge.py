@@ -57,18 +57,21 @@ class KernelRidge(Settling):
     def settle(self, given: Given) -> Settled:
         """Choose the feature map, γ and λ. See `Head.settle`."""
         found, settings = self.found(given)
-        return Settled(found.left_out, lambda: self.solve(given, found, settings))
+        return Settled(found.left_out, lambda: self.solve(given, found, settings), found.again)
 
     def found(self, given: Given) -> tuple[Found, Settings]:
         """Find the settings, and answer each example without itself."""
-        targets = _targets(given.full()).astype(np.float32)
+        given.full()
 
         def prepare(seen: Seen) -> LeftOutLogits:
-            along = {gamma: _spectrum(seen, gamma)[1].T @ targets for gamma in {strength[0] for strength in STRENGTHS}}
+            targets = _targets(seen.given).astype(np.float32)
+            along: dict[float, np.ndarray] = {}
 
             def logits_of(strength: Strength, group: np.ndarray) -> np.ndarray:
                 gamma, ridge = strength
                 values, vectors = _spectrum(seen, gamma)
+                if gamma not in along:
+                    along[gamma] = vectors.T @ targets
                 share = 1 / (np.maximum(values, 0) + ridge)
                 part = vectors[group]  # (b, s, n)
                 inside = (part * share) @ part.transpose(0, 2, 1)

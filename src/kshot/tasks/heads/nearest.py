@@ -36,7 +36,8 @@ class Nearest(Settling):
         order = np.argsort(given.sample_y, kind="stable")
 
         def prepare(seen: Seen) -> LeftOutLogits:
-            return lambda _, group: -_left_out_distances(seen.distances(), given.sample_y, order, group)
+            y = seen.given.sample_y
+            return lambda _, group: -_left_out_distances(seen.distances(), y, np.argsort(y, kind="stable"), group)
 
         maps = self.feature_maps or given.maps
         settings = Settings(maps, ((),), (given.default_map(maps), ()), DEFAULT_TEMPERATURE)
@@ -47,7 +48,7 @@ class Nearest(Settling):
             fitted = FittedHead("nearest", found.feature_map.name, arrays, 1.0, {})
             return with_temperature(fitted, given.sample_x, given.sample_y, found, settings)
 
-        return Settled(found.left_out, fit)
+        return Settled(found.left_out, fit, found.again)
 
 
 def _left_out_distances(distances: np.ndarray, y: np.ndarray, order: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Ridge(Settling):
             fitted = FittedHead("affine", found.feature_map.name, arrays, 1.0, {"regularisation": regularisation})
             return with_temperature(fitted, given.sample_x, given.sample_y, found, settings)
 
-        return Settled(found.left_out, fit)
+        return Settled(found.left_out, fit, found.again)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,17 +57,36 @@ class Found:
         strength: The strength.
         temperature: T; None if no example can be scored. The setting is then the head's default, and `with_temperature` gives T.
         left_out: The left-out answers.
+        prepare: As `search` took it.
     """
 
     seen: Seen
     strength: Strength
     temperature: float | None
     left_out: LeftOut
+    prepare: Prepare
 
     @property
     def feature_map(self) -> FeatureMap:
         """The feature map."""
         return self.seen.feature_map
+
+    def again(self, other: Given, known: np.ndarray | None = None) -> np.ndarray:
+        """Answer other examples, each without itself, with this setting and this temperature.
+
+        Args:
+            other: The examples.
+            known: As for `Given.blocks`.
+
+        Returns:
+            Log-probabilities, float64 (m, N); NaN in the row of an example that cannot be scored.
+        """
+        blocks = other.blocks(known)
+        found = np.full((len(other.sample_y), other.way), np.nan)
+        if self.temperature is not None and blocks.groups:
+            logits_of = self.prepare(other.seen_through(self.feature_map.name))
+            found[np.sort(blocks.rows())] = log_softmax(_answers(logits_of, self.strength, blocks) / self.temperature)
+        return found
 
 
 def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -> Found:
@@ -76,7 +95,7 @@ def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -
     Args:
         given: The examples.
         settings: What to try.
-        prepare: Gives the left-out logits under a feature map.
+        prepare: Gives the left-out logits under a feature map, of any examples.
         blocks: Which examples of the sample are left out together, by their places in it.
     """
     y, way = given.sample_y, given.way
@@ -88,7 +107,7 @@ def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -
         name, strength = settings.default
         empty = np.empty((0, 1))
         left_out = LeftOut(np.full((len(y), way), np.nan), scored, blocks.how, rows, empty, empty.astype(bool), 0)
-        return Found(given.seen_through(name), strength, None, left_out)
+        return Found(given.seen_through(name), strength, None, left_out, prepare)
     log_likelihoods: list[np.ndarray] = []
     right: list[np.ndarray] = []
     tried: list[tuple[Seen, LeftOutLogits, Strength]] = []
@@ -127,7 +146,7 @@ def search(given: Given, settings: Settings, prepare: Prepare, blocks: Blocks) -
     log_probabilities = np.full((len(y), way), np.nan)
     log_probabilities[every] = answers
     tables = np.stack(log_likelihoods, axis=1), np.stack(right, axis=1)
-    return Found(seen, strength, T, LeftOut(log_probabilities, scored, blocks.how, rows, *tables, best()))
+    return Found(seen, strength, T, LeftOut(log_probabilities, scored, blocks.how, rows, *tables, best()), prepare)
 
 
 def _answers(logits_of: LeftOutLogits, strength: Strength, blocks: Blocks) -> np.ndarray:

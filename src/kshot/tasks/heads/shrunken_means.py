@@ -78,8 +78,8 @@ class ShrunkenMeans(Settling):
 
             def logits_of(strength: Strength, group: np.ndarray) -> np.ndarray:
                 if id(group) not in parts:
-                    found = without(metric, group, given.sample_y, given.counts)
-                    moving = _moving_prior(found, len(given.y))
+                    found = without(metric, group, seen.given.sample_y, seen.given.counts)
+                    moving = _moving_prior(found, len(seen.given.y))
                     parts[id(group)] = moving if priors is None else _with_descriptions(moving, found, seen, priors, known, group)
                 return -parts[id(group)].distances(strength[0])
 
@@ -97,7 +97,7 @@ class ShrunkenMeans(Settling):
             fitted = from_centres(shrunk, found.feature_map, {"shrinkage": found.strength[0]})
             return with_temperature(fitted, *_probes(given.sample_x, given.sample_y, self.descriptions), found, settings)
 
-        return Settled(found.left_out, fit)
+        return Settled(found.left_out, fit, lambda other: found.again(other, known))
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError
 from kshot.passes import watched
 from kshot.tasks.certainty.certainty import learn_certainty
-from kshot.tasks.certainty.unknown import Neighbours
+from kshot.tasks.certainty.unknown import Surroundings
 from kshot.tasks.descriptions import Sentences, description_vectors, texts_of
 from kshot.tasks.embedded import embedded
 from kshot.tasks.estimate import estimate
@@ -112,7 +112,8 @@ def fit_tuned(
     stages = Stages(encoder, work.material, plan, device=pick_device(tuning.device), file=tuning.file, identity=identity, stop=tuning.stop)
     if tuning.resume:
         stages.resume()
-    found, comparison = work.judged(stages.fold_vectors())
+    without = stages.fold_vectors()
+    found, comparison = work.judged(without)
     about = {"kept": comparison.better, "factor": found.factor, "examples": len(frozen.model.labels), "comparison": comparison.as_dict()}
     other = f"the tuning was begun in another environment ({'; '.join(stages.elsewhere)}), so it does not go on to the same bits."
     notes = (*frozen.notes, other) if stages.elsewhere else frozen.notes
@@ -125,7 +126,7 @@ def fit_tuned(
     minutes = stages.progress.seconds / 60
     said = f"tuned on {about['examples']:,} examples in {stages.total:,} steps ({minutes:.1f} minutes): {comparison}"
     about |= {"steps": stages.total, "seconds": stages.progress.seconds, "said": said}
-    fitted = work.refitted(tuned, found, finite_or_none(about))
+    fitted = work.refitted(tuned, found, finite_or_none(about), without)
     return TunedFit(replace(fitted, notes=notes), tuned, comparison)
 
 
@@ -204,8 +205,17 @@ class _Work:
             known = replace(known, descriptions=description_vectors(lambda texts: words, model.classes, model.descriptions))
         return Fold(held, vectors[:n], known.usual_heads(n))
 
-    def refitted(self, encoder: PortableEncoder, found: HeldOut, about: Any) -> Fitted:
-        """Fit the head to the vectors of the tuned encoder."""
+    def _nearness(self, without: list[np.ndarray]) -> np.ndarray:
+        """Return how near each example is to those outside its fold, to an encoder that has not learned from its fold, (n, 2)."""
+        labels, way = self.model.labels, len(self.model.classes)
+        found = np.full((len(labels), 2), np.nan)
+        for fold, vectors in enumerate(without):
+            held, own = self.folds == fold, vectors[: len(labels)]
+            found[held] = Surroundings(own[~held], labels[~held], way).nearness(own[held])
+        return found
+
+    def refitted(self, encoder: PortableEncoder, found: HeldOut, about: Any, without: list[np.ndarray]) -> Fitted:
+        """Fit the head to the vectors of the tuned encoder; `without` are those of the encoders that did not learn from a fold."""
         model, n, way = self.model, len(self.model.labels), len(self.model.classes)
         _, vectors = embedded(self.examples, encoder, self.cache, strict=True)
         known = replace(self.known, encoder=EncoderFacts.of(encoder), tuned=about)
@@ -229,6 +239,6 @@ class _Work:
             vectors=vectors,
             findings=findings,
             description_vectors=known.descriptions,
-            certainty=learn_certainty(choice.left_out, model.labels, Neighbours(fitted, vectors, model.labels, way)),
+            certainty=learn_certainty(choice, Given(vectors, model.labels, way), self._nearness(without)),
         )
         return Fitted(tuned, self.examples, (), choice.left_out.log_probabilities)
