@@ -96,7 +96,7 @@ $(STAMP)-demo: $(STAMP)-torch
 	@touch $@
 
 $(STAMP)-test: $(STAMP)-torch
-	$(PIP) --no-build-isolation -e ".[plots,track,docs,test,photos,text,tables]"
+	$(PIP) --no-build-isolation -e ".[plots,track,docs,test,photos,text,tables,web]"
 	@touch $@
 
 # easyfsl alone: its dependencies would bring a torchvision that does not load beside a CPU torch, and the benchmark uses one class of

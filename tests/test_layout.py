@@ -47,6 +47,7 @@ COMPOSING = {
     "running": 3,
     "quantity_commands": 3,
     "export_command": 4,
+    "serve_commands": 4,
     "task_commands": 4,
     "label_commands": 4,
     "__init__": 5,

@@ -26,6 +26,7 @@ from kshot.flags import check_plot, fitted, refuse_given, shot_counts
 from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
 from kshot.label_commands import doubt, suggest
 from kshot.regular_file import look
+from kshot.serve_commands import keys, serve
 from kshot.task_commands import add, estimate, fit, predict, remove, rename, show_model
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def _options(
     watch(counting)
 
 
-for _command in (fit, predict, add, remove, rename, estimate, suggest, doubt, export):
+for _command in (fit, predict, add, remove, rename, estimate, suggest, doubt, export, serve):
     app.command()(_command)
+app.add_typer(keys, name="keys")
 
 
 @app.command()

@@ -93,7 +93,7 @@ def fit(
     labels = np.array([place[name] for name in kept.labels], dtype=np.int64)
     numbers = encoder.columns if isinstance(encoder, NumberEncoder) else None
     known = Known(EncoderFacts.of(encoder), dict(kept.columns), numbers, chosen).describing(encoder, classes, sentences, cache)
-    fitted = _refitted(known, classes, vectors, labels, tuple(kept.names))
+    fitted = refitted(known, classes, vectors, labels, tuple(kept.names))
     findings = () if numbers is None else numbers.findings
     return Fitted(fitted.model, kept, (*unfit, *kept.notes, *findings, *equal_rows(kept, vectors, labels)), fitted.log_probabilities)
 
@@ -116,7 +116,7 @@ def fit_descriptions(encoder: Encoder, sentences: Sentences, *, head: str | None
     if len(classes) < 2:
         raise DataError(f"telling classes apart needs at least 2 of them; found 1 described: {classes[0]!r}. Describe another class.")
     known = Known(EncoderFacts.of(encoder), {}, None, chosen).describing(encoder, classes, sentences, cache)
-    return _refitted(known, classes, np.empty((0, encoder.features), np.float32), np.empty(0, np.int64), ())
+    return refitted(known, classes, np.empty((0, encoder.features), np.float32), np.empty(0, np.int64), ())
 
 
 def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCache | None = None, strict: bool = False) -> Fitted:
@@ -145,7 +145,7 @@ def add(model: Model, encoder: Encoder, examples: Examples, *, cache: VectorCach
     kind = Known.of(model)
     if kind.descriptions is not None and classes != model.classes:
         kind = kind.describing(encoder, classes, model.descriptions, cache)
-    fitted = _refitted(kind, classes, np.concatenate([model.vectors, vectors[new]]), labels, names)
+    fitted = refitted(kind, classes, np.concatenate([model.vectors, vectors[new]]), labels, names)
     return replace(fitted, notes=(*notes, *fitted.notes))
 
 
@@ -168,7 +168,7 @@ def remove(model: Model, name: str) -> Fitted:
         sentences = {one: some for one, some in known.sentences.items() if one != name}
         left = np.delete(known.descriptions, place, axis=0)
         known = replace(known, sentences=sentences, descriptions=left if np.isfinite(left).any() else None)
-    return _refitted(known, classes, model.vectors[kept], labels, names)
+    return refitted(known, classes, model.vectors[kept], labels, names)
 
 
 def rename(model: Model, old: str, new: str, encoder: Encoder | None = None, *, cache: VectorCache | None = None) -> Fitted:
@@ -201,11 +201,19 @@ def rename(model: Model, old: str, new: str, encoder: Encoder | None = None, *, 
             place = new if name == old else name
             sentences[place] = (*sentences.get(place, ()), *some)
         known = known.describing(encoder, classes, sentences, cache)
-    return _refitted(known, classes, model.vectors, labels, model.names)
+    return refitted(known, classes, model.vectors, labels, model.names)
 
 
-def _refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Fitted:
-    """Choose the head, or take the one that is named, and estimate."""
+def refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Fitted:
+    """Fit a model to vectors: choose the head, or take the one that is named, and estimate.
+
+    Args:
+        known: The encoder of the vectors, the head, and the descriptions.
+        classes: The names of the N ≥ 2 classes, sorted. Each has an example or a description.
+        vectors: Those of the examples, float32 (n, D).
+        labels: The class of each, int64 (n,).
+        names: What each is called.
+    """
     N, head = len(classes), known.head
     with watched("heads tried", 1) as done:
         choice = known.after_tuning(choose(vectors, labels, N, known.heads(len(vectors))))

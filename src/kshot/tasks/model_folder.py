@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -35,6 +36,7 @@ from kshot.tasks.model_record import (
     FORMAT,
     RECORD,
     ArraysRecord,
+    Content,
     check_arrays,
     check_numbers,
     read_record,
@@ -90,6 +92,12 @@ def save_model(folder: Path, model: Model, encoder: PortableEncoder | None = Non
     Raises:
         SavedError: The folder holds something else, or the disk refused the files. What was there before is untouched.
     """
+    content, arrays = parts_of(model)
+    write_model(folder, content, arrays, encoder)
+
+
+def parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a model as plain values, without their `arrays`, and arrays by name; `model_from` makes the model from them again."""
     arrays = {"vectors": model.vectors, "labels": model.labels}
     arrays |= {f"head/{name}": array for name, array in model.head.arrays.items()}
     if model.description_vectors is not None:
@@ -123,7 +131,7 @@ def save_model(folder: Path, model: Model, encoder: PortableEncoder | None = Non
         "findings": {**model.findings},
         "examples": list(model.names),
     }
-    write_model(folder, content, arrays, encoder)
+    return content, arrays
 
 
 def write_model(folder: Path, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray], encoder: PortableEncoder | None = None) -> None:
@@ -174,6 +182,22 @@ def load_model(folder: str | Path) -> Model:
     folder = Path(folder)
     content = read_record(folder)
     arrays = read_model_arrays(folder, content["arrays"])
+    try:
+        return replace(model_from(content, arrays), folder=folder)
+    except ValueError as error:
+        raise SavedError(f"{folder} is damaged: {error}. {AGAIN}") from error
+
+
+def model_from(content: Content, arrays: Mapping[str, np.ndarray]) -> Model:
+    """Return the model whose parts these are, without a folder.
+
+    Args:
+        content: The record, of which the form has been checked.
+        arrays: The arrays by name.
+
+    Raises:
+        ValueError: Record and arrays do not fit.
+    """
     head = content["head"]
     encoder = content["encoder"]
     try:
@@ -181,8 +205,8 @@ def load_model(folder: str | Path) -> Model:
         certainty = certainty_from(arrays)
         numbers = None if content["numbers"] is None else columns_from_dict(content["numbers"])
         check_numbers(numbers, content)
-    except (ValueError, SavedError) as error:
-        raise SavedError(f"{folder} is damaged: {error}. {AGAIN}") from error
+    except SavedError as error:
+        raise ValueError(str(error)) from error
     return Model(
         encoder=EncoderFacts(
             encoder["name"],
@@ -209,7 +233,6 @@ def load_model(folder: str | Path) -> Model:
         descriptions=content["descriptions"],
         description_vectors=arrays.get("descriptions"),
         certainty=certainty,
-        folder=folder,
     )
 
 

@@ -1,10 +1,11 @@
 """Decode one picture file, or say why not: the only place where a picture is opened.
 
-In: a path, or an image that a program holds already. Out: a decoded Pillow image, as it lies in the file. Next: `flat`.
+In: a path, the bytes of a file, or an image that a program holds. Out: a decoded Pillow image, as it lies in the file. Next: `flat`.
 
 Several threads may read at once. Of large pictures, one is decoded at a time, so that memory does not grow with the number of threads.
 """
 
+import io
 import struct
 import threading
 import warnings
@@ -39,6 +40,8 @@ MOST_PIXELS = 100_000_000
 """Larger pictures are refused from their header."""
 _MOST_PIXELS_OF = {"TIFF": 60_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000, "HEIF": 40_000_000, "JPEG2000": 25_000_000}
 """Of formats whose decoders hold several copies of the picture."""
+IN_MEMORY = Path("the picture")
+"""What messages call a picture that was given as bytes."""
 _LARGE = 16_000_000
 """Pixels above which one picture is decoded at a time."""
 _DRAFT_GAP = 2
@@ -66,7 +69,7 @@ def opened_picture(
     """Open what a user calls a picture, decoded to its last row; errors of data inside the block name its file.
 
     Args:
-        thing: A path or a Pillow image. Of a file with several frames, the first is read.
+        thing: A path, the bytes of a file, or a Pillow image. Of a file with several frames, the first is read.
         side: How many pixels are needed. A JPEG may be decoded at an eighth, a quarter or half of its size, of at least twice as many
             pixels. 0: the whole size.
         measure: Which of the picture's sides must have them: `min` or `max`.
@@ -85,18 +88,20 @@ def opened_picture(
             raise DataError(f"the picture is cut off or damaged ({error}). Replace or remove it.") from error
         yield thing
         return
-    if not isinstance(thing, str | Path):
+    if not isinstance(thing, str | Path | bytes):
         raise DataError(f"a picture is a path or a Pillow image; found {type(thing).__name__}. For an array: Image.fromarray(array).")
     with ExitStack() as until_done:
-        image = _decoded(Path(thing), lambda image: _draft(image, side, measure, gap_of_eighth), until_done)
+        path = IN_MEMORY if isinstance(thing, bytes) else Path(thing)
+        file = until_done.enter_context(io.BytesIO(thing)) if isinstance(thing, bytes) else _opened(path, until_done)
+        image = _decoded(file, path, lambda image: _draft(image, side, measure, gap_of_eighth), until_done)
         try:
             yield image
         except DataError as error:
-            raise error if str(thing) in str(error) else DataError(f"{thing}: {error}") from error
+            named = isinstance(thing, bytes) or str(path) in str(error)
+            raise error if named else DataError(f"{path}: {error}") from error
 
 
-def _decoded(path: Path, draft: Callable[[Image.Image], None], until_done: ExitStack) -> Image.Image:
-    file = _opened(path, until_done)
+def _decoded(file: BinaryIO, path: Path, draft: Callable[[Image.Image], None], until_done: ExitStack) -> Image.Image:
     try:
         with quiet:
             image = until_done.enter_context(open_image(file))

@@ -1,0 +1,45 @@
+"""The protocol of uvicorn, with a deadline for the header of each request: a client that says nothing, or one byte a minute, is let go.
+
+In: a connection. Out: requests. Next: `kshot.web.serve` names it to uvicorn.
+"""
+
+import asyncio
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from kshot.web.limits import Limits
+
+if TYPE_CHECKING or find_spec("httptools") is None:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol
+else:  # it is quicker
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
+
+KEPT_ALIVE_SECONDS = 30
+"""How long a connection without a request is kept."""
+_HEADER_SECONDS = Limits().header_seconds
+
+
+class TimedProtocol(Protocol):
+    """A connection that is closed if a header does not come in time."""
+
+    _expecting: asyncio.TimerHandle
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the first header."""
+        super().connection_made(transport)
+        self._expecting = self.loop.call_later(_HEADER_SECONDS, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to wait."""
+        self._expecting.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next header."""
+        super().on_response_complete()
+        self._expecting.cancel()
+        self._expecting = self.loop.call_later(KEPT_ALIVE_SECONDS + _HEADER_SECONDS, self._late)
+
+    def _late(self) -> None:
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,207 @@
+"""Running the server: one process, or several that end with their parent; and a log of one JSON object per line on standard error.
+
+In: settings. Out: nothing; it returns when the server has ended. Next: `kshot.serve_commands`.
+"""
+
+import ipaddress
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kshot.errors import RecipeError, SetupError
+from kshot.web.store.engine import DEFAULT, open_engine
+
+_SETTINGS = "KSHOT_SERVE"
+_GRACE_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is started with.
+
+    Attributes:
+        saved: Saved learners and fitted models; none: the shipped learners.
+        store: URL of the database.
+        host: Name or address of the interface.
+        port: Its port; 0: a free one.
+        workers: How many processes.
+        keys: The file of keys.
+        log: Whether every request is logged.
+    """
+
+    saved: tuple[str, ...] = ()
+    store: str = DEFAULT
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    keys: str | None = None
+    log: bool = True
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        RecipeError: The settings contradict each other.
+        SavedError: A learner, a model, the keys or the store cannot be used.
+        SetupError: The port is taken, or a package is missing.
+    """
+    import uvicorn
+
+    check(settings)
+    listener = _listening(settings.host, settings.port)
+    try:
+        open_engine(settings.store).dispose()
+        if settings.keys is not None:
+            from kshot.web.keys import read_keys
+
+            read_keys(Path(settings.keys))
+        _more_files()
+        _log(settings)
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"kshot serves http://{shown}:{port}", file=sys.stderr, flush=True)
+        os.environ[_SETTINGS] = json.dumps(asdict(settings))
+        config = _config(settings)
+        if settings.workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            from uvicorn.supervisors import Multiprocess
+
+            with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+                Multiprocess(config, sockets=[listener]).run()
+    finally:
+        listener.close()
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        RecipeError: They do.
+    """
+    if not 0 <= settings.port <= 65535:
+        raise RecipeError(f"--port is from 0 to 65535; found {settings.port}.")
+    if not 1 <= settings.workers <= 256:
+        raise RecipeError(f"--workers is from 1 to 256; found {settings.workers}.")
+    if settings.keys is None and not _is_loopback(settings.host):
+        raise RecipeError(
+            f"--host {settings.host} would serve other machines, and without --keys everybody could read and delete everything. Make a key "
+            "with kshot keys add, and name its file: --keys FILE."
+        )
+
+
+def worker_app() -> Any:
+    """Build the application in a worker, from the settings that its parent has left in the environment."""
+    from kshot.web.app import build_app
+    from kshot.web.service import Service
+    from kshot.web.sources.table import Sources
+    from kshot.web.store.store import Store
+
+    settings = Settings(**json.loads(os.environ[_SETTINGS]))
+    _log(settings)
+    if settings.workers > 1:
+        _end_with_parent()
+    keys = None if settings.keys is None else Path(settings.keys)
+    return build_app(Service(Store(open_engine(settings.store)), Sources(settings.saved), keys=keys))
+
+
+def _config(settings: Settings) -> Any:
+    import uvicorn
+
+    from kshot.web.protocol import KEPT_ALIVE_SECONDS, TimedProtocol
+
+    return uvicorn.Config(
+        "kshot.web.serve:worker_app",
+        factory=True,
+        workers=settings.workers,
+        http=TimedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEPT_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_worker_healthcheck=60,
+        backlog=2048,
+        h11_max_incomplete_event_size=32 * 1024,
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise SetupError(f"cannot listen at {host}, port {port}: {error.strerror or error}. Choose another --host or --port.") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _more_files() -> None:
+    """Allow as many open connections as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _log(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneObject())
+    for name in ("kshot.web", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if settings.log else logging.WARNING)
+
+
+class _OneObject(logging.Formatter):
+    """Each message as one JSON object with its time and level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        try:
+            content = json.loads(message)
+        except ValueError:
+            content = {"event": "server", "message": message}
+        head = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+        }
+        return json.dumps({**head, **(content if isinstance(content, dict) else {"message": message})})
+
+
+def _end_with_parent() -> None:
+    """End this worker if its parent is killed, so that none is left behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,1 @@
+"""What tasks are made with: saved learners, frozen encoders with a head, and fitted models."""
