@@ -185,6 +185,7 @@ function tell() {
     save();
     steps();
     await ask();
+    await suggest();
   });
 }
 
@@ -228,8 +229,8 @@ function show(found, took = 0) {
   const set = found.set ?? [found.label];
   answer.textContent = found.unknown ? "None of these, it seems." : set.length > 1 && set.length < 4 ? `${either(set)}.` : found.probability < 0.6 ? `Perhaps ${found.label}.` : `This is ${found.label}.`;
   $("caption").textContent = found.unknown
-    ? `It is less like any ${mode().kind[0]} than their own examples are.`
-    : set.length > 1 ? `Nine times out of ten, the right one is among the ${set.length} with a dot.` : "";
+    ? "It is less like them than their own examples are. The bars only say which is nearest."
+    : set.length > 1 ? "Nine times out of ten, the right one has a dot." : "";
   bars(names, found.probabilities ?? { [found.label]: found.probability }, found);
   $("status").textContent = `Learnt from ${learntFrom()} · answered in ${Math.max(1, Math.round(took))} ms`;
   next(names, found, set);
@@ -269,7 +270,8 @@ function next(names, found, set) { // what to add next
 }
 
 function learnProbe(name) {
-  const thing = { ...work().probe, key: newKey() };
+  const probe = work().probe;
+  const thing = { ...probe, ...(probe.strokes && { strokes: centred(probe.strokes) }), key: newKey() };
   if (name === null) {
     const spare = work().classes.find((one) => !there(one).length);
     const one = spare ?? newClass(mode().name(work().classes.length + 1) || `Kind ${work().classes.length + 1}`, state.mode);
@@ -281,11 +283,35 @@ function learnProbe(name) {
     if (examples.length && !isThere(examples.at(-1))) examples.splice(-1, 1, thing);
     else examples.push(thing);
   }
+  work().pool = work().pool?.filter((one) => !thing.text || one.text !== thing.text);
   if (!cameraOn) work().probe = null;
   changed({ soon: true });
   render();
   const said = name ?? "something new";
   $("status").textContent = `Added to ${said}.`;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- what to label next
+
+const POOL = 16; // things that were tried and not added, of which the server says which would teach most
+
+function tried(thing) { // it leaves step 2 without a label
+  if (!thing || !isThere(thing)) return;
+  const others = (work().pool ?? []).filter((one) => !thing.text || one.text !== thing.text);
+  work().pool = [...others, { ...thing, ...(thing.strokes && { strokes: centred(thing.strokes) }), key: newKey() }].slice(-POOL);
+}
+
+async function suggest() {
+  const [of, pool] = [work(), work().pool ?? []];
+  if (!of.task || pool.length < 2) { $("suggested").hidden = true; return; }
+  const found = await call("POST", `tasks/${of.task.id}/suggest`, { inputs: pool.map(sent), count: 1 }).catch(() => null); // no answer, no advice
+  if (of !== work()) return;
+  const best = pool[found?.suggestions[0]?.input];
+  $("suggested").hidden = !best;
+  if (!best) return;
+  const show = () => { of.pool = of.pool.filter((one) => one !== best); of.probe = best; save(); render(); };
+  const look = best.text ? el("button", { type: "button", className: "more", textContent: best.text, onclick: show }) : thumb(best, show, "Look at this again");
+  $("suggested").replaceChildren(el("p", { textContent: `Of what you tried, this ${mode().thing[0]} would teach it most. What is it?` }), look);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- messages
@@ -310,6 +336,13 @@ function trace(context, strokes, side, width) {
     for (let i = 2; i < points.length; i += 2) context.lineTo(points[i] * side, points[i + 1] * side);
     context.stroke();
   }
+}
+
+function centred(strokes) { // in the middle of a square, as large as fits well; what it is does not depend on size and place
+  const side = (axis) => strokes.flatMap((points) => points.filter((_, i) => i % 2 === axis));
+  const [low, high] = [0, 1].map((axis) => [Math.min(...side(axis)), Math.max(...side(axis))]).reduce((a, b) => a.map((value, i) => [value, b[i]]));
+  const scale = Math.min(3, 0.72 / Math.max(high[0] - low[0], high[1] - low[1], 0.01));
+  return strokes.map((points) => points.map((value, i) => Math.round(1000 * (0.5 + scale * (value - (low[i % 2] + high[i % 2]) / 2))) / 1000));
 }
 
 function picture(strokes) { // black on white, in the shape of the pad: base64 of a PNG
@@ -338,13 +371,14 @@ function paint(canvas, strokes, cursor = null) {
   }
 }
 
-function pad({ strokes, label, hint, moved, done }) {
+function pad({ strokes, label, hint, moved, done, cleared, again }) {
   const canvas = el("canvas", {
     tabIndex: 0, role: "application",
     "aria-label": `${label}. Draw with mouse, pen or finger. By keyboard: arrow keys move, Space puts the pen down and lifts it, Delete clears.`,
   });
   const shown = el("p", { className: "hint", textContent: hint });
-  const clear = el("button", { type: "button", className: "icon", textContent: "↺", title: "Clear", "aria-label": `Clear ${label}` });
+  const clear = el("button", again ? { type: "button", className: "again", textContent: again }
+    : { type: "button", className: "icon", textContent: "↺", title: "Clear", "aria-label": `Clear ${label}` });
   let cursor = null; // of the keyboard: x, y, whether the pen is down
   const repaint = () => { paint(canvas, strokes, cursor); shown.hidden = strokes.length > 0 || cursor !== null; clear.hidden = !strokes.length; };
   const at = (event) => {
@@ -387,6 +421,7 @@ function pad({ strokes, label, hint, moved, done }) {
       if (cursor[2]) strokes.push([cursor[0], cursor[1]]);
       else done();
     } else if (event.key === "Delete" || event.key === "Backspace") {
+      cleared?.();
       strokes.length = 0;
       done();
     } else return;
@@ -394,7 +429,7 @@ function pad({ strokes, label, hint, moved, done }) {
     repaint();
   };
   canvas.onblur = () => { if (cursor?.[2]) done(); cursor = null; repaint(); };
-  clear.onclick = () => { strokes.length = 0; repaint(); done(); };
+  clear.onclick = () => { cleared?.(); strokes.length = 0; repaint(); done(); canvas.focus({ preventScroll: true, focusVisible: false }); };
   new ResizeObserver(repaint).observe(canvas);
   return el("div", { className: "pad" }, canvas, shown, clear);
 }
@@ -463,10 +498,16 @@ function dropping(box, add) {
 
 // ---------------------------------------------------------------------------------------------------------------- step 1
 
-function thumb(example, name, drop) {
+function thumb(example, press, label) {
   const look = example.image ? el("img", { src: `data:image/jpeg;base64,${example.image}`, alt: "" }) : el("canvas");
   if (example.strokes) requestAnimationFrame(() => paint(look, example.strokes));
-  return el("button", { type: "button", className: "thumb", title: "Remove", "aria-label": `Remove this example of ${name}`, onclick: drop }, look);
+  return el("button", { type: "button", className: "thumb", title: label, "aria-label": label, onclick: press }, look);
+}
+
+function removable(example, name, drop) {
+  const made = thumb(example, drop, `Remove this example of ${name}`);
+  made.classList.add("removable");
+  return made;
 }
 
 function card(one, place) {
@@ -503,14 +544,14 @@ const BODIES = {
     const done = () => { const fresh = { ...open, key: newKey() }; Object.assign(open, fresh); changed(); extra.hidden = !open.strokes.length; };
     const area = pad({ strokes: open.strokes, label, hint: "Draw here", done });
     const extra = el("button", { type: "button", className: "more", textContent: "+ one more", hidden: !open.strokes.length, onclick: () => add([newDrawing()]) });
-    const earlier = one.examples.slice(0, -1).map((example) => thumb(example, label, () => drop(example)));
+    const earlier = one.examples.slice(0, -1).map((example) => removable(example, label, () => drop(example)));
     return [area, el("div", { className: "thumbs" }, ...earlier, extra)];
   },
   photos(one, label, add, drop) {
     const snap = el("button", { type: "button", textContent: cameraOn ? "Take it now" : "Camera", className: cameraOn ? "primary" : "" });
     snap.onclick = () => (cameraOn ? add([fromCamera()]) : camera(true));
     const blank = one.examples.length ? null : el("p", { className: "blank", textContent: "No photo yet" });
-    const shown = one.examples.map((example) => thumb(example, label, () => drop(example)));
+    const shown = one.examples.map((example) => removable(example, label, () => drop(example)));
     return [
       dropping(el("div", { className: "thumbs" }, blank, ...shown), add),
       el("div", { className: "tools" }, chooser(one.examples.length ? "More photos" : "Add photos", add), snap),
@@ -545,10 +586,11 @@ function live() { // while a stroke is drawn or a text is written
 const PROBES = {
   draw() {
     const open = work().probe ?? (work().probe = newDrawing());
-    return pad({ strokes: open.strokes, label: "The drawing to recognise", hint: "Draw here", moved: live, done: () => { save(); ask(); } });
+    const done = () => { save(); ask(); };
+    return pad({ strokes: open.strokes, label: "The drawing to recognise", hint: "Draw here", again: "Draw another", moved: live, done, cleared: () => { tried(open); suggest(); } });
   },
   photos() {
-    const set = ([first]) => { if (first) { work().probe = first; save(); render(); ask(); } };
+    const set = ([first]) => { if (first) { tried(work().probe); work().probe = first; save(); render(); ask(); } };
     const tools = el("div", { className: "tools" },
       cameraOn ? null : chooser("Choose a photo", set),
       el("button", { type: "button", textContent: cameraOn ? "Stop the camera" : "Use the camera", onclick: () => camera(!cameraOn) }));
@@ -558,6 +600,7 @@ const PROBES = {
   texts() {
     const field = el("textarea", { placeholder: "Write or paste a message", maxLength: 5000, value: work().probe?.text ?? "", "aria-label": "The message to recognise" });
     let wait = 0;
+    field.onchange = () => { if (work().probe) { tried(work().probe); save(); } };
     field.oninput = () => {
       work().probe = field.value.trim() ? { key: newKey(), text: field.value.trim() } : null;
       live();
@@ -605,6 +648,7 @@ function render() {
   steps();
   show(null);
   if (of.task) ask();
+  suggest();
 }
 
 const arc = (x, y, r, from, to, grow = 0) =>
