@@ -27,12 +27,15 @@ def export(
     from kshot.tasks.export.exported_folder import EXAMPLE, NETWORK, TASK, check_place, write_task
     from kshot.tasks.model_folder import load_model
     from kshot.tasks.model_record import is_model
+    from kshot.tasks.regression.model import is_quantity_model
     from kshot.terminal import print_json, say
 
     if not onnx:
         raise RecipeError("the form of an export must be named, and there is one so far. Add --onnx.")
     check_place(out, overwrite=overwrite)
     fitted = is_model(saved)
+    if fitted and is_quantity_model(saved):
+        raise RecipeError(f"{saved} is a model of a quantity, and models of classes are exported. kshot predict answers with it.")
     if fitted and support is not None:
         raise RecipeError(f"{saved} is a model, which has its classes already: --support would change nothing. Leave it out.")
     task = task_of_model(load_model(saved), saved) if fitted else task_of_learner(saved, support)

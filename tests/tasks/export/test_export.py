@@ -32,6 +32,7 @@ from kshot.tasks.export.example import example_of
 from kshot.tasks.export.export import task_of_model
 from kshot.tasks.export.exported_folder import Task, check_place, write_task
 from kshot.tasks.export.learner_rules import _RULES, rule_of_learner, rule_without_classes
+from kshot.tasks.export.number_network import number_inputs
 from kshot.tasks.export.rule import Rule, rule_of_head
 from kshot.tasks.fit import fit
 from kshot.tasks.heads.answer import log_probabilities
@@ -198,15 +199,30 @@ def _table(path: Path) -> str:
     return str(path)
 
 
-def test_a_model_of_numbers_has_no_network(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", [("number", "missing", "word"), ("number",), ("word",)])
+def test_a_model_of_numbers(kinds: tuple[str, ...], tmp_path: Path) -> None:
     from kshot.tasks.numbers.columns import fit_columns
     from kshot.tasks.numbers.number_encoder import NumberEncoder
 
-    rows = [{"a": float(number), "b": float(number % 3)} for number in range(8)]
-    encoder = NumberEncoder(fit_columns(rows, ["a", "b"]))
-    examples = Examples("numbers", rows, [str(number // 4) for number in range(8)], [str(number) for number in range(8)])
-    with pytest.raises(RecipeError, match="rows of numbers, which has no network to export"):
-        task_of_model(fit(examples, encoder, head="class_means").model, "m")
+    made: dict[str, Callable[[int], object]] = {
+        "number": lambda n: 1e6 + n,
+        "missing": lambda n: None if n % 3 == 0 else float(n % 5),
+        "word": lambda n: ["red", "green", None][n % 3],
+    }
+    rows = [{kind: made[kind](n) for kind in kinds} for n in range(12)]
+    encoder = NumberEncoder(fit_columns(rows, kinds))
+    examples = Examples("numbers", rows, [str(n // 6) for n in range(12)], [str(n) for n in range(12)])
+    model = fit(examples, encoder, head="class_means").model
+    write_task(tmp_path / "out", task_of_model(model, "m"))
+    assert len(run_program(tmp_path / "out")) == 4
+    asked = [{"number": 1e6 + 7.25, "missing": None, "word": "blue"}, {"number": 0.0, "missing": 3.5, "word": ""}]
+    np.savez(tmp_path / "mine.npz", **number_inputs(encoder.columns, asked))  # type: ignore[arg-type]
+    expected = np.exp(log_probabilities(model.head, encoder.encode([encoder.read(row) for row in asked])))
+    found = run_program(tmp_path / "out", str(tmp_path / "mine.npz"))
+    assert [row["probability"] for row in found] == pytest.approx(expected.max(1), abs=1e-5)
+    takes = json.loads((tmp_path / "out/task.json").read_text())["network"]["takes"]
+    assert ("words" in takes, takes.get("places")) == ("word" in kinds, {"word": ["", "green", "red"]} if "word" in kinds else None)
 
 
 def test_joined_encoders_are_refused(tmp_path: Path) -> None:
@@ -298,6 +314,9 @@ def test_what_the_command_refuses(run: Run, tmp_path: Path, monkeypatch: pytest.
     code, _, err = run("export", "model", "--onnx", "-o", "task", "--support", "photos")
     assert (code, "which has its classes already" in err) == (2, True)
     assert run("export", "model", "--onnx", "-o", "task")[0] == 0
+    Path("prices.csv").write_text("size,price\n" + "".join(f"{n},{2.5 * n}\n" for n in range(12)))
+    assert run("fit", "prices.csv", "-o", "prices", "--regression", "--label", "price")[0] == 0
+    assert "prices is a model of a quantity, and models of classes are exported" in run("export", "prices", "--onnx", "-o", "x")[2]
     before = Path("task/task.json").read_bytes()
     assert "Replace it with --overwrite" in run("export", "model", "--onnx", "-o", "task")[2]
     monkeypatch.setattr(exported_folder, "example_of", lambda rule: example_of(rule).replace("/ TASK", "* 3 / TASK"))

@@ -17,6 +17,7 @@ from kshot.encoders.sentence_encoder import TOKENIZER as TOKENIZER_OF_ENCODER
 from kshot.errors import RecipeError
 from kshot.regular_file import read_bytes
 from kshot.tasks.export.exported_folder import TOKENIZER, Task
+from kshot.tasks.export.number_network import number_form, number_graph, number_inputs, rows_to_try
 from kshot.tasks.export.rule import rule_of_head
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.model import Model
@@ -41,16 +42,18 @@ def task_of_model(model: Model, source: str) -> Task:
         source: What the user called it.
 
     Raises:
-        RecipeError: Its vectors come from no network, or from several.
+        RecipeError: Its vectors come from several networks.
         KshotError: Its encoder is not here, or has changed.
     """
-    if model.numbers is not None:
-        raise RecipeError(
-            f"{source} is a model of rows of numbers, which has no network to export: its columns and its head are plain numbers in its "
-            "folder, and kshot predict reads them without PyTorch."
-        )
     encoder = encoder_of(model)
     rule = rule_of_head(model.head)
+    if model.numbers is not None:
+        rows = rows_to_try(model.numbers)
+        given = number_inputs(model.numbers, rows)
+        vectors = encoder.encode([encoder.read(row) for row in rows])
+        probabilities = np.exp(log_probabilities(model.head, vectors))
+        graph = number_graph(model.numbers, given, source)
+        return Task(source, model.classes, rule, graph, number_form(model.numbers), given, probabilities, encoder.provenance)
     items: list[Any] = [encoder.read(thing) for thing in _things(model)]
     probabilities = np.exp(log_probabilities(model.head, encoder.encode(items)))
     if isinstance(encoder, GraphEncoder):
