@@ -317,7 +317,7 @@ async function suggest() {
 // ---------------------------------------------------------------------------------------------------------------- messages
 
 function complain(problem) {
-  const asksForKey = problem.status === 401 || problem.status === 403;
+  const asksForKey = problem.status === 401;
   $("notice-text").textContent = asksForKey ? "This server asks for a key. It is kept in this window only." : problem.message ?? problem;
   $("key-form").hidden = !asksForKey;
   $("notice-again").hidden = asksForKey || !problem.message;
