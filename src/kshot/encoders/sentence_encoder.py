@@ -142,7 +142,7 @@ class SentenceEncoder:
     def input_form(self) -> Mapping[str, Any]:
         """What the graph takes, in words."""
         most = self._about["most_tokens"]
-        pieces = f"int64 (M, T): the word pieces of {TOKENIZER} for the prompt and the text, at most {most}"
+        pieces = f"int64 (M, T): the word pieces that the tokenizer makes of the prompt and the text, at most {most}"
         words = dict(zip(INPUTS, (pieces, "int64 (M, T): 1 for a word piece, 0 where there is none", "int64 (M, T): 0"), strict=True))
         return {**{name: words[name] for name in self._about["inputs"]}, "prompt": self._about["prompt"], "padding": self._about["padding"]}
 

@@ -100,6 +100,7 @@ async function call(method, path, body) {
   const key = sessionStorage.getItem("kshot.key");
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET" && !/predict$|suggest$/.test(path)) headers["Idempotency-Key"] = newKey() + newKey(); // a write is done once
   for (let left = 4; ; left -= 1) {
     let answer;
     try {
