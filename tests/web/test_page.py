@@ -234,7 +234,7 @@ def test_a_finger_on_a_narrow_phone(browser: Any, url: str) -> None:
 def test_messages(page: Any) -> None:
     page.click("#tab-texts")
     page.get_by_role("button", name="Fill in an example").click()
-    answer(page, "Now write a message.", seconds=60)
+    answer(page, "Now write a message.", seconds=180)
     page.fill("#probe textarea", "Why did you take my money two times?")
     until(page, "document.getElementById('answer').textContent.includes('Billing')")
     page.locator(".add-line input").first.fill("Your invoice is wrong")
@@ -256,7 +256,7 @@ def test_photos_from_files_and_from_the_camera(page: Any, tmp_path: Path) -> Non
     for place, name in enumerate(("red", "blue")):
         page.locator(".card input[type=file]").nth(place).set_input_files(tmp_path / f"{name}.png")
         until(page, f"document.querySelectorAll('.card .thumb').length === {place + 1}")
-    answer(page, "Now show it a photo.", seconds=90)
+    answer(page, "Now show it a photo.", seconds=180)
     page.locator("#probe input[type=file]").set_input_files(tmp_path / "blue.png")
     answer(page, "This is Thing 2.")
     page.locator("#probe input[type=file]").set_input_files(tmp_path / "no.png")
@@ -272,13 +272,13 @@ def test_photos_from_files_and_from_the_camera(page: Any, tmp_path: Path) -> Non
 def test_the_files_are_served_with_a_strict_policy(url: str) -> None:
     import httpx
 
-    for path in ("", "page/page.css", "page/page.js", "page/icon.svg"):
+    for path in ("/", "/page/page.css", "/page/page.js", "/page/icon.svg"):
         found = httpx.get(f"{url}{path}")
         policy = found.headers["content-security-policy"]
         assert found.status_code == 200
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert found.headers["x-content-type-options"] == "nosniff"
+        assert found.headers["x-content-type-options"].startswith("nosniff")
         assert httpx.get(f"{url}{path}", headers={"If-None-Match": found.headers["etag"]}).status_code == 304
         assert httpx.head(f"{url}{path}").status_code == 200
-    assert httpx.get(f"{url}page/route.py").status_code == 404
+    assert httpx.get(f"{url}/page/route.py").status_code == 404

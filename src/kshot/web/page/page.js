@@ -123,7 +123,7 @@ const sent = (example) => (example.strokes ? { image: picture(example.strokes) }
 // Bring the server's task to what is on the page: what is new first, then what is gone, so that two classes always remain.
 async function bring(of, name) {
   const wanted = known(of, name);
-  const learnt = (one) => (name === "texts" ? { examples: there(one).map(sent), descriptions: [one.name.trim()] } : there(one).map(sent));
+  const learnt = (one) => (there(one).length ? there(one).map(sent) : { examples: [], descriptions: [one.name.trim()] }); // a name says much
   if (wanted.length < 2) {
     if (of.task) await call("DELETE", `tasks/${of.task.id}`).catch(() => null);
     of.task = null;
@@ -140,7 +140,7 @@ async function bring(of, name) {
     const label = one.name.trim();
     const missing = there(one).filter((example) => !classes[label]?.includes(example.key));
     if (!missing.length && classes[label]) continue;
-    const more = name === "texts" && !classes[label] ? { descriptions: [label] } : {};
+    const more = missing.length ? {} : { descriptions: [label] };
     await call("POST", `tasks/${id}/examples`, { class: label, examples: missing.map(sent), ...more });
     classes[label] = [...(classes[label] ?? []), ...missing.map((example) => example.key)];
   }
@@ -172,6 +172,7 @@ function changed({ soon = false } = {}) { // something is to be told to the serv
 function tell() {
   const [of, name] = [work(), state.mode];
   bringing = bringing.then(async () => {
+    const patience = setTimeout(() => { $("status").textContent = "The first time, the network is made ready. This takes up to a minute."; }, 3000);
     try {
       await bring(of, name).catch(async (problem) => {
         if (problem.status !== 404 || !of.task) throw problem;
@@ -183,6 +184,8 @@ function tell() {
       if (problem.status && problem.status !== 401) of.task = null; // half told: make it again from what is here
       complain(problem);
     }
+    clearTimeout(patience);
+    if ($("status").textContent.startsWith("The first time")) $("status").textContent = "";
     save();
     steps();
     await ask();
@@ -432,7 +435,7 @@ function pad({ strokes, label, hint, moved, done, cleared, again }) {
   canvas.onblur = () => { if (cursor?.[2]) done(); cursor = null; repaint(); };
   clear.onclick = () => { cleared?.(); strokes.length = 0; repaint(); done(); canvas.focus({ preventScroll: true, focusVisible: false }); };
   new ResizeObserver(repaint).observe(canvas);
-  return el("div", { className: "pad" }, canvas, shown, clear);
+  return again ? el("div", {}, el("div", { className: "pad" }, canvas, shown), clear) : el("div", { className: "pad" }, canvas, shown, clear);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- photos
