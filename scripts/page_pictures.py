@@ -18,7 +18,10 @@ from PIL import Image
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-HOUSE = [[(0.33, 0.5), (0.32, 0.28), (0.5, 0.1), (0.68, 0.3), (0.67, 0.5), (0.33, 0.49)], [(0.46, 0.5), (0.46, 0.38), (0.54, 0.38), (0.55, 0.5)]]
+HOUSE = [
+    [(0.33, 0.5), (0.32, 0.28), (0.5, 0.1), (0.68, 0.3), (0.67, 0.5), (0.33, 0.49)],
+    [(0.46, 0.5), (0.46, 0.38), (0.54, 0.38), (0.55, 0.5)],
+]
 DESKTOP, PHONE = {"width": 1180, "height": 800}, {"width": 390, "height": 844}
 
 
@@ -27,7 +30,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     with served() as url, sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser: Any = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, size, scheme, show in (
             ("page-drawings", DESKTOP, "light", drawings),
             ("page-drawings-dark", DESKTOP, "dark", drawings),
