@@ -46,6 +46,7 @@ COMPOSING = {
     "labelling": 3,
     "running": 3,
     "quantity_commands": 3,
+    "embed_command": 4,
     "export_command": 4,
     "serve_commands": 4,
     "task_commands": 4,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kshot.embed_command import embed
 from kshot.errors import KshotError, RecipeError, known_ones
 from kshot.export_command import export
 from kshot.flags import check_plot, fitted, refuse_given, shot_counts
@@ -82,7 +83,7 @@ def _options(
     watch(counting)
 
 
-for _command in (fit, predict, add, remove, rename, estimate, suggest, doubt, export, serve):
+for _command in (fit, predict, add, remove, rename, estimate, suggest, doubt, embed, export, serve):
     app.command()(_command)
 app.add_typer(keys, name="keys")
 

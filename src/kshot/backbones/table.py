@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
+from kshot.backbones.adapter import Adapter
 from kshot.backbones.backbone import Backbone
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv4_maps import Conv4Maps
@@ -20,6 +21,7 @@ from kshot.backbones.resnet12 import ResNet12
 from kshot.construct import construct
 
 BACKBONES: dict[str, type[Backbone]] = {
+    "adapter": Adapter,
     "conv4": Conv4,
     "conv4_maps": Conv4Maps,
     "conv4_strided": Conv4Strided,

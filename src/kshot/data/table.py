@@ -20,6 +20,7 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.sinusoids import SINUSOIDS
 from kshot.data.split import Split, divide_by_file, divide_by_fraction, divide_by_parts
 from kshot.data.tables.synthetic_tables import TABLES
+from kshot.data.vectors import VECTORS
 from kshot.errors import DataError, RecipeError, did_you_mean, known_ones
 from kshot.regular_file import look
 
@@ -27,6 +28,7 @@ KINDS: dict[str, Kind] = {
     "omniglot": OMNIGLOT,
     "sinusoids": SINUSOIDS,
     "tables": TABLES,
+    "vectors": VECTORS,
     "pictures": PICTURES,
 }
 FRACTIONS = "fractions"

@@ -31,6 +31,15 @@ def start_npy(path: str) -> Start:
 
 def start_npz(path: str) -> Start:
     """Open an `.npz` file. Its arrays have one row per thing, and so one length."""
+    return _start(path, read_npz(path))
+
+
+def read_npz(path: str) -> dict[str, np.ndarray]:
+    """Read the arrays of an `.npz` file, by name.
+
+    Raises:
+        DataError: It is no such file, it is damaged, it holds a pickle, or it unpacks to more than `MOST_IN_MEMORY` bytes.
+    """
     _require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -42,7 +51,7 @@ def start_npz(path: str) -> Start:
             f"{printable(path)} unpacks to {size:,} bytes; at most {MOST_IN_MEMORY:,} are read. Save one array as .npy instead."
         )
     arrays: dict[str, np.ndarray] = _loaded(path, None, lambda found: {name: _array(path, found, name) for name in found.files})
-    return _start(path, arrays)
+    return arrays
 
 
 def _array(path: str, archive: Any, name: str) -> np.ndarray:
@@ -54,6 +63,7 @@ def _array(path: str, archive: Any, name: str) -> np.ndarray:
 
 def _start(path: str, arrays: dict[str, np.ndarray]) -> Start:
     pieces: list[tuple[list[str], np.ndarray]] = []
+    arrays = {name: array for name, array in arrays.items() if array.ndim or len(arrays) == 1}  # a single value says something of all rows
     for name, array in arrays.items():
         if array.ndim == 1 and array.dtype.names:
             pieces += [([field], array[field]) for field in array.dtype.names]

@@ -135,7 +135,7 @@ def _written(encoder: GraphEncoder) -> tuple[bytes, dict[str, bytes]]:
 def _learner_encoder(encoder: Encoder) -> "LearnerEncoder":
     from kshot.tasks.learner_encoder import LearnerEncoder
 
-    if isinstance(encoder, LearnerEncoder):
+    if isinstance(encoder, LearnerEncoder) and encoder.under is None:
         return encoder
     raise RecipeError(
         f"the encoder {encoder.name!r} is not one network, and one network is exported. Fit a model with a single encoder, such as "
