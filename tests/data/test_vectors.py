@@ -8,9 +8,9 @@ import pytest
 
 import kshot
 from kshot.data.as_is import AsIs
-from kshot.data.table import divide, find_kind, found_again, source_of
+from kshot.data.table import divide, find_kind, source_of
 from kshot.data.tables.table_file import open_table
-from kshot.data.vectors import Embedded, Vectors
+from kshot.data.vectors import VECTORS, Embedded, Vectors
 from kshot.errors import DataError
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.recipe import parse_recipe
@@ -32,7 +32,7 @@ def test_items_are_the_rows_and_groups_are_the_parents_of_the_classes(tmp_path: 
     assert vectors.index.groups == ("fruit",) * 6 + ("veg",) * 6
     assert vectors.preprocess == Embedded("colours")
     assert find_kind(str(tmp_path / "things.npz")) == "vectors"
-    assert found_again(vectors) == {"kind": "vectors", "name": str(tmp_path / "things.npz")}
+    assert VECTORS.find_again(vectors) == {"name": str(tmp_path / "things.npz")}
 
 
 def test_labels_may_be_numbers_and_the_encoder_unknown(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_labels_may_be_numbers_and_the_encoder_unknown(tmp_path: Path) -> None:
 
 def test_the_same_file_is_a_table(tmp_path: Path) -> None:
     table = open_table(str(written(tmp_path, encoder=np.array("colours"))))
-    first = next(table.rows)
+    first = next(table.rows())
     assert first["label"] == KINDS[0]
     assert first["x 1"] == pytest.approx(float(ROWS[0, 0]))
 
