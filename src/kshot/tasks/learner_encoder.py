@@ -75,8 +75,10 @@ class LearnerEncoder:
                 f"{name} --support FOLDER PICTURE…"
             )
         self.features = int(found.shape[1])
-        parts = [read_bytes(folder / RECORD, _MOST_RECORD), *([] if self.under is None else [self.under.fingerprint])]
-        self.fingerprint = fingerprint_of("learner", *parts)  # it names the tensors by their hash
+        parts: list[str | bytes] = ["learner", read_bytes(folder / RECORD, _MOST_RECORD)]
+        if self.under is not None:
+            parts.append(self.under.fingerprint)
+        self.fingerprint = fingerprint_of(*parts)  # it names the tensors by their hash
         own = name in shipped()
         under = "" if self.under is None else f", on vectors of {self.under.name} ({self.under.provenance.licence})"
         self.provenance = Provenance("MIT" if own else "unknown", f"the saved learner {name}{under}", "kshot" if own else "")
@@ -85,7 +87,7 @@ class LearnerEncoder:
         """Return the name, what it reads, and the number of features."""
         return short_repr("LearnerEncoder", [repr(self.name), repr(self.preprocess), f"features={self.features}"])
 
-    def read(self, thing: object) -> np.ndarray:
+    def read(self, thing: object) -> Any:
         """Return a thing as the learner, or the encoder under it, keeps it. Errors are those of its preprocessing."""
         return self.preprocess.read(thing) if self.under is None else self.under.read(thing)
 

@@ -6,6 +6,7 @@ In: a folder of class folders or a table. Out: an `.npz` file. Next: `kshot trai
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,6 +96,7 @@ def embed_examples(
     unfit = check_fit(opened, found.things)
     kept, vectors = embedded(found, opened, cache, strict=strict)
     file = io.BytesIO()
-    np.savez(file, **{X: vectors, LABEL: np.array(kept.labels, dtype=np.str_), ENCODER: np.array(opened.name)})
+    arrays: dict[str, Any] = {X: vectors, LABEL: np.array(kept.labels, dtype=np.str_), ENCODER: np.array(opened.name)}
+    np.savez(file, **arrays)
     write_bytes(out, file.getvalue())
     return EmbeddedFile(len(kept), len(kept.counts), vectors.shape[1], kept.reads, opened.name, (*unfit, *kept.notes))
