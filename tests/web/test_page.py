@@ -149,6 +149,18 @@ def test_a_reload_keeps_everything(page: Any) -> None:
     assert page.inner_text("#answer") == "First draw at least two symbols in step 1."
 
 
+@pytest.mark.parametrize("name", ["constructor", "__proto__", "<img src=x onerror=alert(1)>", "greek/α?b#c%2F", "  spaces  "])
+def test_a_class_may_have_any_name(page: Any, name: str) -> None:
+    page.get_by_role("textbox", name="Name of Symbol 1").fill(name)
+    teach(page, CROSS, RING)
+    draw(page, page.locator("#probe canvas"), CROSS, wobble=0.02)
+    answer(page, f"This is {name.strip()}.")
+    page.get_by_role("textbox", name="Name of Symbol 2").fill("Ring")
+    until(page, "[...document.querySelectorAll('#bars .name')].some(one => one.textContent === 'Ring')")
+    page.locator(".card .icon[title=Remove]").nth(0).click()
+    answer(page, "First draw at least two symbols in step 1.")
+
+
 def test_a_server_that_is_away_and_comes_back(page: Any) -> None:
     page.context.route("**/v1/**", lambda route: route.abort())
     teach(page, CROSS, RING)

@@ -40,6 +40,7 @@ const $ = (id) => document.getElementById(id);
 const newKey = () => Math.random().toString(36).slice(2, 10);
 const count = (n, [one, many]) => `${n} ${n === 1 ? one : many}`;
 const either = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`);
+const own = (things, name) => (Object.hasOwn(things, name) ? things[name] : undefined); // a class may be called constructor
 const percent = (p) => (p > 0 && p < 0.005 ? "< 1 %" : `${Math.round(100 * p)} %`);
 
 function el(tag, properties = {}, ...children) {
@@ -138,11 +139,11 @@ async function bring(of, name) {
   const { id, classes } = of.task;
   for (const one of wanted) {
     const label = one.name.trim();
-    const missing = there(one).filter((example) => !classes[label]?.includes(example.key));
-    if (!missing.length && classes[label]) continue;
+    const missing = there(one).filter((example) => !own(classes, label)?.includes(example.key));
+    if (!missing.length && own(classes, label)) continue;
     const more = missing.length ? {} : { descriptions: [label] };
     await call("POST", `tasks/${id}/examples`, { class: label, examples: missing.map(sent), ...more });
-    classes[label] = [...(classes[label] ?? []), ...missing.map((example) => example.key)];
+    classes[label] = [...(own(classes, label) ?? []), ...missing.map((example) => example.key)];
   }
   for (const label of Object.keys(classes).filter((one) => !wanted.some((other) => other.name.trim() === one))) {
     await call("DELETE", `tasks/${id}/classes/${encodeURIComponent(label)}`);
@@ -251,7 +252,7 @@ function bars(names, probabilities, found) { // in the order of step 1: bars mov
   names.forEach((name, place) => {
     const row = list.children[place] ?? list.appendChild(
       el("li", {}, el("span", { className: "name" }), el("span", { className: "track" }, el("span", { className: "fill" })), el("span", { className: "value" })));
-    const p = probabilities[name] ?? 0;
+    const p = own(probabilities, name) ?? 0;
     row.querySelector(".name").textContent = name;
     row.querySelector(".name").title = name;
     row.querySelector(".fill").style.width = `${100 * p}%`;
@@ -267,7 +268,8 @@ function next(names, found, set) { // what to add next
   const unsure = set.length > 1 || found.probability < 0.8;
   $("next-text").textContent = found.unknown ? "Something new? Add it, and it is known from now on."
     : unsure && doubt.length ? `Next, show it one more ${doubt[0]}. Or add this one to what it was:` : `Add this ${mode().thing[0]} to what it was, and it learns from it:`;
-  const ordered = [...names].sort((a, b) => (found.probabilities?.[b] ?? 0) - (found.probabilities?.[a] ?? 0)).slice(0, 6);
+  const p = (name) => own(found.probabilities ?? {}, name) ?? 0;
+  const ordered = [...names].sort((a, b) => p(b) - p(a)).slice(0, 6);
   const chips = ordered.map((name) => el("button", { type: "button", textContent: name, onclick: () => learnProbe(name) }));
   const fresh = el("button", { type: "button", textContent: `A new ${mode().kind[0]}`, className: found.unknown ? "primary" : "", onclick: () => learnProbe(null) });
   $("chips").replaceChildren(...(found.unknown ? [fresh, ...chips] : [...chips, fresh]));
@@ -673,9 +675,9 @@ const SAMPLES = {
 
 $("sample").onclick = () => { work().classes = SAMPLES[state.mode](); changed({ soon: true }); render(); };
 $("fresh").onclick = () => {
-  const old = work().task;
+  const old = work();
   if (cameraOn) camera(false);
-  if (old) call("DELETE", `tasks/${old.id}`).catch(() => null);
+  bringing = bringing.then(() => old.task && call("DELETE", `tasks/${old.task.id}`).catch(() => null)); // once it is made
   state[state.mode] = emptyWork(state.mode);
   $("status").textContent = "";
   quiet();
