@@ -63,6 +63,7 @@ def run(request: pytest.FixtureRequest, service: Service, monkeypatch: pytest.Mo
     return call
 
 
+@pytest.mark.slow
 def test_a_task_is_made_asked_changed_and_deleted(run: Callable[..., Any], service: Service, tmp_path: Path) -> None:
     Image.new("L", (2, 2), 255).save(tmp_path / "a.png")
     picture = {"image": base64.b64encode((tmp_path / "a.png").read_bytes()).decode()}
@@ -217,6 +218,7 @@ def test_both_clients_have_the_same_methods() -> None:
     assert methods(kshot.Client) == methods(AsyncClient)
 
 
+@pytest.mark.slow
 def test_importing_the_client_loads_neither_httpx_nor_torch() -> None:
     code = "import sys, kshot; kshot.Client; import kshot.web.async_client; print(sorted({'httpx', 'torch', 'fastapi'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

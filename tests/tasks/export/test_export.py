@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from onnx import helper
+from PIL import Image
 from torch import nn
 
 import kshot.encoders.onnx_export as onnx_export
@@ -27,6 +28,8 @@ from kshot.encoders.table import open_encoder, read_encoder
 from kshot.errors import ContractError, RecipeError, SavedError
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.learner import Learner
+from kshot.tasks.answers import judge_of, predict_vectors
+from kshot.tasks.certainty.asked import Asked as Sure
 from kshot.tasks.examples import Asked, Examples, find_examples
 from kshot.tasks.export.example import example_of
 from kshot.tasks.export.export import task_of_model
@@ -68,6 +71,7 @@ def code_lines(text: str) -> int:
     return sum(bool(line.strip()) for line in text.splitlines()[starts - 1 :])
 
 
+@pytest.mark.slow
 def test_nearest_by_hand(tmp_path: Path) -> None:
     """The squared distances of (0, 0) are 1 and 4: probabilities 1 / (1 + e⁻³) and the rest."""
     items = np.zeros((1, D), np.float32)
@@ -78,7 +82,7 @@ def test_nearest_by_hand(tmp_path: Path) -> None:
     write_task(tmp_path / "out", Task("x", ("a", "b"), rule, identity(tmp_path), {}, {"items": items}, expected, Provenance("MIT", "here")))
     assert run_program(tmp_path / "out") == [{"label": "a", "probability": round(float(expected[0, 0]), 6)}]
     content = json.loads((tmp_path / "out/task.json").read_text())
-    assert (content["classes"], content["temperature"], content["rule"]["form"]) == (["a", "b"], 1.0, "nearest")
+    assert (content["classes"], content["calibration"]["temperature"], content["rule"]["form"]) == (["a", "b"], 1.0, "nearest")
     assert content["rule"]["arrays"]["examples"][1] == [0, 2, 0, 0, 0, 0]
 
 
@@ -168,6 +172,7 @@ def fitted_photographs(folder: Path) -> Any:
     return fit(find_examples(fill(folder / "photos", ["fox", "owl"], items=3)), encoder, head="class_means").model
 
 
+@pytest.mark.slow
 def test_a_model_of_photographs_with_anybody_s_onnx_file(tmp_path: Path) -> None:
     model = fitted_photographs(tmp_path)
     save_model(tmp_path / "model", model)
@@ -182,6 +187,7 @@ def test_a_model_of_photographs_with_anybody_s_onnx_file(tmp_path: Path) -> None
     assert row == {"label": model.classes[int(expected.argmax())], "probability": pytest.approx(expected.max(), abs=1e-5)}
 
 
+@pytest.mark.slow
 def test_a_model_of_texts_brings_its_tokenizer(tmp_path: Path) -> None:
     encoder = read_encoder(word_means(tmp_path / "words"))
     found = find_examples(_table(tmp_path / "texts.csv"), Asked())
@@ -197,6 +203,27 @@ def test_a_model_of_texts_brings_its_tokenizer(tmp_path: Path) -> None:
 def _table(path: Path) -> str:
     path.write_text("text,kind\nlost card,card\ncard,card\nmy my,my\nmy,my\n")
     return str(path)
+
+
+def test_the_sets_are_those_of_the_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colours = rng.normal([[60], [110], [160]] * 12, 30, (36, 3)).clip(0, 255).astype(np.uint8)
+    encoder = open_encoder(str(save_means(tmp_path / "pixels.onnx", ("M", 8, 8, 3))))
+    things = [Image.new("RGB", (8, 8), tuple(colour.tolist())) for colour in colours]
+    examples = Examples("photographs", things, ["dark", "grey", "light"] * 12, [str(number) for number in range(36)])
+    model = fit(examples, encoder, head="class_means").model
+    task = task_of_model(model, "m")
+    asked = rng.integers(0, 256, (40, 1)).repeat(3, 1).astype(np.float32)
+    answers = log_probabilities(model.head, asked)
+    assert {"0.8", "0.9"} <= task.sets.keys() <= {"0.5", "0.8", "0.9", "0.95"}  # 36 examples cannot promise 0.99
+    sizes = set()
+    for coverage, least in task.sets.items():
+        told = predict_vectors(model, asked, judge_of(model, Sure(float(coverage))))
+        best = answers.argmax(1)
+        sets = [{model.classes[k] for k in range(3) if row[k] >= least or k == top} for row, top in zip(answers, best, strict=True)]
+        assert sets == [set(one.set or ()) for one in told]
+        sizes |= {len(one) for one in sets}
+    assert sizes >= {1, 2}
 
 
 @pytest.mark.slow
@@ -308,6 +335,7 @@ def test_shipped_learners_that_cannot_be_exported(run: Run, name: str, words: st
     assert "kshot serve" in err
 
 
+@pytest.mark.slow
 def test_what_the_command_refuses(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Add --onnx" in run("export", "omniglot-protonet", "-o", "task")[2]
     save_model(tmp_path / "model", fitted_photographs(tmp_path))
@@ -319,7 +347,7 @@ def test_what_the_command_refuses(run: Run, tmp_path: Path, monkeypatch: pytest.
     assert "prices is a model of a quantity, and models of classes are exported" in run("export", "prices", "--onnx", "-o", "x")[2]
     before = Path("task/task.json").read_bytes()
     assert "Replace it with --overwrite" in run("export", "model", "--onnx", "-o", "task")[2]
-    monkeypatch.setattr(exported_folder, "example_of", lambda rule: example_of(rule).replace("/ TASK", "* 3 / TASK"))
+    monkeypatch.setattr(exported_folder, "example_of", lambda rule: example_of(rule).replace("/ TASK[", "* 3 / TASK["))
     code, _, err = run("export", "model", "--onnx", "-o", "task", "--overwrite")
     assert (code, "differ from kshot's by" in err, Path("task/task.json").read_bytes() == before) == (2, True, True)
 

@@ -52,7 +52,7 @@ _FORMS: dict[Form, str] = {
 _END = """
 
 def probabilities(inputs):  # (M, N)
-    logits = scores(mapped(embed(inputs))) / TASK["temperature"]
+    logits = scores(mapped(embed(inputs))) / TASK["calibration"]["temperature"]
     p = np.exp(logits - logits.max(1, keepdims=True))
     return p / p.sum(1, keepdims=True)
 

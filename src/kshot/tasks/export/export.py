@@ -4,7 +4,7 @@ PyTorch is imported where a network must be written. In: a model's folder, or th
 `kshot.tasks.export.exported_folder`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from kshot.encoders.encoder_folder import GRAPH
 from kshot.encoders.sentence_encoder import TOKENIZER as TOKENIZER_OF_ENCODER
 from kshot.errors import RecipeError
 from kshot.regular_file import read_bytes
+from kshot.tasks.certainty.ranks import carried_on
 from kshot.tasks.export.exported_folder import TOKENIZER, Task
 from kshot.tasks.export.number_network import number_form, number_graph, number_inputs, rows_to_try
 from kshot.tasks.export.rule import rule_of_head
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _MOST_GRAPH = 2**31
 _TRIED = 8
 """Things in `inputs.npz`: the first picture, or the name, of as many classes."""
+_COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Of the sets whose thresholds are exported."""
 _BEND = 24
 """By how many pixels the second drawing of a made-up task is bent."""
 
@@ -49,21 +52,23 @@ def task_of_model(model: Model, source: str) -> Task:
     rule = rule_of_head(model.head)
     if model.numbers is not None:
         rows = rows_to_try(model.numbers)
-        given = number_inputs(model.numbers, rows)
+        columns = number_inputs(model.numbers, rows)
         vectors = encoder.encode([encoder.read(row) for row in rows])
         probabilities = np.exp(log_probabilities(model.head, vectors))
-        graph = number_graph(model.numbers, given, source)
-        return Task(source, model.classes, rule, graph, number_form(model.numbers), given, probabilities, encoder.provenance)
+        graph = number_graph(model.numbers, columns, source)
+        form = number_form(model.numbers)
+        return Task(source, model.classes, rule, graph, form, columns, probabilities, encoder.provenance, sets=_sets(model))
     items: list[Any] = [encoder.read(thing) for thing in _things(model)]
     probabilities = np.exp(log_probabilities(model.head, encoder.encode(items)))
+    takes: Mapping[str, Any]
+    given: Mapping[str, np.ndarray]
     if isinstance(encoder, GraphEncoder):
         graph, more = _written(encoder)
-        return Task(
-            source, model.classes, rule, graph, encoder.input_form, encoder.inputs(items), probabilities, encoder.provenance, more=more
-        )
-    learner = _learner_encoder(encoder)
-    graph, given = _graph(learner, items)
-    return Task(source, model.classes, rule, graph, _takes(learner), given, probabilities, learner.provenance)
+        takes, given = encoder.input_form, encoder.inputs(items)
+    else:
+        learner = _learner_encoder(encoder)
+        (graph, given), takes, more = _graph(learner, items), _takes(learner), {}
+    return Task(source, model.classes, rule, graph, takes, given, probabilities, encoder.provenance, more=more, sets=_sets(model))
 
 
 def task_of_learner(name: str, support: Path | None) -> Task:
@@ -112,6 +117,15 @@ def _opened(name: str) -> "LearnerEncoder":
 
 def _answers(classifier: "Classifier", pictures: Sequence[Any]) -> np.ndarray:
     return np.array([list(one.probabilities.values()) for one in classifier.predict(pictures)])
+
+
+def _sets(model: Model) -> dict[str, float]:
+    """Return, for each coverage that the model can promise, the log-probability from which on a class is in a set."""
+    told = model.certainty
+    if told is None or not len(told.own):
+        return {}
+    found = {coverage: carried_on(told.own, told.fewer, float(told.shot[0]), 1 - coverage) for coverage in _COVERAGES}
+    return {f"{coverage:g}": min(value, 0.0) for coverage, value in found.items() if np.isfinite(value)}  # 0: the label alone
 
 
 def _things(model: Model) -> list[Any]:

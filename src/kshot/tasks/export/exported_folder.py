@@ -1,7 +1,7 @@
 """An exported task in a folder: written whole or not at all, after its own program has given kshot's probabilities.
 
     network.onnx     a thing as the network takes it → a vector
-    task.json        the classes, the rule (`kshot.tasks.export.rule`), the temperature, and what the network takes, in words
+    task.json        the classes, the rule (`kshot.tasks.export.rule`), its calibration, and what the network takes, in words
     predict.py       thirty lines of numpy and ONNX Runtime that answer with the two
     inputs.npz       a few things as the network takes them, to try it
     examples.npz     for a learner without classes: examples of two made-up ones, to try it
@@ -55,6 +55,7 @@ class Task:
         probabilities: What kshot answers for `inputs`, (M, N).
         provenance: Of the weights.
         examples: Without classes: things as the network takes them, and `labels`.
+        sets: Coverage → the log-probability from which on a class is in the set of a thing; the most probable class always is.
         more: Further files by name, such as a tokenizer.
     """
 
@@ -68,6 +69,7 @@ class Task:
     provenance: Provenance
     examples: Mapping[str, np.ndarray] = field(default_factory=dict)
     more: Mapping[str, bytes] = field(default_factory=dict)
+    sets: Mapping[str, float] = field(default_factory=dict)
 
 
 def check_place(folder: Path, *, overwrite: bool) -> None:
@@ -114,7 +116,7 @@ def _files(task: Task) -> dict[str, bytes]:
         "network": {"file": NETWORK, "sha256": sha256(task.network).hexdigest(), "takes": dict(task.takes)},
         "provenance": {"licence": task.provenance.licence, "source": task.provenance.source, "package": task.provenance.package},
         "rule": task.rule.as_dict(),
-        "temperature": task.rule.temperature,
+        "calibration": {"temperature": task.rule.temperature, "sets": dict(task.sets)},
     }
     files = {NETWORK: task.network, EXAMPLE: example_of(task.rule).encode(), INPUTS: _npz(task.inputs), **task.more}
     if task.examples:
