@@ -259,6 +259,31 @@ def test_a_score_and_the_reports(run: Run) -> None:
 
 
 @pytest.mark.slow
+def test_weights_of_classes(run: Run) -> None:
+    table = write("t.csv", *TEXTS)
+    write("w.toml", "long = 1e6")
+    assert run("fit", table, "-o", "m", "--with", "class_means", "--class-weight", "w.toml")[0] == 0
+    assert "weights      class weights long 1e+06" in run("show", "m")[1]
+    assert json.loads(run("predict", "m", "a bb", "--json")[1])["label"] == "long"
+    assert run("fit", table, "-o", "m", "--overwrite", "--class-weight", "balanced", "--json")[0] == 0
+    write("p.toml", "long = 9", "short = 1")
+    code, out, _ = run("fit", table, "-o", "m", "--overwrite", "--prior", "p.toml", "--json")
+    assert (code, json.loads(out)["weights"]) == (0, {"class_weight": None, "prior": {"long": 9.0, "short": 1.0}})
+    write("zero.toml", "long = 0")
+    for words, message in (
+        (["--class-weight", "zero.toml"], "the weight of class 'long' must be a number above 0; found 0. With 0, it would never be"),
+        (["--class-weight", "none.toml"], "cannot read none.toml"),
+        (["--prior", "w.toml"], "the prior names no share of the class 'short'"),
+        (["--prior", "p.toml", "--tune"], "--tune judges encoders without weights of the classes"),
+        (["--class-weight", "balanced", "--with", "nearest"], "has no place for class weights"),
+        (["--class-weight", "balanced", "--regression"], "--class-weight"),
+    ):
+        code, out, err = run("fit", table, "-o", "x", *words)
+        assert (code, out, Path("x").exists()) == (2, "", False), words
+        assert message in err, words
+
+
+@pytest.mark.slow
 def test_what_is_wrong_ends_with_2_and_one_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     table = write("t.csv", *TEXTS)
     assert run("fit", table, "-o", "m")[0] == 0

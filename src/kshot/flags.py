@@ -25,7 +25,7 @@ def given(context: typer.Context, name: str) -> bool:
 
 def refuse_given(context: typer.Context, why: str, names: str) -> None:
     """Raise an error if flags were typed that would change nothing."""
-    if typed := [f"--{name}" for name in names.split() if given(context, name)]:
+    if typed := [f"--{name.replace('_', '-')}" for name in names.split() if given(context, name)]:
         raise RecipeError(f"{why}: {', '.join(typed)} would change nothing. Leave {'it' if len(typed) == 1 else 'them'} out.")
 
 

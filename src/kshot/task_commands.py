@@ -16,6 +16,7 @@ from kshot.quantity_commands import estimate_quantity, fit_table, show_quantity
 
 if TYPE_CHECKING:
     from kshot.encoders.encoder import Encoder, PortableEncoder
+    from kshot.tasks.class_weights import ClassWeights
     from kshot.tasks.estimate import Estimate
     from kshot.tasks.examples import Examples
     from kshot.tasks.fit import Fitted
@@ -48,6 +49,13 @@ def fit(
     text: _Text = None,
     path: _Path = None,
     depth: _Depth = None,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(metavar="balanced|FILE", help="Weights of the classes: balanced, or a TOML file, class = what a mistake on it costs."),
+    ] = None,
+    prior: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML file, class = its share where the model is used. Default: as in EXAMPLES.")
+    ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="The labels are names of classes, even if they are numbers.")] = False,
     regression: Annotated[bool, typer.Option("--regression", help="The labels are a quantity, such as a price, to be predicted.")] = False,
     strict: _Strict = False,
@@ -73,7 +81,7 @@ def fit(
     from kshot.tasks.encoder_by_name import open_by_name
     from kshot.tasks.examples import Asked, find_examples
     from kshot.tasks.fit import fit as fit_model
-    from kshot.tasks.fit import fit_descriptions
+    from kshot.tasks.fit import fit_descriptions, weigh
     from kshot.tasks.heads.table import head_named
     from kshot.tasks.model_folder import REPORT, check_output
 
@@ -86,6 +94,7 @@ def fit(
     if regression:
         if encoder is not None:
             raise RecipeError(f"--encoder {encoder} reads pictures or texts, and --regression numbers. Leave it out.")
+        refuse_given(context, "--regression predicts a quantity, which has no classes", "class_weight prior")
         if examples is None or descriptions is not None:
             raise RecipeError(
                 "--regression learns from a table of numbers, and descriptions are of classes. Give EXAMPLES, a table, alone."
@@ -95,11 +104,14 @@ def fit(
         return
     if head is not None:
         head_named(head)
+    weights = _weights(class_weight, prior)
+    if weights.asked and tune:
+        raise RecipeError("--tune judges encoders without weights of the classes. Leave out --tune, or --class-weight and --prior.")
     sentences = None if descriptions is None else read_descriptions(descriptions)
     if examples is None:
         if sentences is None:
             raise RecipeError("there is nothing to learn from. Give EXAMPLES, a folder or a table; or --descriptions FILE; or both.")
-        refuse_given(context, "without EXAMPLES, there are none to read", "label text path depth classes strict report")
+        refuse_given(context, "without EXAMPLES, there are none to read", "label text path depth classes class_weight prior strict report")
         only = open_by_name(encoder or default_encoder("texts"), device=device)
         portable = _portable(only) if self_contained else None
         _save(out, fit_descriptions(only, sentences, head=head, cache=_cache()), portable, as_json=as_json)
@@ -115,6 +127,7 @@ def fit(
         portable = tuned or portable
     else:
         fitted = fit_model(found, opened, head=head, sentences=sentences, cache=_cache(), strict=strict)
+        fitted = weigh(fitted, weights) if weights.asked else fitted
     _save(out, fitted, portable, as_json=as_json)
     if report:
         assert fitted.examples is not None
@@ -277,6 +290,14 @@ def show_model(folder: str, *, as_json: bool) -> None:
         print_json(described(model))
     else:
         show_rows(rows_of(model), folder)
+
+
+def _weights(class_weight: str | None, prior: Path | None) -> "ClassWeights":
+    """Read the weights of classes that are asked for."""
+    from kshot.tasks.class_weights import BALANCED, ClassWeights, read_weights
+
+    weight = class_weight if class_weight in (None, BALANCED) else read_weights(Path(class_weight), "weights")
+    return ClassWeights(weight, None if prior is None else read_weights(prior, "shares"))
 
 
 def _save(folder: Path, fitted: "Fitted", encoder: "PortableEncoder | None" = None, *, as_json: bool) -> None:

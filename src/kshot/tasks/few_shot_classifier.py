@@ -9,7 +9,7 @@ numbers, or things that an encoder reads. Out: labels and probabilities.
 n is the number of examples, M the number of things asked about, N the number of classes, D the number of features.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,12 +22,14 @@ from kshot.errors import DataError, RecipeError, missing_extra
 from kshot.tasks.certainty.asked import FALSE_ALARMS, Asked, Verdicts
 from kshot.tasks.certainty.certainty import Certainty, Judge, learn_certainty
 from kshot.tasks.certainty.unknown import Surroundings
+from kshot.tasks.class_weights import ClassWeights
 from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head
 from kshot.tasks.heads.table import head_named
+from kshot.tasks.heads.weighted import weighted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -57,6 +59,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             (n, D), and is taken as it is.
         head: What tells the classes apart: a name of `kshot.tasks.heads.table`, or a `Head`. None: the one under which the examples, each
             answered without itself, are most likely.
+        class_weight: What a mistake on a class costs, by class, 1 for one that is not named; or `balanced`, the inverse of its number
+            of examples. None: all alike.
+        prior: The share of each class where the classifier is used, by class. None: as among the examples.
         device: Where the encoder computes, `cpu` or `cuda`.
         cache: Whether vectors are kept in the user's cache folder, so that things seen before are not embedded again.
 
@@ -77,10 +82,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     """
 
     def __init__(
-        self, encoder: str | Encoder | None = None, *, head: str | Head | None = None, device: str = "cpu", cache: bool = True
+        self,
+        encoder: str | Encoder | None = None,
+        *,
+        head: str | Head | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
+        prior: Mapping[Any, float] | None = None,
+        device: str = "cpu",
+        cache: bool = True,
     ) -> None:
         self.encoder = encoder
         self.head = head
+        self.class_weight = class_weight
+        self.prior = prior
         self.device = device
         self.cache = cache
 
@@ -206,6 +220,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         name = ""
         if len(present) > 1:
             choice = choose(x, y.astype(np.int64), len(present), [] if head is None else [head])
+            absent = {str(name) for name in np.delete(classes, present)}
+            weights = ClassWeights(_by_name(self.class_weight, absent), _by_name(self.prior, absent))
+            if weights.asked:
+                choice = weighted(choice, weights.logarithms([str(name) for name in classes[present]], np.bincount(y)))
             fitted, name = choice.fitted, choice.name
             certainty = learn_certainty(choice, Given(x, y.astype(np.int64), len(present)))
         self.classes_, self.vectors_, self.labels_ = classes, x, places
@@ -253,6 +271,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         state = dict(super().__getstate__())
         state.pop("_opened_encoder", None)
         return state
+
+
+def _by_name(values: str | Mapping[Any, float] | None, absent: set[str]) -> Any:
+    """Return weights by the names of the classes, without those of classes that have no example yet."""
+    if not isinstance(values, Mapping):
+        return values
+    return {str(name): float(value) for name, value in values.items() if str(name) not in absent}
 
 
 def _length(X: Any) -> int:

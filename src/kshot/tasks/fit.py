@@ -19,6 +19,7 @@ from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError
 from kshot.passes import watched
 from kshot.tasks.certainty.certainty import learn_certainty
+from kshot.tasks.class_weights import ClassWeights
 from kshot.tasks.descriptions import Sentences
 from kshot.tasks.embedded import check_reads, embedded, equal_rows
 from kshot.tasks.encoder_by_name import check_fit
@@ -27,6 +28,7 @@ from kshot.tasks.examples import Examples
 from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.table import head_named
+from kshot.tasks.heads.weighted import weighted
 from kshot.tasks.kept import Known
 from kshot.tasks.model import EncoderFacts, Model
 from kshot.tasks.numbers.number_encoder import NumberEncoder
@@ -164,6 +166,7 @@ def remove(model: Model, name: str) -> Fitted:
     names = tuple(one for one, keep in zip(model.names, kept, strict=True) if keep)
     classes = tuple(one for one in model.classes if one != name)
     known = Known.of(model)
+    known = replace(known, weights=known.weights.without(name))
     if known.descriptions is not None:
         sentences = {one: some for one, some in known.sentences.items() if one != name}
         left = np.delete(known.descriptions, place, axis=0)
@@ -193,6 +196,7 @@ def rename(model: Model, old: str, new: str, encoder: Encoder | None = None, *, 
         raise DataError(f"{old!r} cannot become {new!r}: only one class would be left, and a model tells classes apart.")
     labels = np.array([classes.index(name) for name in named])[model.labels]
     known = Known.of(model)
+    known = replace(known, weights=known.weights.without(old, new))
     if known.descriptions is not None:
         if encoder is None:
             raise RecipeError("the names of this model's classes are descriptions, so renaming one needs the encoder. Give it.")
@@ -202,6 +206,19 @@ def rename(model: Model, old: str, new: str, encoder: Encoder | None = None, *, 
             sentences[place] = (*sentences.get(place, ()), *some)
         known = known.describing(encoder, classes, sentences, cache)
     return refitted(known, classes, model.vectors, labels, model.names)
+
+
+def weigh(fitted: Fitted, weights: ClassWeights) -> Fitted:
+    """Give the classes of a model that was just fitted their weights. The estimate is renewed.
+
+    Raises:
+        DataError: The weights do not fit the classes.
+        RecipeError: The head has no place for weights.
+    """
+    model = fitted.model
+    known = replace(Known.of(model), weights=weights)
+    again = refitted(known, model.classes, model.vectors, model.labels, model.names)
+    return replace(fitted, model=again.model, log_probabilities=again.log_probabilities)
 
 
 def refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Fitted:
@@ -218,6 +235,8 @@ def refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels
     with watched("heads tried", 1) as done:
         choice = known.after_tuning(choose(vectors, labels, N, known.heads(len(vectors))))
         done(1)
+    if known.weights.asked:
+        choice = weighted(choice, known.weights.logarithms(classes, np.bincount(labels, minlength=N)))
     findings = {
         "asked_head": head.name if head and known.tuned is None else None,
         "head": known.told(choice.fitted, str(choice), len(vectors)),
@@ -239,6 +258,7 @@ def refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels
         known.numbers,
         known.sentences,
         known.descriptions,
+        known.weights,
         certainty,
     )
     answers = np.full((len(labels), N), np.nan)

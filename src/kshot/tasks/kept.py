@@ -12,6 +12,7 @@ import numpy as np
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
 from kshot.tasks.certainty.certainty import Certainty
+from kshot.tasks.class_weights import ClassWeights
 from kshot.tasks.descriptions import Described, Sentences, describe
 from kshot.tasks.heads.answer import log_softmax
 from kshot.tasks.heads.choose import DEFAULT_HEADS, Choice
@@ -36,6 +37,7 @@ class Known:
         descriptions: Their vectors, and those of the names, from `kshot.tasks.descriptions.describe`.
         certainty: If the encoder is tuned: what the model has learnt of its sureness.
         tuned: If the encoder is tuned: how, as `kshot.tasks.tune.fit_tuned` says in the findings of a model.
+        weights: Weights of the classes.
     """
 
     encoder: EncoderFacts
@@ -46,6 +48,7 @@ class Known:
     descriptions: np.ndarray | None = None
     tuned: Mapping[str, Any] | None = None
     certainty: Certainty | None = None
+    weights: ClassWeights = field(default_factory=ClassWeights)
 
     @classmethod
     def of(cls, model: Model) -> "Known":
@@ -54,6 +57,7 @@ class Known:
         name = model.head_name if tuned else model.findings.get("asked_head")
         head = head_named(name) if isinstance(name, str) else None
         kind = cls(model.encoder, model.columns, model.numbers, head, model.descriptions, model.description_vectors)
+        kind = replace(kind, weights=model.weights)
         return kind if tuned is None else replace(kind, tuned=tuned, certainty=model.certainty)
 
     def describing(self, encoder: Encoder, classes: tuple[str, ...], sentences: Sentences | None, cache: VectorCache | None) -> "Known":

@@ -20,6 +20,7 @@ from kshot.encoders.encoder import Encoder, Provenance, Reads
 from kshot.errors import DataError, known_ones
 from kshot.short_repr import short_repr
 from kshot.tasks.certainty.certainty import Certainty
+from kshot.tasks.class_weights import ClassWeights
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.numbers.columns import NumberColumns
 
@@ -67,6 +68,7 @@ class Model:
         numbers: How rows become vectors, for a model of numbers; else None.
         descriptions: Sentences that describe a class, by the name of the class, beside the name itself.
         description_vectors: Their vectors, float32 (N, D), NaN for a class without a description; None without descriptions.
+        weights: Weights of the classes, which its head and its findings count.
         certainty: What it has learnt of how sure its answers are; None: it is of an older kshot.
         folder: The folder that it was read from, which may hold the encoder itself; None for a model that was just fitted.
     """
@@ -83,6 +85,7 @@ class Model:
     numbers: NumberColumns | None = None
     descriptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     description_vectors: np.ndarray | None = None
+    weights: ClassWeights = field(default_factory=ClassWeights)
     certainty: Certainty | None = None
     folder: Path | None = None
 

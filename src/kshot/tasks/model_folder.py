@@ -29,6 +29,7 @@ from kshot.encoders.encoder_folder import DESCRIPTION
 from kshot.errors import SavedError
 from kshot.regular_file import look, names_in, read_json
 from kshot.tasks.certainty.certainty import certainty_from
+from kshot.tasks.class_weights import ClassWeights
 from kshot.tasks.heads.head import FittedHead
 from kshot.tasks.model import EncoderFacts, Model
 from kshot.tasks.model_record import (
@@ -129,6 +130,7 @@ def parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "numbers": None if model.numbers is None else model.numbers.as_dict(),
         "descriptions": {name: list(sentences) for name, sentences in model.descriptions.items()},
         "findings": {**model.findings},
+        **({"weights": model.weights.as_dict()} if model.weights.asked else {}),
         "examples": list(model.names),
     }
     return content, arrays
@@ -203,6 +205,7 @@ def model_from(content: Content, arrays: Mapping[str, np.ndarray]) -> Model:
     try:
         check_arrays(arrays, content)
         certainty = certainty_from(arrays)
+        weights = ClassWeights(**content.get("weights", {}))
         numbers = None if content["numbers"] is None else columns_from_dict(content["numbers"])
         check_numbers(numbers, content)
     except SavedError as error:
@@ -232,6 +235,7 @@ def model_from(content: Content, arrays: Mapping[str, np.ndarray]) -> Model:
         numbers=numbers,
         descriptions=content["descriptions"],
         description_vectors=arrays.get("descriptions"),
+        weights=weights,
         certainty=certainty,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from kshot.encoders.encoder import Reads
 from kshot.errors import SavedError
 from kshot.regular_file import look, read_json
+from kshot.tasks.class_weights import WeightsRecord
 from kshot.tasks.heads.feature_map import FEATURE_MAPS
 from kshot.tasks.heads.given import MOST
 from kshot.tasks.heads.head import Form, wanted_arrays
@@ -99,6 +100,7 @@ class Content(TypedDict):
     numbers: ColumnsRecord | None
     descriptions: dict[str, list[str]]
     findings: _Findings
+    weights: NotRequired[WeightsRecord]
     arrays: ArraysRecord
 
 

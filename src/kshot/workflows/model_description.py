@@ -32,6 +32,7 @@ def described(model: Model) -> dict[str, Any]:
         "estimate": model.findings["estimate"],
         "choice": model.findings["choice"],
         "tuned": model.findings.get("tuned"),
+        "weights": model.weights.as_dict() if model.weights.asked else None,
     }
 
 
@@ -60,6 +61,7 @@ def rows_of(model: Model) -> list[tuple[str, str]]:
         ("fingerprint", encoder.fingerprint),
         *([("descriptions", _descriptions(model))] if model.descriptions else []),
         ("head", model.findings["head"].removeprefix("Head: ")),
+        *([("weights", str(model.weights))] if model.weights.asked else []),
         *([("tuning", model.findings["tuned"]["said"])] if "tuned" in model.findings else []),
         ("estimate", str(estimate_of(model))),
     ]
