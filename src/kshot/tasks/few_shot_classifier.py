@@ -29,7 +29,7 @@ from kshot.tasks.heads.choose import choose
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head
 from kshot.tasks.heads.table import head_named
-from kshot.tasks.heads.weighted import weighted
+from kshot.tasks.heads.weighted import WEIGHABLE, weighted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -219,9 +219,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         certainty: Certainty | None = None
         name = ""
         if len(present) > 1:
-            choice = choose(x, y.astype(np.int64), len(present), [] if head is None else [head])
             absent = {str(name) for name in np.delete(classes, present)}
             weights = ClassWeights(_by_name(self.class_weight, absent), _by_name(self.prior, absent))
+            heads = [head] if head is not None else WEIGHABLE if weights.asked else ()
+            choice = choose(x, y.astype(np.int64), len(present), heads)
             if weights.asked:
                 choice = weighted(choice, weights.logarithms([str(name) for name in classes[present]], np.bincount(y)))
             fitted, name = choice.fitted, choice.name

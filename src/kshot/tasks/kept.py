@@ -20,6 +20,7 @@ from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.feature_map import UNIT
 from kshot.tasks.heads.head import FittedHead, Head
 from kshot.tasks.heads.table import head_named
+from kshot.tasks.heads.weighted import WEIGHABLE
 from kshot.tasks.model import EncoderFacts, Model
 from kshot.tasks.numbers.columns import NumberColumns
 
@@ -66,7 +67,7 @@ class Known:
 
     def heads(self, examples: int) -> list[Head]:
         """Return the heads to try; an empty list: the usual ones."""
-        named: list[Head] = [] if self.head is None else [self.head]
+        named: list[Head] = [self.head] if self.head else list(WEIGHABLE) if self.weights.asked else []
         if self.descriptions is None:
             return named
         if not examples:

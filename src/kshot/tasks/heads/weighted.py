@@ -10,8 +10,11 @@ import numpy as np
 
 from kshot.errors import RecipeError
 from kshot.tasks.heads.answer import log_softmax
-from kshot.tasks.heads.choose import Choice
-from kshot.tasks.heads.head import FittedHead
+from kshot.tasks.heads.choose import DEFAULT_HEADS, Choice
+from kshot.tasks.heads.head import FittedHead, Head
+
+WEIGHABLE: tuple[Head, ...] = tuple(head for head in DEFAULT_HEADS if head.name != "nearest")
+"""The heads that are tried where classes have weights: those with intercepts."""
 
 
 def weighted(choice: Choice, logarithms: np.ndarray) -> Choice:
