@@ -17,6 +17,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: Any
+    raw: bytes
 
 
 @dataclass
@@ -38,6 +39,13 @@ class Service:
     asked: list[Asked] = field(default_factory=list)
 
 
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
 @contextmanager
 def scripted_service() -> Iterator[Service]:
     """Serve on loopback until the end of the block."""
@@ -50,7 +58,7 @@ def scripted_service() -> Iterator[Service]:
             length = int(self.headers.get("Content-Length", 0))
             body = self.rfile.read(length)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            service.asked.append(Asked(self.command, self.path, headers, json.loads(body) if body else None))
+            service.asked.append(Asked(self.command, self.path, headers, _json(body), body))
             answer = service.answers.pop(0)
             if answer.broken:
                 self.close_connection = True

@@ -6,6 +6,7 @@ import inspect
 import io
 import subprocess
 import sys
+import zipfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,15 @@ from PIL import Image
 import kshot
 import kshot.web.async_client
 import kshot.web.client
+from cases.encoders import Lengths
 from cases.scripted_service import Answer, Service, scripted_service
 from kshot.errors import DataError, KshotError, RecipeError, SavedError, SetupError
+from kshot.tasks.examples import Examples
+from kshot.tasks.fit import fit
+from kshot.tasks.model_folder import load_model, save_model
 from kshot.web.async_client import AsyncClient
 from kshot.web.client_calls import _LONGEST_WAIT, wire
-from kshot.web.client_connection import RemotePrediction
+from kshot.web.client_connection import RemotePrediction, RemoteSuggestion
 
 TASK = {"id": "t1", "version": 3, "classes": {}}
 
@@ -81,7 +86,7 @@ def test_a_task_is_made_asked_changed_and_deleted(run: Callable[..., Any], servi
     assert (made.id, made.version) == ("t1", 3)
     (found,) = run("predict", "t1", [tmp_path / "a.png"], coverage=0.8, unknown=0.01)
     assert found == RemotePrediction("a", 0.9, "b", False, ("a",), {})
-    assert run("add", "t1", "c", ["text"], version='"3"').version == 4
+    assert run("add", "t1", "c", ["text"], version=3).version == 4
     run("remove_example", "t1", "e/7")
     run("remove_class", "t1", "greek/α")
     assert run("task", "t1").about["classes"] == {}
@@ -164,6 +169,52 @@ def test_another_program_answers(run: Callable[..., Any], service: Service) -> N
         run("task", "t1")
 
 
+def test_suggestions(run: Callable[..., Any], service: Service) -> None:
+    service.answers = [Answer(200, {"suggestions": [{"input": 1, "gain": 0.5, "label": "a", "probability": 0.4}], "version": 1})]
+    assert run("suggest", "t1", ["x", "y"], count=1) == [RemoteSuggestion(1, 0.5, "a", 0.4)]
+    assert (service.asked[0].path, service.asked[0].body) == (
+        "/v1/tasks/t1/suggest",
+        {"inputs": [{"text": "x"}, {"text": "y"}], "count": 1},
+    )
+    assert "idempotency-key" not in service.asked[0].headers
+
+
+def test_a_model_goes_there_and_back(run: Callable[..., Any], service: Service, tmp_path: Path) -> None:
+    examples = Examples("texts", ["a", "bb", "a b c d", "a b c d e"], ["s", "s", "l", "l"], list("1234"))
+    save_model(tmp_path / "model", fit(examples, Lengths()).model)
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    service.answers = [Answer(201, TASK)]
+    assert run("upload", tmp_path / "model").id == "t1"
+    sent = service.asked[0]
+    assert (sent.path, sent.headers["content-type"]) == ("/v1/tasks", "application/zip")
+    service.answers = [Answer(200, sent.raw)]
+    run("download", "t1", tmp_path / "again")
+    names = sorted(path.name for path in (tmp_path / "again").iterdir())
+    assert [name.partition("-")[0] for name in names] == ["arrays", "model.json"]
+    assert load_model(tmp_path / "again").classes == ("l", "s")
+    with pytest.raises(SavedError, match=r"holds a model\. Replace it with --overwrite, or choose another folder"):
+        run("download", "t1", tmp_path / "again")
+
+
+def test_what_is_no_model_is_not_sent_and_not_written(run: Callable[..., Any], service: Service, tmp_path: Path) -> None:
+    with pytest.raises(SavedError, match=r"is not a model: it has no model\.json"):
+        run("upload", tmp_path)
+    empty = io.BytesIO()
+    zipfile.ZipFile(empty, "w").close()
+    evil = io.BytesIO()
+    with zipfile.ZipFile(evil, "w") as archive:
+        archive.writestr("../model.json", "{}")
+    for content, message in (
+        (b"<html>", "is no zip of a model"),
+        (empty.getvalue(), "a zip without model.json"),
+        (evil.getvalue(), "without"),
+    ):
+        service.answers = [Answer(200, content)]
+        with pytest.raises(SetupError, match=message):
+            run("download", "t1", tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
 def test_nobody_answers(run: Callable[..., Any]) -> None:
     with scripted_service() as gone:
         url = gone.url
@@ -204,7 +255,7 @@ def test_a_client_that_makes_no_sense(words: dict[str, Any], message: str) -> No
 
 def test_a_task_that_makes_no_sense() -> None:
     with kshot.Client("http://127.0.0.1:1") as client:
-        with pytest.raises(RecipeError, match="made with a learner or with an encoder; name one of the two"):
+        with pytest.raises(RecipeError, match="made with one of learner, encoder, model; found none"):
             client.create({"a": ["x"]})
         with pytest.raises(DataError, match=r"a class is given a list of examples; found 'x'. Put it into a list"):
             client.create({"a": "x"}, learner="l")

@@ -2,21 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kshot.web.client_calls import Call, Example, Reply, json_of, read, write
+from kshot.tasks.model_folder import check_output
+from kshot.web.client_calls import Call, Example, Reply, asked, json_of, read, wire, write
 from kshot.web.client_connection import (
     URL,
     Connection,
     RemotePrediction,
+    RemoteSuggestion,
     RemoteTask,
     httpx_here,
     learners_of,
     predictions_of,
     sent,
+    suggestions_of,
     task_of,
 )
+from kshot.web.client_models import unzip, zipped
 
 
 class AsyncClient(Connection):
@@ -40,9 +45,11 @@ class AsyncClient(Connection):
         """Close the connections."""
         await self._http.aclose()
 
-    async def create(self, classes: Mapping[str, Any], *, learner: str | None = None, encoder: str | None = None) -> RemoteTask:
+    async def create(
+        self, classes: Mapping[str, Any], *, learner: str | None = None, encoder: str | None = None, model: str | None = None
+    ) -> RemoteTask:
         """As `Client.create`."""
-        return task_of(await self._send(self.creation(classes, learner, encoder)))
+        return task_of(await self._send(self.creation(classes, {"learner": learner, "encoder": encoder, "model": model})))
 
     async def task(self, task: str) -> RemoteTask:
         """As `Client.task`."""
@@ -60,21 +67,35 @@ class AsyncClient(Connection):
         """As `Client.predict`."""
         return predictions_of(await self._send(self.question(task, inputs, coverage, unknown, probabilities)))
 
-    async def add(self, task: str, name: str, examples: Sequence[Example], *, version: str | None = None) -> RemoteTask:
+    async def add(self, task: str, name: str, examples: Sequence[Example], *, version: int | None = None) -> RemoteTask:
         """As `Client.add`."""
         return task_of(await self._send(self.addition(task, name, examples, version)))
 
-    async def remove_example(self, task: str, example: str, *, version: str | None = None) -> None:
+    async def remove_example(self, task: str, example: str, *, version: int | None = None) -> None:
         """As `Client.remove_example`."""
         await self._send(write("DELETE", "v1", "tasks", task, "examples", example, version=version))
 
-    async def remove_class(self, task: str, name: str, *, version: str | None = None) -> None:
+    async def remove_class(self, task: str, name: str, *, version: int | None = None) -> None:
         """As `Client.remove_class`."""
         await self._send(write("DELETE", "v1", "tasks", task, "classes", name, version=version))
 
     async def delete(self, task: str) -> None:
         """As `Client.delete`."""
         await self._send(write("DELETE", "v1", "tasks", task))
+
+    async def suggest(self, task: str, inputs: Sequence[Example], *, count: int = 10) -> list[RemoteSuggestion]:
+        """As `Client.suggest`."""
+        body = {"inputs": [wire(one) for one in inputs], "count": count}
+        return suggestions_of(await self._send(asked("v1", "tasks", task, "suggest", body=body)))
+
+    async def upload(self, folder: str | Path) -> RemoteTask:
+        """As `Client.upload`."""
+        return task_of(await self._send(write("POST", "v1", "tasks", body=zipped(Path(folder)))))
+
+    async def download(self, task: str, folder: str | Path) -> None:
+        """As `Client.download`."""
+        check_output(Path(folder))
+        unzip((await self._reply(read("v1", "tasks", task, "model"))).content, Path(folder))
 
     async def learners(self) -> list[dict[str, Any]]:
         """As `Client.learners`."""
@@ -91,6 +112,9 @@ class AsyncClient(Connection):
                 return
 
     async def _send(self, call: Call) -> Any:
+        return json_of(await self._reply(call))
+
+    async def _reply(self, call: Call) -> Reply:
         steps = self.attempts(call)
         step = next(steps)
         while True:
@@ -106,4 +130,5 @@ class AsyncClient(Connection):
             try:
                 step = steps.send(reply)
             except StopIteration as done:
-                return json_of(done.value)
+                answer: Reply = done.value
+                return answer

@@ -10,21 +10,26 @@ as `kshot.web.client_calls.wire` takes them. Out: dataclasses of `kshot.web.clie
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kshot.web.client_calls import Call, Example, Reply, json_of, read, write
+from kshot.tasks.model_folder import check_output
+from kshot.web.client_calls import Call, Example, Reply, asked, json_of, read, wire, write
 from kshot.web.client_connection import (
     URL,
     Connection,
     RemotePrediction,
+    RemoteSuggestion,
     RemoteTask,
     httpx_here,
     learners_of,
     predictions_of,
     sent,
+    suggestions_of,
     task_of,
 )
+from kshot.web.client_models import unzip, zipped
 
 
 class Client(Connection):
@@ -61,15 +66,18 @@ class Client(Connection):
         """Close the connections."""
         self._http.close()
 
-    def create(self, classes: Mapping[str, Any], *, learner: str | None = None, encoder: str | None = None) -> RemoteTask:
+    def create(
+        self, classes: Mapping[str, Any], *, learner: str | None = None, encoder: str | None = None, model: str | None = None
+    ) -> RemoteTask:
         """Make a task.
 
         Args:
             classes: The examples of each class by its name: a list, or a mapping of `examples` and `descriptions` to lists.
             learner: The name of a saved learner; or
-            encoder: That of a frozen encoder, such as `efficientnet_lite0`.
+            encoder: That of a frozen encoder, such as `efficientnet_lite0`; or
+            model: That of a fitted model with which the service was started.
         """
-        return task_of(self._send(self.creation(classes, learner, encoder)))
+        return task_of(self._send(self.creation(classes, {"learner": learner, "encoder": encoder, "model": model})))
 
     def task(self, task: str) -> RemoteTask:
         """Return a task with all that the service says of it, the ids of its examples among it."""
@@ -95,28 +103,42 @@ class Client(Connection):
         """
         return predictions_of(self._send(self.question(task, inputs, coverage, unknown, probabilities)))
 
-    def add(self, task: str, name: str, examples: Sequence[Example], *, version: str | None = None) -> RemoteTask:
+    def add(self, task: str, name: str, examples: Sequence[Example], *, version: int | None = None) -> RemoteTask:
         """Add examples to a class of a task, or a new class.
 
         Args:
             task: Its id.
             name: The class.
             examples: The examples.
-            version: The ETag of an earlier answer, without which the change is made whatever others have changed.
+            version: The version that the task must still have; None: the change is made whatever others have changed since.
         """
         return task_of(self._send(self.addition(task, name, examples, version)))
 
-    def remove_example(self, task: str, example: str, *, version: str | None = None) -> None:
+    def remove_example(self, task: str, example: str, *, version: int | None = None) -> None:
         """Take an example out of a task, by its id. `version` is as for `add`."""
         self._send(write("DELETE", "v1", "tasks", task, "examples", example, version=version))
 
-    def remove_class(self, task: str, name: str, *, version: str | None = None) -> None:
+    def remove_class(self, task: str, name: str, *, version: int | None = None) -> None:
         """Take a class out of a task. `version` is as for `add`."""
         self._send(write("DELETE", "v1", "tasks", task, "classes", name, version=version))
 
     def delete(self, task: str) -> None:
         """Delete a task."""
         self._send(write("DELETE", "v1", "tasks", task))
+
+    def suggest(self, task: str, inputs: Sequence[Example], *, count: int = 10) -> list[RemoteSuggestion]:
+        """Return which of some things to label next, the most helpful first."""
+        body = {"inputs": [wire(one) for one in inputs], "count": count}
+        return suggestions_of(self._send(asked("v1", "tasks", task, "suggest", body=body)))
+
+    def upload(self, folder: str | Path) -> RemoteTask:
+        """Make a task of a model that `kshot fit` has written. Its encoder must be at the service."""
+        return task_of(self._send(write("POST", "v1", "tasks", body=zipped(Path(folder)))))
+
+    def download(self, task: str, folder: str | Path) -> None:
+        """Write a task of an encoder as a model, as `kshot fit` does: an empty or new folder, for `kshot predict`."""
+        check_output(Path(folder))
+        unzip((self._reply(read("v1", "tasks", task, "model"))).content, Path(folder))
 
     def learners(self) -> list[dict[str, Any]]:
         """Return what tasks can be made with."""
@@ -132,6 +154,9 @@ class Client(Connection):
                 return
 
     def _send(self, call: Call) -> Any:
+        return json_of(self._reply(call))
+
+    def _reply(self, call: Call) -> Reply:
         steps = self.attempts(call)
         step = next(steps)
         while True:
@@ -147,4 +172,5 @@ class Client(Connection):
             try:
                 step = steps.send(reply)
             except StopIteration as done:
-                return json_of(done.value)
+                answer: Reply = done.value
+                return answer

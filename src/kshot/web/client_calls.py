@@ -41,7 +41,7 @@ class Call:
     Attributes:
         method: `GET`, `POST` or `DELETE`.
         path: After the service's address, beginning with a slash; its parts are quoted.
-        body: JSON, if there is one.
+        body: JSON, or the bytes of a zip, if there is one.
         headers: More headers.
         query: What stands after the question mark.
     """
@@ -78,10 +78,10 @@ def asked(*parts: str, body: Any) -> Call:
     return Call("POST", _path(parts), body)
 
 
-def write(method: str, *parts: str, body: Any = None, version: str | None = None) -> Call:
+def write(method: str, *parts: str, body: Any = None, version: int | None = None) -> Call:
     """Return a call that changes something, once, however often it is repeated; with a version, only if it is still the present one."""
     headers = {"Idempotency-Key": uuid.uuid4().hex}
-    return Call(method, _path(parts), body, headers | ({} if version is None else {"If-Match": version}))
+    return Call(method, _path(parts), body, headers | ({} if version is None else {"If-Match": f'"{version}"'}))
 
 
 def attempts(call: Call, retries: int) -> Generator[Call | float, Reply | OSError | None, Reply]:

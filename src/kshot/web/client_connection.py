@@ -60,6 +60,23 @@ class RemotePrediction:
         return short_repr("RemotePrediction", told)
 
 
+@dataclass(frozen=True)
+class RemoteSuggestion:
+    """A thing whose label would help.
+
+    Attributes:
+        input: Its place among the things that were sent, from 0.
+        gain: How much is expected of it, compared with the others.
+        label: The class that it seems to be of.
+        probability: How probable that is.
+    """
+
+    input: int
+    gain: float
+    label: str
+    probability: float
+
+
 class Connection:
     """What both clients are made with, and the calls that they send."""
 
@@ -83,15 +100,18 @@ class Connection:
         return attempts_of(call, self._retries)
 
     @staticmethod
-    def creation(classes: Mapping[str, Any], learner: str | None, encoder: str | None) -> Call:
+    def creation(classes: Mapping[str, Any], sources: Mapping[str, str | None]) -> Call:
         """Return the call that makes a task."""
-        if (learner is None) == (encoder is None):
-            raise RecipeError("a task is made with a learner or with an encoder; name one of the two, such as learner='omniglot-protonet'.")
-        source = {"learner": learner} if encoder is None else {"encoder": encoder}
+        source = {kind: name for kind, name in sources.items() if name is not None}
+        if len(source) != 1:
+            raise RecipeError(
+                f"a task is made with one of {', '.join(sources)}; found {', '.join(source) or 'none'}. Name one, such as "
+                "learner='omniglot-protonet'."
+            )
         return write("POST", "v1", "tasks", body={**source, "classes": {name: wire_class(given) for name, given in classes.items()}})
 
     @staticmethod
-    def addition(task: str, name: str, examples: Sequence[Example], version: str | None) -> Call:
+    def addition(task: str, name: str, examples: Sequence[Example], version: int | None) -> Call:
         """Return the call that adds examples to a task."""
         return write("POST", "v1", "tasks", task, "examples", body={"class": name, "examples": wire_class(examples)}, version=version)
 
@@ -120,8 +140,12 @@ def httpx_here() -> Any:
 
 def sent(call: Call) -> dict[str, Any]:
     """Return a call as httpx takes it."""
-    more = {} if call.body is None else {"json": call.body}
-    return {"method": call.method, "url": call.path, "params": dict(call.query), "headers": dict(call.headers), **more}
+    headers, more = dict(call.headers), {}
+    if isinstance(call.body, bytes):
+        headers["Content-Type"], more = "application/zip", {"content": call.body}
+    elif call.body is not None:
+        more = {"json": call.body}
+    return {"method": call.method, "url": call.path, "params": dict(call.query), "headers": headers, **more}
 
 
 def task_of(found: Any) -> RemoteTask:
@@ -142,6 +166,11 @@ def predictions_of(found: Any) -> list[RemotePrediction]:
         )
         for one in found["predictions"]
     ]
+
+
+def suggestions_of(found: Any) -> list[RemoteSuggestion]:
+    """Return suggestions from an answer."""
+    return [RemoteSuggestion(one["input"], one["gain"], one["label"], one["probability"]) for one in found["suggestions"]]
 
 
 def learners_of(found: Any) -> list[dict[str, Any]]:
