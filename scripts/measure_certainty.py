@@ -23,18 +23,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
 from kshot.atomic import write_json
+from kshot.data.pictures.omniglot import Omniglot
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.table import DEFAULTS, open_encoder
 from kshot.encoders.vector_cache import VectorCache
+from kshot.episodes.shape import EpisodeShape
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluating, predict_rectangle
+from kshot.results.score.features import with_features
 from kshot.results.score.interval import mean_and_interval
+from kshot.saved.shipped import open_saved
 from kshot.tasks.certainty.asked import Asked
 from kshot.tasks.certainty.calibration import calibration_error
 from kshot.tasks.certainty.certainty import Judge, learn_certainty
+from kshot.tasks.certainty.from_tasks import auroc
 from kshot.tasks.certainty.ranks import threshold
 from kshot.tasks.certainty.sets import sets_of
+from kshot.tasks.certainty.task_file import TaskJudge, read_task_certainty
 from kshot.tasks.certainty.unknown import Surroundings, familiarity
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.heads.choose import choose
@@ -43,6 +52,7 @@ from measure_intents import read_part, vectors_of
 
 NUMBERS = Path(__file__).resolve().parent / "certainty.json"
 DRAWS, SHOT, COVERAGE = 20, 5, 0.9
+TASKS, QUERIES = 1_000, 15
 
 
 class Part(NamedTuple):
@@ -156,11 +166,26 @@ def unknown(train: Part, known: Part, outside: dict[str, Part], shot: int) -> di
     return nested(found)
 
 
-def auroc(known: np.ndarray, outside: np.ndarray) -> float:
-    """Return the share of pairs in which the known thing scores higher, ties counting half."""
-    order = np.sort(outside)
-    below, upto = (np.searchsorted(order, known, side=side) for side in ("left", "right"))
-    return float((below + upto).mean() / (2 * len(outside)))
+def of_learner(name: str, way: int, shot: int, coverage: float) -> dict[str, Any]:
+    """Measure the sets of a saved learner over new tasks of its test classes."""
+    saved, dataset = open_saved(name), Omniglot()
+    split = saved.record["split"]
+    judge = TaskJudge(read_task_certainty(saved.folder), way, shot, Asked(coverage, 0.05))
+    test = dataset.split(split).part("test")
+    episodes = EpisodeSet.draw(dataset, test, f"{split}/test", EpisodeShape(way, shot, QUERIES), episodes=TASKS, seed=0)
+    found: dict[str, list[float]] = {}
+    device = torch.device("cpu")
+    with evaluating(saved.learner), torch.no_grad():
+        for drawn, features in with_features(saved.learner, episodes, device):
+            logits = predict_rectangle(saved.learner, episodes, drawn, features, "inductive", device).double().numpy()
+            for answers, truth in zip(logits, drawn.query_y, strict=True):
+                verdicts = judge(answers)
+                assert verdicts.sets is not None
+                found.setdefault("accuracy", []).append(float((answers.argmax(1) == truth).mean()))
+                found.setdefault("coverage", []).append(float(verdicts.sets[np.arange(len(truth)), truth].mean()))
+                found.setdefault("size", []).append(float(verdicts.sets.sum(1).mean()))
+                found.setdefault("false_alarms", []).append(float(verdicts.unknown.mean()))
+    return {"asked": coverage, "tasks": TASKS, "note": judge.notes[0], **nested(found)}
 
 
 def nested(found: dict[str, list[float]]) -> dict[str, Any]:
@@ -193,6 +218,8 @@ def measures(data: Path, shot: int) -> Iterator[tuple[str, dict[str, Any]]]:
     classes = sorted(set(read_part(folder / "train")[1]))
     train, known = (texts_of(texts, *read_part(folder / name), classes) for name in ("train", "test"))
     outside_parts = {name: texts_of(texts, *read_part(folder / f"{name.replace('_', '-')}" / "test"), ()) for name in ("id_oos", "ood_oos")}
+    for way, shots, coverage in ((5, 1, 0.995), (20, 1, 0.98)):
+        yield f"learner.omniglot-protonet {way}-way {shots}-shot", of_learner("omniglot-protonet", way, shots, coverage)
     yield "unknown.banking77_oos", {"encoder": texts.name, "shot": shot, **unknown(train, known, outside_parts, shot)}
 
 
@@ -205,7 +232,7 @@ def main() -> None:
     options = parser.parse_args()
     record: dict[str, Any] = {"command": "python scripts/measure_certainty.py ../shared/data", "draws": DRAWS, "coverage": COVERAGE}
     for name, numbers in measures(options.data, options.shot):
-        outer, inner = name.split(".")
+        outer, inner = name.split(".", 1)
         record.setdefault(outer, {})[inner] = numbers
         write_json(options.out, record)
 

@@ -75,6 +75,8 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
     pictures = [path for paths in class_files(support).values() for path in paths]
     for note in support_notes(opened, classifier, pictures):
         say(f"Note: {note}")
+    for note in classifier.judge(show_as.sure).notes:
+        say(f"Note: {note}")
     answers = answer_queries(classifier, asked, show_as.sure)
     named = columns(classifier.classes, probabilities=show_as.probabilities, sets=show_as.sure.coverage is not None)
     score = OwnScore(classifier.classes, pictures)

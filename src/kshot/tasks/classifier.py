@@ -19,13 +19,14 @@ from kshot.data.pictures.class_folders import class_files
 from kshot.data.preprocess import Preprocess
 from kshot.data.reading import read_each, unusable
 from kshot.device import pick_device
-from kshot.errors import DataError, RecipeError, SavedError
+from kshot.errors import DataError, SavedError
 from kshot.passes import watched
 from kshot.results.score.features import naming_items
 from kshot.saved.folder import Saved
 from kshot.saved.shipped import open_saved
 from kshot.short_repr import short_repr
-from kshot.tasks.certainty.asked import Asked, Verdicts
+from kshot.tasks.certainty.asked import Asked
+from kshot.tasks.certainty.task_file import TaskJudge, read_task_certainty
 from kshot.tasks.prediction import Prediction, predictions_of
 
 Thing = str | Path | Image.Image | np.ndarray | Sequence[Any]
@@ -85,6 +86,7 @@ class Classifier:
                 raise DataError(f"class {name!r} has no pictures; give it at least one.")
         self.classes = tuple(pictures)
         self._preprocess: Preprocess = opened.preprocess
+        self._certainty = read_task_certainty(opened.folder)
         self._device = pick_device(device)
         # A learner that the caller holds may be trained further, or asked elsewhere: this task keeps a copy of it as it is now.
         own = copy.deepcopy(opened.learner) if opened is saved else opened.learner
@@ -127,6 +129,17 @@ class Classifier:
             raise unusable(faults, len(answers), "items")
         return [one for one in answers if not isinstance(one, DataError)]
 
+    def judge(self, sure: Asked) -> TaskJudge:
+        """Return what judges answers: its notes say what they rest on.
+
+        Args:
+            sure: The coverage of sets and the rate of false alarms.
+
+        Raises:
+            RecipeError: The learner cannot promise what is asked.
+        """
+        return TaskJudge(self._certainty, len(self.classes), sum(self._counts) / len(self._counts), sure)
+
     @property
     def preprocess(self) -> Preprocess:
         """How items are read."""
@@ -165,30 +178,26 @@ class Classifier:
         Raises:
             RecipeError: The learner cannot promise what is asked.
         """
-        if sure.coverage is not None or sure.unknown is not None:
-            raise RecipeError(
-                "this learner was saved without what its validation tasks say of its sureness, so it gives no sets and calls nothing "
-                "unknown. Leave --coverage and --unknown out."
-            )
+        judge = self.judge(sure)
         batch: list[np.ndarray | DataError] = []
         for one in read_each(self._preprocess, pictures):
             batch.append(one)
             if len(batch) == _AT_ONCE:
-                yield from self._answers(batch)
+                yield from self._answers(batch, judge)
                 batch = []
-        yield from self._answers(batch)
+        yield from self._answers(batch, judge)
 
-    def _answers(self, batch: Sequence[np.ndarray | DataError]) -> list[Prediction | DataError]:
+    def _answers(self, batch: Sequence[np.ndarray | DataError], judge: TaskJudge) -> list[Prediction | DataError]:
         fitting = [self._fitting(one) for one in batch]
         kept = [one for one in fitting if not isinstance(one, DataError)]
-        predictions = iter(self._predictions(self._encode(kept)) if kept else ())
+        predictions = iter(self._predictions(self._encode(kept), judge) if kept else ())
         return [one if isinstance(one, DataError) else next(predictions) for one in fitting]
 
-    def _predictions(self, features: Inputs) -> list[Prediction]:
+    def _predictions(self, features: Inputs, judge: TaskJudge) -> list[Prediction]:
         query = map_inputs(lambda value: value.unsqueeze(0), features)  # (1, Q, …)
         with torch.no_grad(), naming_items(features):
-            answers = self.learner.predict(self.adapted, query)[0].double().log_softmax(-1).cpu().numpy()  # (Q, N)
-        return predictions_of(self.classes, answers, Verdicts(None, np.zeros(len(answers), dtype=bool)))
+            logits = self.learner.predict(self.adapted, query)[0].double()  # (Q, N)
+        return predictions_of(self.classes, logits.log_softmax(-1).cpu().numpy(), judge(logits.cpu().numpy()))
 
     def _features(self, support: Sequence[Thing]) -> Inputs:
         """Return the features (S, …) of the support items; all that cannot be read are named in one error."""
