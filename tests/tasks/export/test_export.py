@@ -30,6 +30,7 @@ from kshot.learners.base_learners import SINGLE
 from kshot.learners.learner import Learner
 from kshot.tasks.answers import judge_of, predict_vectors
 from kshot.tasks.certainty.asked import Asked as Sure
+from kshot.tasks.classifier import Classifier
 from kshot.tasks.examples import Asked, Examples, find_examples
 from kshot.tasks.export.example import example_of
 from kshot.tasks.export.export import task_of_model
@@ -306,6 +307,10 @@ def test_the_shipped_learner_with_a_support_set_and_without(run: Run, tmp_path: 
     assert (code, err) == (0, "")
     assert json.loads(out)["classes"] == ["circle", "cross"]
     assert [row["label"] for row in run_program(Path("task"))] == ["circle", "cross"]
+    sets = json.loads(Path("task/task.json").read_text())["calibration"]["sets"]
+    told = Classifier("omniglot-protonet", root).predict([root / "circle" / "0.png"], coverage=0.9)[0]
+    assert {name for name, p in told.probabilities.items() if np.log(p) >= sets["0.9"]} <= set(told.set or ())
+    assert list(sets) == sorted(sets)
     code, out, err = run("export", "omniglot-protonet", "--onnx", "-o", "bare")
     assert (code, out) == (0, "")
     assert "The task is in bare: network.onnx, task.json, and predict.py" in err

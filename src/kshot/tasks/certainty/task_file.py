@@ -159,6 +159,11 @@ class TaskJudge:
         one = f". There, the label alone is right for {shape.accuracy:.3f} of things, so every set is one label" * (self._below >= SURE)
         self.notes = (f"{told}{one}.",)
 
+    @property
+    def set_from(self) -> float | None:
+        """The log-probability from which on a class is in a set; None where no sets are asked for."""
+        return self._below
+
     def __call__(self, logits: np.ndarray) -> Verdicts:
         """Judge M things by their logits, float64 (M, N)."""
         measured = familiarities(logits)

@@ -5,6 +5,7 @@ PyTorch is imported where a network must be written. In: a model's folder, or th
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from kshot.encoders.encoder_folder import GRAPH
 from kshot.encoders.sentence_encoder import TOKENIZER as TOKENIZER_OF_ENCODER
 from kshot.errors import RecipeError
 from kshot.regular_file import read_bytes
+from kshot.tasks.certainty.asked import Asked
 from kshot.tasks.certainty.ranks import carried_on
 from kshot.tasks.export.exported_folder import TOKENIZER, Task
 from kshot.tasks.export.number_network import number_form, number_graph, number_inputs, rows_to_try
@@ -97,7 +99,8 @@ def task_of_learner(name: str, support: Path | None) -> Task:
         tried = [members[0] for members in list(pictures.values())[:_TRIED]]
         graph, given = _graph(encoder, [encoder.read(picture) for picture in tried])
         rule = rule_of_learner(classifier.learner, classifier.adapted)
-        return Task(name, classifier.classes, rule, graph, _takes(encoder), given, _answers(classifier, tried), encoder.provenance)
+        answers, sets = _answers(classifier, tried), _sets_of_learner(classifier)
+        return Task(name, classifier.classes, rule, graph, _takes(encoder), given, answers, encoder.provenance, sets=sets)
     rule = rule_without_classes(encoder.learner)
     from kshot.tasks.classifier import Classifier
     from kshot.tasks.learner_encoder import stroke
@@ -126,6 +129,15 @@ def _sets(model: Model) -> dict[str, float]:
         return {}
     found = {coverage: carried_on(told.own, told.fewer, float(told.shot[0]), 1 - coverage) for coverage in _COVERAGES}
     return {f"{coverage:g}": min(value, 0.0) for coverage, value in found.items() if np.isfinite(value)}  # 0: the label alone
+
+
+def _sets_of_learner(classifier: "Classifier") -> dict[str, float]:
+    """Return the same for a learner, from what its validation tasks tell."""
+    found: dict[str, float] = {}
+    for coverage in _COVERAGES:
+        with suppress(RecipeError):  # it cannot promise that much
+            found[f"{coverage:g}"] = min(classifier.judge(Asked(coverage)).set_from or 0.0, 0.0)
+    return found
 
 
 def _things(model: Model) -> list[Any]:
