@@ -46,14 +46,15 @@ COMPOSING = {
     "labelling": 3,
     "running": 3,
     "quantity_commands": 3,
+    "multi_label_commands": 4,
     "embed_command": 4,
     "export_command": 4,
     "serve_commands": 4,
-    "task_commands": 4,
+    "task_commands": 5,
     "label_commands": 4,
-    "__init__": 5,
-    "cli": 5,
-    "__main__": 6,
+    "__init__": 6,
+    "cli": 6,
+    "__main__": 7,
 }
 """The root's modules that make the command and the public surface; each imports only those of a smaller rank."""
 
@@ -132,7 +133,7 @@ def order_fault(importer: str, imported: str) -> str:
     if importer in STAGES:
         return f"{imported} puts stages together; no stage may import it"
     if COMPOSING[imported] >= COMPOSING[importer]:
-        commands = "quantity_commands ← task_commands, label_commands"
+        commands = "quantity_commands ← multi_label_commands, label_commands ← task_commands"
         order = f"interruption, flags ← terminal ← tables ← labelling, running, {commands} ← __init__, cli"
         return f"{importer} does not come after {imported}: {order}"
     return ""

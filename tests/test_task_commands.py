@@ -467,3 +467,44 @@ def test_what_cannot_be_tuned(learning: Run, words: list[str], message: str) -> 
     assert (code, out) == (2, "")
     assert message in err
     assert not Path("m").exists()
+
+
+@pytest.mark.slow
+def test_several_labels_per_thing(run: Run) -> None:
+    texts = [(f"{'w' * k} {'v ' * j}".strip(), [*(["long"] if k > 9 else []), *(["many"] if j > 3 else [])])
+             for k in (1, 2, 3, 20, 22, 24) for j in (0, 1, 6, 7)]  # fmt: skip
+    write("t.jsonl", *(json.dumps({"text": text, "label": labels}) for text, labels in texts))
+    code, out, err = run("fit", "t.jsonl", "-o", "m", "--multi-label")
+    assert (code, "labels       2: long (12), many (12)" in out, "F1 " in out) == (0, True, True)
+    assert "Note: 6 examples have an empty list of labels, which means that no class fits." in err
+    assert "one per label, against the rest" in run("show", "m")[1]
+    code, out, _ = run("predict", "m", "w v", f"{'w' * 23} {'v ' * 7}", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [sorted(row["labels"]) for row in rows] == [[], ["long", "many"]]
+    assert list(rows[0]) == ["input", "label", "probability", "second", "unknown", "labels"]
+    assert run("predict", "m", "t.jsonl", "-o", "a.csv", "--probabilities")[0] == 0
+    written = list(csv.DictReader(io.StringIO(Path("a.csv").read_text(encoding="utf-8"))))
+    assert {row["labels"] for row in written} >= {"", "long"}
+    assert list(written[0])[5:] == ["labels", "error", "probability of long", "probability of many"]
+    assert ": no label  (not " in run("predict", "m", "w v")[1]
+    assert "score  F1 " in run("estimate", "m", "t.jsonl")[1]
+    write("t.csv", "text,label", *(f"{text},{'|'.join(labels)}" for text, labels in texts if labels))
+    assert run("fit", "t.csv", "-o", "m2", "--multi-label", "--json")[0] == 0
+    for words, message in (
+        (
+            ["predict", "m", "w v", "--coverage", "0.9"],
+            "m gives a thing each label whose probability reaches its threshold, and a coverage",
+        ),
+        (["predict", "m", "w v", "--unknown", "0.1"], "--unknown would change nothing"),
+        (["add", "m", "long", "w w w"], "is a model of several labels per thing, which only kshot predict, estimate and show read"),
+        (["suggest", "m", "t.jsonl"], "is a model of several labels per thing"),
+        (["doubt", "m"], "is a model of several labels per thing"),
+        (["estimate", "m", "t.jsonl", "--report"], "a report is of one label per thing"),
+        (["fit", "t.jsonl", "-o", "x", "--label", "label"], "row 1: the label is a list"),
+        (["fit", "t.jsonl", "-o", "x", "--multi-label", "--tune"], "--tune would change nothing"),
+        (["fit", "t.jsonl", "-o", "x", "--multi-label", "--with", "ridge"], "would change nothing"),
+        (["fit", "-o", "x", "--multi-label"], "--multi-label learns from a table with a column of labels"),
+    ):
+        code, out, err = run(*words)
+        assert (code, out, Path("x").exists()) == (2, "", False), words
+        assert message in err, (words, err)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kshot.tasks.answers import Answer
     from kshot.tasks.labels.doubtful import Doubtful
     from kshot.tasks.labels.suggest_queries import Suggested
+    from kshot.tasks.multi_label.answers import LabelsAnswer
     from kshot.tasks.regression.answers import ValueAnswer
 
 
@@ -34,6 +35,17 @@ def show_answer(answer: "Answer") -> None:
     print_text(
         (f"{answer.input}: ", ""), (one.label, "bold"), (f" {one.probability:.3f}", ""), odd, (f"{held}  (then {_short(others)})", "")
     )
+
+
+def show_labels(answer: "LabelsAnswer") -> None:
+    """Print one line per thing: its labels, and the most probable ones that it was not given; or why it cannot be read."""
+    if answer.error:
+        print_text((f"{answer.input}: ", ""), ("not read", "bold red"), (f": {answer.error}", ""))
+        return
+    told = [f"{name} {answer.probabilities[name]:.3f}" for name in answer.labels]
+    others = [f"{printable(name)} {answer.probabilities[name]:.3f}" for name in answer.ranked() if name not in answer.labels]
+    rest = f"  (not {_short(', '.join(others))})" if others else ""
+    print_text((f"{answer.input}: ", ""), (", ".join(told) or "no label", "bold"), (rest, ""))
 
 
 def show_value(answer: "ValueAnswer") -> None:

@@ -12,6 +12,7 @@ import typer
 
 from kshot.errors import RecipeError
 from kshot.flags import refuse_given
+from kshot.multi_label_commands import estimate_labels_of, fit_labels, label_with_labels, show_labels_model
 from kshot.quantity_commands import estimate_quantity, fit_table, show_quantity
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def fit(
     ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="The labels are names of classes, even if they are numbers.")] = False,
     regression: Annotated[bool, typer.Option("--regression", help="The labels are a quantity, such as a price, to be predicted.")] = False,
+    multi_label: Annotated[
+        bool,
+        typer.Option("--multi-label", help="A thing may have several labels: a list in JSON Lines, or a text such as red|round."),
+    ] = False,
     strict: _Strict = False,
     self_contained: Annotated[
         bool, typer.Option("--self-contained", help="Write the encoder into the model, for machines where it is not installed.")
@@ -101,6 +106,17 @@ def fit(
             )
         found = find_examples(examples, Asked(label, text, path, depth, classes, regression=True))
         fit_table(out, found, head, strict=strict, report=report, as_json=as_json)
+        return
+    if multi_label:
+        refuse_given(
+            context, "--multi-label fits one head per label of a table", "head descriptions class_weight prior depth classes tune report"
+        )
+        if examples is None:
+            raise RecipeError("--multi-label learns from a table with a column of labels. Give EXAMPLES.")
+        found = find_examples(examples, Asked(label, text, path, multi_label=True))
+        opened = _opened(encoder, found, device)
+        portable = _portable(opened) if self_contained and found.reads != "numbers" else None
+        fit_labels(out, found, opened, portable, strict=strict, as_json=as_json)
         return
     if head is not None:
         head_named(head)
@@ -171,6 +187,7 @@ def predict(
     from kshot.labelling import Labelling, answer_with_quantity, label_with_learner, label_with_model
     from kshot.tasks.certainty.asked import Asked
     from kshot.tasks.model_folder import load_model
+    from kshot.tasks.multi_label.model import is_multi_label_model, load_multi_label_model
     from kshot.tasks.regression.model import is_quantity_model, load_quantity_model
 
     show_as = Labelling(out, as_json, probabilities, strict, Asked(coverage, unknown))
@@ -186,6 +203,11 @@ def predict(
         answer_with_quantity(load_quantity_model(saved), queries, show_as, form)
         return
     on = "cpu" if device == "auto" else device
+    if is_multi_label_model(saved):
+        why = f"{saved} gives a thing each label whose probability reaches its threshold, and a coverage or `unknown` are of one label"
+        refuse_given(context, why, "coverage unknown")
+        label_with_labels(load_multi_label_model(saved), queries, show_as, on, text=text, path=path, form=form)
+        return
     label_with_model(load_model(saved), queries, show_as, on, text=text, path=path, form=form)
 
 
@@ -237,6 +259,7 @@ def rename(
 
 
 def estimate(
+    context: typer.Context,
     model: _Model,
     examples: Annotated[str, typer.Argument(metavar="EXAMPLES", help="Labelled things: a folder of class folders, or a table.")],
     label: _Label = None,
@@ -253,6 +276,7 @@ def estimate(
     from kshot.tasks.examples import Asked, find_examples
     from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.model_folder import SCORE, load_model
+    from kshot.tasks.multi_label.model import is_multi_label_model
     from kshot.tasks.regression.model import is_quantity_model
     from kshot.tasks.scoring import score_model
     from kshot.terminal import print_json, say
@@ -260,6 +284,10 @@ def estimate(
 
     if is_quantity_model(model):
         estimate_quantity(model, examples, Asked(label, text, path, depth, regression=True), strict=strict, report=report, as_json=as_json)
+        return
+    if is_multi_label_model(model):
+        refuse_given(context, "a report is of one label per thing", "report")
+        estimate_labels_of(model, examples, Asked(label, text, path, depth), device, strict=strict, as_json=as_json)
         return
     known = load_model(model)
     found = find_examples(examples, Asked(label, text, path, depth, True, known.encoder.reads, known=known.columns))
@@ -278,12 +306,16 @@ def show_model(folder: str, *, as_json: bool) -> None:
     """Print what a model is: its classes, encoder and head, and how well it does."""
     from kshot.tables import show_rows
     from kshot.tasks.model_folder import load_model
+    from kshot.tasks.multi_label.model import is_multi_label_model
     from kshot.tasks.regression.model import is_quantity_model
     from kshot.terminal import print_json
     from kshot.workflows.model_description import described, rows_of
 
     if is_quantity_model(folder):
         show_quantity(folder, as_json=as_json)
+        return
+    if is_multi_label_model(folder):
+        show_labels_model(folder, as_json=as_json)
         return
     model = load_model(folder)
     if as_json:

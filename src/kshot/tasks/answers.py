@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from kshot.data.tables.labels import SEPARATOR
 from kshot.encoders.embed import embed
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
@@ -26,7 +27,7 @@ from kshot.tasks.certainty.certainty import Judge
 from kshot.tasks.certainty.unknown import Surroundings
 from kshot.tasks.heads.answer import log_probabilities
 from kshot.tasks.model import Model
-from kshot.tasks.prediction import SEPARATOR, Prediction, predictions_of
+from kshot.tasks.prediction import Prediction, predictions_of
 from kshot.tasks.queries import Query
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ def row(answer: Mapping[str, Any]) -> dict[str, Any]:
     named = {f"probability of {name}": value for name, value in answer.get("probabilities", {}).items()}
     if "unknown" in flat:
         flat["unknown"] = "true" if flat["unknown"] else "false"
-    if "set" in flat:
-        flat["set"] = SEPARATOR.join(flat["set"])
+    for key in ("set", "labels"):
+        if flat.get(key) is not None:
+            flat[key] = SEPARATOR.join(flat[key])
     return {**flat, **named}

@@ -16,7 +16,7 @@ from typing import Any
 from kshot.data.pictures.class_folders import class_files
 from kshot.data.reading import in_order
 from kshot.data.tables.columns import find_columns
-from kshot.data.tables.labels import alike, label_name
+from kshot.data.tables.labels import SEPARATOR, alike, label_name, label_set
 from kshot.data.tables.table_file import is_table, open_table
 from kshot.encoders.embed import content_key
 from kshot.encoders.encoder import Reads
@@ -46,6 +46,8 @@ class Asked:
         classes: Whether labels that are numbers are names of classes, however many they are.
         reads: What the things are, if it is known.
         regression: Whether the labels are a quantity.
+        multi_label: Whether a thing may have several labels, or none: a list, or a text with `SEPARATOR`. They are then one label of
+            `Examples`, joined again with `SEPARATOR`.
         known: The columns of a model's own table, as `Model.columns`, which count where the user names none and the table has them.
     """
 
@@ -56,6 +58,7 @@ class Asked:
     classes: bool = False
     reads: Reads | None = None
     regression: bool = False
+    multi_label: bool = False
     known: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -215,7 +218,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
     for number, row in enumerate(table.each(), 1):
         if isinstance(row, DataError):
             raise row
-        label = label_name(row[columns.label])
+        label, none = _label(row[columns.label], asked, number)
         if asked.regression and label.lower() in MISSING:
             label = ""
         if len(label) > MOST_LABEL:
@@ -223,7 +226,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
                 f"row {number}: {columns.label!r} holds a label of {len(label):,} characters; the name of a class has at most "
                 f"{MOST_LABEL:,}. Name the column of the labels: --label COLUMN."
             )
-        if not label:
+        if not label and not none:
             left_out.setdefault("no label", []).append(number)
             continue
         if columns.reads == "numbers":
@@ -241,10 +244,27 @@ def _in_table(source: str, asked: Asked) -> Examples:
         f"{_counted(len(rows), 'row')} left out, with {why}: {'row' if len(rows) == 1 else 'rows'} {_some(rows)}."
         for why, rows in left_out.items()
     )
-    kind = find_label_kind(labels, columns.label, "regression" if asked.regression else "classes" if asked.classes else None, names)
+    kind = find_label_kind(
+        labels, columns.label, "regression" if asked.regression else "classes" if asked.classes or asked.multi_label else None, names
+    )
     notes = (*notes, *filter(None, [kind.finding]))
     found = {"things": list(columns.things), "label": columns.label}
     return Examples(columns.reads, rows.table() if columns.reads == "numbers" else things, labels, names, found, notes)
+
+
+def _label(value: object, asked: Asked, number: int) -> tuple[str, bool]:
+    """Return the label of a row, empty where it is missing; and whether it says that the thing belongs to no class."""
+    if asked.multi_label:
+        try:
+            names = label_set(value)
+        except DataError as error:
+            raise DataError(f"row {number}: {error}") from error
+        return SEPARATOR.join(names or ()), names == ()
+    if isinstance(value, list):
+        raise DataError(
+            f"row {number}: the label is a list, {shortened(str(value))}. If a thing may have several labels, add --multi-label."
+        )
+    return label_name(value), False
 
 
 def _named(asked: Asked, columns: Sequence[str]) -> dict[str, str | None]:

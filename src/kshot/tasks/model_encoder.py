@@ -3,18 +3,39 @@
 In: a `Model`. Out: its encoder. Next: `kshot.tasks.answers`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.encoder_folder import DESCRIPTION
 from kshot.encoders.table import read_encoder
 from kshot.errors import KshotError, SavedError
 from kshot.regular_file import look
 from kshot.tasks.encoder_by_name import open_by_name
-from kshot.tasks.model import Model
+from kshot.tasks.model import EncoderFacts
 from kshot.tasks.model_record import RECORD
+from kshot.tasks.numbers.columns import NumberColumns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 
 
-def encoder_of(model: Model, device: str = "cpu") -> Encoder:
+class Reading(Protocol):
+    """A model of whichever kind, as far as its encoder matters: the attributes are those of `kshot.tasks.model.Model`."""
+
+    @property
+    def encoder(self) -> EncoderFacts: ...  # noqa: D102
+
+    @property
+    def numbers(self) -> NumberColumns | None: ...  # noqa: D102
+
+    @property
+    def folder(self) -> Path | None: ...  # noqa: D102
+
+    @property
+    def tuned(self) -> Mapping[str, Any] | None: ...  # noqa: D102
+
+
+def encoder_of(model: Reading, device: str = "cpu") -> Encoder:
     """Open the encoder of a model.
 
     Args:
@@ -36,7 +57,7 @@ def encoder_of(model: Model, device: str = "cpu") -> Encoder:
     return encoder
 
 
-def _opened(model: Model, device: str) -> Encoder:
+def _opened(model: Reading, device: str) -> Encoder:
     if model.numbers is not None:
         return NumberEncoder(model.numbers)
     if model.folder is not None and look(model.folder / DESCRIPTION, SavedError) == "file":

@@ -27,6 +27,8 @@ RECORD = "model.json"
 AGAIN = "Fit or copy the model again."
 QUANTITY = "quantity"
 """The `kind` in the record of a model of regression; the record of a model of classes has none."""
+MULTI_LABEL = "multi_label"
+"""That of a model of things with several labels."""
 
 
 class _Encoder(TypedDict):
@@ -120,6 +122,11 @@ def read_record(folder: Path) -> Content:
         raise SavedError(
             f"{folder} is a model of a quantity, which has no classes to add, remove or rename. To learn from other rows, fit it again: "
             f"kshot fit TABLE -o {folder} --regression --overwrite"
+        )
+    if content.get("kind") == MULTI_LABEL:
+        raise SavedError(
+            f"{folder} is a model of several labels per thing, which only kshot predict, estimate and show read. To learn from other "
+            f"examples, fit it again: kshot fit TABLE -o {folder} --multi-label --overwrite"
         )
     if fault := misfit(Content, content):
         raise SavedError(f"{folder / RECORD} is damaged: {fault}. {AGAIN}")

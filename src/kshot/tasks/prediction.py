@@ -11,8 +11,6 @@ import numpy as np
 from kshot.short_repr import short_repr, shown
 from kshot.tasks.certainty.asked import Verdicts
 
-SEPARATOR = "|"
-"""What stands between the names of a set in a table."""
 _SHOWN = 3
 """Number of classes after the first one that a prediction shows."""
 

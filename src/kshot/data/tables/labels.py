@@ -7,6 +7,11 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
+from kshot.errors import DataError
+
+SEPARATOR = "|"
+"""What stands between the labels of a thing in one cell of a table."""
+
 
 def label_name(value: object) -> str:
     """Return the name of the class that a value of a label column means; empty where the label is missing.
@@ -22,6 +27,31 @@ def label_name(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
+
+
+def label_set(value: object) -> tuple[str, ...] | None:
+    """Return the names of the classes that a value means where a thing may have several labels, sorted, each once.
+
+    A list holds one name per item; a text separates them by `SEPARATOR`. A thing with an empty list belongs to no class.
+
+    Returns:
+        The names; None where the labels are missing.
+
+    Raises:
+        DataError: A name in a list is empty or holds the separator, or the value is a list of something else than names.
+
+    Example:
+        >>> label_set("red | round|red"), label_set(["b", "a"]), label_set([]), label_set(" "), label_set(None)
+        (('red', 'round'), ('a', 'b'), (), None, None)
+    """
+    if isinstance(value, list | tuple):
+        names = [label_name(one) for one in value]
+        for one, name in zip(value, names, strict=True):
+            if not name or SEPARATOR in name or isinstance(one, list | tuple | dict):
+                raise DataError(f"a list of labels holds names that are not empty and have no {SEPARATOR!r}; found {one!r}. Correct it.")
+        return tuple(sorted(set(names)))
+    found = {name for part in label_name(value).split(SEPARATOR) if (name := part.strip())}
+    return tuple(sorted(found)) or None
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:

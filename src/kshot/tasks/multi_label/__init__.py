@@ -1,0 +1,1 @@
+"""Things with several labels, or none."""
