@@ -1,0 +1,124 @@
+"""Measure what meta-learning adds to a pretrained network: learners on its frozen vectors, before and after meta-training.
+
+    python scripts/measure_pretrained.py grocery --vectors grocery.npz --run runs/grocery-adapter --shots 1,5,10
+    python scripts/measure_pretrained.py clinc150 --vectors clinc150.npz --run runs/clinc150-adapter --way 15
+    python scripts/measure_pretrained.py banking77 --vectors banking77.npz --run runs/clinc150-adapter --part all --way 77
+
+In: a file of vectors (`kshot embed`), and a run that was trained on vectors of the same encoder. Out: one entry of
+`scripts/pretrained.json`: accuracy in per cent with its 95 % interval over 1,000 episodes, per learner and number of shots, and the
+difference of each from the run, paired episode by episode. Learners: `frozen` is the run's own learner as it was before its first update,
+ridge on the frozen vectors; `frozen, cosine` compares class means by angle; `frozen, chosen` is the head that `kshot fit` would choose for
+each episode, of 200 episodes; `meta-trained` is the run, and `meta-trained, chosen` such a head on its features. Nothing sees a test class
+before its support set.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kshot.atomic import write_json
+from kshot.backbones.adapter import Adapter
+from kshot.data.split import divide_by_file
+from kshot.data.vectors import Vectors
+from kshot.episodes.shape import EpisodeShape
+from kshot.learners.learner import Learner
+from kshot.learners.metric.protonet import ProtoNet
+from kshot.regular_file import read_json
+from kshot.results.compare.paired import paired_difference
+from kshot.results.score.episode_set import EpisodeSet
+from kshot.results.score.evaluate import evaluate
+from kshot.results.score.interval import mean_and_interval
+from kshot.saved.folder import load_folder
+from kshot.tasks.heads.answer import logits
+from kshot.tasks.heads.choose import choose
+
+NUMBERS = Path(__file__).with_name("pretrained.json")
+CHOSEN = 200
+"""Episodes for which the head of `kshot fit` is chosen, each anew."""
+
+
+def main() -> None:
+    """Measure one data set, and write its entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="the entry in the JSON file")
+    parser.add_argument("--vectors", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--split", type=Path, help="JSON file of the division; not needed for --part all")
+    parser.add_argument("--part", default="test")
+    parser.add_argument("--way", type=int, default=5)
+    parser.add_argument("--query", type=int, default=15)
+    parser.add_argument("--episodes", type=int, default=1000)
+    parser.add_argument("--shots", default="1,5,10")
+    options = parser.parse_args()
+    data = Vectors(options.vectors)
+    index = data.index if options.part == "all" else divide_by_file(data.index, options.split).part(options.part)
+    trained = load_folder(options.run / "learner").learner
+    record = read_json(options.run / "learner" / "learner.json")["record"]
+    entry: dict[str, Any] = {
+        "encoder": data.preprocess.arguments()["encoder"], "classes": len(index), "part": options.part, "way": options.way,
+        "query": options.query, "episodes": options.episodes, "seed": 0, "updates": record["updates"],
+        "recipe": record["recipe"]["description"], "shots": {},
+    }  # fmt: skip
+    for shot in map(int, options.shots.split(",")):
+        shape = EpisodeShape(options.way, shot, options.query)
+        episodes = EpisodeSet.draw(data, index, options.part, shape, episodes=options.episodes, seed=0)
+        found = {
+            name: per_episode(learner, episodes)
+            for name, learner in {"frozen": untrained(trained), "frozen, cosine": cosine(data), "meta-trained": trained}.items()
+        }
+        rows = {name: row(values, found["meta-trained"]) for name, values in found.items()}
+        if options.way <= 20:
+            few = EpisodeSet.draw(data, index, options.part, shape, episodes=min(CHOSEN, options.episodes), seed=0)
+            with torch.no_grad():
+                frozen = data.gather(np.arange(len(data)))
+                both = {"frozen, chosen": frozen.numpy(), "meta-trained, chosen": trained.encode(frozen).numpy()}
+            for name, vectors in both.items():
+                values = chosen(vectors, few)
+                rows[name] = {**row(values, found["meta-trained"][: len(values)]), "episodes": len(values)}
+        entry["shots"][str(shot)] = rows
+        print(options.name, shot, {name: f"{one['accuracy']:.2f} ± {one['interval']:.2f}" for name, one in rows.items()}, flush=True)
+    numbers = read_json(NUMBERS) if NUMBERS.exists() else {}
+    write_json(NUMBERS, dict(sorted({**numbers, options.name: entry}.items())))
+
+
+def untrained(trained: Learner) -> Learner:
+    """Return the learner of a run as it was before its first update, for a backbone that begins as the identity."""
+    learner = type(trained)(Adapter(**trained.backbone.arguments), regularisation=0.1, scale=10.0)
+    return learner.eval()
+
+
+def cosine(data: Vectors) -> Learner:
+    """Return class means of vectors of unit length."""
+    return ProtoNet(Adapter(data.gather(data.index.items[:1]).shape[1])).eval()
+
+
+def per_episode(learner: Learner, episodes: EpisodeSet) -> np.ndarray:
+    """Return the accuracy of each episode, (E,)."""
+    return np.asarray(evaluate(learner, episodes).scores)
+
+
+def chosen(vectors: np.ndarray, episodes: EpisodeSet) -> np.ndarray:
+    """Return the accuracy of each episode under the head that `kshot fit` chooses, (E,); `vectors` are those of all items, (M, D)."""
+    found = []
+    for drawn in episodes.drawn:
+        for support, labels, query, wanted in zip(drawn.support_items, drawn.support_y, drawn.query_items, drawn.query_y, strict=True):
+            fitted = choose(vectors[support], labels, int(drawn.way)).fitted
+            found.append(float((logits(fitted, vectors[query]).argmax(1) == wanted).mean()))
+    return np.array(found)
+
+
+def row(values: np.ndarray, best: np.ndarray) -> dict[str, float]:
+    """Describe the accuracies of a learner, and how far they are from those of the meta-trained one."""
+    mean, interval = mean_and_interval(values)
+    difference = paired_difference(values, best)
+    return {
+        "accuracy": round(100 * mean, 2), "interval": round(100 * interval, 2),
+        "difference": round(100 * difference.mean, 2), "difference_interval": round(100 * difference.interval, 2),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
