@@ -131,7 +131,8 @@ def shortened(name: str) -> list[str]:
         return tasks
     if recipe.data.name == "tables":
         return [*tasks, "learner.width=16"]
-    small = [*tasks, "training.backbone_from=none", "data.rotations=none", "data.size=28", "episodes.way=5", "episodes.query=2", "items.batch=16", "validation.way=5"]
+    tasks.append("training.backbone_from=none")  # its classes would be others than these
+    small = [*tasks, "data.rotations=none", "data.size=28", "episodes.way=5", "episodes.query=2", "items.batch=16", "validation.way=5"]
     backbones = {"conv_maps": ["backbone.widths=[4, 8]", "backbone.depths=[1, 1]"], "flat": []}
     small += backbones.get(recipe.backbone.name, ["backbone.width=8"])
     least = {"outputs": 5, "features": 8, "width": 16, "steps": 4, "inner_steps": 3, "hidden": 16}  # of the learner's arguments
