@@ -18,6 +18,7 @@ from pictures import (
     prototypes,
     shots,
     stopping,
+    suggest,
     task,
 )
 from pictures.kit import FOLDER, THEMES, Theme, svg, themed
@@ -35,6 +36,7 @@ PICTURES: dict[str, Callable[[Theme], Figure]] = {
     "prototypes": prototypes.draw,
     "shots": shots.draw,
     "stopping": stopping.draw,
+    "suggest": suggest.draw,
     "task": task.draw,
 }
 
