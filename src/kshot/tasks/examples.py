@@ -182,6 +182,11 @@ def _keys(examples: Examples) -> Iterator[bytes]:
 
 
 def _in_folder(root: Path, asked: Asked) -> Examples:
+    if asked.multi_label:
+        raise DataError(
+            f"--multi-label reads a table with a column of labels, and {root} is a folder, in which a picture has one class. Write a table "
+            "of paths and labels."
+        )
     if typed := [f"--{flag}" for flag in ("label", "text", "path") if getattr(asked, flag) is not None]:
         raise DataError(f"{', '.join(typed)} names a column of a table, and {root} is a folder of class folders. Leave it out.")
     if asked.depth is not None and asked.depth < 1:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cases.encoders import Lengths
+from cases.encoders import Colours, Lengths
 from kshot.data.tables.labels import label_set
 from kshot.errors import DataError, SavedError
 from kshot.tasks.examples import Asked, Examples, find_examples
@@ -95,6 +96,22 @@ def test_labels_are_read_from_lists_and_from_texts(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("text,tags\na,x|y\nb,x\nc,\n", encoding="utf-8")
     assert list(find_examples(table, Asked(label="tags", multi_label=True)).labels) == ["x|y", "x"]
+
+
+def test_photographs_come_from_a_table_of_paths(tmp_path: Path) -> None:
+    rows = []
+    for number, (red, green) in enumerate([(20, 20), (230, 20), (20, 230), (230, 230)] * 4):
+        labels = "|".join([*(["red"] if red > 99 else []), *(["green"] if green > 99 else [])])
+        shade = (red + number, green - number, 10 * number)
+        Image.new("RGB", (24, 24), shade).save(tmp_path / f"{number}.png")
+        rows.append({"path": f"{number}.png", "labels": labels.split("|") if labels else []})
+    table = tmp_path / "t.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    model = fit_multi_label(find_examples(table, Asked(multi_label=True)), Colours()).model
+    queries = [Query(str(tmp_path / f"{number}.png"), thing=tmp_path / f"{number}.png") for number in range(4)]
+    assert [sorted(one.labels) for one in labels_each(model, Colours(), queries)] == [[], ["red"], ["green"], ["green", "red"]]
+    with pytest.raises(DataError, match=r"--multi-label reads a table with a column of labels, and .* is a folder"):
+        find_examples(tmp_path, Asked(multi_label=True))
 
 
 def test_a_damaged_model_is_named(tmp_path: Path) -> None:
