@@ -20,7 +20,7 @@ from kshot.web.problems import Problem, no_task, wrong
 from kshot.web.requests import ZIP, body_of, content_type, example_number, once_of, task_id, tenant_of, version_of
 from kshot.web.service import Service
 from kshot.web.store.rows import Once, Reply, TaskRow
-from kshot.web.wire import MoreExamples, NewTask, Question, check_counts
+from kshot.web.wire import MoreExamples, NewTask, Question, Unlabelled, check_counts
 
 _PAGE, _MOST_PAGE = 50, 200
 
@@ -115,6 +115,20 @@ def task_routes(service: Service) -> APIRouter:
         return JSONResponse(
             {"predictions": predictions, "version": found.version, "notes": notes}, headers={"ETag": etag_of(found.version)}
         )
+
+    @router.post("/tasks/{id}/suggest", **openapi.SUGGEST)
+    async def suggest(request: Request, id: str) -> Response:
+        tenant, task = who(request), task_id(id)
+        unlabelled = await body_of(request, Unlabelled, service.limits)
+        ranking, version = await service.suggest(tenant, task, unlabelled)
+        found = [{"input": one.place, "gain": one.gain, "label": one.label, "probability": one.probability} for one in ranking.suggestions]
+        return JSONResponse({"suggestions": found, "version": version}, headers={"ETag": etag_of(version)})
+
+    @router.get("/tasks/{id}/model", **openapi.DOWNLOAD)
+    async def download(request: Request, id: str) -> Response:
+        data, version = await service.download(who(request), task_id(id))
+        headers = {"ETag": etag_of(version), "Content-Disposition": f'attachment; filename="{id}.zip"'}
+        return Response(data, headers=headers, media_type=ZIP)
 
     @router.get("/learners", **openapi.LEARNERS)
     async def learners(request: Request) -> Response:

@@ -17,21 +17,24 @@ from kshot.data.reading import cores
 from kshot.errors import DataError, KshotError
 from kshot.short_repr import short_repr
 from kshot.tasks.certainty.asked import Asked
+from kshot.tasks.labels.suggest import Ranking
 from kshot.web.answering import Answered, Answering, Ask, Encode
 from kshot.web.batching import Admission, Batcher
 from kshot.web.cache import StateCache
 from kshot.web.changes import Changes, Labelled
+from kshot.web.fitted import model_of, suggestions
 from kshot.web.keys import KeyRing
 from kshot.web.limits import Limits
 from kshot.web.metrics import Metrics
+from kshot.web.model_archive import archive_of
 from kshot.web.problems import Problem, wrong
 from kshot.web.sources.encoder_source import learnt_model
-from kshot.web.sources.source import Reader, Source, Vector
+from kshot.web.sources.source import Reader, Source
 from kshot.web.sources.table import Sources
 from kshot.web.store.rows import Once, Reply
 from kshot.web.store.store import Store
 from kshot.web.things import Thing, kind_of, thing_of
-from kshot.web.wire import Example, MoreExamples, NewTask, Question
+from kshot.web.wire import Example, MoreExamples, NewTask, Question, Unlabelled
 
 Result = TypeVar("Result")
 Placed = Sequence[tuple[str, Example]]
@@ -89,13 +92,27 @@ class Service:
             ask = Ask(reader, items, tenant, id, Asked(question.coverage, question.unknown))
             return await self._in_batch(ask, "coverage" if question.coverage is not None else "inputs")  # type: ignore[no-any-return]
 
-    async def vectors(self, tenant: str, id: str, inputs: Sequence[Example]) -> tuple[Any, list[Vector]]:
-        """Return a task and the vectors of inputs. Errors are those of `predict`."""
-        self._check_count("inputs", inputs)
-        with self.admission.question(tenant, len(inputs)):
-            reader, items = await self._read(self._of_task(tenant, id, _placed("inputs", inputs)))
+    async def suggest(self, tenant: str, id: str, unlabelled: Unlabelled) -> tuple[Ranking, int]:
+        """Return what to label next, and the version of the task that says so. Errors are those of `predict`."""
+        self._check_count("inputs", unlabelled.inputs)
+        with self.admission.question(tenant, len(unlabelled.inputs)):
+            reader, items = await self._read(self._of_task(tenant, id, _placed("inputs", unlabelled.inputs)))
             vectors = await self._in_batch(Encode(reader, items), "inputs")
-            return await self.disk(self.answering.load, tenant, id), vectors
+            return await self._learn(suggestions, self.answering, tenant, id, vectors, unlabelled.count)
+
+    async def download(self, tenant: str, id: str) -> tuple[bytes, int]:
+        """Return a task as the zip of a fitted model, and its version.
+
+        Raises:
+            Problem: There is no such task, or it is no such model.
+        """
+
+        def work() -> tuple[bytes, int]:
+            model, version = model_of(self.answering, tenant, id)
+            return archive_of(model), version
+
+        with self.admission.change():
+            return await self._learn(work)
 
     async def create(self, tenant: str, task: NewTask, once: Once) -> Reply:
         """Make a task.
@@ -195,7 +212,7 @@ class Service:
         except KshotError as error:
             raise Problem(422, str(error), field=field, expected="what the task can answer", found=str(error)) from error
 
-    async def _learn(self, work: Callable[..., Reply], *arguments: Any) -> Reply:
+    async def _learn(self, work: Callable[..., Result], *arguments: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._learner, work, *arguments)
 
     def _check_count(self, field: str, inputs: Sequence[object]) -> None:
