@@ -7,7 +7,7 @@ that answered; or the error. Next: `kshot.web.batching` calls it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,20 +42,36 @@ class Encode:
     def __repr__(self) -> str:
         return short_repr("Encode", [f"{len(self.items)} items"])
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.items)
+
 
 @dataclass(frozen=True, eq=False)
-class Ask(Encode):
-    """Items about which a task is asked.
+class Ask:
+    """Things about which a task is asked.
 
     Attributes:
         tenant: Who asks.
         id: The task.
         asked: The coverage of sets and the rate of false alarms.
+        count: How many things there are.
+        read: Reads them for the task; called by the batch, so it is quick, or has been done already.
     """
 
     tenant: str
     id: str
     asked: Asked
+    count: int
+    read: Callable[[Cached], tuple[Reader, Sequence[Any]]]
+
+    def __repr__(self) -> str:
+        return short_repr("Ask", [f"{self.count} things"])
+
+
+Part = Encode | Ask
+"""A part of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,30 +160,30 @@ class Answering:
             )
         return source
 
-    def __call__(self, batch: Sequence[Encode]) -> list[list[Vector] | Answered | Exception]:
+    def __call__(self, batch: Sequence[Part]) -> list[list[Vector] | Answered | Exception]:
         """Answer a batch: vectors for each `Encode`, an `Answered` for each `Ask`, an error where there is none."""
         results: list[Any] = [None] * len(batch)
         tasks = self._tasks(batch, results)
-        vectors = self._vectors(batch, results)
+        vectors = _vectors(_read(batch, tasks, results), results)
         by_source: dict[int, list[int]] = defaultdict(list)
-        for place, one in enumerate(batch):
-            if results[place] is None:
-                if isinstance(one, Ask):
-                    by_source[id(tasks[place].source)].append(place)
-                else:
-                    results[place] = vectors[place]
+        for place, found in vectors.items():
+            if place in tasks:
+                by_source[id(tasks[place].source)].append(place)
+            else:
+                results[place] = found
         for places in by_source.values():
-            wanted = [Wanted(tasks[place].state, vectors[place], batch[place].asked) for place in places]  # type: ignore[attr-defined]
+            wanted = [Wanted(tasks[place].state, vectors[place], batch[place].asked) for place in places]  # type: ignore[union-attr]  # an `Ask`
             try:
-                found = tasks[places[0]].source.answer(wanted)
+                answers = tasks[places[0]].source.answer(wanted)
             except KshotError as error:
-                found = [error] * len(places)
-            for place, answers in zip(places, found, strict=True):
+                answers = [error] * len(places)
+            for place, some in zip(places, answers, strict=True):
                 task = tasks[place]
-                results[place] = answers if isinstance(answers, KshotError) else Answered(answers, task.version, task.state)
+                results[place] = some if isinstance(some, KshotError) else Answered(some, task.version, task.state)
         return results
 
-    def _tasks(self, batch: Sequence[Encode], results: list[Any]) -> dict[int, Cached]:
+    def _tasks(self, batch: Sequence[Part], results: list[Any]) -> dict[int, Cached]:
+        """Return the task of each `Ask`, of the version that the store has now."""
         asks = [(place, one) for place, one in enumerate(batch) if isinstance(one, Ask)]
         versions = self.store.versions({one.id for _, one in asks}) if asks else {}
         found: dict[int, Cached] = {}
@@ -182,26 +198,43 @@ class Answering:
                 results[place] = error
         return found
 
-    def _vectors(self, batch: Sequence[Encode], results: list[Any]) -> dict[int, list[Vector]]:
-        found: dict[int, list[Vector]] = {}
-        by_reader: dict[Reader, list[int]] = defaultdict(list)
-        for place, one in enumerate(batch):
-            if results[place] is None:
-                by_reader[one.reader].append(place)
-        for reader, places in by_reader.items():
-            items = [item for place in places for item in batch[place].items]
-            try:
-                vectors = _encoded(reader.vectors, items)
-                for place in places:
-                    count = len(batch[place].items)
-                    found[place], vectors = vectors[:count], vectors[count:]
-            except DataError:  # one of them has another shape, or gives no finite numbers: each alone
-                for place in places:
-                    try:
-                        found[place] = _encoded(reader.vectors, batch[place].items)
-                    except DataError as error:
-                        results[place] = error
-        return found
+
+def _read(batch: Sequence[Part], tasks: Mapping[int, Cached], results: list[Any]) -> dict[int, Encode]:
+    """Return what is to be encoded for each part that has no result yet."""
+    found: dict[int, Encode] = {}
+    for place, one in enumerate(batch):
+        if results[place] is not None:
+            continue
+        if isinstance(one, Encode):
+            found[place] = one
+            continue
+        try:
+            found[place] = Encode(*one.read(tasks[place]))
+        except Exception as error:  # of this part alone: the others go on
+            results[place] = error
+    return found
+
+
+def _vectors(parts: Mapping[int, Encode], results: list[Any]) -> dict[int, list[Vector]]:
+    """Return the vectors of each part: one pass for all parts of one reader."""
+    found: dict[int, list[Vector]] = {}
+    by_reader: dict[Reader, list[int]] = defaultdict(list)
+    for place, one in parts.items():
+        by_reader[one.reader].append(place)
+    for reader, places in by_reader.items():
+        items = [item for place in places for item in parts[place].items]
+        try:
+            vectors = _encoded(reader.vectors, items)
+            for place in places:
+                count = parts[place].count
+                found[place], vectors = vectors[:count], vectors[count:]
+        except DataError:  # one of them has another shape, or gives no finite numbers: each alone
+            for place in places:
+                try:
+                    found[place] = _encoded(reader.vectors, parts[place].items)
+                except DataError as error:
+                    results[place] = error
+    return found
 
 
 def support_of(row: TaskRow, examples: Sequence[ExampleRow]) -> Support:

@@ -1,6 +1,6 @@
 """Micro-batches across users, without a wait: what comes in while the network computes is the next batch.
 
-One thread computes. In: `Encode`s and `Ask`s, from many requests. Out: their results. Queues are bounded by `Admission`: more is refused at
+One thread computes. In: parts, from many requests. Out: their results. Queues are bounded by `Admission`: more is refused at
 the door, with the time after which to ask again. Next: `kshot.web.routes`.
 """
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from kshot.web.answering import Encode
+from kshot.web.answering import Part
 from kshot.web.limits import Limits
 from kshot.web.problems import busy
 
@@ -27,13 +27,13 @@ class Batcher:
         seen: Told the number of items of each batch.
     """
 
-    def __init__(self, work: Callable[[Sequence[Encode]], list[Any]], seen: Callable[[int], None] = lambda items: None) -> None:
+    def __init__(self, work: Callable[[Sequence[Part]], list[Any]], seen: Callable[[int], None] = lambda items: None) -> None:
         self._work, self._seen = work, seen
-        self._waiting: deque[tuple[Encode, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[Part, asyncio.Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, "network")
         self._running: asyncio.Task[None] | None = None
 
-    async def do(self, one: Encode) -> Any:
+    async def do(self, one: Part) -> Any:
         """Return the result of one part of a batch, or raise its exception."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((one, future))
@@ -48,7 +48,7 @@ class Batcher:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while batch := self._next():
-            self._seen(sum(len(one.items) for one, _ in batch))
+            self._seen(sum(one.count for one, _ in batch))
             try:
                 results = await loop.run_in_executor(self._thread, self._work, [one for one, _ in batch])
             except Exception as error:
@@ -61,14 +61,14 @@ class Batcher:
                 else:
                     future.set_result(result)
 
-    def _next(self) -> list[tuple[Encode, asyncio.Future[Any]]]:
-        batch: list[tuple[Encode, asyncio.Future[Any]]] = []
+    def _next(self) -> list[tuple[Part, asyncio.Future[Any]]]:
+        batch: list[tuple[Part, asyncio.Future[Any]]] = []
         items = 0
-        while self._waiting and (not batch or items + len(self._waiting[0][0].items) <= _MOST):
+        while self._waiting and (not batch or items + self._waiting[0][0].count <= _MOST):
             one = self._waiting.popleft()
             if not one[1].done():
                 batch.append(one)
-                items += len(one[0].items)
+                items += one[0].count
         return batch
 
 

@@ -7,8 +7,8 @@ ASGI. Out: ASGI. Next: `kshot.web.app`, which wraps its routes with this.
 import asyncio
 import json
 import logging
+import random
 import re
-import secrets
 import sys
 import time
 import traceback
@@ -51,7 +51,7 @@ class Edge:
         began = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = given if _ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
         status = 0
 
         async def sending(message: Message) -> None:

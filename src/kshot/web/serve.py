@@ -3,6 +3,7 @@
 In: settings. Out: nothing; it returns when the server has ended. Next: `kshot.serve_commands`.
 """
 
+import atexit
 import ipaddress
 import json
 import logging
@@ -14,8 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from kshot.errors import RecipeError, SetupError
@@ -23,6 +26,8 @@ from kshot.web.store.engine import DEFAULT, open_engine
 
 _SETTINGS = "KSHOT_SERVE"
 _GRACE_SECONDS = 20
+_SWITCH_SECONDS = 0.001
+"""After so long, the thread that computes lets the event loop run; Python's own interval would be seen in every answer."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ def worker_app() -> Any:
     from kshot.web.store.store import Store
 
     settings = Settings(**json.loads(os.environ[_SETTINGS]))
+    sys.setswitchinterval(_SWITCH_SECONDS)
     _log(settings)
     if settings.workers > 1:
         _end_with_parent()
@@ -169,12 +175,38 @@ def _more_files() -> None:
 
 
 def _log(settings: Settings) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines()
     handler.setFormatter(_OneObject())
     for name in ("kshot.web", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if settings.log else logging.WARNING)
+
+
+class _Lines(logging.Handler):
+    """Writes lines to standard error from a thread of its own, some at a time: a request does not wait for the reader of the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=self._write, daemon=True).start()
+        atexit.register(self._flush)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line until it is written."""
+        self._lines.put(self.format(record))
+
+    def _write(self) -> None:
+        while True:
+            time.sleep(0.1)
+            self._flush()
+
+    def _flush(self) -> None:
+        lines = [self._lines.get() for _ in range(self._lines.qsize())]
+        if lines:
+            with suppress(OSError, ValueError):  # nobody reads the log any more
+                sys.stderr.write("".join(f"{line}\n" for line in lines))
+                sys.stderr.flush()
 
 
 class _OneObject(logging.Formatter):

@@ -10,6 +10,7 @@ The event loop itself decodes nothing, computes nothing and waits for no disk. I
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +19,9 @@ from kshot.errors import DataError, KshotError
 from kshot.short_repr import short_repr
 from kshot.tasks.certainty.asked import Asked
 from kshot.tasks.labels.suggest import Ranking
-from kshot.web.answering import Answered, Answering, Ask, Encode
+from kshot.web.answering import Answered, Answering, Ask, Encode, Part
 from kshot.web.batching import Admission, Batcher
-from kshot.web.cache import StateCache
+from kshot.web.cache import Cached, StateCache
 from kshot.web.changes import Changes, Labelled
 from kshot.web.fitted import model_of, suggestions
 from kshot.web.keys import KeyRing
@@ -33,12 +34,20 @@ from kshot.web.sources.source import Reader, Source
 from kshot.web.sources.table import Sources
 from kshot.web.store.rows import Once, Reply
 from kshot.web.store.store import Store
-from kshot.web.things import Thing, kind_of, thing_of
+from kshot.web.things import Thing, kind_of, pixels_of, thing_of
 from kshot.web.wire import Example, MoreExamples, NewTask, Question, Unlabelled
 
 Result = TypeVar("Result")
 Placed = Sequence[tuple[str, Example]]
 """Examples with their places in the request, such as `classes.a[0]`."""
+
+
+_QUICK_CHARACTERS, _QUICK_PIXELS = 2**16, 2**16
+"""What is read on the thread of the network itself: things of at most so many characters together, pictures of at most so many pixels."""
+
+
+class _SlowError(Exception):
+    """Reading takes long: it belongs to the readers."""
 
 
 class Service:
@@ -87,10 +96,16 @@ class Service:
             Problem: There is no such task, an input cannot be read, or the task cannot promise what is asked.
         """
         self._check_count("inputs", question.inputs)
-        with self.admission.question(tenant, len(question.inputs)):
-            reader, items = await self._read(self._of_task(tenant, id, _placed("inputs", question.inputs)))
-            ask = Ask(reader, items, tenant, id, Asked(question.coverage, question.unknown))
-            return await self._in_batch(ask, "coverage" if question.coverage is not None else "inputs")  # type: ignore[no-any-return]
+        asked, placed = Asked(question.coverage, question.unknown), _placed("inputs", question.inputs)
+        field = "coverage" if question.coverage is not None else "inputs"
+        with self.admission.question(tenant, len(placed)):
+            if sum(len(one.image or one.text or "") for one in question.inputs) <= _QUICK_CHARACTERS:
+                try:
+                    return await self._in_batch(Ask(tenant, id, asked, len(placed), partial(self._quick, placed)), field)  # type: ignore[no-any-return]
+                except _SlowError:
+                    pass  # large pictures in small files
+            reader, items = await self._read(self._of_task(tenant, id, placed))
+            return await self._in_batch(Ask(tenant, id, asked, len(placed), lambda task: (reader, items)), field)  # type: ignore[no-any-return]
 
     async def suggest(self, tenant: str, id: str, unlabelled: Unlabelled) -> tuple[Ranking, int]:
         """Return what to label next, and the version of the task that says so. Errors are those of `predict`."""
@@ -188,6 +203,14 @@ class Service:
             raise Problem(422, str(error), field="model", expected="a name that GET /v1/learners lists", found=str(task.model)) from error
         return await self.take_model(tenant, model, once)
 
+    def _quick(self, placed: Placed, task: Cached) -> tuple[Reader, list[Any]]:
+        """Read things on the thread of the network, which saves two changes of threads, unless that would hold up others."""
+        things = _things(placed, task.source.takes, self.limits)
+        if any(isinstance(one, bytes) and pixels_of(one) > _QUICK_PIXELS for one in things):
+            raise _SlowError
+        reader = task.source.reader_of(task.state)
+        return reader, _items(reader, placed, things)
+
     def _of_task(self, tenant: str, id: str, placed: Placed) -> Callable[[], tuple[Reader, list[Any]]]:
         def work() -> tuple[Reader, list[Any]]:
             task = self.answering.known(tenant, id)
@@ -206,7 +229,7 @@ class Service:
 
         return await self._read(work)
 
-    async def _in_batch(self, one: Encode, field: str) -> Any:
+    async def _in_batch(self, one: Part, field: str) -> Any:
         try:
             return await self.batcher.do(one)
         except KshotError as error:

@@ -54,6 +54,12 @@ def kind_of(thing: Thing) -> str:
     return "image" if isinstance(thing, bytes) else "text" if isinstance(thing, str) else "numbers"
 
 
+def pixels_of(data: bytes) -> int:
+    """Return how many pixels a picture has, by its header."""
+    with quiet, open_image(io.BytesIO(data)) as image:
+        return image.width * image.height
+
+
 def _picture(given: str | bytes, field: str, limits: Limits) -> bytes:
     if isinstance(given, str):
         try:
@@ -65,9 +71,7 @@ def _picture(given: str | bytes, field: str, limits: Limits) -> bytes:
     if not data:
         raise wrong(field, "the file of a picture", "no bytes")
     try:
-        with quiet, open_image(io.BytesIO(data)) as image:
-            pixels = image.width * image.height
-            size = f"{image.width:,} × {image.height:,} pixels"
+        pixels = pixels_of(data)
     except UnidentifiedImageError:
         raise wrong(field, "a picture in a known format, such as PNG, JPEG or WebP", f"{len(data):,} bytes of something else") from None
     except (Image.DecompressionBombError, *DAMAGE) as error:
@@ -75,9 +79,9 @@ def _picture(given: str | bytes, field: str, limits: Limits) -> bytes:
     if pixels > limits.picture_pixels:
         raise Problem(
             413,
-            f"{field} must have at most {limits.picture_pixels:,} pixels; found {size}. Make it smaller.",
+            f"{field} must have at most {limits.picture_pixels:,} pixels; found {pixels:,}. Make it smaller.",
             field=field,
             expected=f"at most {limits.picture_pixels:,} pixels",
-            found=size,
+            found=f"{pixels:,} pixels",
         )
     return data
