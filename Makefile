@@ -20,10 +20,10 @@ PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layout docs pictures doctest bench hostile long clean
+.PHONY: help demo test lint types layout docs pictures doctest bench hostile hostile-service long clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
 
 demo: $(STAMP)-demo ## Train, evaluate, save and use a learner on Omniglot (about five minutes on two cores)
 	$(VENV)/bin/kshot demo $(ARGS)
@@ -58,6 +58,9 @@ bench: $(STAMP)-bench ## Measure the speed, as tables with ratios
 
 hostile: $(STAMP)-test ## Try 4,000 hostile cases, and record in tests/hostile/counts.json how many ended as promised (up to half an hour)
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(PY) -m hostile $(ARGS)
+
+hostile-service: $(STAMP)-test ## Kill the service while it writes, fuzz it for ten minutes; record in tests/hostile_service/counts.json what was lost
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(PY) -m hostile_service $(ARGS)
 
 long: $(STAMP)-demo ## Go on with the next unfinished training of runs/long.toml, one thread at the lowest priority
 	$(PY) scripts/long.py $(ARGS)

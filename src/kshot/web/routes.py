@@ -6,7 +6,7 @@ In: HTTP. Out: JSON as `kshot.web.wire` has it. Next: `kshot.web.app`.
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -105,16 +105,7 @@ def task_routes(service: Service) -> APIRouter:
         tenant, once, known = await write(request)
         return _replied(known or await service.change(service.changes.remove_class, tenant, task_id(id), name, once, version_of(request)))
 
-    @router.post("/tasks/{id}/predict", **openapi.PREDICT)
-    async def predict(request: Request, id: str) -> Response:
-        tenant, task = who(request), task_id(id)
-        question = await body_of(request, Question, service.limits)
-        found = await service.predict(tenant, task, question)
-        predictions = [_prediction(one, probabilities=question.probabilities) for one in found.predictions]
-        notes = list(found.state.notes_on(Asked(question.coverage, question.unknown)))
-        return JSONResponse(
-            {"predictions": predictions, "version": found.version, "notes": notes}, headers={"ETag": etag_of(found.version)}
-        )
+    router.add_api_route("/tasks/{id}/predict", predicting(service), methods=["POST"], **openapi.PREDICT)
 
     @router.post("/tasks/{id}/suggest", **openapi.SUGGEST)
     async def suggest(request: Request, id: str) -> Response:
@@ -136,6 +127,22 @@ def task_routes(service: Service) -> APIRouter:
         return JSONResponse({"learners": service.sources.listed()})
 
     return router
+
+
+def predicting(service: Service) -> Callable[[Request, str], Awaitable[Response]]:
+    """Return what answers a question about a task, whose id is the second argument."""
+
+    async def predict(request: Request, id: str) -> Response:
+        tenant, task = tenant_of(request, service.keys), task_id(id)
+        question = await body_of(request, Question, service.limits)
+        found = await service.predict(tenant, task, question)
+        predictions = [_prediction(one, probabilities=question.probabilities) for one in found.predictions]
+        notes = list(found.state.notes_on(Asked(question.coverage, question.unknown)))
+        return JSONResponse(
+            {"predictions": predictions, "version": found.version, "notes": notes}, headers={"ETag": etag_of(found.version)}
+        )
+
+    return predict
 
 
 def server_routes(service: Service) -> APIRouter:

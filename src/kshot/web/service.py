@@ -34,7 +34,7 @@ from kshot.web.sources.source import Reader, Source
 from kshot.web.sources.table import Sources
 from kshot.web.store.rows import Once, Reply
 from kshot.web.store.store import Store
-from kshot.web.things import Thing, kind_of, pixels_of, thing_of
+from kshot.web.things import SlowError, Thing, kind_of, thing_of
 from kshot.web.wire import Example, MoreExamples, NewTask, Question, Unlabelled
 
 Result = TypeVar("Result")
@@ -44,10 +44,6 @@ Placed = Sequence[tuple[str, Example]]
 
 _QUICK_CHARACTERS, _QUICK_PIXELS = 2**16, 2**16
 """What is read on the thread of the network itself: things of at most so many characters together, pictures of at most so many pixels."""
-
-
-class _SlowError(Exception):
-    """Reading takes long: it belongs to the readers."""
 
 
 class Service:
@@ -102,7 +98,7 @@ class Service:
             if sum(len(one.image or one.text or "") for one in question.inputs) <= _QUICK_CHARACTERS:
                 try:
                     return await self._in_batch(Ask(tenant, id, asked, len(placed), partial(self._quick, placed)), field)  # type: ignore[no-any-return]
-                except _SlowError:
+                except SlowError:
                     pass  # large pictures in small files
             reader, items = await self._read(self._of_task(tenant, id, placed))
             return await self._in_batch(Ask(tenant, id, asked, len(placed), lambda task: (reader, items)), field)  # type: ignore[no-any-return]
@@ -205,9 +201,7 @@ class Service:
 
     def _quick(self, placed: Placed, task: Cached) -> tuple[Reader, list[Any]]:
         """Read things on the thread of the network, which saves two changes of threads, unless that would hold up others."""
-        things = _things(placed, task.source.takes, self.limits)
-        if any(isinstance(one, bytes) and pixels_of(one) > _QUICK_PIXELS for one in things):
-            raise _SlowError
+        things = _things(placed, task.source.takes, self.limits, pixels=_QUICK_PIXELS)
         reader = task.source.reader_of(task.state)
         return reader, _items(reader, placed, things)
 
@@ -247,10 +241,10 @@ def _placed(field: str, examples: Sequence[Example]) -> Placed:
     return [(f"{field}[{place}]", one) for place, one in enumerate(examples)]
 
 
-def _things(placed: Placed, takes: str, limits: Limits) -> list[Thing]:
+def _things(placed: Placed, takes: str, limits: Limits, *, pixels: int | None = None) -> list[Thing]:
     found = []
     for place, example in placed:
-        thing = thing_of(example, place, limits)
+        thing = thing_of(example, place, limits, pixels=pixels)
         if (kind := kind_of(thing)) != takes:
             raise wrong(place, f'{{"{takes}": …}}: that is what this task reads', f'{{"{kind}": …}}')
         found.append(thing)

@@ -6,7 +6,6 @@ In: `Example`s of the wire format. Out: bytes of pictures, texts, or rows. Next:
 import base64
 import binascii
 import io
-from collections.abc import Sequence
 
 from PIL import Image, UnidentifiedImageError
 
@@ -19,19 +18,25 @@ Thing = bytes | str | list[float] | dict[str, float | str | None]
 """The file of a picture; a text; a row."""
 
 
-def thing_of(example: Example, field: str, limits: Limits) -> Thing:
+class SlowError(Exception):
+    """A picture takes long to be read."""
+
+
+def thing_of(example: Example, field: str, limits: Limits, *, pixels: int | None = None) -> Thing:
     """Return the thing of an example.
 
     Args:
         example: The example.
         field: Its place in the request, for messages.
         limits: How large it may be.
+        pixels: How many pixels a picture may have for `SlowError` not to be raised; None: any number within the limits.
 
     Raises:
         Problem: It is no picture, or is too large.
+        SlowError: It is a picture of more pixels.
     """
     if example.image is not None:
-        return _picture(example.image, f"{field}.image", limits)
+        return _picture(example.image, f"{field}.image", limits, pixels)
     if example.text is not None:
         if not example.text.strip():
             raise wrong(f"{field}.text", "a text that is not empty", example.text)
@@ -44,23 +49,12 @@ def thing_of(example: Example, field: str, limits: Limits) -> Thing:
     return example.numbers
 
 
-def things_of(examples: Sequence[Example], field: str, limits: Limits) -> list[Thing]:
-    """Return the things of a list of examples. Errors are those of `thing_of`."""
-    return [thing_of(example, f"{field}[{place}]", limits) for place, example in enumerate(examples)]
-
-
 def kind_of(thing: Thing) -> str:
     """Name what a thing is, as an example of the wire format names it."""
     return "image" if isinstance(thing, bytes) else "text" if isinstance(thing, str) else "numbers"
 
 
-def pixels_of(data: bytes) -> int:
-    """Return how many pixels a picture has, by its header."""
-    with quiet, open_image(io.BytesIO(data)) as image:
-        return image.width * image.height
-
-
-def _picture(given: str | bytes, field: str, limits: Limits) -> bytes:
+def _picture(given: str | bytes, field: str, limits: Limits, most: int | None) -> bytes:
     if isinstance(given, str):
         try:
             data = base64.b64decode(given.partition(",")[2] if given.startswith("data:") else given, validate=True)
@@ -71,7 +65,8 @@ def _picture(given: str | bytes, field: str, limits: Limits) -> bytes:
     if not data:
         raise wrong(field, "the file of a picture", "no bytes")
     try:
-        pixels = pixels_of(data)
+        with quiet, open_image(io.BytesIO(data)) as image:
+            pixels = image.width * image.height
     except UnidentifiedImageError:
         raise wrong(field, "a picture in a known format, such as PNG, JPEG or WebP", f"{len(data):,} bytes of something else") from None
     except (Image.DecompressionBombError, *DAMAGE) as error:
@@ -84,4 +79,6 @@ def _picture(given: str | bytes, field: str, limits: Limits) -> bytes:
             expected=f"at most {limits.picture_pixels:,} pixels",
             found=f"{pixels:,} pixels",
         )
+    if most is not None and pixels > most:
+        raise SlowError
     return data

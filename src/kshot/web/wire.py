@@ -16,6 +16,7 @@ from kshot.web.problems import Problem, wrong
 
 MOST_NAME = 200
 """Characters of the name of a class or a tenant."""
+_SHOULD = "Input should be "  # how pydantic begins to say what was expected
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -263,7 +264,10 @@ def misfit_of(error: ValidationError) -> Problem:
         case "value_error":
             return wrong(field, str(context.get("error", first["msg"])), found)
         case _:
-            return wrong(field, f"as follows: {first['msg'][:1].lower()}{first['msg'][1:]}", found)
+            told = str(first["msg"])
+            if told.startswith(_SHOULD):
+                return wrong(field, told.removeprefix(_SHOULD), found)
+            return Problem(422, f"{field}: {told[:1].lower()}{told[1:]}; found {found}.", field=field, expected=told, found=found)
 
 
 def place_of(location: Sequence[str | int]) -> str:
