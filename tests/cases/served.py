@@ -42,9 +42,9 @@ class Process:
 
 @contextmanager
 def served(folder: Path, *arguments: str) -> Iterator[str]:
-    """Start `kshot serve` with its store in a folder, yield its address, and end it."""
+    """Start `kshot serve` with its store in a folder, yield its address, without a slash at its end, and end it."""
     with serving(folder, *arguments) as found:
-        yield found.url
+        yield found.url.rstrip("/")
 
 
 @contextmanager

@@ -8,21 +8,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from kshot.web.problems import MEDIA_TYPE
-from kshot.web.wire import (
-    ClassBody,
-    Example,
-    MoreExamples,
-    NewTask,
-    Predictions,
-    ProblemAnswer,
-    Question,
-    Sources,
-    Suggestions,
-    TaskAnswer,
-    TaskPage,
-    TaskSummary,
-    Unlabelled,
-)
+from kshot.web.wire import ClassBody, Example, MoreExamples, NewTask, Question, Unlabelled
+from kshot.web.wire_answers import Predictions, ProblemAnswer, Sources, Suggestions, TaskAnswer, TaskPage, TaskSummary
 
 _BODIES = (ClassBody, Example, MoreExamples, NewTask, Question, Unlabelled)
 _ANSWERS = (Predictions, ProblemAnswer, Sources, Suggestions, TaskAnswer, TaskPage, TaskSummary)

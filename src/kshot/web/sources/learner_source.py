@@ -5,8 +5,9 @@ a saved learner. Out: a `Source`. Next: `kshot.web.sources.table`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,15 @@ from kshot.saved.folder import load_folder
 from kshot.saved.record_file import RECORD
 from kshot.saved.shipped import find
 from kshot.short_repr import short_repr
-from kshot.tasks.certainty.asked import Asked, Verdicts
+from kshot.tasks.certainty.asked import Asked
+from kshot.tasks.certainty.task_file import TaskJudge, read_task_certainty
 from kshot.tasks.prediction import Prediction, predictions_of
 from kshot.web.sources.nested import Structure, flattened, restored
-from kshot.web.sources.source import Answers, Learnt, Reader, State, Support, Vector, Wanted, X
+from kshot.web.sources.source import COVERAGE, Answers, Learnt, Reader, State, Support, Vector, Wanted, X
 from kshot.web.things import Thing
 
 _MOST_RECORD = 2**26
-_NO_SURENESS = (
-    "this learner was saved without what its validation tasks say of its sureness, so it gives no sets and calls nothing unknown."
-)
+_JUDGES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,15 @@ class LearnerTask:
         classes: The names of the N classes.
         leaves: The tensors of what `adapt` returned, B = 1.
         structure: How they lie in it.
+        shot: Examples per class, on average.
+        judged: Returns what judges answers of so many classes and examples, as they are asked for.
     """
 
     classes: tuple[str, ...]
     leaves: tuple[Tensor, ...]
     structure: Structure
+    shot: float
+    judged: Callable[[int, float, Asked], TaskJudge]
 
     def __repr__(self) -> str:
         return short_repr("LearnerTask", [f"{len(self.classes)} classes", f"{len(self.leaves)} tensors"])
@@ -65,7 +69,24 @@ class LearnerTask:
 
     def notes_on(self, asked: Asked) -> tuple[str, ...]:
         """What the user of an answer should know."""
-        return (_NO_SURENESS,)
+        return self.judge(asked)[1]
+
+    def judge(self, asked: Asked) -> tuple[TaskJudge, tuple[str, ...]]:
+        """Return what judges answers, with its notes.
+
+        Raises:
+            RecipeError: The learner cannot promise what is asked.
+        """
+        N = len(self.classes)
+        if asked.coverage is not None:
+            judge = self.judged(N, self.shot, asked)
+            return judge, judge.notes
+        try:
+            judge = self.judged(N, self.shot, Asked(COVERAGE, asked.unknown))
+        except RecipeError as error:
+            judge = self.judged(N, self.shot, asked)
+            return judge, (*judge.notes, f"no sets: {error}")
+        return judge, judge.notes
 
 
 class LearnerSource:
@@ -93,6 +114,8 @@ class LearnerSource:
         self._preprocess = saved.preprocess
         self._learner = saved.learner.eval()
         self._structure: Structure | None = None
+        certainty = read_task_certainty(place)
+        self._judged = lru_cache(_JUDGES)(partial(TaskJudge, certainty))
 
     def __repr__(self) -> str:
         return short_repr("LearnerSource", [repr(self.name), repr(self._learner)])
@@ -147,26 +170,29 @@ class LearnerSource:
         with torch.no_grad():
             adapted = self._learner.adapt(_stacked([support.vectors]), y, way=len(support.classes))
         leaves, self._structure = flattened(adapted)
-        state = LearnerTask(support.classes, tuple(leaf.detach() for leaf in leaves), self._structure)
+        shot = len(support.labels) / len(support.classes)
+        state = LearnerTask(support.classes, tuple(leaf.detach() for leaf in leaves), self._structure, shot, self._judged)
         arrays = {str(place): leaf.cpu().numpy() for place, leaf in enumerate(state.leaves)}
-        return Learnt(state, {}, arrays)
+        return Learnt(state, {"shot": shot}, arrays)
 
     def restore(self, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> State | None:
         """Return a task from its arrays; None until this process has adapted to one, which tells how the arrays lie in it."""
         if self._structure is None or self._structure.leaves != len(arrays):
             return None
         leaves = tuple(torch.from_numpy(arrays[str(place)].copy()) for place in range(len(arrays)))
-        return LearnerTask(tuple(record["classes"]), leaves, self._structure)
+        return LearnerTask(tuple(record["classes"]), leaves, self._structure, record["shot"], self._judged)
 
     def answer(self, wanted: Sequence[Wanted]) -> list[Answers]:
         """Answer for many tasks: those whose tensors have the same shapes, and that are asked equally much, in one product."""
-        found: list[Answers] = [RecipeError(_NO_SURENESS)] * len(wanted)
+        found: list[Answers] = [[]] * len(wanted)
         alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for place, one in enumerate(wanted):
-            if one.asked.coverage is not None or one.asked.unknown is not None:
-                found[place] = RecipeError(f"{_NO_SURENESS} Leave coverage and unknown out.")
-                continue
             task: LearnerTask = one.state
+            try:
+                task.judge(one.asked)
+            except RecipeError as error:
+                found[place] = error
+                continue
             forms = tuple((leaf.shape, leaf.dtype) for leaf in task.leaves)
             alone = place if any(leaf.ndim == 0 or leaf.shape[0] != 1 for leaf in task.leaves) else -1
             alike[(*forms, tuple(map(_form, one.vectors)), alone)].append(place)
@@ -182,10 +208,13 @@ class LearnerSource:
         else:
             leaves = tuple(torch.cat(some) for some in zip(*(task.leaves for task in tasks), strict=True))
         with torch.no_grad():
-            logits = self._learner.predict(restored(tasks[0].structure, leaves), _stacked([one.vectors for one in wanted]))  # (B, Q, N)
-            answers = logits.double().log_softmax(-1).cpu().numpy()
-        told = Verdicts(None, np.zeros(answers.shape[1], dtype=bool))
-        return [predictions_of(task.classes, rows, told) for task, rows in zip(tasks, answers, strict=True)]
+            adapted, queries = restored(tasks[0].structure, leaves), _stacked([one.vectors for one in wanted])
+            logits = self._learner.predict(adapted, queries).double()  # (B, Q, N)
+            answers, scores = logits.log_softmax(-1).cpu().numpy(), logits.cpu().numpy()
+        return [
+            predictions_of(task.classes, rows, task.judge(one.asked)[0](own))
+            for task, one, rows, own in zip(tasks, wanted, answers, scores, strict=True)
+        ]
 
 
 def _form(vector: Vector) -> tuple[object, ...]:
