@@ -31,7 +31,7 @@ def main() -> int:
     found: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory(prefix="kshot-hostile-") as name:
         folder = Path(name)
-        sqlite = told("SQLite", killed_writes(_made(folder / "sqlite"), None, kills=asked.kills, writes=asked.writes))
+        sqlite = told("SQLite", killed_writes(_made(folder / "sqlite"), None, kills=asked.kills, writes=asked.writes, seen=progress))
         found["sqlite"] = sqlite.as_dict()
         bad = bool(sqlite.lost or sqlite.half)
         try:
@@ -56,6 +56,13 @@ def main() -> int:
             print(fuzzed.said)
     COUNTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return int(bad)
+
+
+def progress(counts: Counts) -> None:
+    """Print how far it is."""
+    print(
+        f"  after kill {counts.kills}: {counts.answered:,} writes answered, {counts.checked:,} tasks checked", file=sys.stderr, flush=True
+    )
 
 
 def told(name: str, counts: Counts) -> Counts:

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +124,9 @@ class Writer:
         self.open.clear()
 
 
-def killed_writes(folder: Path, store: str | None, *, kills: int, writes: int, seed: int = 0) -> Counts:
+def killed_writes(
+    folder: Path, store: str | None, *, kills: int, writes: int, seed: int = 0, seen: Callable[[Counts], None] = lambda counts: None
+) -> Counts:
     """Write and kill.
 
     Args:
@@ -133,6 +135,7 @@ def killed_writes(folder: Path, store: str | None, *, kills: int, writes: int, s
         kills: How often the server is killed.
         writes: How many writes are answered in all, at least.
         seed: Of the choice of writes and moments.
+        seen: Told the counts after each kill.
     """
     counts, chosen = Counts(), random.Random(seed)
     writers = [Writer(1000 * seed + number) for number in range(WRITERS)]
@@ -144,6 +147,7 @@ def killed_writes(folder: Path, store: str | None, *, kills: int, writes: int, s
             _write_until(server, writers, target, chosen.random())
         counts.kills += 1
         counts.answered = sum(one.answered for one in writers)
+        seen(counts)
     with serving(folder, *more) as server:
         _check(server, writers, counts)
     return counts

@@ -81,7 +81,7 @@ def test_a_signal_ends_the_server_after_its_answers(tmp_path: Path) -> None:
         link.close()
         assert server.process.wait(30) in (0, -signal.SIGTERM)
     with serving(tmp_path) as server:  # what was answered is there
-        assert httpx.get(server.url + f"v1/tasks/{id}").json()["version"] == 1
+        assert httpx.get(server.url + f"v1/tasks/{id}", timeout=60).json()["version"] == 1
 
 
 def test_the_log_has_request_ids_and_nothing_of_a_user(tmp_path: Path) -> None:
