@@ -53,6 +53,7 @@ def test_suggest_from_a_table_to_lines_json_and_a_file(run: Run, model: str) -> 
     code, out, err = run("suggest", model, "u.csv", "--count", "2")
     assert code == 0
     assert [line.partition(".")[0] for line in out.splitlines()] == ["1", "2"]
+    assert all(". row " in line and ": adds " in line for line in out.splitlines())
     assert " %  (now short 0." in out or " %  (now long 0." in out
     assert "1 of 4 things are examples of the model already, and left out. By how alike things are, the labels of these 2 cover" in err
     code, out, err = run("suggest", model, "u.csv", "--count", "2", "--json", "-o", "next.csv")

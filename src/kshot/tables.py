@@ -62,11 +62,9 @@ def show_suggestion(suggested: "Suggested") -> None:
     if one is None:
         print_text((f"{suggested.input}: ", ""), ("not read", "bold red"), (f": {suggested.error}", ""))
         return
-    print_text(
-        (f"{suggested.rank}. ", ""),
-        (str(suggested.input), "bold"),
-        (f": {100 * one.gain:.2g} %  (now {one.label} {one.probability:.3f})", ""),
-    )
+    called = f"row {suggested.input}" if isinstance(suggested.input, int) else suggested.input
+    told = f": adds {100 * one.gain:.2g} %  (now {one.label} {one.probability:.3f})"
+    print_text((f"{suggested.rank}. ", ""), (called, "bold"), (told, ""))
 
 
 def show_doubtful(row: "Doubtful") -> None:
