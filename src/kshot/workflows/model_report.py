@@ -14,6 +14,7 @@ import numpy as np
 from kshot.atomic import write_text
 from kshot.tasks.estimate import Estimate
 from kshot.tasks.model import Model
+from kshot.workflows.certainty_sections import certainty_sections
 from kshot.workflows.doubt_sections import doubt_sections
 from kshot.workflows.model_description import estimate_of
 from kshot.workflows.model_page import Bar, Confused, Hard, Page, page
@@ -74,7 +75,10 @@ def write_report(
         classes=model.classes,
         confused=[Confused(model.classes[true], model.classes[told], count) for true, told, count in words],
         hardest=[_hard(model, labelled, int(number)) for number in _hardest(labelled, scored)],
-        further=doubt_sections(model, labelled.things, labelled.names) if score is None else [],
+        further=[
+            *certainty_sections(model, labelled.labels, labelled.log_probabilities, own=score is None),
+            *(doubt_sections(model, labelled.things, labelled.names) if score is None else []),
+        ],
         rows=rows,
     )
     write_text(file, page(content))

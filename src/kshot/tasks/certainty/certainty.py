@@ -134,11 +134,15 @@ class Judge:
             log_probabilities: Their answers, (M, N).
             vectors: Their vectors, as the encoder gives them, (M, D).
         """
-        sets = None if self._set_threshold is None else sets_of(log_probabilities, self._set_threshold)
+        sets = self.sets(log_probabilities)
         if self._certainty is None or not np.isfinite(self._unknown_below):
             return Verdicts(sets, np.zeros(len(vectors), dtype=bool))
         measures = np.column_stack([self._surroundings.nearness(vectors), log_probabilities.max(1)])
         return Verdicts(sets, familiarity(measures, self._certainty.scale) < self._unknown_below)
+
+    def sets(self, log_probabilities: np.ndarray) -> np.ndarray | None:
+        """Return the sets of M things, bool (M, N); None if no coverage was asked for."""
+        return None if self._set_threshold is None else sets_of(log_probabilities, self._set_threshold)
 
 
 def one_label_covers(certainty: Certainty) -> float:
