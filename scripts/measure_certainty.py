@@ -223,6 +223,35 @@ def measures(data: Path, shot: int) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "unknown.banking77_oos", {"encoder": texts.name, "shot": shot, **unknown(train, known, outside_parts, shot)}
 
 
+def rows_of(record: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the rows of the tables in `docs/how-sure.md`."""
+
+    def told(found: dict[str, float], digits: int = 3) -> str:
+        return f"{found['mean']:.{digits}f} ± {found['interval']:.{digits}f}"
+
+    sets = []
+    for name, found in record["fitted"].items():
+        one, other = found["training_files"], found["test_files"]
+        numbers = [told(one["accuracy"]), told(one["calibration_error"]), told(one["coverage"]), told(one["size"], 2)]
+        sets.append(f"| {name} | {' | '.join([*numbers, told(one['uncorrected']), told(other['coverage'])])} |")
+    outside = []
+    for name, label, key in (
+        ("clinc150", "CLINC150, out of scope", "out_of_scope"),
+        ("banking77_oos", "BANKING77-OOS, out of domain", "ood_oos"),
+        ("banking77_oos", "BANKING77-OOS, in domain", "id_oos"),
+    ):
+        found = record["unknown"][name]
+        one = found[key]
+        shares = [found["false_alarms"], one["found"], one["auroc"], one["found_by_probability"], one["auroc_of_probability"]]
+        outside.append(f"| {label} | {' | '.join(told(share) for share in shares)} |")
+    learner = [
+        f"| {name.partition(' ')[2]} | {told(found['accuracy'])} | {found['asked']:g} | {told(found['coverage'])} | "
+        f"{told(found['size'], 2)} | {told(found['false_alarms'])} |"
+        for name, found in record["learner"].items()
+    ]
+    return {"sets": sets, "unknown": outside, "learner": learner}
+
+
 def main() -> None:
     """Measure, and write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 FOLDER = DOCS / "images" / "concepts"
 CONCEPTS = sorted((DOCS / "concepts").glob("*.md"))
-QUICK = ("augmentation", "clipping", "cost", "diversity", "episode", "loops", "memory", "pixels", "shots", "stopping", "suggest", "task")
+QUICK = (
+    "augmentation", "clipping", "cost", "diversity", "episode", "how-sure", "loops", "memory", "pixels", "shots", "stopping",
+    "suggest", "task",
+)  # fmt: skip
 """Drawn again by every run of the tests; `maml-step` and `prototypes` compute for longer."""
 
 _SHOWN = re.compile(r"!\[(?P<words>[^\]]*)\]\((?P<path>[^)#]*\.svg)#only-(?P<variant>light|dark)\)")
