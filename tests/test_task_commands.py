@@ -493,9 +493,9 @@ def test_several_labels_per_thing(run: Run) -> None:
     for words, message in (
         (
             ["predict", "m", "w v", "--coverage", "0.9"],
-            "m gives a thing each label whose probability reaches its threshold, and a coverage",
+            "--coverage is for models of one label per thing; m gives a thing each label",
         ),
-        (["predict", "m", "w v", "--unknown", "0.1"], "--unknown would change nothing"),
+        (["predict", "m", "w v", "--unknown", "0.1"], "--unknown is for models of one label per thing"),
         (["add", "m", "long", "w w w"], "is a model of several labels per thing, which only kshot predict, estimate and show read"),
         (["suggest", "m", "t.jsonl"], "is a model of several labels per thing"),
         (["doubt", "m"], "is a model of several labels per thing"),

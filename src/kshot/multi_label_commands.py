@@ -117,12 +117,13 @@ def _rows_of(model: "MultiLabelModel") -> list[tuple[str, str]]:
     counts, encoder = model.counts, model.encoder
     classes = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_NAMED])
     more = f" and {len(counts) - _NAMED:,} more" if len(counts) > _NAMED else ""
-    origin = encoder.provenance
+    of = encoder.provenance
+    origin = of.source if of.licence == "none" else f"{of.licence}; {of.source}"
     low, high = model.thresholds.min(), model.thresholds.max()
     return [
         ("labels", f"{len(counts):,}: {classes}{more}; {model.targets.sum() / len(model.names):.2g} per thing"),
         ("examples", f"{len(model.names):,} {things(encoder.reads)}"),
-        ("encoder", f"{encoder.name}, {encoder.features:,} features ({origin.licence}; {origin.source})"),
+        ("encoder", f"{encoder.name}, {encoder.features:,} features ({origin})"),
         ("fingerprint", encoder.fingerprint),
         ("heads", f"one per label, against the rest; a label is given from a probability of {low:.2f} to {high:.2f} on, each its own"),
         ("estimate", str(labels_estimate_from(model.findings["estimate"]))),

@@ -204,8 +204,12 @@ def predict(
         return
     on = "cpu" if device == "auto" else device
     if is_multi_label_model(saved):
-        why = f"{saved} gives a thing each label whose probability reaches its threshold, and a coverage or `unknown` are of one label"
-        refuse_given(context, why, "coverage unknown")
+        if coverage is not None or unknown is not None:
+            flag = "--coverage" if coverage is not None else "--unknown"
+            raise RecipeError(
+                f"{flag} is for models of one label per thing; {saved} gives a thing each label whose probability reaches its threshold, "
+                f"several or none, so no set has one right label to hold. Leave {flag} out."
+            )
         label_with_labels(load_multi_label_model(saved), queries, show_as, on, text=text, path=path, form=form)
         return
     label_with_model(load_model(saved), queries, show_as, on, text=text, path=path, form=form)

@@ -220,6 +220,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
     things: list[Any] = []
     labels, names = [], []
     left_out: dict[str, list[int]] = {}
+    unlabelled = "no label" + (f" (an empty list, or {SEPARATOR!r}, says that none fits)" if asked.multi_label else "")
     for number, row in enumerate(table.each(), 1):
         if isinstance(row, DataError):
             raise row
@@ -232,7 +233,7 @@ def _in_table(source: str, asked: Asked) -> Examples:
                 f"{MOST_LABEL:,}. Name the column of the labels: --label COLUMN."
             )
         if not label and not none:
-            left_out.setdefault("no label", []).append(number)
+            left_out.setdefault(unlabelled, []).append(number)
             continue
         if columns.reads == "numbers":
             rows.append(row)

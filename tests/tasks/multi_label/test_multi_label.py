@@ -87,15 +87,15 @@ def test_labels_are_read_from_lists_and_from_texts(tmp_path: Path) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     found = find_examples(file, Asked(label="tags", multi_label=True))
     assert (list(found.labels), list(found.names)) == (["x|y", "", "x|y"], ["1", "2", "3"])
-    assert any("1 row is left out, with no label: row 4" in note for note in found.notes)
+    assert any("1 row is left out, with no label (an empty list, or '|', says that none fits): row 4" in note for note in found.notes)
     with pytest.raises(DataError, match=r"row 1: the label is a list, .* add --multi-label"):
         find_examples(file, Asked(label="tags"))
     for wrong in ([""], ["a|b"], [["a"]], [None]):
         with pytest.raises(DataError, match=r"a list of labels holds names that are not empty and have no '\|'"):
             label_set(wrong)
     table = tmp_path / "t.csv"
-    table.write_text("text,tags\na,x|y\nb,x\nc,\n", encoding="utf-8")
-    assert list(find_examples(table, Asked(label="tags", multi_label=True)).labels) == ["x|y", "x"]
+    table.write_text("text,tags\na,x|y\nb,x\nc,\nd,|\n", encoding="utf-8")
+    assert list(find_examples(table, Asked(label="tags", multi_label=True)).labels) == ["x|y", "x", ""]
 
 
 def test_photographs_come_from_a_table_of_paths(tmp_path: Path) -> None:

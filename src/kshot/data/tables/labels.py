@@ -32,7 +32,8 @@ def label_name(value: object) -> str:
 def label_set(value: object) -> tuple[str, ...] | None:
     """Return the names of the classes that a value means where a thing may have several labels, sorted, each once.
 
-    A list holds one name per item; a text separates them by `SEPARATOR`. A thing with an empty list belongs to no class.
+    A list holds one name per item; a text separates them by `SEPARATOR`. A thing with an empty list, or the separator alone, belongs to no
+    class.
 
     Returns:
         The names; None where the labels are missing.
@@ -41,8 +42,8 @@ def label_set(value: object) -> tuple[str, ...] | None:
         DataError: A name in a list is empty or holds the separator, or the value is a list of something else than names.
 
     Example:
-        >>> label_set("red | round|red"), label_set(["b", "a"]), label_set([]), label_set(" "), label_set(None)
-        (('red', 'round'), ('a', 'b'), (), None, None)
+        >>> label_set("red | round|red"), label_set(["b", "a"]), label_set([]), label_set("|"), label_set(" "), label_set(None)
+        (('red', 'round'), ('a', 'b'), (), (), None, None)
     """
     if isinstance(value, list | tuple):
         names = [label_name(one) for one in value]
@@ -50,8 +51,9 @@ def label_set(value: object) -> tuple[str, ...] | None:
             if not name or SEPARATOR in name or isinstance(one, list | tuple | dict):
                 raise DataError(f"a list of labels holds names that are not empty and have no {SEPARATOR!r}; found {one!r}. Correct it.")
         return tuple(sorted(set(names)))
-    found = {name for part in label_name(value).split(SEPARATOR) if (name := part.strip())}
-    return tuple(sorted(found)) or None
+    text = label_name(value)
+    found = {name for part in text.split(SEPARATOR) if (name := part.strip())}
+    return tuple(sorted(found)) if text else None
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
