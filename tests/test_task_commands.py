@@ -105,7 +105,7 @@ def test_sets_of_a_coverage_and_things_of_no_class(run: Run) -> None:
     for flag, shown in (("--coverage", "0.9"), ("--unknown", "0.05")):
         code, out, err = run("predict", "m", f"{20 * 'a'} a", flag, "1.5")
         assert (code, out) == (2, "")
-        assert f"{flag} is a share above 0 and below 1, such as {shown}; found 1.5" in err
+        assert f"{flag[2:]} must be a share above 0 and below 1, such as {shown}; found 1.5" in err
     code, out, err = run("predict", "m", f"{20 * 'a'} a", "--coverage", "0.99")
     assert (code, out) == (2, "")
     assert "a coverage of 0.99 needs 99 examples that are left out; this model has 24, which can promise 0.96 at most" in err

@@ -77,6 +77,26 @@ def test_a_class_that_is_still_to_come_has_the_probability_0() -> None:
     assert made.predict([[9.0]]).tolist() == ["c"]
 
 
+def test_sets_and_unknown_things_in_the_order_of_the_classes() -> None:
+    rng = np.random.default_rng(0)
+    names = np.repeat(["cat", "elk", "fox"], 12)
+    x = np.repeat([[0.0, 0], [4, 0], [0, 4]], 12, axis=0) + rng.normal(size=(36, 2))
+    classifier = FewShotClassifier(head="class_means").partial_fit(x, names, classes=["bee", "cat", "elk", "fox"])
+    sets = classifier.predict_set([[0.0, 0], [4, 0], [2, 2]], coverage=0.95)
+    assert sets.tolist()[:2] == [[False, True, False, False], [False, False, True, False]]
+    assert sets.shape == (3, 4)
+    assert sets[2].sum() >= 1
+    assert not sets[:, 0].any()  # without examples
+    assert classifier.predict_unknown([[0.0, 0], [60, 60]]).tolist() == [False, True]
+    assert pickle.loads(pickle.dumps(classifier)).predict_set([[4.0, 0]]).tolist() == [[False, False, True, False]]
+    with pytest.raises(RecipeError, match=r"coverage must be a share above 0 and below 1, such as 0\.9; found 1"):
+        classifier.predict_set(x, coverage=1)
+    with pytest.raises(RecipeError, match=r"which can promise 0\.973 at most"):
+        classifier.predict_set(x, coverage=0.999)
+    with pytest.raises(RecipeError, match="a model of one class cannot say how sure it is"):
+        FewShotClassifier().partial_fit(x[:12], names[:12]).predict_set(x)
+
+
 def test_things_are_embedded_by_an_encoder() -> None:
     encoder = Lengths()
     texts, y = ["a", "b c", "a long word", "many words in a row"], ["short", "short", "long", "long"]

@@ -10,9 +10,9 @@ from kshot.tasks.certainty.asked import FALSE_ALARMS, Asked
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.2, 90, math.nan, math.inf])
 def test_shares_out_of_range_are_refused(share: float) -> None:
-    with pytest.raises(RecipeError, match=r"--coverage is a share above 0 and below 1, such as 0\.9; found"):
+    with pytest.raises(RecipeError, match=r"coverage must be a share above 0 and below 1, such as 0\.9; found"):
         Asked(coverage=share)
-    with pytest.raises(RecipeError, match=r"--unknown is a share above 0 and below 1, such as 0\.05; found"):
+    with pytest.raises(RecipeError, match=r"unknown must be a share above 0 and below 1, such as 0\.05; found"):
         Asked(unknown=share)
 
 

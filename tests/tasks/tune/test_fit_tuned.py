@@ -13,8 +13,11 @@ from kshot.encoders.encoder import fingerprint_of
 from kshot.encoders.sentence_encoder import SentenceEncoder
 from kshot.encoders.table import open_encoder
 from kshot.errors import DataError, RecipeError, SavedError
+from kshot.tasks.certainty.certainty import learn_certainty
 from kshot.tasks.examples import Examples, find_examples
 from kshot.tasks.fit import add, fit, remove
+from kshot.tasks.heads.choose import choose
+from kshot.tasks.heads.given import Given
 from kshot.tasks.model_encoder import encoder_of
 from kshot.tasks.model_folder import load_model, save_model
 from kshot.tasks.scoring import score_model
@@ -44,6 +47,21 @@ def test_an_encoder_that_has_learned_is_kept_and_right_more_often(tuned: TunedFi
     assert after.accuracy > before.accuracy + 0.2
     assert after.log_likelihood > before.log_likelihood
     assert after.log_likelihood > -np.log(3)  # its temperature is not that of examples which it has learned by heart
+
+
+def test_what_is_learnt_of_its_sureness_is_from_encoders_that_had_not_learned_from_the_example(tuned: TunedFit) -> None:
+    model = tuned.fitted.model
+    assert model.certainty is not None
+    assert tuned.encoder is not None
+    naive = learn_certainty(choose(model.vectors, model.labels, len(model.classes)), Given(model.vectors, model.labels, len(model.classes)))
+    assert len(model.certainty.familiar) == len(naive.familiar)
+    assert model.certainty.scale[0, 1] < naive.scale[0, 1]  # examples lie farther from those outside their fold
+    assert not len(model.certainty.fewer)
+    more = Examples("texts", ["noise1 dragon", "dragon noise2"], ["dragon"] * 2, ["1", "2"])
+    later = add(model, tuned.encoder, more).model.certainty
+    assert later is not None
+    assert later.familiar.tolist() == model.certainty.familiar.tolist()
+    assert len(later.own) > len(model.certainty.own)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ class Asked:
     def __post_init__(self) -> None:
         for name, value, example in (("coverage", self.coverage, 0.9), ("unknown", self.unknown, FALSE_ALARMS)):
             if value is not None and not 0 < value < 1:
-                raise RecipeError(f"--{name} is a share above 0 and below 1, such as {example}; found {value:g}.")
+                raise RecipeError(f"{name} must be a share above 0 and below 1, such as {example}; found {value:g}.")
 
     @property
     def rate(self) -> float:
