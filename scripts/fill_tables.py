@@ -4,7 +4,7 @@
 
 The text between `<!-- measured: NAME -->` and `<!-- end -->` is replaced. If NAME is a recipe, the table has one row per setting. If it is
 `vinyals`, `characters` or `lake`, the table has one row per recipe of that split. Published numbers have their sources below the table, and
-a run that is shorter than the authors' has its updates in bold.
+a run that is shorter than the authors' has its updates in bold. `<!-- pretrained: NAME -->` takes an entry of `scripts/pretrained.json`.
 """
 
 import json
@@ -18,6 +18,7 @@ TITLES = {"omniglot": "Omniglot, accuracy %", "sinusoids": "Sinusoids, mean squa
 PUBLISHED, UPDATES = "published", "updates (of the authors')"
 WIDTH = 140
 RESULTS = ROOT / "src" / "kshot" / "recipes" / "results.json"
+PRETRAINED = ROOT / "scripts" / "pretrained.json"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
@@ -110,8 +111,30 @@ def modes(entries: list[Entry]) -> str:
     return "\n".join(rows + notes.lines())
 
 
+def pretrained(entry: Entry) -> str:
+    """Return a table with one row per learner on the vectors of a frozen network, and one column per number of shots."""
+    shots = list(entry["shots"])
+    rows = [
+        f"| {entry['way']}-way, accuracy %, difference from meta-trained | " + " | ".join(f"{shot}-shot" for shot in shots) + " |",
+        "| --- |" + " --- |" * len(shots),
+    ]
+    for name in entry["shots"][shots[0]]:
+        own = [entry["shots"][shot][name] for shot in shots]
+        cells = [
+            f"{one['accuracy']:.1f} ± {one['interval']:.1f}"
+            + ("" if name == "meta-trained" else f" ({one['difference']:+.1f} ± {one['difference_interval']:.1f})")
+            for one in own
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def filled(text: str, entries: list[Entry]) -> str:
     """Return a page with its tables filled."""
+    for name in re.findall(r"<!-- pretrained: (\S+) -->", text):
+        shown = pretrained(json.loads(PRETRAINED.read_text(encoding="utf-8"))[name])
+        place = rf"<!-- pretrained: {name} -->.*?<!-- end -->"
+        text = re.sub(place, f"<!-- pretrained: {name} -->\n{shown}\n<!-- end -->", text, flags=re.DOTALL)
     for name in re.findall(r"<!-- measured: (\S+) -->", text):
         own = [entry for entry in entries if entry["recipe"] == name]
         shown = table(own) if own else modes(entries) if name == "characters" else overview(entries, name)
