@@ -26,6 +26,7 @@ from kshot.data.vectors import Vectors
 from kshot.episodes.shape import EpisodeShape
 from kshot.learners.learner import Learner
 from kshot.learners.metric.protonet import ProtoNet
+from kshot.learners.metric.ridge import RidgeNet
 from kshot.regular_file import read_json
 from kshot.results.compare.paired import paired_difference
 from kshot.results.score.episode_set import EpisodeSet
@@ -73,8 +74,10 @@ def main() -> None:
         if options.way <= 20:
             few = EpisodeSet.draw(data, index, options.part, shape, episodes=min(CHOSEN, options.episodes), seed=0)
             with torch.no_grad():
-                frozen = data.gather(np.arange(len(data)))
-                both = {"frozen, chosen": frozen.numpy(), "meta-trained, chosen": trained.encode(frozen).numpy()}
+                frozen = everything(data)
+                learnt = trained.encode(frozen)
+                assert isinstance(learnt, torch.Tensor)
+                both = {"frozen, chosen": frozen.numpy(), "meta-trained, chosen": learnt.numpy()}
             for name, vectors in both.items():
                 values = chosen(vectors, few)
                 rows[name] = {**row(values, found["meta-trained"][: len(values)]), "episodes": len(values)}
@@ -86,13 +89,21 @@ def main() -> None:
 
 def untrained(trained: Learner) -> Learner:
     """Return the learner of a run as it was before its first update, for a backbone that begins as the identity."""
-    learner = type(trained)(Adapter(**trained.backbone.arguments), regularisation=0.1, scale=10.0)
-    return learner.eval()
+    assert isinstance(trained, RidgeNet)
+    assert isinstance(trained.backbone, Adapter)
+    return RidgeNet(Adapter(**trained.backbone.arguments), regularisation=0.1, scale=10.0).eval()
 
 
 def cosine(data: Vectors) -> Learner:
     """Return class means of vectors of unit length."""
-    return ProtoNet(Adapter(data.gather(data.index.items[:1]).shape[1])).eval()
+    return ProtoNet(Adapter(everything(data).shape[1])).eval()
+
+
+def everything(data: Vectors) -> torch.Tensor:
+    """Return the vectors of all items, float32 (M, D)."""
+    found = data.gather(np.arange(len(data)))
+    assert isinstance(found, torch.Tensor)
+    return found
 
 
 def per_episode(learner: Learner, episodes: EpisodeSet) -> np.ndarray:
