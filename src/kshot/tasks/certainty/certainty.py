@@ -8,6 +8,7 @@ A `Certainty` is a few columns of numbers, which lie in the model. In: the left-
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from kshot.tasks.certainty.ranks import carried_on, carried_share, least_rate, n
 from kshot.tasks.certainty.sets import SURE, own_scores, sets_of
 from kshot.tasks.certainty.thinned import thinned
 from kshot.tasks.certainty.unknown import MEASURES, Surroundings, familiarity, scale_of
-from kshot.tasks.heads.choose import Choice
 from kshot.tasks.heads.given import Given
+
+if TYPE_CHECKING:
+    from kshot.tasks.heads.choose import Choice
 
 _PREFIX = "certainty/"
 _OLD = "this model is of an older kshot, which learnt nothing of how sure it is"
@@ -70,7 +73,7 @@ def certainty_from(arrays: Mapping[str, np.ndarray]) -> Certainty | None:
     return whole
 
 
-def learn_certainty(choice: Choice, given: Given, nearness: np.ndarray | None = None) -> Certainty:
+def learn_certainty(choice: "Choice", given: Given, nearness: np.ndarray | None = None) -> Certainty:
     """Learn from left-out examples.
 
     Args:

@@ -6,15 +6,17 @@ The settings and the temperature are those of the chosen head, so that nothing b
 In: a `Choice` and its examples. Out: scores. Next: `kshot.tasks.certainty.ranks`, which carries the change on from k - 2 to k.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from kshot.tasks.certainty.sets import own_scores
 from kshot.tasks.heads.blas_threads import on_one_thread
 from kshot.tasks.heads.blocks import LEAVE_ONE_OUT
-from kshot.tasks.heads.choose import Choice
 from kshot.tasks.heads.given import Given
+
+if TYPE_CHECKING:
+    from kshot.tasks.heads.choose import Choice
 
 _MOST_BLOCKS = 5
 _MOST_EXAMPLES = 1_000
@@ -34,7 +36,7 @@ class Thinned(NamedTuple):
 
 
 @on_one_thread
-def thinned(choice: Choice, given: Given) -> Thinned:
+def thinned(choice: "Choice", given: Given) -> Thinned:
     """Score the examples with one less of each class.
 
     Args:
