@@ -74,8 +74,11 @@ def test_where_labels_are_right_often_enough_every_set_is_one_label() -> None:
 
 def test_what_cannot_be_promised_is_refused() -> None:
     few = TaskCertainty("it", LEVELS, (replace(SHAPE, own=thresholds(np.zeros((9, 1))), familiar=thresholds(np.zeros((9, 1)))),))
-    for asked, flag in ((Asked(coverage=0.99), "coverage 0.99"), (Asked(unknown=0.01), "unknown 0.01")):
-        with pytest.raises(RecipeError, match=rf"--{flag}: its validation tasks tell rates of 0\.1 and more. Ask"):
+    for asked, told in (
+        (Asked(coverage=0.99), r"--coverage 0\.99: the validation tasks of this learner can promise a coverage of 0\.9 at most"),
+        (Asked(unknown=0.01), r"--unknown 0\.01: the validation tasks of this learner can promise a false-alarm rate of 0\.1 at least"),
+    ):
+        with pytest.raises(RecipeError, match=told):
             TaskJudge(few, 5, 1, asked)
         with pytest.raises(RecipeError, match="no tasks of validation classes were kept with it"):
             TaskJudge(None, 5, 1, asked)

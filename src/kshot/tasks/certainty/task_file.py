@@ -24,6 +24,7 @@ from kshot.value_types import misfit
 
 FILE = "certainty.json"
 FORMAT = 1
+_TELL = "the validation tasks of this learner can promise"
 
 
 class _Shape(TypedDict):
@@ -146,12 +147,14 @@ class TaskJudge:
         self._detector = shape.detector
         self._unknown_below = _at(certainty.levels, shape.familiar, asked.rate)
         if asked.unknown is not None and not math.isfinite(self._unknown_below):
-            raise RecipeError(f"--unknown {asked.unknown:g}: {_least(certainty.levels, shape.familiar)}. Ask for more.")
+            least = _least(certainty.levels, shape.familiar)
+            raise RecipeError(f"--unknown {asked.unknown:g}: {_TELL} a false-alarm rate of {least:g} at least. Ask for that or more.")
         if asked.coverage is None:
             return
         self._below = _at(certainty.levels, shape.own, 1 - asked.coverage)
         if not math.isfinite(self._below):
-            raise RecipeError(f"--coverage {asked.coverage:g}: {_least(certainty.levels, shape.own)}. Ask for less.")
+            most = 1 - _least(certainty.levels, shape.own)
+            raise RecipeError(f"--coverage {asked.coverage:g}: {_TELL} a coverage of {most:g} at most. Ask for that or less.")
         mine = f"{way}-way {shot:g}-shot"
         other = f"{shape.way}-way {shape.shot}-shot"
         nearest = "" if mine == other else f", the nearest to this {mine} task"
@@ -179,9 +182,9 @@ def _at(levels: Sequence[float], found: Sequence[float], rate: float) -> float:
     return found[place] if place >= 0 else -math.inf
 
 
-def _least(levels: Sequence[float], found: Sequence[float]) -> str:
-    least = next((level for level, one in zip(levels, found, strict=True) if math.isfinite(one)), None)
-    return "its validation tasks tell no rate" if least is None else f"its validation tasks tell rates of {least:g} and more"
+def _least(levels: Sequence[float], found: Sequence[float]) -> float:
+    """Return the smallest rate that has a threshold; 1 if none has."""
+    return next((level for level, one in zip(levels, found, strict=True) if math.isfinite(one)), 1.0)
 
 
 def _rounded(value: Any) -> Any:
