@@ -19,7 +19,7 @@ print(json.dumps({"file": kshot.__file__, "accuracy": kshot.evaluate(learner, te
 """
 
 
-SHIPPED = ("omniglot-protonet", "omniglot-lake", "omniglot-maml", "omniglot-mann")
+SHIPPED = ("omniglot-protonet", "omniglot-lake", "omniglot-maml", "omniglot-mann", "tables-in-context")
 
 
 @pytest.mark.slow
