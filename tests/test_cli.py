@@ -371,7 +371,7 @@ def files(folder: Path) -> dict[str, bytes]:
         (["train", "protonet", "--set", "data.name=omniglott"], "Did you mean 'omniglot'? Expected one of: the word 'omniglot'"),
         (
             ["train", "protonet", "--set", "data.kind=omniglott"],
-            "no kind of data 'omniglott'. Did you mean 'omniglot'? The known ones are auto, omniglot, sinusoids, tables, pictures",
+            "no kind of data 'omniglott'. Did you mean 'omniglot'? The known ones are auto, omniglot, sinusoids, tables, vectors, pictures",
         ),
         (["train", "protonet", "--data", "{pets}", "--set", "data.kind=omniglot"], "needs the word 'omniglot' as data.name"),
         (["train", "protonet"], "no data are named. Give --data and a folder with one folder of pictures per class"),
