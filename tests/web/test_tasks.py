@@ -16,7 +16,13 @@ from cases.served import Thread, served_here
 from cases.strokes import NAMES, drawn, image, task
 from kshot.saved.shipped import open_saved
 from kshot.tasks.classifier import Classifier
+from kshot.tasks.examples import find_examples
+from kshot.tasks.fit import fit
 from kshot.tasks.model_folder import load_model
+from kshot.tasks.numbers.columns import fit_columns
+from kshot.tasks.numbers.number_encoder import NumberEncoder
+from kshot.web.limits import Limits
+from kshot.web.model_archive import archive_of, model_in
 
 pytestmark = pytest.mark.slow
 
@@ -235,3 +241,18 @@ def test_health_metrics_and_the_description(server: Thread, ask: httpx.Client) -
     )
     assert json.dumps(schema)
     assert "<html" in httpx.get(server.url).text
+
+
+def test_a_model_keeps_its_head_when_examples_come(ask: httpx.Client, tmp_path: Path) -> None:
+    rows = "size,label\n" + "".join(f"{value},{'low' if value < 5 else 'high'}\n" for value in (1, 2, 3, 7, 8, 9))
+    (tmp_path / "rows.csv").write_text(rows)
+    examples = find_examples(tmp_path / "rows.csv")
+    model = fit(examples, NumberEncoder(fit_columns(examples.things, ["size"])), head="nearest").model
+    answer = ask.post("tasks", content=archive_of(model), headers={"Content-Type": "application/zip"})
+    assert answer.status_code == 201, answer.text
+    id = answer.json()["id"]
+    more = ask.post(f"tasks/{id}/examples", json={"class": "low", "examples": [{"numbers": [4.0]}]})
+    assert more.json()["classes"] == {"high": 3, "low": 4}
+    after = model_in(ask.get(f"tasks/{id}/model").content, Limits())
+    assert (after.head_name, len(after.labels)) == ("nearest", 7)
+    assert after.names[-1] == "e7"

@@ -247,7 +247,6 @@ def support_of(row: TaskRow, examples: Sequence[ExampleRow]) -> Support:
         [from_bytes(one.vector) for one in examples],
         [f"e{one.number}" for one in examples],
         row.record["descriptions"],
-        row.record["source"],
     )
 
 

@@ -206,8 +206,9 @@ class Changes:
             source: Source = self._answering.source_of(row)
             described, kept, write, following = edit(row, examples)
             record = {**row.record, "classes": sorted(described), "descriptions": described}
-            support = support_of(replace(row, record=record), kept)
-            reader = source.reader_of(self._answering.known(tenant, id).state)
+            earlier = self._answering.known(tenant, id).state
+            support = replace(support_of(replace(row, record=record), kept), earlier=earlier)
+            reader = source.reader_of(earlier)
             learnt = self._learnt(source, reader, support)
             new = replace(
                 row,

@@ -133,7 +133,10 @@ class EncoderSource:
         numbers = encoder.columns if isinstance(encoder, NumberEncoder) else None
         columns = {} if numbers is None else {"things": reader.names or [one.name for one in numbers.columns]}
         sentences = {name: some for name, some in support.descriptions.items() if some}
-        known = Known(EncoderFacts.of(encoder), columns, numbers, None).describing(encoder, support.classes, sentences, None)
+        known = Known(EncoderFacts.of(encoder), columns, numbers, None)
+        if isinstance(support.earlier, ModelTask):  # the head and the weights that it was fitted with stay
+            known = Known.of(support.earlier.model)
+        known = known.describing(encoder, support.classes, sentences, None)
         for place, name in enumerate(support.classes):
             if place not in set(support.labels) and name not in sentences:
                 raise DataError(f"class {name!r} has neither an example nor a description. Give one of the two, or remove the class.")

@@ -35,7 +35,7 @@ class Support:
         vectors: The vectors of the examples.
         names: What each is called, such as `e7`.
         descriptions: Sentences that describe a class.
-        record: What the task's earlier record holds of its source; empty for a new task.
+        earlier: The task before the change; None for a new one.
     """
 
     classes: tuple[str, ...]
@@ -43,7 +43,7 @@ class Support:
     vectors: Sequence[Vector]
     names: Sequence[str]
     descriptions: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    earlier: "State | None" = None
 
 
 class State(Protocol):
