@@ -136,6 +136,20 @@ def test_what_was_tried_is_added_and_a_class_is_removed(page: Any) -> None:
     answer(page, "This is Kiss.")
 
 
+def test_it_asks_for_the_thing_that_would_teach_it_most(page: Any) -> None:
+    teach(page, CROSS, RING)
+    for strokes in (HOOK, RING):
+        draw(page, page.locator("#probe canvas"), strokes, wobble=0.01)
+        page.wait_for_selector("#next:not([hidden])")
+        page.get_by_role("button", name="Draw another").click()
+    page.wait_for_selector("#suggested:not([hidden])")
+    assert page.inner_text("#suggested p") == "Of what you tried, this drawing would teach it most. What is it?"
+    page.get_by_role("button", name="Look at this again").click()
+    page.wait_for_selector("#next:not([hidden])")
+    page.get_by_role("button", name="A new symbol").click()
+    until(page, "document.querySelectorAll('#bars li').length === 3")
+
+
 def test_a_reload_keeps_everything(page: Any) -> None:
     teach(page, CROSS, RING)
     draw(page, page.locator("#probe canvas"), RING, wobble=0.02)
@@ -236,7 +250,8 @@ def test_a_finger_on_a_narrow_phone(browser: Any, url: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == 320
         page.get_by_role("button", name="Fill in an example").tap()
         answer(page, "Now draw one of your symbols here.")
-        page.locator("#probe canvas").scroll_into_view_if_needed()
+        page.get_by_role("link", name="Now try it").tap()
+        until(page, "document.getElementById('try').getBoundingClientRect().top < 100")
         box = page.locator("#probe canvas").bounding_box()
         page.touchscreen.tap(box["x"] + 40, box["y"] + 40)
         until(page, "document.getElementById('answer').textContent !== 'Now draw one of your symbols here.'")

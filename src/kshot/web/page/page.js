@@ -621,6 +621,7 @@ const PROBES = {
 
 function steps() { // which step is the next one
   const enough = known().length > 1;
+  $("go").hidden = !enough; // on a telephone, step 2 lies below
   document.querySelector(".teach").classList.toggle("now", !enough);
   document.querySelector(".try").classList.toggle("now", enough);
   if (enough && !work().probe?.strokes?.length && !work().task) $("answer").textContent = "Learning …";
