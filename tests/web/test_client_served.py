@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(tmp_path_factory.mktemp("served")) as found:
-        yield found
+        yield found.rstrip("/")
 
 
 def drawing(*points: tuple[int, int]) -> Image.Image:

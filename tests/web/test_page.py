@@ -24,7 +24,7 @@ HOOK = [[(0.3, 0.2), (0.3, 0.75), (0.7, 0.75)]]
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(tmp_path_factory.mktemp("served")) as found:
-        yield found
+        yield found.rstrip("/")
 
 
 @pytest.fixture(scope="module")
