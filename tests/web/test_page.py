@@ -136,6 +136,21 @@ def test_what_was_tried_is_added_and_a_class_is_removed(page: Any) -> None:
     answer(page, "This is Kiss.")
 
 
+def test_what_is_none_of_them_is_said_and_learnt(page: Any) -> None:
+    page.get_by_role("button", name="Fill in an example").click()
+    answer(page, "Now draw one of your symbols here.")
+    star = [[(0.3, 0.1), (0.7, 0.8)], [(0.7, 0.1), (0.3, 0.8)], [(0.5, 0.05), (0.5, 0.85)]]
+    probe = page.locator("#probe canvas")
+    draw(page, probe, star)
+    answer(page, "None of these, perhaps.")
+    assert page.inner_text("#next-text") == "Something new? Add it, and it is known from now on."
+    assert page.locator(".card.won").count() == 0
+    page.locator("#chips .primary").click()
+    until(page, "document.querySelectorAll('#bars li').length === 4")
+    draw(page, probe, star, wobble=0.02)
+    answer(page, "This is Symbol 4.")
+
+
 def test_it_asks_for_the_thing_that_would_teach_it_most(page: Any) -> None:
     teach(page, CROSS, RING)
     for strokes in (HOOK, RING):

@@ -9,7 +9,7 @@ const PHOTO = 480; // most pixels of a side of a photo as it is kept and sent
 
 const MODES = {
   draw: {
-    source: { learner: "omniglot-protonet" },
+    source: { learner: "omniglot-protonet" }, asked: { unknown: 0.01 }, // a false alarm is a nuisance while one draws
     lead: "Invent a few symbols and draw each of them once. From then on, it knows them when you draw them again.",
     teach: "Draw two or more symbols", help: "One drawing each. Any sign, letter or doodle will do.",
     try: "Draw one of them again", tryHelp: "Not exactly the same. The bars move while you draw.",
@@ -206,7 +206,7 @@ async function ask() { // one question at a time; the newest one is asked next
   asking = true;
   try {
     const began = performance.now();
-    const found = await call("POST", `tasks/${of.task.id}/predict`, { inputs: [sent(thing)], probabilities: true });
+    const found = await call("POST", `tasks/${of.task.id}/predict`, { inputs: [sent(thing)], probabilities: true, ...mode().asked });
     if (of === work()) show(found.predictions[0], performance.now() - began);
   } catch (problem) {
     if (problem.status === 404) { of.task = null; changed({ soon: true }); }
@@ -232,9 +232,9 @@ function show(found, took = 0) {
     return;
   }
   const set = found.set ?? [found.label];
-  answer.textContent = found.unknown ? "None of these, it seems." : set.length > 1 && set.length < 4 ? `${either(set)}.` : found.probability < 0.6 ? `Perhaps ${found.label}.` : `This is ${found.label}.`;
+  answer.textContent = found.unknown ? "None of these, perhaps." : set.length > 1 && set.length < 4 ? `${either(set)}.` : found.probability < 0.6 ? `Perhaps ${found.label}.` : `This is ${found.label}.`;
   $("caption").textContent = found.unknown
-    ? "It is less like them than their own examples are. The bars only say which is nearest."
+    ? `${found.label} is nearest, but less like it than usual.`
     : set.length > 1 ? "Nine times out of ten, the right one has a dot." : "";
   bars(names, found.probabilities ?? { [found.label]: found.probability }, found);
   $("status").textContent = `Learnt from ${learntFrom()} · answered in ${Math.max(1, Math.round(took))} ms`;
