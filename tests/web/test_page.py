@@ -307,6 +307,7 @@ def test_photos_from_files_and_from_the_camera(page: Any, tmp_path: Path) -> Non
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Take it now").first.click()
     until(page, "document.querySelectorAll('.card .thumb').length === 3")
+    until(page, "document.querySelector('video') && !document.querySelector('video').paused")
     page.get_by_role("button", name="Stop the camera").click()
     assert page.locator("video").count() == 0
 

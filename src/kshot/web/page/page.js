@@ -600,6 +600,7 @@ const PROBES = {
     const tools = el("div", { className: "tools" },
       cameraOn ? null : chooser("Choose a photo", set),
       el("button", { type: "button", textContent: cameraOn ? "Stop the camera" : "Use the camera", onclick: () => camera(!cameraOn) }));
+    requestAnimationFrame(() => cameraOn?.play().catch(() => null)); // it stops when it is moved
     const look = cameraOn ?? (work().probe ? el("img", { src: `data:image/jpeg;base64,${work().probe.image}`, alt: "The photo to recognise" }) : null);
     return dropping(el("div", { className: look ? "drop full" : "drop" }, look, look ? null : el("p", { textContent: "Drop a photo here, or" }), tools), set);
   },
