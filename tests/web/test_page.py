@@ -88,7 +88,11 @@ def until(page: Any, expression: str, *, seconds: float = 20) -> None:
 
 
 def answer(page: Any, words: str, *, seconds: float = 20) -> None:
-    until(page, f"document.getElementById('answer').textContent === {json.dumps(words)}", seconds=seconds)
+    try:
+        until(page, f"document.getElementById('answer').textContent === {json.dumps(words)}", seconds=seconds)
+    except Exception as error:  # a timeout, which says nothing of the page
+        told = {part: page.locator(f"#{part}").text_content() for part in ("answer", "caption", "notice-text", "status")}
+        raise AssertionError(f"expected the answer {words!r}; found {told}") from error
 
 
 def values(page: Any) -> list[str]:
@@ -163,6 +167,25 @@ def test_it_asks_for_the_thing_that_would_teach_it_most(page: Any) -> None:
     page.wait_for_selector("#next:not([hidden])")
     page.get_by_role("button", name="A new symbol").click()
     until(page, "document.querySelectorAll('#bars li').length === 3")
+
+
+def test_a_drawing_that_goes_on_while_the_server_learns_is_told_in_the_end(page: Any) -> None:
+    late = "await new Promise(go => setTimeout(go, 700))"
+    slow = f"() => {{ const ask = window.fetch; window.fetch = async (...of) => {{ {late}; return ask(...of); }}; }}"
+    page.evaluate(slow)
+    first = page.locator(".card canvas").nth(0)
+    draw(page, first, CROSS[:1])
+    draw(page, page.locator(".card canvas").nth(1), RING)
+    page.wait_for_timeout(600)  # the server is being told
+    draw(page, first, CROSS[1:])
+    page.get_by_role("textbox", name="Name of Symbol 2").fill("Ring")
+    kept = "JSON.parse(localStorage.getItem('kshot.page.1')).draw"
+    told = f"{kept}.classes.slice(0, 2).every(one => String({kept}.task?.classes[one.name]) === one.examples[0].key)"
+    until(page, f"{told} && Object.keys({kept}.task.classes).length === 2")
+    listed = page.evaluate(f"async () => (await fetch('v1/tasks/' + {kept}.task.id)).json()")
+    assert {name: len(one["examples"]) for name, one in listed["classes"].items()} == {"Symbol 1": 1, "Ring": 1}
+    draw(page, page.locator("#probe canvas"), CROSS, wobble=0.02)
+    answer(page, "This is Symbol 1.")
 
 
 def test_a_reload_keeps_everything(page: Any) -> None:

@@ -121,45 +121,49 @@ async function call(method, path, body) {
 
 const sent = (example) => (example.strokes ? { image: picture(example.strokes) } : example.image ? { image: example.image } : { text: example.text });
 
-// Bring the server's task to what is on the page: what is new first, then what is gone, so that two classes always remain.
+// Bring the server's task to what is on the page: what is new first, then what is gone, so that two classes always remain. All is done with
+// what is there when it begins; a drawing that goes on meanwhile has another key, and is told the next time.
 async function bring(of, name) {
-  const wanted = known(of, name);
-  const learnt = (one) => (there(one).length ? there(one).map(sent) : { examples: [], descriptions: [one.name.trim()] }); // a name says much
+  const has = (label, key) => own(of.task?.classes ?? {}, label)?.includes(key);
+  const wanted = known(of, name).map((one) => [
+    one.name.trim(), there(one).map((example) => ({ key: example.key, body: has(one.name.trim(), example.key) ? null : sent(example) })),
+  ]);
   if (wanted.length < 2) {
     if (of.task) await call("DELETE", `tasks/${of.task.id}`).catch(() => null);
     of.task = null;
     return;
   }
+  const keysOf = (examples) => examples.map((example) => example.key);
+  const learnt = (label, examples) => ({ examples: examples.map((example) => example.body), ...(!examples.length && { descriptions: [label] }) });
   if (!of.task) {
-    const classes = Object.fromEntries(wanted.map((one) => [one.name.trim(), learnt(one)]));
+    const classes = Object.fromEntries(wanted.map(([label, examples]) => [label, learnt(label, examples)]));
     const made = await call("POST", "tasks", { ...MODES[name].source, classes });
-    of.task = { id: made.id, classes: Object.fromEntries(wanted.map((one) => [one.name.trim(), there(one).map((example) => example.key)])) };
+    of.task = { id: made.id, classes: Object.fromEntries(wanted.map(([label, examples]) => [label, keysOf(examples)])) };
     return;
   }
   const { id, classes } = of.task;
-  for (const one of wanted) {
-    const label = one.name.trim();
-    const missing = there(one).filter((example) => !own(classes, label)?.includes(example.key));
+  const labels = wanted.map(([label]) => label);
+  for (const [label, examples] of wanted) {
+    const missing = examples.filter((example) => !own(classes, label)?.includes(example.key));
     if (!missing.length && own(classes, label)) continue;
-    const more = missing.length ? {} : { descriptions: [label] };
-    await call("POST", `tasks/${id}/examples`, { class: label, examples: missing.map(sent), ...more });
-    classes[label] = [...(own(classes, label) ?? []), ...missing.map((example) => example.key)];
+    await call("POST", `tasks/${id}/examples`, { class: label, ...learnt(label, missing) });
+    Object.defineProperty(classes, label, { value: [...(own(classes, label) ?? []), ...keysOf(missing)], enumerable: true, configurable: true, writable: true });
   }
-  for (const label of Object.keys(classes).filter((one) => !wanted.some((other) => other.name.trim() === one))) {
+  for (const label of Object.keys(classes).filter((one) => !labels.includes(one))) {
     await call("DELETE", `tasks/${id}/classes/${encodeURIComponent(label)}`);
     delete classes[label];
   }
-  const gone = (label) => classes[label].filter((key) => !wanted.find((one) => one.name.trim() === label).examples.some((example) => example.key === key));
-  if (!Object.keys(classes).some((label) => gone(label).length)) return;
+  const gone = ([label, examples]) => classes[label].filter((key) => !keysOf(examples).includes(key));
+  if (!wanted.some((one) => gone(one).length)) return;
   const listed = await call("GET", `tasks/${id}`); // it lists the examples of a class in the order in which they came
-  for (const label of Object.keys(classes)) {
-    for (const key of gone(label)) await call("DELETE", `tasks/${id}/examples/${idsOf(listed, label)[classes[label].indexOf(key)]}`);
-    classes[label] = classes[label].filter((key) => !gone(label).includes(key));
+  for (const one of wanted) {
+    const [label] = one;
+    const ids = listed.classes[label].examples.map((example) => example.id);
+    for (const key of gone(one)) await call("DELETE", `tasks/${id}/examples/${ids[classes[label].indexOf(key)]}`);
+    const left = classes[label].filter((key) => !gone(one).includes(key));
+    classes[label].splice(0, Infinity, ...left);
   }
 }
-
-const idsOf = (task, label) => task.classes[label].examples.map((example) => example.id);
-
 let timer = 0;
 let bringing = Promise.resolve();
 
@@ -182,8 +186,8 @@ function tell() {
       });
       quiet();
     } catch (problem) {
-      if (problem.status && problem.status !== 401) of.task = null; // half told: make it again from what is here
-      complain(problem);
+      if (problem.status !== 0 && problem.status !== 401) of.task = null; // half told: make it again from what is here
+      complain(problem instanceof Problem ? problem : new Problem(`This page has a fault: ${problem.message}`));
     }
     clearTimeout(patience);
     if ($("status").textContent.startsWith("The first time")) $("status").textContent = "";
