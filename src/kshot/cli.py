@@ -161,7 +161,9 @@ def train(
 def evaluate(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids, tables, a folder, or a file of vectors. Default: the data it was trained on.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A word (omniglot, sinusoids, tables), a folder or an .npz file. Default: what it learned from.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
@@ -298,7 +300,9 @@ def show(
 def compare(
     context: typer.Context,
     learners: Annotated[list[str], typer.Argument(metavar="LEARNER…", help="Runs, folders, shipped learners, recipes, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids, tables, a folder, or a file of vectors. Default: the one they learned.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A word (omniglot, sinusoids, tables), a folder or an .npz file. Default: what they learned from.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
@@ -355,7 +359,9 @@ def compare(
 def inspect_tasks(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[str | None, typer.Option(help="omniglot, sinusoids, tables, a folder, or a file of vectors. Default: the data it was trained on.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A word (omniglot, sinusoids, tables), a folder or an .npz file. Default: what it learned from.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
     way: _Way = 5,
     shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,

@@ -13,6 +13,7 @@ from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
 from kshot.data.preprocess import Preprocess
 from kshot.data.preprocess_table import describe, preprocess_from, preprocesses
+from kshot.data.vectors import Embedded
 from kshot.errors import DataError, RecipeError
 
 
@@ -23,13 +24,13 @@ def test_what_is_described_can_be_built_again(preprocess: Preprocess) -> None:
 
 
 def test_the_table_holds_the_preprocessings_of_all_kinds_by_their_own_names() -> None:
-    assert preprocesses() == {"as_is": AsIs, "ink": Ink, "picture": Picture}
+    assert preprocesses() == {"as_is": AsIs, "embedded": Embedded, "ink": Ink, "picture": Picture}
 
 
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"name": "inc"}, r"no preprocessing 'inc'\. Did you mean 'ink'\? The known ones are as_is, ink, picture"),
+        ({"name": "inc"}, r"no preprocessing 'inc'\. Did you mean 'ink'\? The known ones are as_is, embedded, ink, picture"),
         ({"name": ["ink"]}, "no preprocessing"),
         ({"name": "ink", "arguments": {"side": 3}}, r"'ink' has no argument 'side'\. Did you mean 'size'\? The known ones are size"),
         ({"name": "as_is", "arguments": {"size": 3}}, r"'as_is' has no argument 'size'\. It has none\."),
