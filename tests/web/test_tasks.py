@@ -16,6 +16,7 @@ from cases.served import Thread, served_here
 from cases.strokes import NAMES, drawn, image, task
 from kshot.saved.shipped import open_saved
 from kshot.tasks.classifier import Classifier
+from kshot.tasks.encoder_by_name import open_by_name
 from kshot.tasks.examples import find_examples
 from kshot.tasks.fit import fit
 from kshot.tasks.model_folder import load_model
@@ -42,6 +43,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def ask(server: Thread) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url + "v1/", timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def minilm(own_cache: None) -> None:
+    """The encoder of texts is written as a network once, which may take longer than a request may."""
+    open_by_name("all-MiniLM-L6-v2")
 
 
 def made(ask: httpx.Client, body: dict[str, Any]) -> str:
@@ -107,7 +114,7 @@ def test_the_last_example_and_the_last_two_classes_stay(ask: httpx.Client) -> No
     assert ask.get(f"tasks/{id}").json()["version"] == 1
 
 
-def test_a_task_of_texts_learns_from_descriptions_and_examples(ask: httpx.Client) -> None:
+def test_a_task_of_texts_learns_from_descriptions_and_examples(ask: httpx.Client, minilm: None) -> None:
     classes = {
         "yes": {"descriptions": ["the answer is yes, I agree"]},
         "no": {"examples": [{"text": "not at all"}], "descriptions": ["a refusal"]},
@@ -154,7 +161,7 @@ def test_pages_list_all_tasks_once_the_newest_first(ask: httpx.Client) -> None:
     assert len(set(found)) == len(found)
 
 
-def test_a_form_holds_files_and_texts(ask: httpx.Client) -> None:
+def test_a_form_holds_files_and_texts(ask: httpx.Client, minilm: None) -> None:
     parts = [(f"classes.{name}", (f"{name}{seed}.png", drawn(name, seed), "image/png")) for name in NAMES for seed in range(2)]
     answer = ask.post("tasks", data={"learner": "omniglot-protonet"}, files=parts)
     assert answer.status_code == 201, answer.text

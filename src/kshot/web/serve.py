@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from kshot.data.reading import cores
 from kshot.errors import RecipeError, SetupError
 from kshot.web.store.engine import DEFAULT, open_engine
 
@@ -116,6 +117,8 @@ def worker_app() -> Any:
 
     settings = Settings(**json.loads(os.environ[_SETTINGS]))
     sys.setswitchinterval(_SWITCH_SECONDS)
+    # Half of the cores compute, shared by the workers; the others are for HTTP and for reading. Read when PyTorch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // 2 // settings.workers)))
     _log(settings)
     if settings.workers > 1:
         _end_with_parent()
