@@ -47,6 +47,7 @@ from kshot.workflows.build import (
     validation_shape,
     with_features,
 )
+from kshot.workflows.learner_certainty import keep_certainty
 from kshot.workflows.preflight import check_update_size, try_answering, try_training
 from kshot.workflows.recipe import Recipe
 from kshot.workflows.run_folder import DIVISION, LEARNER, RECIPE, compared, goes_on, saved_division, unfinished_files
@@ -215,6 +216,7 @@ def save_best(ready: Run, folder: Path, *, command: str = "", dtype: torch.dtype
         "environment": environment(),
     }
     save(folder, learner, spec=ready.spec, preprocess=ready.dataset.preprocess, record=record, dtype=dtype)
+    keep_certainty(learner, ready.validation, folder)
     return Saved(learner, ready.dataset.preprocess, record, ready.spec, folder)
 
 

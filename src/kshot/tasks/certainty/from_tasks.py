@@ -113,7 +113,12 @@ def familiarities(logits: np.ndarray) -> dict[Detector, np.ndarray]:
 
 
 def auroc(known: np.ndarray, outside: np.ndarray) -> float:
-    """Return the area under the ROC curve: the share of pairs in which the known thing scores higher, ties counting half."""
+    """Return the area under the ROC curve: the share of pairs in which the known thing scores higher, ties counting half; ½ if none is.
+
+    There is no outside thing where every task has all classes.
+    """
+    if not len(outside):
+        return 0.5
     order = np.sort(outside)
     below, upto = (np.searchsorted(order, known, side="left"), np.searchsorted(order, known, side="right"))
     return float((below + upto).mean() / (2 * len(outside)))
