@@ -19,7 +19,7 @@ import numpy as np
 
 from kshot.results.score.interval import mean_and_interval
 from kshot.tasks.heads.answer import logits
-from kshot.tasks.heads.choose import choose
+from kshot.tasks.heads.choose import choose, heads_of_rows
 from kshot.tasks.numbers.columns import fit_columns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 
@@ -63,7 +63,8 @@ def chosen(x: np.ndarray, y: np.ndarray, query: np.ndarray) -> tuple[np.ndarray,
     rows, queries = ([dict(zip(names, row, strict=True)) for row in part.tolist()] for part in (x, query))
     encoder = NumberEncoder(fit_columns(rows, names))
     vectors, asked = (encoder.encode([encoder.read(row) for row in part]) for part in (rows, queries))
-    choice = choose(vectors, y, int(y.max()) + 1)
+    way = int(y.max()) + 1
+    choice = choose(vectors, y, way, heads_of_rows(*vectors.shape, way))
     return logits(choice.fitted, asked).argmax(1), choice.name
 
 

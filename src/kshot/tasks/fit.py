@@ -25,7 +25,7 @@ from kshot.tasks.embedded import check_reads, embedded, equal_rows
 from kshot.tasks.encoder_by_name import check_fit
 from kshot.tasks.estimate import estimate
 from kshot.tasks.examples import Examples
-from kshot.tasks.heads.choose import choose
+from kshot.tasks.heads.choose import choose, heads_of_rows
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.table import head_named
 from kshot.tasks.heads.weighted import weighted
@@ -233,7 +233,8 @@ def refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels
     """
     N, head = len(classes), known.head
     with watched("heads tried", 1) as done:
-        choice = known.after_tuning(choose(vectors, labels, N, known.heads(len(vectors))))
+        heads = known.heads(len(vectors)) or (() if known.numbers is None else heads_of_rows(*vectors.shape, N))
+        choice = known.after_tuning(choose(vectors, labels, N, heads))
         done(1)
     if known.weights.asked:
         choice = weighted(choice, known.weights.logarithms(classes, np.bincount(labels, minlength=N)))

@@ -8,8 +8,8 @@
     nearest      minus the smallest squared distance to an example, or to the centre, of the class
     attention    log of exp(z · e_i), summed over the examples of the class
 
-Every head of a fitted model is such a rule, and so is what a learner makes of a support set if it compares items with an embedding. In: a
-`FittedHead`; or arrays. Next: `kshot.tasks.export.example`, which writes the rule as Python.
+Every head of a fitted model but `in_context` is such a rule, and so is what a learner makes of a support set if it compares items with an
+embedding. In: a `FittedHead`; or arrays. Next: `kshot.tasks.export.example`, which writes the rule as Python.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kshot.errors import RecipeError
 from kshot.short_repr import short_repr
 from kshot.tasks.heads.feature_map import AS_THEY_ARE, CENTRED_ROOT, ROOT_UNIT
 from kshot.tasks.heads.head import FittedHead
@@ -56,7 +57,16 @@ class Rule:
 
 
 def rule_of_head(head: FittedHead) -> Rule:
-    """Return the head of a fitted model as a rule."""
+    """Return the head of a fitted model as a rule.
+
+    Raises:
+        RecipeError: The head is a network of its own.
+    """
+    if head.form == "in_context":
+        raise RecipeError(
+            "the head in_context is a network of its own, which thirty lines of numpy do not hold, so a model with it cannot be exported. "
+            "Fit the model again with another head: kshot fit EXAMPLES -o MODEL --with blend"
+        )
     return Rule(
         head.form,
         head.arrays,

@@ -12,6 +12,7 @@ import numpy as np
 from kshot.errors import DataError
 from kshot.tasks.heads.feature_map import apply_map
 from kshot.tasks.heads.head import FittedHead
+from kshot.tasks.heads.in_context_network import ask, numbers_per_query
 
 _CHUNK = 2**22
 """Numbers of the largest array that one chunk makes: 16 MB of float32."""
@@ -19,6 +20,8 @@ _CHUNK = 2**22
 
 def features_of(fitted: FittedHead) -> int:
     """Return D, the number of features that a fitted head reads."""
+    if fitted.form == "in_context":
+        return len(fitted.arrays["scale"])
     return int(fitted.arrays["examples"].shape[1] if fitted.form == "nearest" else fitted.arrays["weights"].shape[0])
 
 
@@ -49,7 +52,10 @@ def logits(fitted: FittedHead, x: np.ndarray) -> np.ndarray:
     if not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
         raise DataError(f"every number must be finite; found NaN or infinity in vector {row}. Repair or drop it.")
-    wide = max(D, N if fitted.form == "affine" else len(fitted.arrays["examples"]))
+    if fitted.form == "in_context":
+        wide = numbers_per_query(fitted.arrays)
+    else:
+        wide = max(D, N if fitted.form == "affine" else len(fitted.arrays["examples"]))
     step = max(1, _CHUNK // wide)
     found = np.empty((len(x), N), dtype=np.float32)
     for start in range(0, len(x), step):
@@ -91,6 +97,7 @@ _FORMS: dict[str, Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]] 
     "affine": _affine,
     "kernel": _kernel,
     "nearest": _nearest,
+    "in_context": ask,
 }
 
 

@@ -24,6 +24,7 @@ from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.given import MOST, Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut
+from kshot.tasks.heads.in_context import InContext, fits
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
@@ -180,6 +181,17 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
 def usual_heads(given: Given) -> tuple[Head, ...]:
     """Return the heads that are tried unless others are named: `DEFAULT_HEADS`, without the blend where there are very many classes."""
     return DEFAULT_HEADS if len(given.sample) <= MOST + given.anchors else DEFAULT_HEADS[1:]
+
+
+def heads_of_rows(examples: int, features: int, way: int) -> tuple[Head, ...]:
+    """Return the heads that are tried on rows of numbers: `DEFAULT_HEADS`, and `InContext` where the table is as small as it takes.
+
+    Args:
+        examples: n.
+        features: D.
+        way: N.
+    """
+    return (*DEFAULT_HEADS, InContext()) if fits(examples, features, way) else DEFAULT_HEADS
 
 
 def _clearly_ahead(right: np.ndarray, other: np.ndarray) -> bool:

@@ -17,8 +17,9 @@ import numpy as np
 
 from kshot.short_repr import short_repr, shown
 from kshot.tasks.heads.given import Given
+from kshot.tasks.heads.in_context_network import forms
 
-Form = Literal["affine", "kernel", "nearest"]
+Form = Literal["affine", "kernel", "nearest", "in_context"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +29,11 @@ class FittedHead:
     Attributes:
         form: `affine`: the logits are f(x) W + b. `nearest`: the logit of a class is minus the squared distance of f(x) to the nearest
             example of the class. `kernel`: the logits are exp(-p ‖f(x) - e_i‖²) A, summed over the examples e_i, plus f(x) W + b.
+            `in_context`: the network of `kshot.tasks.heads.in_context_network` gives the logits.
         feature_map: Name of f, from `kshot.tasks.heads.feature_map`.
         arrays: float32 arrays by name. `affine`: `weights` (D, N) and `bias` (N,). `nearest`: `examples` (n, D), already mapped, and
             `labels` int64 (n,), ascending. `kernel`: `weights`, `bias`, `examples`, `coefficients` A (n, N), and `precision` p (1,).
+            `in_context`: those of `kshot.tasks.heads.in_context_network.forms`.
             A feature map that subtracts a centre has it as `centre` (D,).
         temperature: T > 0, by which logits are divided before they become probabilities.
         settings: What was chosen while fitting, for people to read, such as the strength of a ridge.
@@ -82,13 +85,15 @@ def wanted_arrays(form: Form, examples: int, features: int, way: int) -> dict[st
 
     Args:
         form: The form.
-        examples: n, how many examples a head of the form `nearest` or `kernel` holds.
+        examples: n, how many examples a head holds that is not `affine`.
         features: D.
         way: N.
     """
     affine = {"weights": ("float32", (features, way)), "bias": ("float32", (way,))}
     if form == "affine":
         return affine
+    if form == "in_context":
+        return forms(examples, features, way)
     held = {"examples": ("float32", (examples, features))}
     if form == "nearest":
         return held | {"labels": ("int64", (examples,))}

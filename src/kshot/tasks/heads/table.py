@@ -5,6 +5,7 @@ from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.class_means import ClassMeans
 from kshot.tasks.heads.discriminant import Discriminant
 from kshot.tasks.heads.head import Head
+from kshot.tasks.heads.in_context import InContext
 from kshot.tasks.heads.kernel_ridge import KernelRidge
 from kshot.tasks.heads.logistic import Logistic
 from kshot.tasks.heads.nearest import Nearest
@@ -15,6 +16,7 @@ HEADS: dict[str, type[Head]] = {
     "blend": Blend,
     "class_means": ClassMeans,
     "discriminant": Discriminant,
+    "in_context": InContext,
     "kernel_ridge": KernelRidge,
     "logistic": Logistic,
     "nearest": Nearest,
