@@ -64,7 +64,7 @@ def chosen(x: np.ndarray, y: np.ndarray, query: np.ndarray) -> tuple[np.ndarray,
     encoder = NumberEncoder(fit_columns(rows, names))
     vectors, asked = (encoder.encode([encoder.read(row) for row in part]) for part in (rows, queries))
     way = int(y.max()) + 1
-    choice = choose(vectors, y, way, heads_of_rows(*vectors.shape, way))
+    choice = choose(vectors, y, way, heads_of_rows(len(vectors), vectors.shape[1], way))
     return logits(choice.fitted, asked).argmax(1), choice.name
 
 

@@ -233,7 +233,7 @@ def refitted(known: Known, classes: tuple[str, ...], vectors: np.ndarray, labels
     """
     N, head = len(classes), known.head
     with watched("heads tried", 1) as done:
-        heads = known.heads(len(vectors)) or (() if known.numbers is None else heads_of_rows(*vectors.shape, N))
+        heads = known.heads(len(vectors)) or (() if known.numbers is None else heads_of_rows(len(vectors), vectors.shape[1], N))
         choice = known.after_tuning(choose(vectors, labels, N, heads))
         done(1)
     if known.weights.asked:
