@@ -65,12 +65,17 @@ def blocks_of(text: str) -> list[Block]:
         if fence["language"] == "python":
             code = textwrap.dedent("\n".join(lines[number + 1 : end])) + "\n"
             blocks.append(Block(number + 2, code, _reason(before, number)))
-        elif (fence["language"], before.strip()) in (("console", _EXECUTED), ("text", _PRINTED)):
+        elif (fence["language"], _marked(before)) in (("console", _EXECUTED), ("text", _PRINTED)):
             blocks.append(Block(number + 2, "\n".join(lines[number + 1 : end]) + "\n", "", fence["language"]))
-        elif before.strip() in (_EXECUTED, _PRINTED):
+        elif _marked(before) in (_EXECUTED, _PRINTED):
             raise ValueError(f"line {number}: `executed` stands before ```console, `printed` before ```text; found ```{fence['language']}")
         number = end + 1
     return blocks
+
+
+def _marked(before: str) -> str:
+    """The mark of the line before a fence, which may also say that the block is wide (tests/test_site.py)."""
+    return before.partition(" <!-- wide:")[0].strip()
 
 
 def _reason(before: str, number: int) -> str:

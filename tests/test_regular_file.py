@@ -150,6 +150,7 @@ ELSEWHERE = {
     "results/compare/peak_memory.py",
     "data/pictures/omniglot.py",  # files of the package
     "data/pictures/lake_runs.py",
+    "web/page/route.py",
 }
 
 

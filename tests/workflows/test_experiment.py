@@ -304,7 +304,7 @@ def test_no_gpu_where_one_was_asked_for(pets: Path, tmp_path: Path) -> None:
         ({"data": {"size": 8}}, RecipeError, r"the backbone cannot read one item of shape \(1, 3, 8, 8\)"),
         ({"learner": {"name": "maml9000"}}, RecipeError, r"no learner 'maml9000'\. Did you mean 'maml'\? The known ones are protonet"),
         ({"learner": {"temperature": 3}}, RecipeError, r"temperature"),
-        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'\. The known ones are conv4"),
+        ({"backbone": {"name": "vgg"}}, RecipeError, r"no backbone 'vgg'\. The known ones are adapter, conv4"),
         ({"backbone": {"depth": 3}}, RecipeError, r"depth"),
         ({"backbone": {"width": -3}}, RecipeError, r"width must be at least 1; found -3"),
         ({"backbone": {"width": "wide"}}, RecipeError, r"'wide'"),

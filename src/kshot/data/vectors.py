@@ -23,6 +23,7 @@ from kshot.data.preprocess import Preprocess
 from kshot.data.tables.array_rows import read_npz
 from kshot.errors import DataError
 from kshot.printable import printable
+from kshot.regular_file import look
 
 X, LABEL, ENCODER = "x", "label", "encoder"
 
@@ -98,6 +99,6 @@ VECTORS = Kind(
     dataset=Vectors,
     preprocesses=(Embedded, AsIs),
     open=_open,
-    holds=lambda path: path.suffix.lower() == ".npz" and path.is_file(),
+    holds=lambda path: path.suffix.lower() == ".npz" and look(path) == "file",
     find_again=lambda vectors: {"name": os.path.abspath(vectors.name)},
 )
