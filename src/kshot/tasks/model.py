@@ -48,6 +48,11 @@ class EncoderFacts:
         """Return the facts of an encoder."""
         return cls(encoder.name, encoder.reads, encoder.features, encoder.fingerprint, encoder.provenance)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a record holds, in values that JSON has."""
+        own = {"name": self.name, "reads": self.reads, "features": self.features, "fingerprint": self.fingerprint}
+        return {**own, "licence": self.provenance.licence, "source": self.provenance.source, "package": self.provenance.package}
+
 
 @dataclass(frozen=True, eq=False)
 class Model:

@@ -105,20 +105,12 @@ def parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays["descriptions"] = model.description_vectors
     if model.certainty is not None:
         arrays |= model.certainty.arrays()
-    facts, head = model.encoder, model.head
+    head = model.head
     content = {
         "format": FORMAT,
         "kshot": VERSION,
         "classes": list(model.classes),
-        "encoder": {
-            "name": facts.name,
-            "reads": facts.reads,
-            "features": facts.features,
-            "fingerprint": facts.fingerprint,
-            "licence": facts.provenance.licence,
-            "source": facts.provenance.source,
-            "package": facts.provenance.package,
-        },
+        "encoder": model.encoder.as_dict(),
         "head": {
             "name": model.head_name,
             "form": head.form,

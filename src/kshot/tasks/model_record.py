@@ -31,7 +31,9 @@ MULTI_LABEL = "multi_label"
 """That of a model of things with several labels."""
 
 
-class _Encoder(TypedDict):
+class EncoderRecord(TypedDict):
+    """Which encoder a model reads with: `EncoderFacts.as_dict`."""
+
     name: str
     reads: Reads
     features: int
@@ -95,7 +97,7 @@ class Content(TypedDict):
     format: int
     kshot: str
     classes: list[str]
-    encoder: _Encoder
+    encoder: EncoderRecord
     head: _Head
     examples: list[str]
     columns: _Columns

@@ -13,14 +13,14 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from kshot.encoders.encoder import PortableEncoder, Provenance, Reads
+from kshot.encoders.encoder import PortableEncoder, Provenance
 from kshot.errors import SavedError
 from kshot.short_repr import short_repr
 from kshot.tasks.heads.feature_map import FEATURE_MAPS
 from kshot.tasks.heads.head import FittedHead, wanted_arrays
 from kshot.tasks.model import EncoderFacts
 from kshot.tasks.model_folder import read_model_arrays, write_model
-from kshot.tasks.model_record import AGAIN, FORMAT, MULTI_LABEL, RECORD, ArraysRecord, is_model, read_content
+from kshot.tasks.model_record import AGAIN, FORMAT, MULTI_LABEL, RECORD, ArraysRecord, EncoderRecord, is_model, read_content
 from kshot.tasks.multi_label.estimate import LabelsRecord
 from kshot.tasks.numbers.columns import ColumnsRecord, NumberColumns, columns_from_dict
 from kshot.value_types import misfit
@@ -71,16 +71,6 @@ class MultiLabelModel:
         return {name: int(number) for name, number in zip(self.classes, self.targets.sum(0, dtype=np.int64), strict=True)}
 
 
-class _Encoder(TypedDict):
-    name: str
-    reads: Reads
-    features: int
-    fingerprint: str
-    licence: str
-    source: str
-    package: str
-
-
 class _Head(TypedDict):
     feature_map: str
     settings: dict[str, float]
@@ -100,7 +90,7 @@ class _Content(TypedDict):
     kshot: str
     kind: str
     classes: list[str]
-    encoder: _Encoder
+    encoder: EncoderRecord
     head: _Head
     columns: _Columns
     numbers: ColumnsRecord | None
@@ -124,21 +114,12 @@ def save_multi_label_model(folder: Path, model: MultiLabelModel, encoder: Portab
     Raises:
         SavedError: The folder holds something else, or the disk refused the files.
     """
-    facts = model.encoder
     content = {
         "format": FORMAT,
         "kshot": VERSION,
         "kind": MULTI_LABEL,
         "classes": list(model.classes),
-        "encoder": {
-            "name": facts.name,
-            "reads": facts.reads,
-            "features": facts.features,
-            "fingerprint": facts.fingerprint,
-            "licence": facts.provenance.licence,
-            "source": facts.provenance.source,
-            "package": facts.provenance.package,
-        },
+        "encoder": model.encoder.as_dict(),
         "head": {"feature_map": model.head.feature_map, "settings": dict(model.head.settings)},
         "columns": {**model.columns},
         "numbers": None if model.numbers is None else model.numbers.as_dict(),
