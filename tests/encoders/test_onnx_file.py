@@ -50,7 +50,7 @@ def test_a_flipped_bit_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixtu
     for place in range(len(whole)):
         (tmp_path / "damaged.onnx").write_bytes(whole[:place] + bytes([whole[place] ^ 128]) + whole[place + 1 :])
         try:
-            OnnxFile(tmp_path / "damaged.onnx")
+            _ = OnnxFile(tmp_path / "damaged.onnx").inputs
         except SavedError:
             refused += 1
     assert refused > len(whole) // 2
@@ -62,7 +62,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     for content in (b"", b"no graph at all", whole[: len(whole) // 2]):
         (tmp_path / "damaged.onnx").write_bytes(content)
         with pytest.raises(SavedError, match=r"cannot open .*damaged\.onnx as an ONNX file: .*Make or copy it again"):
-            OnnxFile(tmp_path / "damaged.onnx")
+            _ = OnnxFile(tmp_path / "damaged.onnx").inputs
     with pytest.raises(SavedError, match=r"none\.onnx is no ONNX file: there is nothing"):
         OnnxFile(tmp_path / "none.onnx")
     with pytest.raises(SavedError, match="is no ONNX file: there is a folder"):
@@ -95,7 +95,7 @@ def test_a_gpu_is_asked_for_by_number_where_there_is_one(tmp_path: Path, monkeyp
     )
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     for device in ("cuda", "cuda:2", "cpu"):
-        OnnxFile(path, device)
+        _ = OnnxFile(path, device).inputs
     assert asked == [[("CUDAExecutionProvider", {"device_id": 0})], [("CUDAExecutionProvider", {"device_id": 2})], ["CPUExecutionProvider"]]
 
 
@@ -111,3 +111,21 @@ def test_without_onnx_runtime_the_message_says_what_to_install(tmp_path: Path, m
     for extra in ("photos", "text"):
         with pytest.raises(SetupError, match=rf"a frozen encoder needs onnxruntime.*pip install 'kshot\[{extra}\]'"):
             OnnxFile(tmp_path / "any.onnx", extra=extra)
+
+
+def test_the_graph_is_loaded_when_it_is_first_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    loaded: list[str] = []
+    real = onnxruntime.InferenceSession
+
+    def session(path: str, *args: Any, **kwargs: Any) -> Any:
+        loaded.append(path)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    graph = OnnxFile(save_means(tmp_path / "means.onnx", ("M", 2, 2, 3), FLOAT))
+    assert not loaded
+    graph.run_each([{"pixels": np.zeros((1, 2, 2, 3), np.float32)}] * 3)
+    graph.run({"pixels": np.zeros((1, 2, 2, 3), np.float32)})
+    assert len(loaded) == 1

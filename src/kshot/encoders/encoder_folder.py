@@ -8,8 +8,10 @@ The same files lie in the user's cache folder, one folder per fingerprint, and i
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from hashlib import file_digest, sha256
+from io import BufferedReader
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -29,6 +31,7 @@ MOST_BYTES = 2**35
 _MOST_IN_FOLDER = 2**31
 """Bytes of a file in the folder of an encoder: protobuf, the form of a graph, holds no more."""
 _log = logging.getLogger(__name__)
+_digests: dict[tuple[int, ...], str] = {}
 
 
 def kept_folder(key: str, make: Callable[[], Mapping[str, bytes]]) -> "tuple[Path, TemporaryFolder | None]":
@@ -116,12 +119,21 @@ def read_description(folder: Path, form: Any, kind: str) -> Any:
             raise damaged(path, f"encoder.digests names {name!r}, which is no file of an encoder")
         try:
             with opened(folder / name, _MOST_IN_FOLDER) as file:
-                whole = file_digest(file, "sha256").hexdigest() == digest
+                whole = _sha256(file) == digest
         except OSError as error:
             raise damaged(folder / name, error.strerror or error) from error
         if not whole:
             raise damaged(folder / name, "its SHA-256 is not the one in encoder.json")
     return found
+
+
+def _sha256(file: BufferedReader) -> str:
+    """Return the digest of a file. One that this process has read before, and that has not been written since, is not read again."""
+    about = os.fstat(file.fileno())
+    key = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    if key not in _digests:
+        _digests[key] = file_digest(file, "sha256").hexdigest()
+    return _digests[key]
 
 
 def kind_of(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""An ONNX file, run by ONNX Runtime, which is imported when the first file is opened.
+"""An ONNX file, run by ONNX Runtime. Its graph is loaded when it is first needed: whose vectors are all kept needs none.
 
 On a processor, several parts of a batch are computed at once, each on one thread. No thread waits for another inside a layer, so that the
 rate holds when the machine has other work, and a number does not depend on how many threads there are. On a GPU, parts follow each other.
@@ -7,6 +7,7 @@ rate holds when the machine has other work, and a number does not depend on how 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Port:
 
 
 class OnnxFile:
-    """An open ONNX file.
+    """An ONNX file.
 
     Args:
         path: The file.
@@ -45,35 +46,48 @@ class OnnxFile:
         extra: The extra of kshot that installs ONNX Runtime, for the message where it is missing.
 
     Raises:
-        SavedError: There is no such file, or it is damaged.
+        SavedError: There is no such file; or, when it is first needed, it is damaged.
         RecipeError: There is no device of that name.
         SetupError: ONNX Runtime is not installed, or has no GPU.
-
-    Attributes:
-        inputs: What the graph takes.
-        outputs: What it gives.
-        metadata: Texts by name that the file holds beside the graph.
     """
 
     def __init__(self, path: Path, device: str = "cpu", *, extra: str = "photos") -> None:
-        runtime = _runtime(extra)
-        provider = _provider(device, runtime)
+        self._runtime = _runtime(extra)
+        self._provider = _provider(device, self._runtime)
         if (found := look(path, SavedError)) != "file":
             there = {"folder": "there is a folder", "nothing": "there is nothing"}.get(found, "it is no regular file")
             raise SavedError(f"{printable(path)} is no ONNX file: {there}. Check the path.")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:  # without the fallback, which prints
-            self._session = runtime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
-            self.inputs, self.outputs = (tuple(map(_port, ports)) for ports in (self._session.get_inputs(), self._session.get_outputs()))
-            self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        except Exception as error:  # ONNX Runtime's errors have no class in common; a damaged name is no UTF-8
-            raise SavedError(f"cannot open {printable(path)} as an ONNX file: {_first_line(error)}. Make or copy it again.") from error
         self.path, self.device = path, device
 
     def __repr__(self) -> str:
         return short_repr("OnnxFile", [f"'{printable(self.path)}'", f"device={self.device!r}"])
+
+    @cached_property
+    def _open(self) -> "_Open":
+        options = self._runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:  # without the fallback, which prints
+            session = self._runtime.InferenceSession(str(self.path), options, providers=[self._provider], enable_fallback=0)
+            inputs, outputs = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
+            return _Open(session, inputs, outputs, dict(session.get_modelmeta().custom_metadata_map))
+        except Exception as error:  # ONNX Runtime's errors have no class in common; a damaged name is no UTF-8
+            raise SavedError(f"cannot open {printable(self.path)} as an ONNX file: {_first_line(error)}. Make or copy it again.") from error
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """What the graph takes."""
+        return self._open.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """What it gives."""
+        return self._open.outputs
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Texts by name that the file holds beside the graph."""
+        return self._open.metadata
 
     def run(self, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the first output for inputs by name.
@@ -81,8 +95,9 @@ class OnnxFile:
         Raises:
             SavedError: The graph does not take them.
         """
+        session = self._open.session
         try:
-            found: np.ndarray = self._session.run([self.outputs[0].name], dict(given))[0]
+            found: np.ndarray = session.run([self.outputs[0].name], dict(given))[0]
         except Exception as error:  # ONNX Runtime's errors have no class in common
             shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in given.items())
             raise SavedError(f"{printable(self.path)} cannot be computed with {shapes}: {_first_line(error)}.") from error
@@ -92,8 +107,17 @@ class OnnxFile:
         """Return the first output for each part of a batch, in order; on a processor, as many are computed at once as it has cores."""
         if len(parts) == 1 or self.device != "cpu" or cores() == 1:
             return [self.run(part) for part in parts]
+        _ = self._open  # once, not in every thread
         with ThreadPoolExecutor(min(cores(), max(1, len(parts)))) as pool:
             return list(pool.map(self.run, parts))
+
+
+@dataclass(frozen=True)
+class _Open:
+    session: Any
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    metadata: Mapping[str, str]
 
 
 def _runtime(extra: str) -> Any:

@@ -12,6 +12,7 @@ a text side. Out: vectors, and heads that know them. Next: `kshot.tasks.fit`.
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from kshot.tasks.heads.feature_map import UNIT
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut, Settled, Settling
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
+from kshot.tasks.heads.side_by_side import side_by_side
 
 _LEAST_GAIN = 0.01
 """Mean gain of log-likelihood from which on descriptions count; less is chance where the examples alone are told apart."""
@@ -183,6 +185,11 @@ class Described(Settling):
         """The name of the head."""
         return self.head.name
 
+    @property
+    def side_by_side(self) -> bool:
+        """See `Head.side_by_side`."""
+        return self.head.side_by_side
+
     def settle(self, given: Given) -> Settled:
         """Choose the settings, with the descriptions or without. See `Head.settle`; a class needs an example or a description."""
         described = given.once(("described", id(self.vectors)), lambda: self._with_descriptions(given))
@@ -214,7 +221,8 @@ def _help(given: Given, described: Given) -> bool:
     if not given.counts.all():
         return True
     y, judge = given.sample_y, ShrunkenMeans()
-    with_them, plain = _first(judge.settle(described).left_out, len(y)), judge.settle(given).left_out
+    settled, plain = (one.left_out for one in side_by_side([partial(judge.settle, described), partial(judge.settle, given)]))
+    with_them = _first(settled, len(y))
     # Without descriptions, a class is unknown as long as its only example is left out: then all classes are equally likely.
     before = np.where(plain.scored[:, None], plain.log_probabilities, -np.log(given.way))
     gain = (with_them.log_probabilities - before)[np.arange(len(y)), y]

@@ -6,6 +6,7 @@ The settings and the temperature are those of the chosen head, so that nothing b
 In: a `Choice` and its examples. Out: scores. Next: `kshot.tasks.certainty.ranks`, which carries the change on from k - 2 to k.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from kshot.tasks.certainty.sets import own_scores
 from kshot.tasks.heads.blas_threads import on_one_thread
 from kshot.tasks.heads.blocks import LEAVE_ONE_OUT
 from kshot.tasks.heads.given import Given
+from kshot.tasks.heads.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from kshot.tasks.heads.choose import Choice
@@ -54,11 +56,13 @@ def thinned(choice: "Choice", given: Given) -> Thinned:
     found = given.blocks()
     if found.how == LEAVE_ONE_OUT:
         return nothing
-    blocks = [block for group in found.groups for block in group][:_MOST_BLOCKS]
-    scores = []
-    for block in blocks:
+    again = choice.again
+
+    def scores_without(block: np.ndarray) -> np.ndarray:
         kept = np.ones(len(given.y), dtype=bool)
         kept[block] = False
         rest = Given(given.x[kept], given.y[kept], given.way)
-        scores.append(own_scores(choice.again(rest), rest.y))
-    return Thinned(np.sort(np.concatenate(scores)), shot)
+        return own_scores(again(rest), rest.y)
+
+    blocks = [block for group in found.groups for block in group][:_MOST_BLOCKS]
+    return Thinned(np.sort(np.concatenate(side_by_side([partial(scores_without, block) for block in blocks]))), shot)

@@ -64,6 +64,11 @@ class AnyClassifier:
             )
 
     @property
+    def side_by_side(self) -> bool:
+        """False: somebody else's code may change what threads share."""
+        return False
+
+    @property
     def name(self) -> str:
         """The name of its class."""
         return type(self.classifier).__name__

@@ -13,6 +13,7 @@ that are not in it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from kshot.tasks.heads.in_context import InContext, fits
 from kshot.tasks.heads.nearest import Nearest
 from kshot.tasks.heads.ridge import Ridge
 from kshot.tasks.heads.shrunken_means import ShrunkenMeans
+from kshot.tasks.heads.side_by_side import side_by_side
 
 DEFAULT_HEADS: tuple[Head, ...] = (Blend(), Discriminant(), ShrunkenMeans(), Nearest(), Ridge())
 """The heads that are tried unless others are named: those with a closed form. Where no example can be scored, the first one is taken.
@@ -153,7 +155,8 @@ def choose(x: np.ndarray, y: np.ndarray, way: int, heads: Sequence[Head] = ()) -
     names = [head.name for head in heads]
     if len(set(names)) < len(names):
         raise RecipeError(f"heads that are compared need different names; found {', '.join(names)}. Name each once.")
-    settled = [head.settle(given) for head in heads]
+    pieces = [partial(head.settle, given) for head in heads]
+    settled = side_by_side(pieces) if all(head.side_by_side for head in heads) else [piece() for piece in pieces]
     answers = [one.left_out for one in settled]
     rows = answers[0].rows
     for one in answers[1:]:

@@ -86,12 +86,12 @@ class Spread:
         self._plain = euclidean(seen)
         n, D = len(given.y), seen.z.shape[1]
         if seen.by_examples:
-            within = _within_classes(given.sample_y, given.counts)  # (n, n - N), orthonormal
-            along = seen.products @ within
-            values, vectors = np.linalg.eigh(within.T @ along)
+            within = WithinClasses(given.sample_y, given.counts)
+            along = within.of(seen.products)  # P H, (n, n - N)
+            values, vectors = np.linalg.eigh(within.of(along.T))  # Hᵀ P H
             kept = values > max(float(np.trace(seen.products)), 0) * n * np.finfo(np.float64).eps
             self.scatter, root = values[kept], np.sqrt(values[kept])
-            self._of_examples = (within @ vectors[:, kept]) / root  # directions as sums of examples, (n, r)
+            self._of_examples = within.spread(vectors[:, kept]) / root  # directions as sums of examples, (n, r)
             self._points = (along @ vectors[:, kept]) / root
             share = averaging(given.sample_y, given.counts)
             self._means = share @ self._points
@@ -157,15 +157,42 @@ def _left_out(found: Without) -> np.ndarray:
     return result
 
 
-def _within_classes(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return orthonormal columns over n examples, each with the sum 0 over every class, (n, n - N) (F. R. Helmert, 1876)."""
-    n = len(labels)
-    found = np.zeros((n, n - int((counts > 0).sum())))
-    place = 0
-    for label in np.flatnonzero(counts):
-        rows = np.flatnonzero(labels == label)
-        for column in range(1, len(rows)):
-            found[rows[:column], place] = 1 / np.sqrt(column * (column + 1))
-            found[rows[column], place] = -column / np.sqrt(column * (column + 1))
-            place += 1
-    return found
+class WithinClasses:
+    """An orthonormal basis of what has the sum 0 over every class: the columns of H, (n, n - N) (F. R. Helmert, 1876).
+
+    Column j of a class of k examples is 1 at its first j, -j at the next one, divided by √(j (j + 1)). Products with H are formed class by
+    class: they cost n N k² operations where n³ would be needed for a full matrix.
+
+    Args:
+        labels: Of the n examples.
+        counts: Examples of each class, (N,).
+    """
+
+    def __init__(self, labels: np.ndarray, counts: np.ndarray) -> None:
+        order, starts = np.argsort(labels, kind="stable"), np.cumsum(counts) - counts
+        self._n, self._columns = len(labels), int(np.maximum(counts - 1, 0).sum())
+        self._parts: list[tuple[np.ndarray, slice, np.ndarray]] = []  # examples (c, k), columns c (k - 1), H of a class (k, k - 1)
+        first = 0
+        for k in np.unique(counts[counts > 1]):
+            examples = order[starts[counts == k][:, None] + np.arange(k)]
+            width = len(examples) * (k - 1)
+            j = np.arange(1, k)
+            basis = np.triu(np.ones((k, k - 1)))
+            basis[j, j - 1] = -j
+            self._parts.append((examples, slice(first, first + width), basis / np.sqrt(j * (j + 1))))
+            first += width
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows H, (m, n) → (m, n - N), contiguous."""
+        found = np.empty((len(rows), self._columns))
+        for examples, columns, basis in self._parts:
+            found[:, columns] = (rows[:, examples] @ basis).reshape(len(rows), -1)
+        return found
+
+    def spread(self, columns: np.ndarray) -> np.ndarray:
+        """Return H columns, (n - N, m) → (n, m)."""
+        found = np.zeros((self._n, columns.shape[1]))
+        for examples, rows, basis in self._parts:
+            of_classes = columns[rows].reshape(len(examples), -1, columns.shape[1])  # (c, k - 1, m)
+            found[examples] = basis @ of_classes
+        return found

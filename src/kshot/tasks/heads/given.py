@@ -12,6 +12,7 @@ In: vectors and labels. Out: numbers that heads ask for. Next: `kshot.tasks.head
 
 from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
+from threading import Lock, RLock
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -52,6 +53,7 @@ class Given:
         described = np.arange(len(self.y) - anchors, len(self.y))
         self.sample = np.concatenate([sample_of(self.y[: len(self.y) - anchors], way), described])
         self._known: dict[Hashable, Any] = {}
+        self._lock, self._computing = Lock(), dict[Hashable, Any]()
 
     @property
     def whole(self) -> bool:
@@ -103,9 +105,12 @@ class Given:
         return self.once(("seen", feature_map), lambda: Seen(self, feature_map))
 
     def once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Return what was computed under this key, or compute it."""
-        if key not in self._known:
-            self._known[key] = compute()
+        """Return what was computed under this key, or compute it. Of threads that ask at once, one computes and the others wait."""
+        with self._lock:
+            computing = self._computing.setdefault(key, RLock())
+        with computing:
+            if key not in self._known:
+                self._known[key] = compute()
         return cast("Value", self._known[key])
 
 

@@ -108,6 +108,11 @@ class Head(Protocol):
         """The name in `kshot.tasks.heads.table`."""
         ...
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether it settles by array arithmetic alone, so that it may do so in a thread beside other heads."""
+        ...
+
     def fit(self, x: np.ndarray, y: np.ndarray, way: int) -> FittedHead:
         """Learn the classes.
 
@@ -148,6 +153,11 @@ class Settled:
 
 class Settling:
     """What every head does by settling."""
+
+    @property
+    def side_by_side(self) -> bool:
+        """See `Head.side_by_side`."""
+        return True
 
     def settle(self, given: Given) -> Settled:
         """Choose the settings. See `Head.settle`."""

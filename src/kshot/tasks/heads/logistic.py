@@ -41,6 +41,11 @@ class Logistic(Settling):
     repeats: int = 2
     name = "logistic"
 
+    @property
+    def side_by_side(self) -> bool:
+        """False: scikit-learn's warnings are silenced while it fits, for all threads."""
+        return False
+
     def settle(self, given: Given) -> Settled:
         """Choose C. See `Head.settle`; descriptions at the end are dealt into the folds as examples are.
 

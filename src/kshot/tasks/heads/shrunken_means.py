@@ -89,7 +89,8 @@ class ShrunkenMeans(Settling):
         described = self.descriptions is not None
         default = (given.default_map(maps), DEFAULT_STRENGTH)
         settings = Settings(maps, STRENGTHS + MORE_STRENGTHS * described, default, DEFAULT_TEMPERATURE)
-        found = search(given, settings, prepare, given.blocks(known))
+        key = (self.name, id(self.descriptions), self.feature_maps)  # `kshot.tasks.descriptions` asks before it is this head's turn
+        found = given.once(key, lambda: search(given, settings, prepare, given.blocks(known)))
 
         def fit() -> FittedHead:
             w = _weights(given.counts, found.strength[0])[:, None]
