@@ -26,6 +26,8 @@ FOUND: list[tuple[dict[str, object], Columns]] = [
     ({"phrase": "red", "label": "x"}, Columns("numbers", ("phrase",), "label")),
     ({"path": "a.jpg", "label": "x"}, Columns("photographs", ("path",), "label")),
     ({"image": "a.jpg", "kind": "x"}, Columns("photographs", ("image",), "kind")),
+    ({"text": "", "label": "x"}, Columns("texts", ("text",), "label")),
+    ({"text": None, "label": "x"}, Columns("texts", ("text",), "label")),
     ({"width": 1, "file": 2, "species": "x"}, Columns("numbers", ("width", "file"), "species")),
 ]
 

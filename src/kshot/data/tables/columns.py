@@ -124,9 +124,10 @@ def _found(table: TableFile, flag: str, names: Sequence[str], columns: Sequence[
 
 
 def _is_numeric(table: TableFile, column: str) -> bool:
-    """Whether every value of a column that is there is a number."""
+    """Whether every value of a column that is there is a number, and one is there."""
     values = [row[column] for row in table.head() if isinstance(row, dict)]
-    return all(not isinstance(value, str) or not value.strip() or _is_number(value) for value in values)
+    there = [value for value in values if value is not None and not (isinstance(value, str) and not value.strip())]
+    return bool(there) and all(not isinstance(value, str) or _is_number(value) for value in there)
 
 
 def _is_number(text: str) -> bool:
