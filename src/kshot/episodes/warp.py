@@ -1,6 +1,7 @@
 """Augmentations that move, turn, stretch and bend pictures a little. An item keeps its class.
 
-A warp is a function of one 16-bit number, so it is drawn with the episode and repeated with it.
+A warp is a function of one 16-bit number, so it is drawn with the episode and repeated with it. It is computed in float64, without a product
+of matrices: processors differ in the last digit of those, and in float32 that digit changes how some pixels are rounded.
 """
 
 import math
@@ -48,11 +49,13 @@ def _warped(images: Inputs, numbers: np.ndarray, name: str, bend: float) -> Tens
         raise EpisodeError(f"augment={name!r} warps images (M, C, H, W); found {found}. Use augment='none'.")
     M, _, H, W = images.shape
     seeds = streams(_KEY, numbers.astype(np.int64) & 0xFFFF)
-    uniform = torch.from_numpy(unit(words(seeds, 0, 6 + 4 * _BENDS * _BENDS))).float()  # (words, M)
-    turn, wide, high, shear, right, down = (2 * uniform[:6] - 1) * torch.tensor([_TURN, _STRETCH, _STRETCH, _SHEAR, _MOVE, _MOVE])[:, None]
+    uniform = torch.from_numpy(unit(words(seeds, 0, 6 + 4 * _BENDS * _BENDS)))  # (words, M)
+    limits = torch.tensor([_TURN, _STRETCH, _STRETCH, _SHEAR, _MOVE, _MOVE], dtype=torch.float64)
+    turn, wide, high, shear, right, down = (2 * uniform[:6] - 1) * limits[:, None]
     cosine, sine = turn.cos(), turn.sin()
     rows = [cosine * (1 + wide), (shear - sine) * (1 + high), right, sine * (1 + wide), cosine * (1 + high), down]
-    grid = F.affine_grid(torch.stack(rows, 1).reshape(M, 2, 3), [M, 1, H, W], align_corners=False)  # (M, H, W, 2)
+    across, along, start = torch.stack(rows, 1).reshape(M, 1, 1, 2, 3).unbind(-1)  # each (M, 1, 1, 2)
+    grid = across * _middles(W)[None, None, :, None] + along * _middles(H)[None, :, None, None] + start  # (M, H, W, 2)
     if bend:
         once, twice = uniform[6:].reshape(2, -1, M).clamp_min(1e-12)  # Box and Muller: two uniform numbers give a normal one
         normal = (-2 * once.log()).sqrt() * (2 * math.pi * twice).cos()  # (2 · 16, M)
@@ -60,5 +63,10 @@ def _warped(images: Inputs, numbers: np.ndarray, name: str, bend: float) -> Tens
         grid = grid + F.interpolate(field, size=(H, W), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     # Beyond the border, a drawing goes on with paper (zeros); a photograph goes on with its border pixels.
     beyond = "zeros" if images.shape[1] == 1 else "border"
-    warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode=beyond, align_corners=False)
+    warped = F.grid_sample(images.double(), grid, mode="bilinear", padding_mode=beyond, align_corners=False)
     return warped.round_().to(images.dtype) if images.dtype == torch.uint8 else warped.to(images.dtype)
+
+
+def _middles(side: int) -> Tensor:
+    """Where the middles of a side's pixels are, when the side goes from -1 to 1: (side,) float64."""
+    return (2 * torch.arange(side, dtype=torch.float64) + 1) / side - 1
