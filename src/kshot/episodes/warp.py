@@ -1,7 +1,7 @@
 """Augmentations that move, turn, stretch and bend pictures a little. An item keeps its class.
 
-A warp is a function of one 16-bit number, so it is drawn with the episode and repeated with it. It is computed in float64, without a product
-of matrices: processors differ in the last digit of those, and in float32 that digit changes how some pixels are rounded.
+A warp is a function of one 16-bit number, so it is drawn with the episode and repeated with it. It is computed in float64 and without a
+product of matrices: processors differ in the last digit of those, and in float32 that digit changes how some pixels are rounded.
 """
 
 import math
