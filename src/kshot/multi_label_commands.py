@@ -1,6 +1,7 @@
 """What the commands do with things that have several labels: fit, show and score a model of them, and label with it.
 
-In: what `kshot.task_commands` has read from its flags. Out: a model, lines, JSON. Next: `kshot.task_commands`.
+In: what the commands have read from their flags. Out: a model, lines, JSON. Next: `kshot.show_command`, `kshot.fit_command`,
+`kshot.predict_command`, `kshot.task_commands`.
 """
 
 import sys
