@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kshot.labelling import Labelling, write_answers
-
 if TYPE_CHECKING:
     from kshot.encoders.encoder import Encoder, PortableEncoder
+    from kshot.labelling import Labelling
     from kshot.tasks.examples import Asked, Examples
     from kshot.tasks.multi_label.model import MultiLabelModel
 
@@ -41,10 +40,18 @@ def fit_labels(
 
 
 def label_with_labels(
-    model: "MultiLabelModel", words: Sequence[str], show_as: Labelling, device: str, *, text: str | None, path: str | None, form: str | None
+    model: "MultiLabelModel",
+    words: Sequence[str],
+    show_as: "Labelling",
+    device: str,
+    *,
+    text: str | None,
+    path: str | None,
+    form: str | None,
 ) -> None:
     """Write the labels of each thing, as `kshot.labelling.label_with_model` writes classes."""
     from kshot.encoders.vector_cache import VectorCache
+    from kshot.labelling import write_answers
     from kshot.tables import show_labels
     from kshot.tasks.answer_file import check_answer_file
     from kshot.tasks.model_encoder import encoder_of
