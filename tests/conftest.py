@@ -3,6 +3,7 @@
 `make test` runs one process per core (pytest-xdist); plain `pytest` runs all in one. Both hold, in any order of the tests.
 """
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # torch is not imported before its number of threads is set
     from kshot.data.pictures.omniglot import Omniglot
     from kshot.data.pictures.omniglot_archive import Drawings
 
+gc.disable()  # until all tests are collected: what is imported stays, so nothing is found
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
 if WORKERS:
     # Each of several processes computes with its share of the cores, and so do the processes that it starts. torch reads this once, when
@@ -25,6 +27,13 @@ if WORKERS:
 
 hypothesis.settings.register_profile("kshot", deadline=None)  # other processes share the cores: how long an example takes says nothing
 hypothesis.settings.load_profile("kshot")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector never look again at the modules and the thousands of tests, which stay. It saves a sixth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

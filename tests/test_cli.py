@@ -15,7 +15,8 @@ import kshot.allocator
 import kshot.errors
 import kshot.workflows.recipe_results
 from cases.folders import fill
-from kshot import cli
+from kshot import cli, train_commands
+from kshot.exit_code import exit_code_of
 from kshot.workflows.recipe import recipe_names
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
@@ -39,7 +40,7 @@ def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
     monkeypatch.setattr(kshot.allocator, "keep_freed_memory", lambda: False)  # a setting of the whole process
     monkeypatch.setenv("COLUMNS", "120")
-    return cli._exit_code()
+    return exit_code_of(cli.app)
 
 
 def in_its_own_process(*words: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -68,18 +69,26 @@ def test_help_is_quick_and_names_every_command() -> None:
     assert "models that learn a new task from a few examples" in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_without_loading_torch(command: str) -> None:
+@pytest.fixture(scope="module")
+def helps() -> dict[str, str]:
+    """What `--help` of each command prints: all in one process, in which no torch is loaded."""
     code = (
-        f"import sys; sys.argv = ['kshot', '{command}', '--help']\nfrom kshot import cli\ncode = cli._exit_code()\n"
-        "assert 'torch' not in sys.modules\nsys.exit(code)"
+        "import contextlib, io, json, sys\nfrom kshot import cli\nfrom kshot.exit_code import exit_code_of\nprinted = {}\n"
+        "for command in sys.argv[1:]:\n    sys.argv = ['kshot', command, '--help']\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as out:\n        assert exit_code_of(cli.app) == 0, command\n"
+        "    printed[command] = out.getvalue()\n    assert 'torch' not in sys.modules, command\nprint(json.dumps(printed))"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "100"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, *COMMANDS], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "--help" in done.stdout
-    text = " ".join(done.stdout.replace("│", " ").split())
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_without_loading_torch(command: str, helps: dict[str, str]) -> None:
+    assert "--help" in helps[command]
+    text = " ".join(helps[command].replace("│", " ").split())
     flags = {
         "demo": ["--out"],
         "train": ["--data", "--set", "--out", "--resume", "--device", "--seed", "KEY=VALUE"],
@@ -350,12 +359,12 @@ def test_a_folder_called_omniglot_is_a_folder(monkeypatch: pytest.MonkeyPatch, t
 
 def test_the_next_command_is_one_that_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/kshot")
-    assert cli._typed() == "kshot"
+    assert train_commands._typed() == "kshot"
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "argv", [".venv/bin/kshot", "demo"])
-    assert cli._typed() == ".venv/bin/kshot"
+    assert train_commands._typed() == ".venv/bin/kshot"
     monkeypatch.setattr(sys, "argv", ["/somewhere/kshot/__main__.py", "demo"])
-    assert cli._typed() == f"{sys.executable} -m kshot"
+    assert train_commands._typed() == f"{sys.executable} -m kshot"
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ import kshot.allocator
 from cases.folders import fill
 from kshot import cli
 from kshot.errors import RecipeError
+from kshot.exit_code import exit_code_of
 from kshot.terminal import print_json
 from kshot.workflows.experiment import prepare, run
 from kshot.workflows.recipe import parse_recipe, read_recipe
@@ -29,7 +30,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="names of files are b
 def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
     monkeypatch.setattr(kshot.allocator, "keep_freed_memory", lambda: False)
-    return cli._exit_code()
+    return exit_code_of(cli.app)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from cases.folders import fill
 from kshot import cli
 from kshot.data.pictures.omniglot_archive import EMBEDDED, Drawings
 from kshot.data.pictures.picture import Picture
+from kshot.exit_code import exit_code_of
 from kshot.learners.table import LearnerSpec
 from kshot.passes import watch
 from kshot.saved.folder import save
@@ -35,7 +36,7 @@ def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
     monkeypatch.setattr(kshot.allocator, "keep_freed_memory", lambda: False)
     try:
-        return cli._exit_code()
+        return exit_code_of(cli.app)
     finally:
         set_loudness("usual")
         watch(None)

@@ -13,6 +13,7 @@ import kshot.allocator
 from kshot import cli
 from kshot.data.class_index import ClassIndex
 from kshot.errors import DataError, EpisodeError, RecipeError, SavedError, did_you_mean
+from kshot.exit_code import exit_code_of
 from kshot.saved.folder import Saved
 from kshot.workflows.build import query_or_rest
 from kshot.workflows.experiment import prepare, run
@@ -34,7 +35,7 @@ def pictures(folder: Path, sizes: list[int]) -> Path:
 def kshot_(*words: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr("sys.argv", ["kshot", *map(str, words)])
     monkeypatch.setattr(kshot.allocator, "keep_freed_memory", lambda: False)
-    return cli._exit_code()
+    return exit_code_of(cli.app)
 
 
 @pytest.mark.slow

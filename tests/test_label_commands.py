@@ -12,6 +12,7 @@ import pytest
 import kshot.encoders.table
 from cases.encoders import Lengths
 from kshot import cli
+from kshot.exit_code import exit_code_of
 
 Run = Callable[..., tuple[int, str, str]]
 TEXTS = ["text,kind", "a,short", "bb,short", "ccc,short", "a b c d e,long", "a b c d e f,long", "a b c d e f g,long"]
@@ -29,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def call(*words: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
-        code = cli._exit_code()
+        code = exit_code_of(cli.app)
         shown = capsys.readouterr()
         return code, shown.out, shown.err
 

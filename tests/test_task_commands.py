@@ -20,6 +20,7 @@ from cases.encoders import Colours, Lengths
 from cases.folders import fill
 from cases.tunable import PLAN, learning_encoder, noisy_texts
 from kshot import cli
+from kshot.exit_code import exit_code_of
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 Run = Callable[..., tuple[int, str, str]]
@@ -39,7 +40,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def call(*words: str | Path, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
-        code = cli._exit_code()
+        code = exit_code_of(cli.app)
         shown = capsys.readouterr()
         return code, shown.out, shown.err
 
@@ -356,8 +357,9 @@ from cases.encoders import Colours
 import kshot.encoders.table as table
 table.ENCODERS["colours"] = lambda device: Colours()
 from kshot import cli
+from kshot.exit_code import exit_code_of
 sys.argv = ["kshot", "predict", "m", "photos/fox/0.png", "--json"]
-code = cli._exit_code()
+code = exit_code_of(cli.app)
 print(sorted({"torch", "sklearn", "pandas", "scipy", "matplotlib", "pyarrow"} & set(sys.modules)))
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(Path(__file__).parent)])}

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
+from kshot.flags import EncoderDevice, Json, LabelColumn, PathColumn, Strict, TextColumn
+
 
 def embed(
     examples: Annotated[str, typer.Argument(metavar="EXAMPLES", help="A folder of class folders, or a table of texts or of paths.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The .npz file of the vectors, in the place of one there.")],
     encoder: Annotated[str | None, typer.Option(metavar="NAME", help="What reads the things. Default: the usual one for them.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the labels. Default: found by its name.")] = None,
-    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the texts. Default: found by its name.")] = None,
-    path: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of the pictures' paths. Default: found by its name.")
-    ] = None,
+    label: LabelColumn = None,
+    text: TextColumn = None,
+    path: PathColumn = None,
     depth: Annotated[int | None, typer.Option(metavar="N", help="Folders below EXAMPLES that name a class. Default: all of them.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first thing that cannot be read.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")] = False,
-    device: Annotated[str, typer.Option(help="Where the encoder computes: cpu, or cuda for a GPU.")] = "cpu",
+    strict: Strict = False,
+    as_json: Json = False,
+    device: EncoderDevice = "cpu",
 ) -> None:
     """Turn labelled photographs or texts into vectors, once, so that learners are meta-trained on them in minutes.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from kshot.errors import RecipeError
+from kshot.flags import Json
 
 
 def export(
@@ -16,7 +17,7 @@ def export(
         Path | None, typer.Option(help="For a saved learner: a folder with one folder per class, whose classes the task then has.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an exported task that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a model or a learner as an ONNX file, numbers in JSON, and thirty lines of numpy that answer with the two.
 

@@ -1,11 +1,11 @@
-"""The flags of a command: which were typed, which are not allowed, and what applies if they were not typed.
+"""The flags of a command: those that several commands share, which were typed, and what applies if they were not typed.
 
-Like `cli`, this module imports nothing slow before it is needed. Next: `kshot.cli`.
+Like the commands, this module imports nothing slow before it is needed. Next: the modules of the commands.
 """
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,16 @@ from kshot.regular_file import look
 if TYPE_CHECKING:
     from kshot.episodes.shape import EpisodeShape
     from kshot.saved.folder import Saved
+
+FittedModel = Annotated[Path, typer.Argument(metavar="MODEL", help="A model that kshot fit has written.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …; auto uses a GPU if there is one.")]
+EncoderDevice = Annotated[str, typer.Option(help="Where the encoder computes: cpu, or cuda for a GPU.")]
+LabelColumn = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the labels. Default: found by its name.")]
+TextColumn = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the texts. Default: found by its name.")]
+PathColumn = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the pictures' paths. Default: found by its name.")]
+Depth = Annotated[int | None, typer.Option(metavar="N", help="Folders below the examples that name a class. Default: all of them.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first thing that cannot be read.")]
 
 
 def given(context: typer.Context, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Ctrl-C, from the first moment of the command to its last: a plain end with exit code 130, never a traceback.
 
 This module imports nothing but what Python has loaded anyway, so that `kshot.__main__` can use it before everything else. Nothing is lost
-by leaving at once: every file is written whole or not at all (`kshot.atomic`). Next: `kshot.terminal` and `kshot.cli`.
+by leaving at once: every file is written whole or not at all (`kshot.atomic`). Next: `kshot.terminal` and `kshot.exit_code`.
 """
 
 import os

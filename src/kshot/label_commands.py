@@ -1,6 +1,6 @@
 """The commands for the labels of a user's own things: which to give next (suggest), and which to look at again (doubt).
 
-Each reads its flags, calls `kshot.tasks.labels`, and shows the result. Next: `kshot.cli`, which lists these commands beside its own.
+Each reads its flags, calls `kshot.tasks.labels`, and shows the result. Next: `kshot.cli`, which lists them.
 """
 
 import sys
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kshot.errors import RecipeError
+from kshot.flags import EncoderDevice, FittedModel, PathColumn, Strict, TextColumn
 
 if TYPE_CHECKING:
     from kshot.tasks.queries import Query
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model that kshot fit has written.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else on standard output.")]
 _Out = Annotated[
     Path | None,
@@ -24,20 +24,18 @@ _Out = Annotated[
 
 
 def suggest(
-    model: _Model,
+    model: FittedModel,
     things: Annotated[
         list[str], typer.Argument(metavar="UNLABELLED…", help="Files, folders, patterns, tables, texts; - reads standard input.")
     ],
     count: Annotated[int, typer.Option(metavar="N", help="How many things to suggest.")] = 10,
     out: _Out = None,
     as_json: _Json = False,
-    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of the texts. Default: found by its name.")] = None,
-    path: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of the pictures' paths. Default: found by its name.")
-    ] = None,
+    text: TextColumn = None,
+    path: PathColumn = None,
     form: Annotated[str | None, typer.Option(help="Form of standard input: csv, tsv, jsonl or lines.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first thing that cannot be read.")] = False,
-    device: Annotated[str, typer.Option(help="Where the encoder computes: cpu, or cuda for a GPU.")] = "cpu",
+    strict: Strict = False,
+    device: EncoderDevice = "cpu",
 ) -> None:
     """Suggest what to label next: of things without labels, those whose labels would help a model most.
 
@@ -81,7 +79,7 @@ def suggest(
 
 
 def doubt(
-    model: _Model,
+    model: FittedModel,
     count: Annotated[int, typer.Option(metavar="N", help="How many labels, and how many near-duplicates, to list at most.")] = 20,
     out: _Out = None,
     as_json: _Json = False,

@@ -1,6 +1,6 @@
 """Labelling, as the command does it: answers are shown or written as they come, with a bar on standard error, and counted.
 
-In: what `kshot.task_commands` has read from its flags. Out: lines, a table or JSON. Labelling with a fitted model imports neither PyTorch
+In: what `kshot.predict_command` has read from its flags. Out: lines, a table or JSON. Labelling with a fitted model imports neither PyTorch
 nor scikit-learn nor pandas.
 """
 

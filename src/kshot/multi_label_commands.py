@@ -1,6 +1,7 @@
 """What the commands do with things that have several labels: fit, show and score a model of them, and label with it.
 
-In: what `kshot.task_commands` has read from its flags. Out: a model, lines, JSON. Next: `kshot.task_commands`.
+In: what the commands have read from their flags. Out: a model, lines, JSON. Next: `kshot.show_command`, `kshot.fit_command`,
+`kshot.predict_command`, `kshot.task_commands`.
 """
 
 import sys
@@ -8,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kshot.labelling import Labelling, write_answers
-
 if TYPE_CHECKING:
     from kshot.encoders.encoder import Encoder, PortableEncoder
+    from kshot.labelling import Labelling
     from kshot.tasks.examples import Asked, Examples
     from kshot.tasks.multi_label.model import MultiLabelModel
 
@@ -40,10 +40,18 @@ def fit_labels(
 
 
 def label_with_labels(
-    model: "MultiLabelModel", words: Sequence[str], show_as: Labelling, device: str, *, text: str | None, path: str | None, form: str | None
+    model: "MultiLabelModel",
+    words: Sequence[str],
+    show_as: "Labelling",
+    device: str,
+    *,
+    text: str | None,
+    path: str | None,
+    form: str | None,
 ) -> None:
     """Write the labels of each thing, as `kshot.labelling.label_with_model` writes classes."""
     from kshot.encoders.vector_cache import VectorCache
+    from kshot.labelling import write_answers
     from kshot.tables import show_labels
     from kshot.tasks.answer_file import check_answer_file
     from kshot.tasks.model_encoder import encoder_of

@@ -1,7 +1,7 @@
 """What the commands do with a quantity: fit, show and score a model of regression.
 
-In: what `kshot.task_commands` has read from its flags. Out: a model, lines, JSON, a report. Next: `kshot.task_commands`. Answers are
-written by `kshot.labelling`.
+In: what the commands have read from their flags. Out: a model, lines, JSON, a report. Next: `kshot.show_command`, `kshot.fit_command`,
+`kshot.task_commands`. Answers are written by `kshot.labelling`.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """The long works of the command, each with a bar on standard error: training, tuning and scoring. `kshot.labelling` is the third.
 
-In: what `kshot.cli` has read from its flags. Out: what it shows at the end. PyTorch is imported inside the functions, as in `kshot.cli`.
+In: what the commands have read from their flags. Out: what they show at the end. PyTorch is imported inside the functions, as in the
+commands. Next: `kshot.train_commands`, `kshot.score_commands`, `kshot.fit_command`.
 """
 
 import sys

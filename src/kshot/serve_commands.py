@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from kshot.flags import Json
+
 _Keys = Annotated[Path, typer.Argument(metavar="FILE", help="The file of keys, which holds their hashes only.")]
 keys = typer.Typer(help="Make, list and revoke the API keys of kshot serve.", no_args_is_help=True)
 
@@ -54,7 +56,7 @@ def add_key(
 @keys.command("list")
 def list_keys(
     file: _Keys,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the keys of a file: the id of each, whose it is, and when it was made."""
     from kshot.terminal import print_json, print_line

@@ -1,6 +1,6 @@
 """Results as lines and tables on standard output.
 
-In: the results of the stages. Out: text, every name of which passes `kshot.printable`. Next: `kshot.cli`.
+In: the results of the stages. Out: text, every name of which passes `kshot.printable`. Next: the modules of the commands.
 """
 
 from collections.abc import Sequence

@@ -50,6 +50,7 @@ def run_command(words: Sequence[str | Path]) -> int:
     import kshot.allocator
     from kshot import cli
     from kshot.encoders import table
+    from kshot.exit_code import exit_code_of
 
     with (
         patch.object(sys, "argv", ["kshot", *map(str, words)]),
@@ -57,7 +58,7 @@ def run_command(words: Sequence[str | Path]) -> int:
         patch.dict(table.ENCODERS, {"colours": lambda device: Colours(), "lengths": lambda device: Lengths()}),
         patch.dict(table.DEFAULTS, {"photographs": "colours", "texts": "lengths"}),
     ):
-        return cli._exit_code()
+        return exit_code_of(cli.app)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cases.batches import batch_of_curves
-from cases.learners import quickly
+from cases.learners import GRADIENT, quickly
 from kshot.backbones.conv4 import Conv4
+from kshot.backbones.conv_block import ConvBlock
 from kshot.data.inputs import Inputs
 from kshot.episodes.episode import EpisodeBatch
 from kshot.episodes.family import Regression, TaskFamily
@@ -20,6 +21,18 @@ from kshot.learners.learner import Learner, backward_of_query_loss
 from kshot.learners.table import LEARNERS
 
 EVERY_RULE = [*FIRST, *ALWAYS, *CLASSIFICATION, *UNORDERED, *INDUCTIVE, *EPISODIC]
+
+
+class TwoBlocks(nn.Module):
+    """The first half of Conv4 and the mean of its maps: pictures (M, 1, H, W) → (M, 8), at half the price of each gradient step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(ConvBlock(1, 8), ConvBlock(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.blocks(x).mean((2, 3))
+        return features
 
 
 class TwoEyes(nn.Module):
@@ -49,6 +62,7 @@ def batch_of_mappings() -> EpisodeBatch:
 
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], EpisodeBatch | None]]] = {
     "pictures": (lambda: Conv4(width=8), lambda: None),
+    "pictures, two blocks": (TwoBlocks, lambda: None),
     "mappings": (TwoEyes, batch_of_mappings),
 }
 
@@ -69,7 +83,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "proto_maml": {"inner_steps": 2, "adapt_steps": 2},
     "meta_sgd": {"features": 8},
     "maml++": {"features": 8, "inner_steps": 2},
-    "reptile": {"features": 8, "adapt_steps": 2},
+    "reptile": {"features": 8, "inner_steps": 2, "adapt_steps": 2},
     "siamese": {"features": 8},
     "in_context": {"features": 8, "slots": 6, "width": 8, "layers": 2, "members": 2},
     "snail": {"features": 8, "slots": 6, "length": 12, "filters": 4, "keys": [4, 6, 8]},
@@ -78,7 +92,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "lstm_control": {"features": 8, "hidden": 12},
     "simple_shot": {"features": 8},
 }
-"""Both backbones give 8 features, which these learners are told."""
+"""Every backbone gives 8 features, which these learners are told."""
 SCHEDULES = {"pictures": 5, "mappings": 4}
 """What learners with a head of so many outputs are told."""
 
@@ -87,7 +101,8 @@ SCHEDULES = {"pictures": 5, "mappings": 4}
 @pytest.mark.parametrize("name", quickly(LEARNERS))
 def test_every_learner_keeps_every_rule(name: str, case: str) -> None:
     torch.manual_seed(0)
-    backbone, batch = CASES[case]
+    smaller = case == "pictures" and name in GRADIENT and name != "maml"
+    backbone, batch = CASES["pictures, two blocks" if smaller else case]
     head = {"outputs": SCHEDULES[case]} if "outputs" in signature(LEARNERS[name]).parameters else {}
     learner = LEARNERS[name](backbone(), **ARGUMENTS.get(name, {}), **head)
     held = check_learner(learner, batch())

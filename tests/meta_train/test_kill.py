@@ -80,6 +80,7 @@ import torch
 torch.set_num_threads(1)
 import torch._dynamo  # every optimiser imports it, which takes two seconds
 from kshot import atomic, cli, terminal
+from kshot.exit_code import exit_code_of
 from kshot.workflows import experiment  # imported once, for all children
 
 random = random.Random(7)
@@ -120,7 +121,7 @@ def child(words, plan, report):
     sys.argv = ["kshot", *words]
     code = 1
     try:
-        code = cli._exit_code()
+        code = exit_code_of(cli.app)
     finally:
         os._exit(code)
 

@@ -11,6 +11,7 @@ from cases.drawings import drawings
 from cases.encoders import Colours
 from kshot import cli
 from kshot.errors import DataError, RecipeError
+from kshot.exit_code import exit_code_of
 from kshot.saved.record_file import RECORD
 from kshot.saved.shipped import open_saved
 from kshot.tasks import encoder_by_name
@@ -66,7 +67,7 @@ def test_a_learner_that_gives_no_vectors_is_refused() -> None:
 def label(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """The notes of `kshot predict`, without the score that it gives itself."""
     monkeypatch.setattr("sys.argv", ["kshot", "predict", str(model), str(folder)])
-    assert cli._exit_code() == 0
+    assert exit_code_of(cli.app) == 0
     return "".join(line for line in capsys.readouterr().err.splitlines() if line.startswith("Note: "))
 
 

@@ -28,7 +28,8 @@ from kshot.workflows.build import (
     way_or_all,
     with_features,
 )
-from kshot.workflows.recipe import BackboneRecipe, DataRecipe, LearnerRecipe, Recipe, read_recipe
+from kshot.workflows.recipe import Recipe, read_recipe
+from kshot.workflows.recipe_sections import BackboneRecipe, DataRecipe, LearnerRecipe
 
 
 def folder_of(root: Path, classes: int = 4, pictures: int = 3) -> Path:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kshot.errors import RecipeError
-from kshot.workflows.recipe import BackboneRecipe, Recipe, parse_recipe, read_recipe, recipe_names
+from kshot.workflows.recipe import Recipe, parse_recipe, read_recipe, recipe_names
+from kshot.workflows.recipe_sections import BackboneRecipe
 
 
 def write(folder: Path, text: str) -> Path:

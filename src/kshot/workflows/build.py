@@ -28,7 +28,8 @@ from kshot.errors import KshotError, RecipeError
 from kshot.learners.table import LEARNERS, LearnerSpec
 from kshot.meta_train.optimization import Optimization
 from kshot.seeding import seeded
-from kshot.workflows.recipe import Count, DataRecipe, EpisodesRecipe, Recipe, TrainingRecipe, ValidationRecipe
+from kshot.workflows.recipe import Recipe
+from kshot.workflows.recipe_sections import Count, DataRecipe, EpisodesRecipe, TrainingRecipe, ValidationRecipe
 
 VALIDATION_WAY = 5
 """A validation episode whose way is not asked for has at most this many classes."""

@@ -1,6 +1,6 @@
 """What a saved learner or learned optimiser is, in rows of words: what it was trained on, and how training went.
 
-In: a name or a folder. Out: a `Description`. Next: `kshot.cli` shows it.
+In: a name or a folder. Out: a `Description`. Next: `kshot.show_command` shows it.
 """
 
 from collections.abc import Mapping, Sequence

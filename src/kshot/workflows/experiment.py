@@ -1,6 +1,6 @@
 """A whole training run: data → episodes → learner → meta-training → results → saved learner, in the order of the path.
 
-In: a `Recipe`. Out: the folder of a run (`run_folder`), with the best state as a saved learner. Next: `kshot.cli`.
+In: a `Recipe`. Out: the folder of a run (`run_folder`), with the best state as a saved learner. Next: `kshot.running`.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Inspecting the tasks of a saved learner: which classes and episodes are hard for it, and how far they lie from its training classes.
 
-In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.workflows.question`). Out: a `TaskReport`. Next: `kshot.cli` shows it.
+In: a `Saved` learner and the `EpisodeSet` of a question (`kshot.workflows.question`). Out: a `TaskReport`. Next:
+`kshot.score_commands` shows it.
 """
 
 from collections.abc import Callable, Sequence

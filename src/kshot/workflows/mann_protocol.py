@@ -1,6 +1,6 @@
 """The protocol of memory-augmented networks as a question to a saved learner: sequences of items, scored by presentation.
 
-In: a `Saved` learner and a `Question` with `protocol="mann"`. Out: `Presentations`. Next: `kshot.cli`.
+In: a `Saved` learner and a `Question` with `protocol="mann"`. Out: `Presentations`. Next: `kshot.running`.
 
 Adam Santoro et al. 2016, section 4.1: five classes, each presented ten times in random order; each item comes with the label of the item
 before it; labels are shuffled for every episode; the accuracy is that at the 1st, 2nd, … 10th presentation of a class.

@@ -1,6 +1,6 @@
 """What a fitted model is, in words and as plain values: `kshot fit`, `kshot show` and the report print it.
 
-In: a `Model`. Out: rows of a table, and JSON. Next: `kshot.task_commands`.
+In: a `Model`. Out: rows of a table, and JSON. Next: `kshot.saving`, `kshot.show_command`.
 """
 
 from typing import Any

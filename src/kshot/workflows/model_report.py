@@ -1,6 +1,6 @@
 """The report of a fitted model: one HTML page that needs nothing else, with the hardest examples in it.
 
-In: a model, and answers for labelled things: for its own examples, each left out, or for others. Out: a file. Next: `kshot.task_commands`.
+In: a model, and answers for labelled things: for its own examples, each left out, or for others. Out: a file. Next: `kshot.saving`.
 `kshot.workflows.model_page` makes the HTML.
 """
 

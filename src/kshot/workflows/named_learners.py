@@ -1,7 +1,7 @@
 """The learners of a comparison, found by the names that a person gives.
 
 In: names of folders, shipped learners, recipes, and learners that need no training. Out: `Entrant`s. They say which runs must be trained
-first, before any training begins. Next: `kshot.cli`.
+first, before any training begins. Next: `kshot.score_commands`.
 """
 
 from collections.abc import Sequence

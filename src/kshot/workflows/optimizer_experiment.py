@@ -1,6 +1,7 @@
 """A whole training run of a learned optimiser: objectives → learned optimiser → meta-training → saved file.
 
-In: a `Recipe` that trains an optimiser. Out: the folder of a run (`run_folder`), with the best state in `optimizer/`. Next: `kshot.cli`.
+In: a `Recipe` that trains an optimiser. Out: the folder of a run (`run_folder`), with the best state in `optimizer/`. Next:
+`kshot.running`.
 """
 
 from collections.abc import Callable

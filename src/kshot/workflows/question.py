@@ -1,6 +1,6 @@
 """Score a saved learner: which classes are asked about, whether it may be asked, and what it scores.
 
-In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.cli` shows them.
+In: a `Saved` learner and a `Question`. Out: `Results`. Next: `kshot.score_commands` shows them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +27,8 @@ from kshot.saved.folder import Saved
 from kshot.workflows.build import divide, open_dataset, shape_for
 from kshot.workflows.lake_challenge import lake_episodes, omniglot_for, random_lake_episodes
 from kshot.workflows.mann_protocol import sequence_learner, sequence_shape
-from kshot.workflows.recipe import DataRecipe, parse_recipe
+from kshot.workflows.recipe import parse_recipe
+from kshot.workflows.recipe_sections import DataRecipe
 
 FEW = 30
 """Below this number of episodes, the normal interval of a mean is not reliable."""

@@ -1,7 +1,7 @@
 """The built-in recipes with their results: descriptions from the TOML, numbers from `recipes/results.json`.
 
 The numbers are separate from the recipes because they are measured, not chosen. Each entry has the command that reproduces it. Next:
-`kshot.cli`.
+`kshot.train_commands`.
 """
 
 from importlib import resources

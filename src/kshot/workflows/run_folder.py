@@ -22,7 +22,8 @@ from kshot.regular_file import look, names_in, read_json
 from kshot.saved.folder import require_place
 from kshot.saved.record_file import RECORD
 from kshot.workflows.build import divide
-from kshot.workflows.recipe import DataRecipe, Recipe, parse_recipe
+from kshot.workflows.recipe import Recipe, parse_recipe
+from kshot.workflows.recipe_sections import DataRecipe
 from kshot.workflows.run_lock import HOLDER, LOCK, refuse_locked
 
 RECIPE, DIVISION = "recipe.json", "division.json"

@@ -1,7 +1,7 @@
 """Several learners on the same test: which episodes all of them get, whether all may take the test, and how they compare.
 
 In: `Saved` learners by name and a `Question`. Out: a `Comparison`. `compare` does the same for learners and episodes that a program
-holds already. Next: `kshot.cli` shows it.
+holds already. Next: `kshot.score_commands` shows it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.folder import Saved
 from kshot.workflows.build import data_source, shape_for
 from kshot.workflows.question import Asked, Question, asked_classes, seen_classes, trained_on_data
-from kshot.workflows.recipe import DataRecipe
+from kshot.workflows.recipe_sections import DataRecipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from kshot.saved.folder import load_folder
 from kshot.saved.record_file import read_record
 from kshot.saved.shipped import find
 from kshot.tensor_file import form, misfits
-from kshot.workflows.recipe import TrainingRecipe
+from kshot.workflows.recipe_sections import TrainingRecipe
 
 
 def start_of(learner: Learner, training: TrainingRecipe, seen: ClassIndex) -> dict[str, Any] | None:

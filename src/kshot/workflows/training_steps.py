@@ -13,7 +13,7 @@ from kshot.meta_train.loop import Step
 from kshot.meta_train.state import TrainState
 from kshot.meta_train.state_file import STATE, save_state
 from kshot.meta_train.track import Track
-from kshot.workflows.recipe import TrainingRecipe
+from kshot.workflows.recipe_sections import TrainingRecipe
 from kshot.workflows.run_folder import METRICS
 
 

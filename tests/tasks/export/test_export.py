@@ -26,6 +26,7 @@ from kshot.encoders.encoder import Provenance
 from kshot.encoders.onnx_export import exported
 from kshot.encoders.table import open_encoder, read_encoder
 from kshot.errors import ContractError, RecipeError, SavedError
+from kshot.exit_code import exit_code_of
 from kshot.learners.base_learners import SINGLE
 from kshot.learners.learner import Learner
 from kshot.tasks.answers import judge_of, predict_vectors
@@ -285,7 +286,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*words: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kshot", *map(str, words)])
-        code = cli._exit_code()
+        code = exit_code_of(cli.app)
         shown = capsys.readouterr()
         return code, shown.out, shown.err
 

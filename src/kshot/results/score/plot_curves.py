@@ -1,6 +1,6 @@
 """Loss curves of optimisers as a PNG picture: one frame per kind of function, the loss on a logarithmic scale.
 
-In: `LossCurves`. Out: a file. Next: `kshot.cli`.
+In: `LossCurves`. Out: a file. Next: `kshot.running`.
 """
 
 from pathlib import Path

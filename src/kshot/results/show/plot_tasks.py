@@ -1,6 +1,7 @@
 """A picture of a learner's tasks: accuracy by class, confused pairs, difficulty of episodes, distances from the training classes.
 
-In: a `TaskReport` and its episodes. Out: one PNG file. It shows a confusion matrix as well if there are few classes. Next: `kshot.cli`.
+In: a `TaskReport` and its episodes. Out: one PNG file. A confusion matrix is shown as well if there are few classes.
+Next: `kshot.score_commands`.
 """
 
 from collections.abc import Sequence

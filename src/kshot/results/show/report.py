@@ -1,7 +1,7 @@
 """A report for the browser: the result in plain words, what was tested, and pictures.
 
 In: results, the scored episodes and the scored learner. Out: a folder with `report.html`, `results.json` and PNG files. The page needs
-nothing but that folder. Next: `kshot.cli`.
+nothing but that folder. Next: `kshot.running`.
 """
 
 from collections.abc import Mapping, Sequence
