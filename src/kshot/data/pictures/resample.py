@@ -120,7 +120,7 @@ def _weighted(values: np.ndarray, taps: Taps, bits: int) -> np.ndarray:
     """
     rows = values.astype(np.int32, order="C")
     places, weights = taps
-    sums = np.einsum("pt...,pt->p...", rows[places], weights)  # of whole numbers: NumPy's own loop, in one thread
+    sums: np.ndarray = np.einsum("pt...,pt->p...", rows[places], weights)  # of whole numbers: NumPy's own loop, in one thread
     sums += 1 << (bits - 1)
     sums >>= bits
     return sums.astype(np.uint8)
