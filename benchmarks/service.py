@@ -2,6 +2,8 @@
 
     python -m benchmarks.service [--quick]
 
+Both servers are asked by the same client (`benchmarks.service_load`), which is lean, because it takes its work from the same cores.
+
 The floor comes first: what one drawing costs without any server. Then, for both servers in one run: predict with a cached task at 200
 requests per second, and as many as possible. Then, for `kshot serve` alone: making a task of 5 classes of 5 drawings; the same latencies
 with 100 and with 100,000 stored tasks, of which each request names another one; beside 1,000 slow and broken clients; memory; and the time
@@ -14,6 +16,7 @@ found, thinned and drawn again first, which takes some milliseconds more (`bench
 import argparse
 import base64
 import io
+import json
 import os
 import resource
 import signal
@@ -29,11 +32,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks.service_load import closed_loop, open_loop, request_of
+from benchmarks.service_load import Link, closed_loop, in_turn, open_loop, request_of
 from kshot.data.pictures.omniglot_archive import EMBEDDED, unpack
 from kshot.web.store.engine import WRITES, open_engine
 from kshot.web.store.rows import new_id
@@ -84,7 +86,7 @@ def main() -> int:
                 best = max(rates[one] for one in rates if one != "naive")
                 row("sustained throughput of one worker or two, times the naive one's", best / rates["naive"], "", "times", at_least=True)
                 row("start to ready", ready, "s", "ready")
-                times = [timed(lambda shift=shift: create(port, drawings, shift)) for shift in range(10 if quick else 60)]  # type: ignore[misc]
+                times = in_turn(port, [new_task(port, drawings, shift) for shift in range(10 if quick else 60)])
                 with slow_clients(port, 100 if quick else 1000):
                     beside = 1000 * np.array(open_loop(port, asked, RATE))
                 row("p99 beside slow and broken clients, times that without", float(np.percentile(beside, 99)) / p99, "", "slow")
@@ -143,24 +145,22 @@ def least(work: Callable[[], object]) -> float:
 
 def create(port: int, drawings: list[str], shift: int) -> str:
     """Make a task of 5 classes × 5 drawings; return its id."""
-    classes = {f"c{label}": [{"image": drawings[(20 * (label + shift) + one) % len(drawings)]} for one in range(5)] for label in range(WAY)}
-    answer = httpx.post(f"http://127.0.0.1:{port}/v1/tasks", json={"learner": "omniglot-protonet", "classes": classes}, timeout=60)
-    answer.raise_for_status()
-    found: str = answer.json()["id"]
+    link = Link(port)
+    found: str = json.loads(link.ask(new_task(port, drawings, shift)))["id"]
+    link.close()
     return found
+
+
+def new_task(port: int, drawings: list[str], shift: int) -> bytes:
+    """Return the request that makes a task of 5 classes × 5 drawings."""
+    classes = {f"c{label}": [{"image": drawings[(20 * (label + shift) + one) % len(drawings)]} for one in range(5)] for label in range(WAY)}
+    return request_of("/v1/tasks", {"learner": "omniglot-protonet", "classes": classes}, f"127.0.0.1:{port}")
 
 
 def questions(port: int, ids: list[str], drawings: list[str], count: int) -> list[bytes]:
     """Return requests for predictions, one drawing each."""
     bodies = [{"inputs": [{"image": drawings[(7 * place) % len(drawings)]}]} for place in range(count)]
     return [request_of(f"/v1/tasks/{ids[place % len(ids)]}/predict", body, f"127.0.0.1:{port}") for place, body in enumerate(bodies)]
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that it takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def fill(file: Path, template: str, count: int) -> list[str]:

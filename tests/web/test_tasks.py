@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from cases.postgres import postgres
 from cases.served import Thread, served_here
 from cases.strokes import NAMES, drawn, image, task
+from kshot.errors import RecipeError, SavedError
 from kshot.saved.shipped import open_saved
 from kshot.tasks.classifier import Classifier
 from kshot.tasks.encoder_by_name import open_by_name
@@ -24,6 +26,9 @@ from kshot.tasks.numbers.columns import fit_columns
 from kshot.tasks.numbers.number_encoder import NumberEncoder
 from kshot.web.limits import Limits
 from kshot.web.model_archive import archive_of, model_in
+from kshot.web.sources.learner_source import LearnerSource
+from kshot.web.sources.source import Source
+from kshot.web.sources.table import SHIPPED, Sources
 
 pytestmark = pytest.mark.slow
 
@@ -248,6 +253,22 @@ def test_health_metrics_and_the_description(server: Thread, ask: httpx.Client) -
     )
     assert json.dumps(schema)
     assert "<html" in httpx.get(server.url).text
+    assert httpx.get(server.url + "openapi.json", follow_redirects=True).json() == schema
+    described = httpx.get(server.url + "docs").text
+    assert all(f"<code>{one} {path}</code>" in described for path, methods in schema["paths"].items() for one in map(str.upper, methods))
+    assert "http" not in described.replace("http-equiv", "") and "<script" not in described, "another machine would be asked"
+
+
+def test_encoders_are_those_on_which_a_head_can_be_fitted(ask: httpx.Client) -> None:
+    listed = [one["name"] for one in ask.get("learners").json()["learners"] if one["kind"] == "encoder"]
+    sources = Sources()
+    for name in SHIPPED:
+        try:
+            sources.source("encoder", name)
+        except RecipeError:
+            assert name not in listed
+        else:
+            assert name in listed
 
 
 def test_a_model_keeps_its_head_when_examples_come(ask: httpx.Client, tmp_path: Path) -> None:
@@ -263,3 +284,44 @@ def test_a_model_keeps_its_head_when_examples_come(ask: httpx.Client, tmp_path: 
     after = model_in(ask.get(f"tasks/{id}/model").content, Limits())
     assert (after.head_name, len(after.labels)) == ("nearest", 7)
     assert after.names[-1] == "e7"
+
+
+def test_what_takes_long_to_open_goes_on_while_others_are_answered(tmp_path: Path) -> None:
+    """The first request is told to come again; what it began is not begun twice, and the next one finds it done."""
+    go, begun = threading.Event(), []
+
+    def slowly() -> Source:
+        begun.append(1)
+        assert go.wait(30)
+        return LearnerSource("slow", "omniglot-protonet")
+
+    with served_here(f"sqlite:///{tmp_path / 'tasks.db'}", limits=Limits(opening_seconds=0.3)) as server:
+        server.service.sources._openers["learner", "slow"] = slowly
+        with httpx.Client(base_url=server.url + "v1/", timeout=60) as client:
+            for _ in range(2):
+                answer = client.post("tasks", json=task(source={"learner": "slow"}))
+                assert answer.status_code == 503 and answer.headers["retry-after"] == "10", answer.text
+                assert "opened for the first time" in answer.json()["detail"]
+            id = made(client, {"encoder": "numbers", "classes": {"a": [{"numbers": [1]}], "b": [{"numbers": [2]}]}})
+            assert labels(client.post(f"tasks/{id}/predict", json={"inputs": [{"numbers": [2.1]}]})) == ["b"]
+            go.set()
+            made(client, task(source={"learner": "slow"}))
+            assert begun == [1]
+
+
+def test_what_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    tried = []
+
+    def never() -> Source:
+        tried.append(1)
+        raise SavedError("it is damaged.")
+
+    with served_here(f"sqlite:///{tmp_path / 'tasks.db'}") as server:
+        server.service.sources._openers["learner", "broken"] = never
+        with httpx.Client(base_url=server.url + "v1/", timeout=60) as client:
+            for _ in range(2):
+                answer = client.post("tasks", json=task(source={"learner": "broken"}))
+                assert answer.status_code == 422
+                assert answer.json()["field"] == "learner"
+                assert "damaged" in answer.json()["detail"]
+    assert tried == [1, 1]

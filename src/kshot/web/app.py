@@ -17,6 +17,7 @@ from kshot.errors import KshotError
 from kshot.version import VERSION
 from kshot.web.edge import Edge
 from kshot.web.openapi import components
+from kshot.web.page.description import description_router
 from kshot.web.page.route import page_router
 from kshot.web.problems import Problem, answer_of
 from kshot.web.routes import predicting, server_routes, task_routes
@@ -47,6 +48,7 @@ def build_app(service: Service) -> Edge:
     app.include_router(task_routes(service))
     app.include_router(server_routes(service))
     app.include_router(page_router())
+    app.include_router(description_router(lambda: app.openapi()))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(KshotError, _unusable)
     app.openapi = _documented(app, app.openapi)  # type: ignore[method-assign]  # as FastAPI documents it

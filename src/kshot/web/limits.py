@@ -20,6 +20,7 @@ class Limits:
         request_seconds: From the end of the header to the answer; then 503.
         header_seconds: For the first byte and the header of a request; then the connection is closed.
         body_seconds: For the body of a request; then 408.
+        opening_seconds: For a learner or an encoder to be opened, the first time; then 503, and the work goes on.
         waiting: Inputs that wait for the network; then 503.
         waiting_of_tenant: Inputs of one tenant that wait or are answered; then 429.
         changes: Writes that wait to be learned; then 503.
@@ -38,6 +39,7 @@ class Limits:
     request_seconds: float = 60.0
     header_seconds: float = 15.0
     body_seconds: float = 30.0
+    opening_seconds: float = 20.0
     waiting: int = 4_096
     waiting_of_tenant: int = 2_048
     changes: int = 128

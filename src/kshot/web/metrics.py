@@ -26,9 +26,17 @@ class Metrics:
             "kshot_request_seconds", "From the header of a request to its answer.", ["route"], buckets=_SECONDS, registry=own
         )
         self.batches = Histogram("kshot_batch_items", "Items in a batch of the network.", buckets=_ITEMS, registry=own)
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._bytes = Gauge("kshot_cache_bytes", "Bytes of adapted tasks in memory.", registry=own, multiprocess_mode="livesum")
         self._tasks = Gauge("kshot_cache_tasks", "Adapted tasks in memory.", registry=own, multiprocess_mode="livesum")
         self._inputs = Gauge("kshot_inputs_in_progress", "Inputs that are being answered.", registry=own, multiprocess_mode="livesum")
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request. The counters of what was counted before are kept: finding one by its labels takes longer than counting."""
+        if (known := self._known.get((method, route, status))) is None:
+            known = self._known[method, route, status] = self.requests.labels(method, route, status), self.seconds.labels(route)
+        known[0].inc()
+        known[1].observe(seconds)
 
     def text(self, cache: StateCache, inputs: int) -> bytes:
         """Return all counts."""

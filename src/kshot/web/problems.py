@@ -73,9 +73,10 @@ def no_task() -> Problem:
     )
 
 
-def busy(what: str, status: int = 503) -> Problem:
-    """Return the problem of a queue that is full."""
-    return Problem(status, f"{what} Ask again in a second.", field="request", expected="a free place", found="none", retry_after=1)
+def busy(what: str, status: int = 503, *, seconds: int = 1) -> Problem:
+    """Return the problem of a queue that is full, or of what takes longer than a request may."""
+    when = "a second" if seconds == 1 else f"{seconds} seconds"
+    return Problem(status, f"{what} Ask again in {when}.", field="request", expected="a free place", found="none", retry_after=seconds)
 
 
 def _plain(text: str) -> str:

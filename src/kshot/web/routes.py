@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
 from kshot.tasks.certainty.asked import Asked
@@ -138,9 +139,7 @@ def predicting(service: Service) -> Callable[[Request, str], Awaitable[Response]
         found = await service.predict(tenant, task, question)
         predictions = [_prediction(one, probabilities=question.probabilities) for one in found.predictions]
         notes = list(found.state.notes_on(Asked(question.coverage, question.unknown)))
-        return JSONResponse(
-            {"predictions": predictions, "version": found.version, "notes": notes}, headers={"ETag": etag_of(found.version)}
-        )
+        return Answer({"predictions": predictions, "version": found.version, "notes": notes}, etag_of(found.version))
 
     return predict
 
@@ -171,6 +170,18 @@ def server_routes(service: Service) -> APIRouter:
         return Response(service.metrics.text(service.cache, service.admission.inputs), media_type=CONTENT_TYPE)
 
     return router
+
+
+class Answer(Response):
+    """An answer of JSON with an ETag. Starlette's own takes five times as long, which is a tenth of the work of a prediction."""
+
+    def __init__(self, content: object, etag: str) -> None:
+        self.status_code, self.background, self.body = 200, None, to_json(content, inf_nan_mode="null")
+        self.raw_headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"etag", etag.encode("latin-1")),
+        ]
 
 
 def _replied(reply: Reply) -> Response:

@@ -28,7 +28,7 @@ from kshot.web.keys import KeyRing
 from kshot.web.limits import Limits
 from kshot.web.metrics import Metrics
 from kshot.web.model_archive import archive_of
-from kshot.web.problems import Problem, wrong
+from kshot.web.problems import Problem, busy, wrong
 from kshot.web.sources.encoder_source import learnt_model
 from kshot.web.sources.source import Reader, Source
 from kshot.web.sources.table import Sources
@@ -69,6 +69,8 @@ class Service:
         self._readers = ThreadPoolExecutor(max(2, cores()), "reader")
         self._learner = ThreadPoolExecutor(1, "learner")
         self._disk = ThreadPoolExecutor(4, "disk")
+        self._openers = ThreadPoolExecutor(4, "opener")
+        self._opening: dict[tuple[str, str], asyncio.Future[Source]] = {}
         self.ready = False
 
     def __repr__(self) -> str:
@@ -77,7 +79,7 @@ class Service:
     def close(self) -> None:
         """End the threads, each after what it does now, and close the store."""
         self.batcher.close()
-        for pool in (self._readers, self._learner, self._disk):
+        for pool in (self._readers, self._learner, self._disk, self._openers):
             pool.shutdown(wait=True, cancel_futures=True)
         self.store.close()
 
@@ -139,21 +141,17 @@ class Service:
         if len(task.classes) < 2:
             raise wrong("classes", "2 or more classes: telling classes apart needs two", f"{len(task.classes)}")
 
-        def source() -> tuple[Source, Reader]:
-            try:
-                found = self.sources.source(kind, str(name))
-            except KshotError as error:
-                raise Problem(
-                    422, str(error), field=kind, expected=f"a name that GET /v1/learners lists with the kind {kind}", found=str(name)
-                ) from error
+        def read(found: Source) -> tuple[Reader, list[Any]]:
             things = _things(placed, found.takes, self.limits)
             try:
-                return found, found.reader_for(things)
+                reader = found.reader_for(things)
             except DataError as error:
                 raise Problem(422, str(error), field="classes", expected="rows with the same columns", found=str(error)) from error
+            return reader, _items(reader, placed, things)
 
         with self.admission.change():
-            found, reader, items = await self._read_new(source, placed)
+            found = await self._opened(kind, str(name))
+            reader, items = await self._read(partial(read, found))
             vectors = await self._in_batch(Encode(reader, items), "classes") if items else []
             given = Labelled(labels, vectors, {label: some.descriptions for label, some in task.classes.items()})
             return await self._learn(self.changes.create, tenant, found, reader, given, once)
@@ -216,12 +214,32 @@ class Service:
     async def _read(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
-    async def _read_new(self, source: Callable[[], tuple[Source, Reader]], placed: Placed) -> tuple[Source, Reader, list[Any]]:
-        def work() -> tuple[Source, Reader, list[Any]]:
-            found, reader = source()
-            return found, reader, _items(reader, placed, _things(placed, found.takes, self.limits))
+    async def _opened(self, kind: str, name: str) -> Source:
+        """Return a source, opened at its first use.
 
-        return await self._read(work)
+        That may take minutes where an encoder must be written as a network, so whoever waits too long is told to come again. The work goes
+        on, once for all who wait.
+        """
+        if (there := self.sources.opened(kind, name)) is not None:
+            return there
+        if (opening := self._opening.get((kind, name))) is None:
+            opening = asyncio.get_running_loop().run_in_executor(self._openers, self.sources.source, kind, name)
+            self._opening[kind, name] = opening
+            opening.add_done_callback(lambda done: self._told(kind, name, done))
+        try:
+            async with asyncio.timeout(self.limits.opening_seconds):
+                return await asyncio.shield(opening)
+        except TimeoutError:
+            raise busy(f"the {kind} {name!r} is being opened for the first time, which goes on.", seconds=10) from None
+        except KshotError as error:
+            raise Problem(
+                422, str(error), field=kind, expected=f"a name that GET /v1/learners lists with the kind {kind}", found=name
+            ) from error
+
+    def _told(self, kind: str, name: str, opened: "asyncio.Future[Source]") -> None:
+        self._opening.pop((kind, name), None)
+        if not opened.cancelled():
+            opened.exception()  # told to those who wait; the next one tries anew
 
     async def _in_batch(self, one: Part, field: str) -> Any:
         try:

@@ -120,11 +120,8 @@ def _weighted(values: np.ndarray, taps: Taps, bits: int) -> np.ndarray:
     """
     rows = values.astype(np.int32, order="C")
     places, weights = taps
-    sums = np.full((len(places), *values.shape[1:]), 1 << (bits - 1), np.int32)
-    for place, weight in zip(places.T, weights.T, strict=True):
-        part = rows[place]
-        part *= weight.reshape(-1, *(1 for _ in values.shape[1:]))
-        sums += part
+    sums: np.ndarray = np.einsum("pt...,pt->p...", rows[places], weights)  # of whole numbers: NumPy's own loop, in one thread
+    sums += 1 << (bits - 1)
     sums >>= bits
     return sums.astype(np.uint8)
 

@@ -24,7 +24,7 @@ POLICY: Final = "; ".join(
     ]
 )
 """The Content-Security-Policy of the page: its own files, pictures that it holds itself, and this server. No inline script or style."""
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
@@ -32,6 +32,7 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+"""Of every page."""
 _FILES: Final = {
     "": ("index.html", "text/html; charset=utf-8"),
     "page/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -51,7 +52,7 @@ def page_router() -> APIRouter:
 
 def _serving(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
     tag = f'"{sha256(content).hexdigest()[:16]}"'
-    headers = {**_HEADERS, "ETag": tag}
+    headers = {**HEADERS, "ETag": tag}
 
     async def serve(request: Request) -> Response:
         if request.headers.get("if-none-match") == tag:

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kshot.backbones.settled import settled
 from kshot.data.as_is import AsIs
 from kshot.data.inputs import Inputs, map_inputs
 from kshot.data.pictures.ink import Ink
 from kshot.encoders.encoder import fingerprint_of
 from kshot.errors import DataError, KshotError, RecipeError, SavedError
+from kshot.learners.asked import looked_at
 from kshot.regular_file import read_bytes
 from kshot.saved.folder import load_folder
 from kshot.saved.record_file import RECORD
@@ -113,6 +115,7 @@ class LearnerSource:
         self.fingerprint = fingerprint_of("learner", read_bytes(place / RECORD, _MOST_RECORD))
         self._preprocess = saved.preprocess
         self._learner = saved.learner.eval()
+        self._encoder = settled(self._learner)  # `encode` alone is asked of it
         self._structure: Structure | None = None
         certainty = read_task_certainty(place)
         self._judged = lru_cache(_JUDGES)(partial(TaskJudge, certainty))
@@ -144,7 +147,7 @@ class LearnerSource:
             raise DataError(f"items must have one shape; found {items[0].shape} and {other.shape}. Bring them to one shape first.")
         with torch.no_grad():
             try:
-                features = self._learner.encode(self._preprocess.to_input(torch.from_numpy(np.stack(items))))
+                features = self._encoder.encode(self._preprocess.to_input(torch.from_numpy(np.stack(items))))
             except (RuntimeError, ValueError, IndexError) as error:
                 if isinstance(error, KshotError):
                     raise
@@ -207,7 +210,7 @@ class LearnerSource:
             leaves = tasks[0].leaves
         else:
             leaves = tuple(torch.cat(some) for some in zip(*(task.leaves for task in tasks), strict=True))
-        with torch.no_grad():
+        with torch.no_grad(), looked_at():  # `vectors` has looked at each
             adapted, queries = restored(tasks[0].structure, leaves), _stacked([one.vectors for one in wanted])
             logits = self._learner.predict(adapted, queries).double()  # (B, Q, N)
             answers, scores = logits.log_softmax(-1).cpu().numpy(), logits.cpu().numpy()

@@ -7,6 +7,7 @@
 A request can name nothing else: no path, and nothing that would have to be fetched. In: names. Out: `Source`s. Next: `kshot.web.changes`.
 """
 
+import gc
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from kshot.web.sources.source import Source
 
 SHIPPED = ("omniglot-lake", "omniglot-maml", "omniglot-mann", "omniglot-protonet", "tables-in-context")
 """The learners inside the package; a test compares. Listing them would import PyTorch, which a server of encoders alone never needs."""
+_NO_ENCODERS = ("omniglot-lake", "omniglot-maml", "tables-in-context")
+"""Those of them that compare no vectors of pictures, so that no head can be fitted on them; a test compares."""
 
 
 class Sources:
@@ -41,6 +44,7 @@ class Sources:
         self._openers: dict[tuple[str, str], Callable[[], Source]] = {}
         self._opened: dict[tuple[str, str], Source] = {}
         self._models: dict[str, Model] = {}
+        self._no_encoders = set(_NO_ENCODERS)
         self._lock = threading.Lock()
         for one in saved or SHIPPED:
             self._add(one)
@@ -52,13 +56,23 @@ class Sources:
         return f"Sources({', '.join(name for _, name in self._openers)})"
 
     def listed(self) -> list[dict[str, object]]:
-        """Return name, kind, what it reads, and whether it is loaded."""
+        """Return name, kind, what it reads, and whether it is loaded.
+
+        A learner is listed as an encoder, too, unless it is known to compare no vectors. Of a user's own, that is known once it was asked
+        for.
+        """
         found: list[dict[str, object]] = []
         for kind, name in self._openers:
+            if kind == "encoder" and name in self._no_encoders:
+                continue
             there = self._opened.get((kind, name))
             found.append({"name": name, "kind": kind, "reads": None if there is None else there.reads, "loaded": there is not None})
         found += [{"name": name, "kind": "model", "reads": model.encoder.reads, "loaded": True} for name, model in self._models.items()]
         return found
+
+    def opened(self, kind: str, name: str) -> Source | None:
+        """Return a source if it is open."""
+        return self._opened.get((kind, name))
 
     def source(self, kind: str, name: str) -> Source:
         """Return a source, opened if it is not yet.
@@ -77,7 +91,14 @@ class Sources:
             raise RecipeError(f"this server has no {kind} {name!r}.{known_ones(name, [one for k, one in self._openers if k == kind])}")
         with self._lock:
             if (kind, name) not in self._opened:
-                self._opened[kind, name] = opener()
+                try:
+                    self._opened[kind, name] = opener()
+                except RecipeError:
+                    if kind == "encoder" and ("learner", name) in self._openers:
+                        self._no_encoders.add(name)
+                    raise
+                gc.collect()
+                gc.freeze()  # what was imported and loaded stays: to look through it again and again would hold up answers
             return self._opened[kind, name]
 
     def model(self, name: str) -> Model:

@@ -63,6 +63,14 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def driver_connection(engine: Engine) -> Any:
+    """Return a connection of the driver itself, with the settings of all others. It belongs to the caller, who closes it."""
+    pooled = engine.raw_connection()
+    connection = pooled.driver_connection
+    pooled.detach()
+    return connection
+
+
 def revision_here() -> str:
     """Return the version of the tables that this kshot makes."""
     head = _scripts()[1].get_current_head()

@@ -5,8 +5,10 @@ change is ever seen. In: an `Engine`. Out: rows. Next: `kshot.web.changes`, `ksh
 """
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
@@ -14,13 +16,15 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from kshot.short_repr import short_repr
 from kshot.web.problems import Problem, busy
-from kshot.web.store.engine import WRITES
+from kshot.web.store.engine import WRITES, driver_connection
 from kshot.web.store.rows import ExampleRow, Once, Reply, StaleError, TaskRow, Write
 from kshot.web.store.tables import EXAMPLES, REPLIES, TASKS
 
 REPLY_SECONDS = 24 * 3600
 """How long a reply is kept."""
 _AT_ONCE = 200
+_QUICK = "SELECT id, tenant, version FROM tasks WHERE id IN"
+"""Asked of SQLite on a connection of its own, before every prediction: all that SQLAlchemy does around it takes ten times as long."""
 
 
 class Store:
@@ -36,6 +40,8 @@ class Store:
         # Two reads of one transaction see one state: in SQLite always, in PostgreSQL on request.
         sqlite = engine.dialect.name == "sqlite"
         self._snapshot = engine if sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
+        self._quick: sqlite3.Connection | None = driver_connection(engine) if sqlite else None
+        self._one_asks = Lock()
         self._versions = select(TASKS.c.id, TASKS.c.tenant, TASKS.c.version).where(TASKS.c.id.in_(bindparam("ids", expanding=True)))
 
     def __repr__(self) -> str:
@@ -43,6 +49,8 @@ class Store:
 
     def close(self) -> None:
         """Close the connections."""
+        if self._quick is not None:
+            self._quick.close()
         self._engine.dispose()
 
     def ready(self) -> bool:
@@ -56,6 +64,16 @@ class Store:
     def versions(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Return tenant and version of the tasks that there are, by id."""
         wanted, found = list(ids), {}
+        if self._quick is not None:
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                try:
+                    with self._one_asks:
+                        rows = self._quick.execute(f"{_QUICK} ({','.join('?' * len(some))})", some).fetchall()
+                except sqlite3.OperationalError as error:
+                    raise busy("the store cannot be read now.") from error
+                found.update({id: (tenant, version) for id, tenant, version in rows})
+            return found
         with self._engine.connect() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
                 for row in connection.execute(self._versions, {"ids": wanted[start : start + _AT_ONCE]}):
