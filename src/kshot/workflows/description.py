@@ -89,8 +89,8 @@ def _nothing(name: str) -> SavedError:
             f"{name} is an encoder, which learns nothing here. Make a model with it: kshot fit EXAMPLES --encoder {name} -o MODEL"
         )
     return SavedError(
-        f"there is nothing to show of {name!r}: no such folder.{did_you_mean(name, [*inside, *recipe_names()])} kshot show takes the folder "
-        "of a model (kshot fit), of a run (kshot train), or of a saved learner or learned optimiser; and what is shipped: "
+        f"there is nothing to show of {name!r}: no such folder.{did_you_mean(name, [*inside, *recipe_names()])} kshot show takes the "
+        "folder of a model (kshot fit), of a run (kshot train), or of a saved learner or learned optimiser; and what is shipped: "
         f"{', '.join(inside)}. Recipes are shown by kshot recipes."
     )
 
