@@ -75,7 +75,7 @@ class EfficientNetLite0Late(Backbone):
                 f"efficientnet_lite0_late takes {CHANNELS} square maps per item, 21,952 numbers; found {flat.shape[1]:,}. Make them: "
                 "kshot embed --encoder efficientnet_lite0:early"
             )
-        maps = self.head(self.blocks(pixels_last(flat.unflatten(1, (CHANNELS, side, side)))))  # (M, 1280, ⌈side / 2⌉, ⌈side / 2⌉)
+        maps = self.head(self.blocks(pixels_last(flat.reshape(len(flat), CHANNELS, side, side))))  # (M, 1280, ⌈side / 2⌉, ⌈side / 2⌉)
         features: Tensor = self.adapter(maps.mean((2, 3)))
         return features
 

@@ -89,7 +89,7 @@ class MiniLMLate(Backbone):
                 f"minilm_late takes rows of {WIDTH} numbers, {POOLED} and one for each word piece; found {flat.shape[1]:,} numbers. Make "
                 "them: kshot embed --encoder all-MiniLM-L6-v2:early"
             )
-        rows = flat.unflatten(1, (-1, WIDTH))
+        rows = flat.reshape(len(flat), flat.shape[1] // WIDTH, WIDTH)
         words, middle, pieces = rows[:, 0], rows[:, 1], rows[:, POOLED:]
         known = (pieces != 0).any(2)  # (M, T)
         longest = max(1, int(known.sum(1).max()))  # few texts are as long as the longest
