@@ -94,6 +94,8 @@ def test_sets_of_a_coverage_and_things_of_no_class(run: Run) -> None:
     assert run("fit", write("t.csv", *SURE), "-o", "m")[0] == 0
     code, out, err = run("predict", "m", f"{20 * 'a'} a", "a a a a a a a", "--coverage", "0.8", "--unknown", "0.1", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
+    assert "sets           a coverage of up to 0.96 can be promised; one label alone is right for about 0.9" in run("show", "m")[1]
+    assert json.loads(run("show", "m", "--json")[1])["sureness"]["left_out"] == 24
     assert code == 0
     assert err.startswith("Note: every set is one label: the label alone is right for about 0.9")
     assert [set(row) for row in rows] == [{"input", "label", "probability", "second", "unknown", "set"}] * 2

@@ -48,13 +48,14 @@ def show(
 
 
 def _show_model(folder: str, *, as_json: bool) -> None:
-    """Print what a model is: its classes, encoder and head, and how well it does."""
+    """Print what a model is: its classes, encoder and head, how well it does, and how sure it is."""
     from kshot.tables import show_rows
     from kshot.tasks.model_folder import load_model
     from kshot.tasks.multi_label.model import is_multi_label_model
     from kshot.tasks.regression.model import is_quantity_model
     from kshot.terminal import print_json
     from kshot.workflows.model_description import described, rows_of
+    from kshot.workflows.model_sureness import rows_of_sureness, sureness
 
     if is_quantity_model(folder):
         show_quantity(folder, as_json=as_json)
@@ -64,6 +65,6 @@ def _show_model(folder: str, *, as_json: bool) -> None:
         return
     model = load_model(folder)
     if as_json:
-        print_json(described(model))
+        print_json({**described(model), "sureness": sureness(model)})
     else:
-        show_rows(rows_of(model), folder)
+        show_rows([*rows_of(model), *rows_of_sureness(model)], folder)

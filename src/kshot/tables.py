@@ -63,7 +63,8 @@ def show_suggestion(suggested: "Suggested") -> None:
         print_text((f"{suggested.input}: ", ""), ("not read", "bold red"), (f": {suggested.error}", ""))
         return
     called = f"row {suggested.input}" if isinstance(suggested.input, int) else suggested.input
-    told = f": adds {100 * one.gain:.2g} %  (now {one.label} {one.probability:.3f})"
+    gain = f"{100 * one.gain:.0f}" if one.gain >= 0.1 else f"{100 * one.gain:.2g}"  # not 1e+02
+    told = f": adds {gain} %  (now {one.label} {one.probability:.3f})"
     print_text((f"{suggested.rank}. ", ""), (called, "bold"), (told, ""))
 
 

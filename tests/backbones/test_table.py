@@ -26,6 +26,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet12": {"widths": [2, 3, 4, 5]},
 }
 """Small networks, where the usual one is large. A new backbone needs no entry."""
+SHAPES = {"efficientnet_lite0_late": (112, 4, 4), "minilm_late": (5, 384)}
+"""Of an item, for a backbone that takes what one encoder gives."""
 
 
 @pytest.mark.slow
@@ -33,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def test_every_backbone_is_built_from_plain_values_and_embeds_items_alone(name: str) -> None:
     told = fitting_arguments(name, FORM)
     network = build_backbone(name, {**told, **SMALL.get(name, {})}).eval()
-    x = torch.rand(3, FORM["inputs"]) if "inputs" in told else torch.rand(3, FORM["channels"], 32, 32)
+    x = torch.rand(3, FORM["inputs"]) if "inputs" in told else torch.rand(3, *SHAPES.get(name, (FORM["channels"], 32, 32)))
     features = network(x)
     assert features.ndim == (4 if name.endswith("_maps") else 2)
     assert len(features) == 3

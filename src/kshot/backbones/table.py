@@ -15,7 +15,9 @@ from kshot.backbones.conv4_maps import Conv4Maps
 from kshot.backbones.conv4_strided import Conv4Strided
 from kshot.backbones.conv_maps import ConvMaps
 from kshot.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
+from kshot.backbones.efficientnet_lite0_late import EfficientNetLite0Late
 from kshot.backbones.flat import Flat
+from kshot.backbones.minilm_late import MiniLMLate
 from kshot.backbones.mlp import MLP
 from kshot.backbones.resnet12 import ResNet12
 from kshot.construct import construct
@@ -27,8 +29,10 @@ BACKBONES: dict[str, type[Backbone]] = {
     "conv4_strided": Conv4Strided,
     "conv_maps": ConvMaps,
     "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite0_late": EfficientNetLite0Late,
     "efficientnet_lite2": EfficientNetLite2,
     "flat": Flat,
+    "minilm_late": MiniLMLate,
     "mlp": MLP,
     "resnet12": ResNet12,
 }

@@ -1,6 +1,7 @@
 """PyTorch networks as encoders of photographs: written once as an ONNX file that takes pixels. PyTorch is imported in functions.
 
     efficientnet_lite0, efficientnet_lite2     kshot's own, with the weights that packages carry
+    efficientnet_lite0:early                   all but the last blocks, from which these learn
     encoder_of_network                         any module from Python
 
 In: a network, or the name of one. Out: a `PhotographEncoder`. Next: `kshot.encoders.table`.
@@ -54,6 +55,26 @@ def open_efficientnet_lite2(device: str = "cpu") -> PhotographEncoder:
         SetupError: The package with the weights, or what runs or writes ONNX files, is not installed.
     """
     return _open_lite("efficientnet_lite2", 260, EFFICIENTNET_LITE2, device)
+
+
+def open_efficientnet_lite0_early(device: str = "cpu") -> PhotographEncoder:
+    """Open the early blocks of EfficientNet-Lite0: D = 21,952, what the backbone `efficientnet_lite0_late` learns from.
+
+    Raises:
+        SetupError: As of `open_efficientnet_lite0`.
+    """
+    published, name = EFFICIENTNET_LITE0, "efficientnet_lite0:early"
+    provenance = Provenance(published.licence, published.source, published.package)
+    fingerprint = fingerprint_of("photographs", VERSION, name, published.digest, "224")
+
+    def made() -> dict[str, bytes]:
+        published.read()  # says what to install before PyTorch is loaded
+        from kshot.backbones.efficientnet_lite0_late import EarlyLayers
+
+        return network_files(EarlyLayers(), name, 224, _LITE_MEAN, _LITE_DEVIATION, provenance, fingerprint)
+
+    folder, temporary = kept_folder(fingerprint, made)
+    return read_photograph_encoder(folder, device, held=temporary)
 
 
 def _open_lite(name: str, size: int, published: PublishedWeights, device: str) -> PhotographEncoder:

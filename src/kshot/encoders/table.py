@@ -24,7 +24,7 @@ from kshot.encoders.joined import JoinedEncoder, read_joined
 from kshot.encoders.onnx_photographs import open_onnx_photographs
 from kshot.encoders.photograph_encoder import KIND as PHOTOGRAPHS
 from kshot.encoders.photograph_encoder import read_photograph_encoder
-from kshot.encoders.photograph_export import open_efficientnet_lite0, open_efficientnet_lite2
+from kshot.encoders.photograph_export import open_efficientnet_lite0, open_efficientnet_lite0_early, open_efficientnet_lite2
 from kshot.encoders.photograph_text_encoder import KIND as PHOTOGRAPHS_AND_TEXTS
 from kshot.encoders.photograph_text_encoder import read_photograph_text_encoder
 from kshot.encoders.sentence_encoder import KIND as SENTENCES
@@ -39,8 +39,10 @@ from kshot.regular_file import look, names_in
 
 ENCODERS: dict[str, Callable[[str], Encoder]] = {
     "efficientnet_lite0": open_efficientnet_lite0,
+    "efficientnet_lite0:early": open_efficientnet_lite0_early,
     "efficientnet_lite2": open_efficientnet_lite2,
     "all-MiniLM-L6-v2": partial(open_minilm, "all-MiniLM-L6-v2"),
+    "all-MiniLM-L6-v2:early": partial(open_minilm, "all-MiniLM-L6-v2:early"),
     "all-MiniLM-L6-v2:layers": partial(open_minilm, "all-MiniLM-L6-v2:layers"),
 }
 """Name → what opens the encoder on a device."""

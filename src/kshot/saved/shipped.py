@@ -19,6 +19,11 @@ def shipped() -> list[str]:
     return [name for name in names_in(_shelf(), SavedError) if look(_shelf() / name / RECORD, SavedError) == "file"]
 
 
+def shipped_optimizers() -> list[str]:
+    """Return the names of the learned optimisers inside the package, sorted."""
+    return [name for name in names_in(_shelf(), SavedError) if look(_shelf() / name / FILE, SavedError) == "file"]
+
+
 def find(source: str | Path) -> Path:
     """Return the folder of a saved learner.
 

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kshot.encoders.table import ENCODERS
 from kshot.episodes.shape import chance
-from kshot.errors import SavedError
+from kshot.errors import SavedError, did_you_mean
+from kshot.learners.untrained import UNTRAINED
 from kshot.meta_train.objectives.table import OBJECTIVES
+from kshot.regular_file import look
 from kshot.results.show.plot_learning import whole_validations
 from kshot.saved.folder import Saved
 from kshot.saved.optimizer_file import load_optimizer
-from kshot.saved.shipped import find_optimizer, open_saved
+from kshot.saved.shipped import find_optimizer, open_saved, shipped, shipped_optimizers
 from kshot.value_types import fits
 from kshot.workflows.build import VALIDATION_WAY, way_or_all
+from kshot.workflows.recipe import recipe_names
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,29 @@ def describe_saved(source: str | Path) -> Description:
         SavedError: It cannot be found or read.
     """
     folder = find_optimizer(source)
-    return _learner(source) if folder is None else _optimizer(folder)
+    if folder is not None:
+        return _optimizer(folder)
+    if look(Path(source), SavedError) != "folder" and str(source) not in (*shipped(), *UNTRAINED):
+        raise _nothing(str(source))
+    return _learner(source)
+
+
+def _nothing(name: str) -> SavedError:
+    """Return the error for a name that is nothing that can be described."""
+    inside = [*shipped(), *shipped_optimizers()]
+    if name in recipe_names():
+        return SavedError(
+            f"{name} is a recipe, of which nothing is trained yet. kshot recipes {name} shows it; kshot train {name} trains it."
+        )
+    if name in ENCODERS:
+        return SavedError(
+            f"{name} is an encoder, which learns nothing here. Make a model with it: kshot fit EXAMPLES --encoder {name} -o MODEL"
+        )
+    return SavedError(
+        f"there is nothing to show of {name!r}: no such folder.{did_you_mean(name, [*inside, *recipe_names()])} kshot show takes the "
+        "folder of a model (kshot fit), of a run (kshot train), or of a saved learner or learned optimiser; and what is shipped: "
+        f"{', '.join(inside)}. Recipes are shown by kshot recipes."
+    )
 
 
 def _learner(source: str | Path) -> Description:

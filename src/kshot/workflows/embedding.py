@@ -21,6 +21,9 @@ from kshot.tasks.embedded import check_reads, embedded
 from kshot.tasks.encoder_by_name import check_fit, open_by_name
 from kshot.tasks.examples import Asked, find_examples
 
+_WIDEST = 8192
+"""Numbers of a vector that is kept in the cache, too. A few thousand wider ones would drive out all others."""
+
 
 @dataclass(frozen=True)
 class EmbeddedFile:
@@ -94,7 +97,7 @@ def embed_examples(
     opened = open_by_name(encoder or default_encoder(found.reads), device=device)
     check_reads(opened, found)
     unfit = check_fit(opened, found.things)
-    kept, vectors = embedded(found, opened, cache, strict=strict)
+    kept, vectors = embedded(found, opened, cache if opened.features <= _WIDEST else None, strict=strict)
     file = io.BytesIO()
     arrays: dict[str, Any] = {X: vectors, LABEL: np.array(kept.labels, dtype=np.str_), ENCODER: np.array(opened.name)}
     np.savez(file, **arrays)

@@ -27,8 +27,9 @@ from kshot.tasks.heads.head import FittedHead
 STRENGTHS = tuple(float(one) for one in np.logspace(-3, 2, 11))
 """λ as a multiple of the mean squared length of the rows of X."""
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
-PRIOR = 5.0
-"""How many positive answers for all classes count beside those for a class, when its threshold is chosen."""
+PRIOR = 50.0
+"""How many positive answers for all classes count beside those for a class, when its threshold is chosen. Of 5, 20, 50, 200 and one
+threshold for all, 50 was chosen on training files: messages made of two texts, of CLINC150's domain `travel` and of BANKING77."""
 FOLDS = 5
 _ROWS_AT_ONCE = 2**14
 
