@@ -16,6 +16,8 @@ import pytest
 
 from cases.served import serving
 from cases.strokes import image, task
+from kshot import cli
+from kshot.exit_code import exit_code_of
 from kshot.web.keys import add_key
 
 pytestmark = pytest.mark.slow
@@ -155,13 +157,18 @@ def test_a_model_of_kshot_fit_is_served(tmp_path: Path) -> None:
         ([".", "."], "kshot serve takes"),
     ],
 )
-def test_a_start_that_makes_no_sense(words: list[str], told: str, tmp_path: Path) -> None:
+def test_a_start_that_makes_no_sense(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, which has imported what a server needs: nothing is served."""
     (tmp_path / "broken.json").write_text("x" * 5000)
     add_key(tmp_path / "keys.json", "ann")
-    done = kshot("serve", "--port", "0", *words, folder=tmp_path)
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert told in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kshot", "serve", "--port", "0", *words])
+    code = exit_code_of(cli.app)
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, ""), printed.err
+    assert told in " ".join(printed.err.split())
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -169,8 +176,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = kshot("serve", "--port", str(taken.getsockname()[1]), folder=tmp_path)
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
     assert "cannot listen" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
