@@ -181,15 +181,22 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
-    key = kshot("keys", "add", "keys.json", "ann", folder=tmp_path).stdout.strip()
+def test_keys_are_made_listed_and_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def keys(*words: str, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["kshot", "keys", *words])
+        assert exit_code_of(cli.app) == code
+        return capsys.readouterr().out
+
+    key = keys("add", "keys.json", "ann").strip()
     assert key.startswith("kshot_")
     assert len(key) > 40
-    (listed,) = json.loads(kshot("keys", "list", "keys.json", "--json", folder=tmp_path).stdout)["keys"]
+    (listed,) = json.loads(keys("list", "keys.json", "--json"))["keys"]
     assert listed["tenant"] == "ann"
     assert key not in (tmp_path / "keys.json").read_text()
-    assert "ann" in kshot("keys", "list", "keys.json", folder=tmp_path).stdout
-    assert kshot("keys", "revoke", "keys.json", "nobody", folder=tmp_path).returncode == 2
-    assert kshot("keys", "revoke", "keys.json", listed["id"], folder=tmp_path).returncode == 0
+    assert "ann" in keys("list", "keys.json")
+    keys("revoke", "keys.json", "nobody", code=2)
+    keys("revoke", "keys.json", listed["id"])
     assert json.loads((tmp_path / "keys.json").read_text())["keys"] == []
-    assert kshot("keys", "add", "keys.json", "", folder=tmp_path).returncode == 2
+    keys("add", "keys.json", "", code=2)
