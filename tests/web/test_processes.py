@@ -8,19 +8,27 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from cases.served import serving
+from cases.served import Process, serving
 from cases.strokes import image, task
 from kshot import cli
 from kshot.exit_code import exit_code_of
 from kshot.web.keys import add_key
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    with serving(tmp_path_factory.mktemp("served")) as found:
+        yield found
 
 
 def kshot(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -86,19 +94,26 @@ def test_a_signal_ends_the_server_after_its_answers(tmp_path: Path) -> None:
         assert httpx.get(server.url + f"v1/tasks/{id}", timeout=60).json()["version"] == 1
 
 
-def test_the_log_has_request_ids_and_nothing_of_a_user(tmp_path: Path) -> None:
-    secret = "ring-of-a-user"
-    with serving(tmp_path) as server:
-        body = {"learner": "omniglot-protonet", "classes": {secret: [image("ring")], "b": [image("cross")]}}
-        answer = httpx.post(server.url + "v1/tasks", json=body, headers={"X-Request-Id": "mine-1", "User-Agent": secret}, timeout=60)
-        id = answer.json()["id"]
-        assert answer.headers["x-request-id"] == "mine-1"
-        strange = httpx.delete(server.url + f"v1/tasks/{id}/classes/{secret}", headers={"X-Request-Id": "no good"})
-        assert strange.headers["x-request-id"] != "no good"
-        httpx.get(server.url + f"v1/{secret}?q={secret}")
-        time.sleep(0.3)
-    lines = [json.loads(line) for line in server.said if line.startswith("{")]
-    asked = [line for line in lines if line["event"] == "request" and line["route"] != "/readyz"]
+def test_the_log_has_request_ids_and_nothing_of_a_user(server: Process) -> None:
+    secret, before = "ring-of-a-user", len(server.said)
+    body = {"learner": "omniglot-protonet", "classes": {secret: [image("ring")], "b": [image("cross")]}}
+    answer = httpx.post(server.url + "v1/tasks", json=body, headers={"X-Request-Id": "mine-1", "User-Agent": secret}, timeout=60)
+    id = answer.json()["id"]
+    assert answer.headers["x-request-id"] == "mine-1"
+    strange = httpx.delete(server.url + f"v1/tasks/{id}/classes/{secret}", headers={"X-Request-Id": "no good"})
+    assert strange.headers["x-request-id"] != "no good"
+    httpx.get(server.url + f"v1/{secret}?q={secret}")
+
+    def written() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in server.said[before:] if line.startswith("{")]
+
+    def requests() -> list[dict[str, Any]]:
+        return [line for line in written() if line["event"] == "request" and line["route"] != "/readyz"]
+
+    end = time.monotonic() + 30
+    while len(requests()) < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    lines, asked = written(), requests()
     assert [(one["method"], one["route"], one["status"]) for one in asked] == [
         ("POST", "/v1/tasks", 201),
         ("DELETE", "/v1/tasks/{id}/classes/{name:path}", 409),
@@ -111,9 +126,9 @@ def test_the_log_has_request_ids_and_nothing_of_a_user(tmp_path: Path) -> None:
     assert id not in "".join(server.said)
 
 
-def test_broken_and_slow_clients_hold_up_nobody(tmp_path: Path) -> None:
+def test_broken_and_slow_clients_hold_up_nobody(server: Process) -> None:
     """A hundred of them here; `make bench` has a thousand."""
-    with serving(tmp_path) as server, httpx.Client(base_url=server.url + "v1/", timeout=60) as good:
+    with httpx.Client(base_url=server.url + "v1/", timeout=60) as good:
         id = good.post("tasks", json=task("cross", "ring")).json()["id"]
         port = int(server.url.rstrip("/").rpartition(":")[2])
         bad = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
