@@ -20,13 +20,15 @@ PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layout docs pictures doctest bench hostile hostile-service long clean
+.PHONY: help install demo test lint types layout docs pictures doctest bench hostile hostile-service long clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
 
 demo: $(STAMP)-demo ## Train, evaluate, save and use a learner on Omniglot (about five minutes on two cores)
 	$(VENV)/bin/kshot demo $(ARGS)
+
+install: $(STAMP)-test ## Create .venv and install all that the other targets need
 
 # The tests start hundreds of Python processes. Compiling kshot once for all of them, where it is not forbidden, saves a fifth of the time.
 test: export PYTHONDONTWRITEBYTECODE :=

@@ -16,13 +16,16 @@ import safetensors.torch
 import torch
 
 import kshot.errors
+from cases.folders import pets_in
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
-KILLS = 20
 
 RECIPE = """
 [data]
-rotations = "none"
+name = "{pets}"
+split = "fractions"
+size = 16
+fractions = [0.5, 0.25, 0.25]
 
 [backbone]
 width = 8
@@ -49,7 +52,10 @@ save_every = 1
 
 ITEM_RECIPE = """
 [data]
-rotations = "none"
+name = "{pets}"
+split = "fractions"
+size = 16
+fractions = [0.5, 0.25, 0.25]
 
 [learner]
 name = "baseline"
@@ -155,9 +161,9 @@ def start(plan=None, seconds=None):
 told, ended = [], 0
 # The first one dies before its first state is whole: in the recipe, in the division, in the state of update 0.
 plans = [((number, "half"), None) for number in (1, 2, 3)] + [((3, "before the name"), None)]
-for _ in range(8):
+for _ in range(2 * kills // 5):
     plans.append(((random.randrange(1, 25), random.choice(["half", "before the name", "after the name"])), None))
-plans += [(None, random.uniform(0.0, 0.6)) for _ in range(kills - len(plans))]
+plans += [(None, random.uniform(0.0, 0.4)) for _ in range(kills - len(plans))]
 first, rest = plans[:4], plans[4:]
 random.shuffle(rest)
 queue = first + rest
@@ -195,24 +201,24 @@ def learner(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, SIGKILL and /proc")
-@pytest.mark.parametrize("text", [RECIPE, ITEM_RECIPE], ids=["episodes", "items"])
-def test_twenty_kills_and_resumes_end_at_the_same_bits(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(("text", "kills", "least"), [(RECIPE, 20, 6), (ITEM_RECIPE, 10, 2)], ids=["episodes", "items"])
+def test_kills_and_resumes_end_at_the_same_bits(tmp_path: Path, text: str, kills: int, least: int) -> None:
     recipe = tmp_path / "small.toml"
-    recipe.write_text(text)
+    recipe.write_text(text.replace("{pets}", str(pets_in(tmp_path / "pets", classes=12, items=6))))
     words = [sys.executable, "-m", "kshot", "train", str(recipe), "--out", str(tmp_path / "whole")]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     expected = learner(tmp_path / "whole")
     assert [update for update, _ in losses(tmp_path / "whole")] == list(range(1, 61))
 
-    words = [sys.executable, "-c", KILLER, str(recipe), str(tmp_path / "killed"), str(KILLS)]
+    words = [sys.executable, "-c", KILLER, str(recipe), str(tmp_path / "killed"), str(kills)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=300)
     log = tmp_path / "killed.log"
     assert done.returncode == 0, done.stderr + (log.read_text() if log.exists() else "")
     answer = json.loads(done.stdout)
-    assert len(answer["told"]) == KILLS
-    assert sum("state.safetensors" in told for told in answer["told"]) >= 6, answer["told"]
-    assert sum(told == "by time" for told in answer["told"]) >= 6, answer["told"]
+    assert len(answer["told"]) == kills
+    assert sum("state.safetensors" in told for told in answer["told"]) >= least, answer["told"]
+    assert sum(told == "by time" for told in answer["told"]) >= least, answer["told"]
     for run in map(Path, answer["runs"]):
         found = learner(run)
         assert found.keys() == expected.keys()

@@ -72,7 +72,7 @@ def draw(page: Any, canvas: Any, strokes: list[list[tuple[float, float]]], *, wo
     side = min(box["width"], box["height"])
     for stroke in strokes:
         for place, (x, y) in enumerate(stroke):
-            page.mouse.move(box["x"] + side * (x + wobble * (place % 2)), box["y"] + side * (y + wobble), steps=4)
+            page.mouse.move(box["x"] + side * (x + wobble * (place % 2)), box["y"] + side * (y + wobble), steps=2)
             if place == 0:
                 page.mouse.down()
         page.mouse.up()

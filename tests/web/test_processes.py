@@ -8,17 +8,27 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from cases.served import serving
+from cases.served import Process, serving
 from cases.strokes import image, task
+from kshot import cli
+from kshot.exit_code import exit_code_of
 from kshot.web.keys import add_key
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    with serving(tmp_path_factory.mktemp("served")) as found:
+        yield found
 
 
 def kshot(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -84,19 +94,26 @@ def test_a_signal_ends_the_server_after_its_answers(tmp_path: Path) -> None:
         assert httpx.get(server.url + f"v1/tasks/{id}", timeout=60).json()["version"] == 1
 
 
-def test_the_log_has_request_ids_and_nothing_of_a_user(tmp_path: Path) -> None:
-    secret = "ring-of-a-user"
-    with serving(tmp_path) as server:
-        body = {"learner": "omniglot-protonet", "classes": {secret: [image("ring")], "b": [image("cross")]}}
-        answer = httpx.post(server.url + "v1/tasks", json=body, headers={"X-Request-Id": "mine-1", "User-Agent": secret}, timeout=60)
-        id = answer.json()["id"]
-        assert answer.headers["x-request-id"] == "mine-1"
-        strange = httpx.delete(server.url + f"v1/tasks/{id}/classes/{secret}", headers={"X-Request-Id": "no good"})
-        assert strange.headers["x-request-id"] != "no good"
-        httpx.get(server.url + f"v1/{secret}?q={secret}")
-        time.sleep(0.3)
-    lines = [json.loads(line) for line in server.said if line.startswith("{")]
-    asked = [line for line in lines if line["event"] == "request" and line["route"] != "/readyz"]
+def test_the_log_has_request_ids_and_nothing_of_a_user(server: Process) -> None:
+    secret, before = "ring-of-a-user", len(server.said)
+    body = {"learner": "omniglot-protonet", "classes": {secret: [image("ring")], "b": [image("cross")]}}
+    answer = httpx.post(server.url + "v1/tasks", json=body, headers={"X-Request-Id": "mine-1", "User-Agent": secret}, timeout=60)
+    id = answer.json()["id"]
+    assert answer.headers["x-request-id"] == "mine-1"
+    strange = httpx.delete(server.url + f"v1/tasks/{id}/classes/{secret}", headers={"X-Request-Id": "no good"})
+    assert strange.headers["x-request-id"] != "no good"
+    httpx.get(server.url + f"v1/{secret}?q={secret}")
+
+    def written() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in server.said[before:] if line.startswith("{")]
+
+    def requests() -> list[dict[str, Any]]:
+        return [line for line in written() if line["event"] == "request" and line["route"] != "/readyz"]
+
+    end = time.monotonic() + 30
+    while len(requests()) < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    lines, asked = written(), requests()
     assert [(one["method"], one["route"], one["status"]) for one in asked] == [
         ("POST", "/v1/tasks", 201),
         ("DELETE", "/v1/tasks/{id}/classes/{name:path}", 409),
@@ -109,9 +126,9 @@ def test_the_log_has_request_ids_and_nothing_of_a_user(tmp_path: Path) -> None:
     assert id not in "".join(server.said)
 
 
-def test_broken_and_slow_clients_hold_up_nobody(tmp_path: Path) -> None:
+def test_broken_and_slow_clients_hold_up_nobody(server: Process) -> None:
     """A hundred of them here; `make bench` has a thousand."""
-    with serving(tmp_path) as server, httpx.Client(base_url=server.url + "v1/", timeout=60) as good:
+    with httpx.Client(base_url=server.url + "v1/", timeout=60) as good:
         id = good.post("tasks", json=task("cross", "ring")).json()["id"]
         port = int(server.url.rstrip("/").rpartition(":")[2])
         bad = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
@@ -155,13 +172,18 @@ def test_a_model_of_kshot_fit_is_served(tmp_path: Path) -> None:
         ([".", "."], "kshot serve takes"),
     ],
 )
-def test_a_start_that_makes_no_sense(words: list[str], told: str, tmp_path: Path) -> None:
+def test_a_start_that_makes_no_sense(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, which has imported what a server needs: nothing is served."""
     (tmp_path / "broken.json").write_text("x" * 5000)
     add_key(tmp_path / "keys.json", "ann")
-    done = kshot("serve", "--port", "0", *words, folder=tmp_path)
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert told in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kshot", "serve", "--port", "0", *words])
+    code = exit_code_of(cli.app)
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, ""), printed.err
+    assert told in " ".join(printed.err.split())
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -169,19 +191,27 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = kshot("serve", "--port", str(taken.getsockname()[1]), folder=tmp_path)
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
     assert "cannot listen" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
-    key = kshot("keys", "add", "keys.json", "ann", folder=tmp_path).stdout.strip()
+def test_keys_are_made_listed_and_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def keys(*words: str, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["kshot", "keys", *words])
+        assert exit_code_of(cli.app) == code
+        return capsys.readouterr().out
+
+    key = keys("add", "keys.json", "ann").strip()
     assert key.startswith("kshot_")
     assert len(key) > 40
-    (listed,) = json.loads(kshot("keys", "list", "keys.json", "--json", folder=tmp_path).stdout)["keys"]
+    (listed,) = json.loads(keys("list", "keys.json", "--json"))["keys"]
     assert listed["tenant"] == "ann"
     assert key not in (tmp_path / "keys.json").read_text()
-    assert "ann" in kshot("keys", "list", "keys.json", folder=tmp_path).stdout
-    assert kshot("keys", "revoke", "keys.json", "nobody", folder=tmp_path).returncode == 2
-    assert kshot("keys", "revoke", "keys.json", listed["id"], folder=tmp_path).returncode == 0
+    assert "ann" in keys("list", "keys.json")
+    keys("revoke", "keys.json", "nobody", code=2)
+    keys("revoke", "keys.json", listed["id"])
     assert json.loads((tmp_path / "keys.json").read_text())["keys"] == []
-    assert kshot("keys", "add", "keys.json", "", folder=tmp_path).returncode == 2
+    keys("add", "keys.json", "", code=2)
