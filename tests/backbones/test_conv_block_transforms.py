@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, jvp, vjp, vmap
 from kshot.backbones.conv4 import Conv4
 from kshot.backbones.conv_block import ConvBlock
 from kshot.backbones.kernels.block_operator import block_with_batch_statistics, block_with_given_statistics
+from kshot.backbones.kernels.folded_block import folded_block
 from kshot.backbones.kernels.norm_pool import Statistics
 from kshot.backbones.kernels.strided_operator import strided_block
 
@@ -246,3 +247,17 @@ def test_conv4_in_evaluation_over_copies_of_one_batch_norm() -> None:
     for b in range(B):
         alone = grad(lambda v, b=b: functional_call(network, v, (x[b],)).pow(2).sum())(values)
         assert_same({name: value[b] for name, value in together.items()}, alone)
+
+
+@pytest.mark.parametrize("pool", [True, False])
+def test_without_gradients_the_numbers_are_the_same_bits(pool: bool) -> None:
+    """Where nothing but numbers is asked for, the operator with derivatives is left out; also under `vmap`, where it stays."""
+    made = torch.Generator().manual_seed(3)
+    x = torch.randn(M, 2, 8, 8, generator=made).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(WIDTH, 2, 3, 3, generator=made), torch.randn(WIDTH, generator=made)
+    many = torch.stack([weight, 2 * weight])
+    with torch.no_grad():
+        alone = folded_block(x, weight, bias, pool=pool)
+        each = vmap(lambda w: folded_block(x, w, bias, pool=pool))(many)
+    assert torch.equal(alone, folded_block(x, weight, bias, pool=pool))
+    assert torch.equal(each[1], folded_block(x, 2 * weight, bias, pool=pool))

@@ -82,7 +82,7 @@ class Edge:
             problem = Problem(500, "the service has a bug here; its log says more under the id of this request.")
         if problem is not None and not status:
             await answer_of(problem, {"Connection": "close"} if not body.whole else {})(scope, receive, sending)
-        route = scope.get("route_path") or getattr(scope.get("route"), "path", "none")
+        route = str(scope.get("route_path") or getattr(scope.get("route"), "path", "none"))
         seconds = time.perf_counter() - began
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.answered(method, route, status, seconds)

@@ -39,7 +39,7 @@ class Limits:
     request_seconds: float = 60.0
     header_seconds: float = 15.0
     body_seconds: float = 30.0
-    opening_seconds: float = 20.0
+    opening_seconds: float = 50.0
     waiting: int = 4_096
     waiting_of_tenant: int = 2_048
     changes: int = 128

@@ -180,8 +180,8 @@ def _more_files() -> None:
 
 def _log(settings: Settings) -> None:
     # As the manual of logging advises for speed: no line says from which thread, process or place it comes.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
-    logging._srcfile = None  # type: ignore[assignment]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = _Lines()
     handler.setFormatter(_OneObject())
     for name in ("kshot.web", "uvicorn"):

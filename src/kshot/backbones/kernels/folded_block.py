@@ -53,7 +53,7 @@ def _alone(*tensors: Tensor) -> bool:
     """Whether nothing but numbers is asked for: no transform of `torch.func`, and no tangent in forward mode."""
     if torch._C._are_functorch_transforms_active():
         return False
-    return all(torch.autograd.forward_ad.unpack_dual(one).tangent is None for one in tensors)
+    return all(torch.autograd.forward_ad.unpack_dual(one).tangent is None for one in tensors)  # type: ignore[no-untyped-call]  # torch's own
 
 
 def parts(x: Tensor, weight: Tensor) -> Iterator[slice]:

@@ -1,6 +1,7 @@
 """The description of the routes for people, at `/docs`: one page without a script, which needs no other machine.
 
-`/openapi.json` leads to the description for programs, `/v1/openapi.json`. In: the description for programs. Out: a router, which the app includes.
+`/openapi.json` leads to the description for programs, `/v1/openapi.json`, from which the page is made. In: that description. Out: a router,
+which the app includes.
 """
 
 import json

@@ -45,7 +45,7 @@ class Sources:
         self._opened: dict[tuple[str, str], Source] = {}
         self._models: dict[str, Model] = {}
         self._no_encoders = set(_NO_ENCODERS)
-        self._lock = threading.Lock()
+        self._locks: dict[tuple[str, str], threading.Lock] = {}  # one per source: a long opening holds up nobody who asks for another
         for one in saved or SHIPPED:
             self._add(one)
         for name in ENCODERS:
@@ -89,7 +89,7 @@ class Sources:
             return found
         if (opener := self._openers.get((kind, name))) is None:
             raise RecipeError(f"this server has no {kind} {name!r}.{known_ones(name, [one for k, one in self._openers if k == kind])}")
-        with self._lock:
+        with self._locks.setdefault((kind, name), threading.Lock()):
             if (kind, name) not in self._opened:
                 try:
                     self._opened[kind, name] = opener()
