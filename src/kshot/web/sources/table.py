@@ -23,7 +23,7 @@ from kshot.tasks.model_record import is_model
 from kshot.web.sources.encoder_source import NUMBERS, EncoderSource
 from kshot.web.sources.source import Source
 
-SHIPPED = ("omniglot-lake", "omniglot-maml", "omniglot-mann", "omniglot-protonet", "tables-in-context")
+SHIPPED = ("omniglot-lake", "omniglot-maml", "omniglot-mann", "omniglot-protonet", "omniglot-snail", "tables-in-context")
 """The learners inside the package; a test compares. Listing them would import PyTorch, which a server of encoders alone never needs."""
 _NO_ENCODERS = ("omniglot-lake", "omniglot-maml", "tables-in-context")
 """Those of them that compare no vectors of pictures, so that no head can be fitted on them; a test compares."""
