@@ -28,8 +28,8 @@ def block(pool: bool = True) -> ConvBlock:
 def test_a_block_worked_by_hand() -> None:
     """x → 3x + 1 → (· - 4) / 2 · 2 + 0.5 = 3x - 2.5, the largest of four, and nothing below zero."""
     x = torch.tensor([[[[0.0, 1.0], [2.0, -1.0]]]])
-    assert settled(block())(x).tolist() == [[[[3.5]]]]
-    assert settled(block(pool=False))(x).tolist() == [[[[0.0, 0.5], [3.5, 0.0]]]]
+    assert settled(nn.Sequential(block()))(x).tolist() == [[[[3.5]]]]
+    assert settled(nn.Sequential(block(pool=False)))(x).tolist() == [[[[0.0, 0.5], [3.5, 0.0]]]]
 
 
 def test_it_answers_as_the_network_and_leaves_it_alone() -> None:

@@ -17,7 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def settled(module: Module) -> Module:
-    """Return a copy of a module in evaluation mode, whose blocks are settled. It cannot be trained.
+    """Return a copy of a module in evaluation mode; the blocks inside it are settled. It cannot be trained.
 
     Example:
         >>> from kshot.backbones.conv4 import Conv4
@@ -28,7 +28,7 @@ def settled(module: Module) -> Module:
     """
     made = copy.deepcopy(module).eval().requires_grad_(False)
     for name, part in list(made.named_modules()):
-        if isinstance(part, ConvBlock) and part.norm.running_mean is not None:
+        if name and isinstance(part, ConvBlock) and part.norm.running_mean is not None:
             made.set_submodule(name, _SettledBlock(part))
     return made
 

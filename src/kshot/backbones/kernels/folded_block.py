@@ -43,17 +43,15 @@ def folded_block(x: Tensor, weight: Tensor, bias: Tensor, *, pool: bool) -> Tens
     Returns:
         (M, width, H // 2, W // 2), or (M, width, H, W) without pooling.
     """
-    if not torch.is_grad_enabled() and _alone(x, weight, bias):  # an `autograd.Function` takes as long as the block of one image
+    if not torch.is_grad_enabled() and _alone():  # an `autograd.Function` takes as long as the block of one image
         return task_by_task(partial(_block, pool=pool, keep=False), x, weight, bias)[0]
     out: Tensor = _FoldedBlock.apply(x, weight, bias, pool, torch.is_grad_enabled())[0]  # type: ignore[no-untyped-call]  # torch's own
     return out
 
 
-def _alone(*tensors: Tensor) -> bool:
-    """Whether nothing but numbers is asked for: no transform of `torch.func`, and no tangent in forward mode."""
-    if torch._C._are_functorch_transforms_active():
-        return False
-    return all(torch.autograd.forward_ad.unpack_dual(one).tangent is None for one in tensors)  # type: ignore[no-untyped-call]  # torch's own
+def _alone() -> bool:
+    """Whether nothing but numbers is asked for: no transform of `torch.func`, and no tangents in forward mode."""
+    return not torch._C._are_functorch_transforms_active() and torch.autograd.forward_ad._current_level < 0
 
 
 def parts(x: Tensor, weight: Tensor) -> Iterator[slice]:
