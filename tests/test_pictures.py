@@ -15,8 +15,8 @@ DOCS = ROOT / "docs"
 FOLDER = DOCS / "images" / "concepts"
 CONCEPTS = sorted((DOCS / "concepts").glob("*.md"))
 QUICK = (
-    "augmentation", "clipping", "cost", "diversity", "episode", "how-sure", "loops", "memory", "pixels", "shots", "stopping",
-    "suggest", "task",
+    "augmentation", "clipping", "cost", "diversity", "episode", "how-sure", "loops", "memory", "pixels", "pretrained", "shots",
+    "stopping", "suggest", "task",
 )  # fmt: skip
 """Drawn again by every run of the tests; `maml-step` and `prototypes` compute for longer."""
 
