@@ -4,8 +4,8 @@
     closed loop   each connection sends its next request when its answer has come; requests per second
     in turn       one request after another, on one connection
 
-It shares the cores with the server that it measures, so it is sockets and `select` alone. Every server is asked by this same client. In: requests. Out: latencies in seconds, or a rate. Next:
-`benchmarks.service`.
+It shares the cores with the server that it measures, so it is sockets and `select` alone. Every server is asked by this same client.
+In: requests. Out: latencies in seconds, or a rate. Next: `benchmarks.service`.
 """
 
 import json
