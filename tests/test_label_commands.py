@@ -80,7 +80,7 @@ def test_suggest_names_what_cannot_be_read(run: Run, model: str) -> None:
     assert (code, out.count("\n")) == (0, 2)
     code, out, err = run("suggest", model, "-", stdin=b"ab cd ef gh\n" * 3)  # all alike
     assert (code, out.partition("  (")[0]) == (0, "1. row 1: adds 100 %")
-    assert "1 is suggested, where 2 were asked for: the others of 3 things are alike to it or to examples" in err
+    assert "1 is suggested, where 10 were asked for: the others of 3 things are alike to it or to examples" in err
 
 
 @pytest.mark.slow

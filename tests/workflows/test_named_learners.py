@@ -128,7 +128,8 @@ def test_one_learner_takes_part_once(here: Path) -> None:
             ["nearest", "protonot"],
             SavedError,
             r"no learner 'protonot': no such folder\. Did you mean 'protonet'\? "
-            r"The shipped learners are omniglot-lake, omniglot-maml, omniglot-mann, omniglot-protonet, omniglot-snail, tables-in-context.*nearest",
+            r"The shipped learners are omniglot-lake, omniglot-maml, omniglot-mann, omniglot-protonet, omniglot-snail, "
+            r"tables-in-context.*nearest",
         ),
         (["nearest", "none.toml"], RecipeError, r"cannot read the recipe none\.toml"),
         (["nearest", "."], SavedError, r"not a saved learner: it has no learner\.json"),

@@ -38,7 +38,9 @@ class TimedProtocol(Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next header."""
+        """Send an answer without a body, which is that to HEAD, and begin to wait for the next header."""
+        if isinstance(self.transport, _HeadWithBody):
+            self.transport.flush()
         super().on_response_complete()
         self._expecting.cancel()
         self._expecting = self.loop.call_later(KEPT_ALIVE_SECONDS + _HEADER_SECONDS, self._late)
@@ -65,9 +67,13 @@ class _HeadWithBody:
         self._transport.write(self._head + data if self._head else data)
         self._head = b""
 
-    def close(self) -> None:
-        """Send what was kept, and close the connection."""
+    def flush(self) -> None:
+        """Send what was kept."""
         if self._head:
             self._transport.write(self._head)
             self._head = b""
+
+    def close(self) -> None:
+        """Send what was kept, and close the connection."""
+        self.flush()
         self._transport.close()

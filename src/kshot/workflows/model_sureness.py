@@ -1,6 +1,6 @@
 """How sure a fitted model is, in words and as plain values: its temperature, what its sets can promise, and what it calls unknown.
 
-In: a `Model`. Out: rows of a table, and JSON. Next: `kshot.task_commands`, for `kshot show`.
+In: a `Model`. Out: rows of a table, and JSON. Next: `kshot.show_command`.
 """
 
 import math
