@@ -151,18 +151,30 @@ def run_optimizer(
         steps = updates(state, ready.stream, ready.plan, validate)
         if not take_steps(steps, state, folder, identity, recipe.training, on_step=on_step, stop=stop):
             return None
-        state.learner.load_state_dict(state.best_or_last())
-        record: dict[str, Any] = {
-            "recipe": recipe.as_dict(),
-            "seed": recipe.seed,
-            "command": command,
-            "updates": state.update,
-            "best_update": state.best_update,
-            "validation": state.history,
-            "environment": environment(),
-        }
-        save_optimizer(folder / OPTIMIZER, state.learner.optimizer, record)
-        return SavedOptimizer(state.learner.optimizer, record, folder / OPTIMIZER)
+        return save_best_optimizer(ready, folder / OPTIMIZER, command)
+
+
+def save_best_optimizer(ready: OptimizerRun, folder: Path, command: str = "") -> SavedOptimizer:
+    """Save the best state so far of a run, finished or not.
+
+    Args:
+        ready: From `prepare_optimizer`.
+        folder: Where to.
+        command: Command that started the run, for the record.
+    """
+    recipe, state = ready.recipe, ready.state
+    state.learner.load_state_dict(state.best_or_last())
+    record: dict[str, Any] = {
+        "recipe": recipe.as_dict(),
+        "seed": recipe.seed,
+        "command": command,
+        "updates": state.update,
+        "best_update": state.best_update,
+        "validation": state.history,
+        "environment": environment(),
+    }
+    save_optimizer(folder, state.learner.optimizer, record)
+    return SavedOptimizer(state.learner.optimizer, record, folder)
 
 
 def kind_named(name: str) -> ObjectiveKind:
