@@ -20,6 +20,7 @@ def settled(module: Module) -> Module:
     """Return a copy of a module in evaluation mode; the blocks inside it are settled. It cannot be trained.
 
     Example:
+        >>> import torch
         >>> from kshot.backbones.conv4 import Conv4
         >>> network = Conv4().eval()
         >>> image = torch.rand(1, 1, 28, 28)
