@@ -18,26 +18,31 @@ if TYPE_CHECKING:
 _Nearness = Annotated[
     str, typer.Option(help="any; near: classes that lie near each other by their pixels (hard); far: classes far apart (easy).")
 ]
+_Data = Annotated[
+    str | None, typer.Option(help="A word (omniglot, sinusoids, tables), a folder or an .npz file. Default: what it learned from.")
+]
+_Split = Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")]
 _Way = Annotated[int, typer.Option(help="Classes per episode. Default: fewer if the learner's own test part has fewer.")]
+_Shot = Annotated[int, typer.Option(help="Support items per class.")]
 _Query = Annotated[int, typer.Option(help="Query items per class. Default: fewer if the learner's own test part has fewer.")]
 _Shots = Annotated[str | None, typer.Option(metavar="K,K,…", help="Several numbers of shots for a shot curve, for example 1,2,5,10.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the episode stream.")]
+_Transductive = Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")]
 
 
 def evaluate(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[
-        str | None, typer.Option(help="A word (omniglot, sinusoids, tables), a folder or an .npz file. Default: what it learned from.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
+    data: _Data = None,
+    split: _Split = None,
     way: _Way = 5,
-    shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
+    shot: _Shot = 1,
     shots: _Shots = None,
     query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="Number of episodes, for each number of shots.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
+    seed: _Seed = 0,
     nearness: _Nearness = "any",
-    transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
+    transductive: _Transductive = False,
     protocol: Annotated[
         str | None,
         typer.Option(help="lake: Lake's 20 fixed runs. lake_random: by random drawers. mann: sequences, scored by presentation."),
@@ -131,12 +136,12 @@ def compare(
     ] = None,
     split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of their own split.")] = None,
     way: _Way = 5,
-    shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
+    shot: _Shot = 1,
     shots: _Shots = None,
     query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="Number of episodes for each number of shots.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
-    transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
+    seed: _Seed = 0,
+    transductive: _Transductive = False,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the comparison into this PNG file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the runs of recipes that are not trained yet.")] = Path("runs"),
@@ -184,17 +189,15 @@ def compare(
 def inspect_tasks(
     context: typer.Context,
     saved: Annotated[str, typer.Argument(help="A run, a saved learner's folder, a shipped learner, or `nearest`.")],
-    data: Annotated[
-        str | None, typer.Option(help="A word (omniglot, sinusoids, tables), a folder or an .npz file. Default: what it learned from.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="NAME, NAME/PART or PART. Default: the test part of its own split.")] = None,
+    data: _Data = None,
+    split: _Split = None,
     way: _Way = 5,
-    shot: Annotated[int, typer.Option(help="Support items per class.")] = 1,
+    shot: _Shot = 1,
     query: _Query = 15,
     episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the episode stream.")] = 0,
+    seed: _Seed = 0,
     nearness: _Nearness = "any",
-    transductive: Annotated[bool, typer.Option("--transductive", help="Answer the queries of an episode together.")] = False,
+    transductive: _Transductive = False,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the findings into this PNG file.")] = None,
     device: Device = "auto",
