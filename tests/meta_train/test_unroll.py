@@ -164,6 +164,13 @@ def test_progress_by_hand() -> None:
     np.testing.assert_allclose(progress_of(curves).numpy(), [0.0, expected], rtol=1e-5, atol=1e-7)
 
 
+def test_a_loss_above_its_start_counts_for_more_than_its_logarithm() -> None:
+    """Twice and a half of the first loss; weights 1.5 and 2 of 3.5."""
+    curves = torch.tensor([[4.0], [8.0], [2.0]])
+    expected = (1.5 * (np.log(2.01 / 1.01) + 1) + 2 * np.log(0.51 / 1.01)) / 3.5
+    np.testing.assert_allclose(progress_of(curves).numpy(), [expected], rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_training_makes_it_better() -> None:
     """30 updates on networks: what it reaches on others is better than before by a good part."""

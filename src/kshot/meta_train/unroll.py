@@ -4,14 +4,15 @@ A lane is a kind of objective: B functions at a time, which the rule minimises o
 meta-parameters φ goes on by `truncation` steps in every lane. With the losses f_t at the parameters θ_t, the value of a function in those
 steps is
 
-    L = Σ_t w_t log(f_t + ε f_0),     w_t ∝ 1 + t / horizon,     Σ_t w_t = 1 over the steps,     ε = 0.01
+    L = Σ_t w_t (log(f_t + ε f_0) + max(0, f_t / f_0 - 1)),     w_t ∝ 1 + t / horizon,     Σ_t w_t = 1 over the steps,     ε = 0.01
 
-so that every kind counts by its relative progress. Two ways of estimating ∂L/∂φ:
+so that every kind counts by its relative progress. The second term is 0 unless a loss is larger than where it began: to the logarithm
+alone, a first step that makes a loss twenty times as large would be cheap. Two ways of estimating ∂L/∂φ:
 
 truncated
 :   By the chain rule through the steps of this update alone (Andrychowicz et al. 2016, section 2: truncated backpropagation). As in the
     paper, ∂∇f_t/∂φ is dropped. What remains needs no derivative of f beside the gradients that the rule was given: ∂L/∂φ is the derivative
-    of Σ_t w_t ⟨∇f_t, θ_t(φ)⟩ / (f_t + ε f_0) with ∇f_t held fixed.
+    of Σ_t w_t ⟨∇f_t, θ_t(φ)⟩ / (f_t + ε f_0), plus that of the second term, with ∇f_t held fixed.
 
 persistent
 :   Persistent evolution strategies (Vicol, Metz and Sohl-Dickstein, ICML 2021, arXiv 2112.13835, algorithm 2): N pairs of rules at φ ± σε_i
@@ -207,8 +208,8 @@ def minimise(
         parameters, state = rule.update(gradients, state, parameters, step)
         losses, gradients = gradients_at(window.objective, parameters, step + 1)
         bounded = losses + FLOOR * first_loss
-        value = value + weight * bounded.log()
-        share = weight / bounded / len(window)
+        value = value + weight * (bounded.log() + (losses / first_loss - 1).relu())
+        share = weight * (1 / bounded + (losses > first_loss) / first_loss) / len(window)
         for name, gradient in gradients.items():
             surrogate = surrogate + (share @ (gradient * parameters[name]).flatten(1)).sum()
     return value, surrogate, _joined(parameters, state)
@@ -283,11 +284,11 @@ def progress_of(curves: Tensor) -> Tensor:
     """L of whole trajectories less that of standing still: the lower, the better.
 
     Args:
-        curves: Losses (steps + 1, B), from `trajectories`. Infinite ones count as a million times the first.
+        curves: Losses (steps + 1, B), from `trajectories`. Those above a hundred times the first count as a hundred times the first.
 
     Returns:
         (B,).
     """
-    relative = (curves[1:] / curves[0]).clamp_max(1e6)
+    relative = (curves[1:] / curves[0]).clamp_max(100)
     weights = 1 + torch.arange(1, len(curves)) / (len(curves) - 1)
-    return (weights / weights.sum()) @ ((relative + FLOOR) / (1 + FLOOR)).log()
+    return (weights / weights.sum()) @ (((relative + FLOOR) / (1 + FLOOR)).log() + (relative - 1).relu())

@@ -82,13 +82,13 @@ def test_a_conv4_is_the_stock_network(pictures: None) -> None:
 
 
 def stock_loss(network: nn.Module, drawn: Network) -> torch.Tensor:
-    return nn.functional.cross_entropy(network.train()(drawn.x[0]), drawn.y).detach()
+    return nn.functional.cross_entropy(network.train()(drawn.x[0]), drawn.y[0]).detach()
 
 
 def test_ten_classes_of_twenty_pictures(pictures: None) -> None:
     drawn = Networks("dots", "mlp").draw(0, [0, 1], "train")
     assert drawn.x.shape == (2, 200, 1, 16, 16)
-    assert torch.bincount(drawn.y).tolist() == [20] * 10
+    assert [torch.bincount(y).tolist() for y in drawn.y] == [[20] * 10] * 2
     assert float(drawn.x.max()) <= 1.0
 
 

@@ -69,30 +69,24 @@ class Networks:
         batches = streams(key_of({"batches": name, "part": part, "seed": seed}), np.asarray(numbers, dtype=np.int64))
         return Network(
             x=torch.stack(x),
-            y=torch.arange(CLASSES).repeat_interleave(PER_CLASS),
+            y=torch.arange(CLASSES).repeat_interleave(PER_CLASS).expand(len(x), -1),
             start={key: torch.stack([each[key] for each in starts]) for key in starts[0]},
-            activations=torch.as_tensor(np.asarray(numbers) % 3).view(-1, 1, 1),
+            activations=activations_of(numbers),
             convolutional=self.architecture == "conv4",
             batches=batches,
         )
 
     def _start(self, side: int, generator: torch.Generator) -> Tensors:
-        def uniform(*shape: int, inputs: int) -> Tensor:
-            return (torch.rand(*shape, generator=generator) * 2 - 1) / math.sqrt(inputs)
-
-        start: Tensors = {}
         if self.architecture == "mlp":
-            widths = (side * side, *self.hidden, CLASSES)
-            for layer, (wide, out) in enumerate(pairwise(widths)):
-                start[f"w{layer}"], start[f"b{layer}"] = uniform(wide, out, inputs=wide), uniform(out, inputs=wide)
-            return start
+            return mlp_start((side * side, *self.hidden, CLASSES), generator)
+        start: Tensors = {}
         channels = 1
         for layer, out in enumerate(self.hidden):
-            start[f"w{layer}"] = uniform(out, channels, 3, 3, inputs=9 * channels)
+            start[f"w{layer}"] = _uniform(generator, out, channels, 3, 3, inputs=9 * channels)
             start[f"scale{layer}"], start[f"shift{layer}"] = torch.ones(out), torch.zeros(out)
             channels, side = out, max(1, side // 2)
         features = channels * side * side
-        start["w"], start["b"] = uniform(features, CLASSES, inputs=features), uniform(CLASSES, inputs=features)
+        start["w"], start["b"] = (_uniform(generator, *shape, inputs=features) for shape in ((features, CLASSES), (CLASSES,)))
         return start
 
 
@@ -101,8 +95,8 @@ class Network:
     """B problems of one architecture.
 
     Attributes:
-        x: Pictures in [0, 1], or rows of numbers, (B, 200, 1, side, side).
-        y: Labels, (200,), the same for all problems.
+        x: Pictures in [0, 1], (B, M, 1, side, side), or rows of numbers, (B, M, …).
+        y: Labels, int64 (B, M), or real targets, float32 (B, M).
         start: Where the parameters start.
         activations: Which activation an mlp has, (B, 1, 1): 0 ReLU, 1 tanh, 2 sigmoid.
         convolutional: Whether it is a conv4.
@@ -117,23 +111,42 @@ class Network:
     batches: np.ndarray = field(repr=False)
 
     def loss(self, parameters: Tensors, step: int) -> Tensor:
-        """Cross-entropy on the 32 pictures of a step, drawn with replacement: (B,)."""
+        """Cross-entropy, or squared error, on the 32 items of a step, drawn with replacement: (B,)."""
         drawn = below(words(self.batches, step * BATCH, BATCH), self.x.shape[1]).T  # (B, 32)
         items = torch.from_numpy(np.ascontiguousarray(drawn))
-        return self._loss(parameters, self.x[torch.arange(len(self.x))[:, None], items], self.y[items])
+        return self._loss(parameters, self.x[torch.arange(len(self.x))[:, None], items], self.y.gather(1, items))
 
     def full_loss(self, parameters: Tensors) -> Tensor:
-        """Cross-entropy on all 200 pictures: (B,). A conv4 normalises by the statistics of all of them."""
-        return self._loss(parameters, self.x, self.y.expand(self.x.shape[:2]))
+        """Cross-entropy, or squared error, on all M items: (B,). A conv4 normalises by the statistics of all of them."""
+        return self._loss(parameters, self.x, self.y)
 
     def _loss(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
-        logits = conv4(parameters, x) if self.convolutional else mlp(parameters, x, self.activations)  # (B, M, 10)
+        logits = conv4(parameters, x) if self.convolutional else mlp(parameters, x, self.activations)  # (B, M, classes)
+        if y.is_floating_point():
+            return (logits.squeeze(-1) - y).square().mean(1)
         losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
         return losses.view(y.shape).mean(1)
 
 
+def _uniform(generator: torch.Generator, *shape: int, inputs: int) -> Tensor:
+    return (torch.rand(*shape, generator=generator) * 2 - 1) / math.sqrt(inputs)
+
+
+def mlp_start(widths: Sequence[int], generator: torch.Generator) -> Tensors:
+    """Where the parameters of an mlp start: `w0` (inputs, out), `b0` (out,), and so on."""
+    start: Tensors = {}
+    for layer, (wide, out) in enumerate(pairwise(widths)):
+        start[f"w{layer}"], start[f"b{layer}"] = (_uniform(generator, *shape, inputs=wide) for shape in ((wide, out), (out,)))
+    return start
+
+
+def activations_of(numbers: Sequence[int]) -> Tensor:
+    """The activation of each function: 0 ReLU, 1 tanh, 2 sigmoid, (B, 1, 1)."""
+    return torch.as_tensor(np.asarray(numbers) % 3).view(-1, 1, 1)
+
+
 def mlp(parameters: Tensors, x: Tensor, activations: Tensor) -> Tensor:
-    """Logits (B, M, 10) of pictures (B, M, 1, side, side)."""
+    """Logits (B, M, classes) of items (B, M, …)."""
     x = x.flatten(2)
     layers = len(parameters) // 2
     for layer in range(layers):

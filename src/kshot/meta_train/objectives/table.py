@@ -3,6 +3,7 @@
 from kshot.meta_train.objectives.networks import Networks
 from kshot.meta_train.objectives.objective import ObjectiveKind
 from kshot.meta_train.objectives.quadratics import Quadratics
+from kshot.meta_train.objectives.tables import Tables
 
 OBJECTIVES: dict[str, ObjectiveKind] = {
     "quadratics": Quadratics(),
@@ -11,6 +12,9 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
     "omniglot-conv4": Networks("omniglot", "conv4", (8, 8, 8, 8)),
     "omniglot-conv4-32": Networks("omniglot", "conv4", (32, 32, 32, 32)),
     "clusters-mlp": Networks("clusters", "mlp", (32, 32)),
+    "tables-mlp": Tables(columns=16, classes=3),
+    "tables-mlp-30": Tables(columns=30, classes=2),
+    "targets-mlp": Tables(columns=10, classes=0),
     "digits-mlp": Networks("digits", "mlp", (32,)),
     "digits-conv4": Networks("digits", "conv4", (8, 8, 8, 8)),
 }
