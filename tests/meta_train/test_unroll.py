@@ -19,13 +19,20 @@ def stream(seed: int = 0) -> WindowStream:
     return WindowStream({"quadratics": (Quadratics(), TASKS)}, seed=seed, horizon=HORIZON, truncation=TRUNCATION)
 
 
-def learned() -> LearnedOptimizer:
+def learned(longer: float = 0.0) -> LearnedOptimizer:
+    """A small rule; its steps are e^longer times as long as its initial weights have them."""
     optimizer = LearnedOptimizer(hidden=3, layers=1)
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for value in optimizer.parameters():
             value.add_(0.2 * torch.randn(value.shape, generator=generator))
+        optimizer.learnt["bias"][0] += longer
     return optimizer
+
+
+def value_of(losses: Tensor, first: Tensor) -> Tensor:
+    """What one step adds to L, before its weight."""
+    return (losses + FLOOR * first).log() + torch.maximum(losses / first - 1, torch.zeros_like(losses))
 
 
 def gradient_of(optimizer: LearnedOptimizer) -> Tensor:
@@ -46,7 +53,7 @@ def values_by_hand(rule: object, updates: int, *, graph_of_last: bool) -> list[T
         for weight, step in zip(weights / weights.sum(), steps, strict=True):
             gradients = gradients_at(objective, parameters, step)[1]
             parameters, state = rule.update(gradients, state, parameters, step)  # type: ignore[attr-defined]
-            total = total + weight * (objective.full_loss(parameters) + FLOOR * first).log()
+            total = total + weight * value_of(objective.full_loss(parameters), first)
         values.append(total)
         if not (graph_of_last and window == updates - 1):
             parameters = {name: value.detach() for name, value in parameters.items()}
@@ -54,10 +61,10 @@ def values_by_hand(rule: object, updates: int, *, graph_of_last: bool) -> list[T
     return values
 
 
-@pytest.mark.parametrize("updates", [1, 2])
-def test_the_truncated_gradient_is_that_of_the_losses_of_its_window(updates: int) -> None:
+@pytest.mark.parametrize(("updates", "longer"), [(1, 0.0), (2, 0.0), (1, 3.0), (2, 3.0)])
+def test_the_truncated_gradient_is_that_of_the_losses_of_its_window(updates: int, longer: float) -> None:
     """The slow version lets autograd go through the losses themselves; earlier windows are constants."""
-    optimizer, windows = learned(), stream()
+    optimizer, windows = learned(longer), stream()
     trained = Unrolling(optimizer, windows)
     for update in range(updates):
         optimizer.zero_grad()
@@ -65,6 +72,8 @@ def test_the_truncated_gradient_is_that_of_the_losses_of_its_window(updates: int
     found = gradient_of(optimizer)
     optimizer.zero_grad()
     values = values_by_hand(optimizer.rule, updates, graph_of_last=True)[-1]
+    begun = windows.batches(0)[0].objective.full_loss(windows.batches(0)[0].objective.start)
+    assert bool((values.detach() > 1.5 * begun.log()).any()) == (longer > 0)  # whether losses lie above their start
     values.mean().backward()
     torch.testing.assert_close(found, gradient_of(optimizer), rtol=1e-4, atol=1e-6)
     first = ((1 + FLOOR) * windows.batches(0)[0].objective.full_loss(windows.batches(0)[0].objective.start)).log()
@@ -97,7 +106,7 @@ def test_the_persistent_gradient_is_the_formula_of_its_paper() -> None:
             for weight, step in zip(weights / weights.sum(), steps, strict=True):
                 with torch.no_grad():
                     parameters, state = rule.update(gradients_at(objective, parameters, step)[1], state, parameters, step)
-                total += weight * (objective.full_loss(parameters) + FLOOR * first).log()
+                total += weight * value_of(objective.full_loss(parameters), first)
             paths[side] = (parameters, state)
             outcomes.append(total.mean())
         expected = drift * (outcomes[0] - outcomes[1]) / (2 * sigma**2)

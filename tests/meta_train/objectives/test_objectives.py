@@ -11,6 +11,7 @@ from kshot.errors import SetupError
 from kshot.meta_train.objectives.labelled_pictures import PICTURES, digits
 from kshot.meta_train.objectives.networks import Network, Networks
 from kshot.meta_train.objectives.quadratics import Quadratic, Quadratics
+from kshot.meta_train.objectives.tables import ROWS, Tables
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def test_a_quadratic_by_hand() -> None:
     assert one.loss({"theta": torch.ones(1, 2)}, 9).tolist() == [53.0]
 
 
-KINDS = [Quadratics(), Networks("dots", "mlp", (8, 6)), Networks("dots", "conv4", (4, 4, 4, 4))]
+KINDS = [Quadratics(), Networks("dots", "mlp", (8, 6)), Networks("dots", "conv4", (4, 4, 4, 4)), Tables(6, 3), Tables(4, 0, (5,))]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=["quadratics", "mlp", "conv4"])
+@pytest.mark.parametrize("kind", KINDS, ids=["quadratics", "mlp", "conv4", "tables", "targets"])
 def test_a_function_is_the_same_in_any_batch(pictures: None, kind: Any) -> None:
     together, alone = kind.draw(3, [5, 6, 9], "train"), kind.draw(3, [9], "train")
     for name, value in together.start.items():
@@ -42,7 +43,7 @@ def test_a_function_is_the_same_in_any_batch(pictures: None, kind: Any) -> None:
     assert all(not torch.equal(other.start[name], alone.start[name]) for other in others for name in list(alone.start)[:1])
 
 
-@pytest.mark.parametrize("kind", KINDS[1:], ids=["mlp", "conv4"])
+@pytest.mark.parametrize("kind", KINDS[1:], ids=["mlp", "conv4", "tables", "targets"])
 def test_batches_differ_between_steps_and_average_to_the_whole(pictures: None, kind: Networks) -> None:
     drawn = kind.draw(0, [1], "val")
     losses = torch.stack([drawn.loss(drawn.start, step)[0] for step in range(60)])
@@ -90,6 +91,38 @@ def test_ten_classes_of_twenty_pictures(pictures: None) -> None:
     assert drawn.x.shape == (2, 200, 1, 16, 16)
     assert [torch.bincount(y).tolist() for y in drawn.y] == [[20] * 10] * 2
     assert float(drawn.x.max()) <= 1.0
+
+
+@pytest.mark.parametrize(("columns", "classes"), [(30, 2), (16, 3), (10, 0), (2, 10)])
+def test_tables_are_standardised_and_hold_their_classes(columns: int, classes: int) -> None:
+    drawn = Tables(columns, classes).draw(0, range(40), "train")
+    assert drawn.x.shape == (40, ROWS, columns)
+    assert bool(torch.isfinite(drawn.x).all())
+    assert float(drawn.x.mean(1).abs().max()) < 1e-5
+    assert float(drawn.x.std(1, correction=0).max()) < 1 + 1e-5
+    if classes:
+        assert drawn.y.unique().tolist() == list(range(classes))
+        assert int(torch.stack([torch.bincount(y, minlength=classes) for y in drawn.y]).min()) >= ROWS // classes - classes
+    else:
+        assert float((drawn.y.std(1, correction=0) - 1).abs().max()) < 1e-5
+
+
+def test_a_tenth_of_the_columns_is_correlated() -> None:
+    """As in a real table: columns that are mixtures of few. Independent columns of 200 rows correlate by less than 0.3."""
+    x = Tables(30, 2).draw(0, range(20), "train").x
+    correlation = (x.transpose(1, 2) @ x / ROWS).abs() - torch.eye(30)
+    assert float((correlation > 0.3).float().mean()) > 0.1
+
+
+def test_the_loss_of_a_real_target_is_the_squared_error_of_the_stock_network() -> None:
+    drawn = Tables(3, 0, (4,)).draw(0, [1], "val")  # number 1: tanh
+    first, last = nn.Linear(3, 4), nn.Linear(4, 1)
+    with torch.no_grad():
+        for layer, module in enumerate((first, last)):
+            module.weight.copy_(drawn.start[f"w{layer}"][0].T)
+            module.bias.copy_(drawn.start[f"b{layer}"][0])
+        expected = nn.functional.mse_loss(nn.Sequential(first, nn.Tanh(), last)(drawn.x[0]).squeeze(1), drawn.y[0])
+    torch.testing.assert_close(drawn.full_loss(drawn.start)[0], expected)
 
 
 def test_digits_without_scikit_learn_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
