@@ -222,13 +222,22 @@ def encode_tasks(learner: Learner, *parts: Inputs) -> list[Inputs]:
     ]
 
 
-def backward_of_query_loss(learner: Learner, batch: EpisodeBatch) -> Tensor:
+def backward_of_query_loss(learner: Learner, batch: EpisodeBatch, *, change: Callable[[Inputs], Inputs] | None = None) -> Tensor:
     """Do what most learners do in `meta_backward`: adapt to the support sets, take the loss of the queries, run backward.
+
+    Args:
+        learner: The learner.
+        batch: B episodes.
+        change: What becomes of the features of all items, (B, S + Q, …) → (B, S + Q, …), before the learner adapts; None: nothing.
 
     Returns:
         One detached loss per task, (B,).
     """
     support, query = encode_tasks(learner, batch.support_x, batch.query_x)
+    if change is not None:
+        S = batch.support_y.shape[1]
+        both = change(concatenate([support, query], dim=1))
+        support, query = (map_inputs(lambda value, part=part: value[:, part], both) for part in (slice(S), slice(S, None)))
     adapted = learner.adapt(support, batch.support_y, way=batch.way)
     losses = learner.family.loss(learner.predict(adapted, query), batch.query_y)  # (B,)
     losses.mean().backward()  # type: ignore[no-untyped-call]

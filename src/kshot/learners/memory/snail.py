@@ -19,7 +19,9 @@ Departures: none in the network. One network serves several ways: labels are one
 the slots that the classes have; `slots = N` is the paper's. In training the classes of a task have slots drawn at random, so that each slot
 is trained as much as any other; in evaluation class n has slot n. `adapt` draws the order: at random in training, from a constant seed in
 evaluation, where it depends on S alone. The paper has one query per sequence and normalises a batch of sequences together; here the images
-of an episode are normalised together. Measured: docs/learners/snail.md.
+of an episode are normalised together. With `turned`, the embeddings of each training episode are multiplied with an orthogonal matrix that
+is drawn at random: lengths, distances and angles stay, and what a number of the embedding says of a class that was trained on does not. The
+sequence then learns to compare items, as new classes need it. Measured: docs/learners/snail.md.
 """
 
 from collections.abc import Sequence
@@ -71,6 +73,7 @@ class SNAIL(Learner):
             attention reaches every item, the convolutions 2·(2^⌈log₂ T⌉ - 1) positions back.
         filters: Filters of each dense block.
         keys: Key sizes of the three attention blocks; their value sizes are half of them.
+        turned: Whether training turns the embeddings of each episode at random. Evaluation never does.
         family: The task family; it must be classification.
 
     Raises:
@@ -88,6 +91,7 @@ class SNAIL(Learner):
         length: int = 101,
         filters: int = 128,
         keys: Sequence[int] = (64, 256, 512),
+        turned: bool = False,
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
@@ -96,7 +100,7 @@ class SNAIL(Learner):
         if not isinstance(keys, Sequence) or len(keys) != 3 or any(not isinstance(K, int) or K < 2 or K % 2 for K in keys):
             raise RecipeError(f"keys must be three even numbers, the key sizes of the attention blocks; found {keys!r}.")
         self.family = require_family(family, "classification", type(self).__name__)
-        self.slots = slots
+        self.slots, self.turned = slots, turned
         self.backbone = backbone
         self.embedding = nn.Linear(features, EMBEDDING)
         self.attention_1 = AttentionBlock(EMBEDDING + slots, keys[0], keys[0] // 2)
@@ -163,7 +167,19 @@ class SNAIL(Learner):
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Add the gradient of the loss for B episodes."""
-        return backward_of_query_loss(self, batch)
+        return backward_of_query_loss(self, batch, change=turn if self.turned else None)
+
+
+def turn(embedded: Inputs) -> Tensor:
+    """Multiply the embeddings of each task (B, n, 64) with an orthogonal matrix of its own, drawn uniformly from all of them.
+
+    The drawn matrices do not depend on the type of the numbers, so a learner in float64 is trained as the same one in float32.
+    """
+    assert isinstance(embedded, Tensor)
+    B, _, D = embedded.shape
+    q, r = torch.linalg.qr(torch.randn(B, D, D, dtype=torch.float64))
+    q = q * r.diagonal(dim1=1, dim2=2).sign().unsqueeze(1)  # without the signs, q would not be uniform (Mezzadri 2007, math-ph/0609050)
+    return embedded @ q.to(embedded)
 
 
 def reading_order(S: int) -> Tensor:
