@@ -237,7 +237,7 @@ def backward_of_query_loss(learner: Learner, batch: EpisodeBatch, *, change: Cal
     if change is not None:
         S = batch.support_y.shape[1]
         both = change(concatenate([support, query], dim=1))
-        support, query = (map_inputs(lambda value, part=part: value[:, part], both) for part in (slice(S), slice(S, None)))
+        support, query = map_inputs(lambda value: value[:, :S], both), map_inputs(lambda value: value[:, S:], both)
     adapted = learner.adapt(support, batch.support_y, way=batch.way)
     losses = learner.family.loss(learner.predict(adapted, query), batch.query_y)  # (B,)
     losses.mean().backward()  # type: ignore[no-untyped-call]

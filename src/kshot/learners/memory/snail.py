@@ -179,7 +179,8 @@ def turn(embedded: Inputs) -> Tensor:
     B, _, D = embedded.shape
     q, r = torch.linalg.qr(torch.randn(B, D, D, dtype=torch.float64))
     q = q * r.diagonal(dim1=1, dim2=2).sign().unsqueeze(1)  # without the signs, q would not be uniform (Mezzadri 2007, math-ph/0609050)
-    return embedded @ q.to(embedded)
+    turned: Tensor = embedded @ q.to(embedded)
+    return turned
 
 
 def reading_order(S: int) -> Tensor:
