@@ -4,7 +4,8 @@
 
 The text between `<!-- measured: NAME -->` and `<!-- end -->` is replaced. If NAME is a recipe, the table has one row per setting. If it is
 `vinyals`, `characters` or `lake`, the table has one row per recipe of that split. Published numbers have their sources below the table, and
-a run that is shorter than the authors' has its updates in bold. `<!-- pretrained: NAME -->` takes an entry of `scripts/pretrained.json`.
+a run that is shorter than the authors' has its updates in bold. `<!-- pretrained: NAME -->` takes an entry of `scripts/pretrained.json`,
+`<!-- groceries: NAME -->` and `<!-- intents: ENCODER -->` are the tables of `frozen_tables.py`.
 """
 
 import json
@@ -12,6 +13,8 @@ import re
 import textwrap
 from pathlib import Path
 from typing import Any
+
+from frozen_tables import groceries, intents
 
 ROOT = Path(__file__).parents[1]
 TITLES = {"omniglot": "Omniglot, accuracy %", "sinusoids": "Sinusoids, mean squared error"}
@@ -111,35 +114,37 @@ def modes(entries: list[Entry]) -> str:
     return "\n".join(rows + notes.lines())
 
 
-def pretrained(entry: Entry) -> str:
+def pretrained(name: str) -> str:
     """Return a table with one row per learner on the vectors of a frozen network, and one column per number of shots."""
+    entry: Entry = json.loads(PRETRAINED.read_text(encoding="utf-8"))[name]
     shots = list(entry["shots"])
     rows = [
         f"| {entry['way']}-way, accuracy %, difference from meta-trained | " + " | ".join(f"{shot}-shot" for shot in shots) + " |",
         "| --- |" + " --- |" * len(shots),
     ]
-    for name in entry["shots"][shots[0]]:
-        own = [entry["shots"][shot][name] for shot in shots]
+    for learner in entry["shots"][shots[0]]:
+        own = [entry["shots"][shot][learner] for shot in shots]
         cells = [
             f"{one['accuracy']:.1f} ± {one['interval']:.1f}"
-            + ("" if name == "meta-trained" else f" ({one['difference']:+.1f} ± {one['difference_interval']:.1f})")
+            + ("" if learner == "meta-trained" else f" ({one['difference']:+.1f} ± {one['difference_interval']:.1f})")
             for one in own
         ]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+        rows.append(f"| {learner} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def filled(text: str, entries: list[Entry]) -> str:
     """Return a page with its tables filled."""
-    for name in re.findall(r"<!-- pretrained: (\S+) -->", text):
-        shown = pretrained(json.loads(PRETRAINED.read_text(encoding="utf-8"))[name])
-        place = rf"<!-- pretrained: {name} -->.*?<!-- end -->"
-        text = re.sub(place, f"<!-- pretrained: {name} -->\n{shown}\n<!-- end -->", text, flags=re.DOTALL)
-    for name in re.findall(r"<!-- measured: (\S+) -->", text):
+
+    def results(name: str) -> str:
         own = [entry for entry in entries if entry["recipe"] == name]
-        shown = table(own) if own else modes(entries) if name == "characters" else overview(entries, name)
-        place = rf"<!-- measured: {name} -->.*?<!-- end -->"
-        text = re.sub(place, f"<!-- measured: {name} -->\n{shown}\n<!-- end -->".replace("\\", r"\\"), text, flags=re.DOTALL)
+        return table(own) if own else modes(entries) if name == "characters" else overview(entries, name)
+
+    for kind, shown in {"measured": results, "pretrained": pretrained, "groceries": groceries, "intents": intents}.items():
+        for name in re.findall(rf"<!-- {kind}: (\S+) -->", text):
+            place = rf"<!-- {kind}: {re.escape(name)} -->.*?<!-- end -->"
+            written = f"<!-- {kind}: {name} -->\n{shown(name)}\n<!-- end -->"
+            text = re.sub(place, written.replace("\\", r"\\"), text, flags=re.DOTALL)
     return text
 
 
