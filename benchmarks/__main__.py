@@ -10,6 +10,7 @@ NAMES = (
     "memory",
     "compare",
     "embed_photographs",
+    "fit_examples",
     "conv_block",
     "inner_loop",
     "learned_update",
