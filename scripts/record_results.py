@@ -25,6 +25,8 @@ FOUR_SETTINGS = (
     "omniglot-simple-shot",
     "omniglot-baseline",
     "omniglot-baseline-plus-plus",
+    "omniglot-feat",
+    "omniglot-in-context",
 )
 """Recipes that are scored in the four `SETTINGS`."""
 FEWER = {("omniglot-finetune", 5, 5): 200, ("omniglot-finetune", 20, 5): 60}
@@ -39,6 +41,9 @@ CHARACTERS = {
     "omniglot-maml-plus-plus": (5, 1),
     "omniglot-imaml": (5, 1),
     "omniglot-reptile": (5, 1),
+    "omniglot-boil": (5, 1),
+    "omniglot-proto-maml": (5, 1),
+    "omniglot-meta-lstm": (5, 1),
 }
 """Recipes that are scored as MAML's authors do, on 600 tasks with as many queries per class as shots: way and shot. Each is also scored
 with 15 queries per class."""
