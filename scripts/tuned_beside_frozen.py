@@ -7,13 +7,16 @@ from typing import Any
 from kshot.atomic import write_json
 from kshot.encoders.encoder import Encoder
 from kshot.encoders.vector_cache import VectorCache
+from kshot.tasks.descriptions import Sentences
 from kshot.tasks.examples import Examples
 from kshot.tasks.fit import fit
 from kshot.tasks.scoring import score_model
 from kshot.tasks.tune.fit_tuned import Tuning, fit_tuned
 
 
-def tuned_beside_frozen(train: Examples, test: Examples, encoder: Encoder, cache: VectorCache, state: Path) -> dict[str, Any]:
+def tuned_beside_frozen(
+    train: Examples, test: Examples, encoder: Encoder, cache: VectorCache, state: Path, sentences: Sentences | None = None
+) -> dict[str, Any]:
     """Fit with the encoder as it is and tuned, and score both on the test.
 
     Args:
@@ -22,9 +25,11 @@ def tuned_beside_frozen(train: Examples, test: Examples, encoder: Encoder, cache
         encoder: The encoder.
         cache: Where vectors are kept.
         state: File of the tuning's state; a tuning that was stopped goes on from it.
+        sentences: Descriptions of the classes, beside their names.
     """
-    before = score_model(fit(train, encoder, cache=cache).model, encoder, test, cache=cache).estimate
-    found = fit_tuned(train, encoder, cache=cache, tuning=Tuning(file=state, resume=state.exists()))
+    before = score_model(fit(train, encoder, sentences=sentences, cache=cache).model, encoder, test, cache=cache).estimate
+    tuning = Tuning(file=state, resume=state.exists())
+    found = fit_tuned(train, encoder, sentences=sentences, cache=cache, tuning=tuning)
     after = score_model(found.fitted.model, found.encoder or encoder, test, cache=cache).estimate
     told = found.fitted.model.findings["tuned"]
     return {
