@@ -4,9 +4,9 @@
 
 In: the folder of the files, as for `measure_intents.py`. Out: `scripts/tuning.json`: the accuracy on the full test set in per cent, with
 Wilson's 95 % interval, of the frozen and of the tuned encoder, each with the head that `kshot fit` would choose; what the left-out examples
-said; steps and seconds. Classes are described by their names, or by their names and a sentence each (`scripts/descriptions`). A tuning that is stopped goes on when the command is given
-again; its state lies in the folder of `--states`. Where the left-out examples do not say that tuning is better, the frozen encoder is
-kept, and both numbers are its own.
+said; steps and seconds. Classes are described by their names, or by their names and a sentence each (`scripts/descriptions`). A tuning that
+is stopped goes on when the command is given again; its state lies in the folder of `--states`. Where the left-out examples do not say that
+tuning is better, the frozen encoder is kept, and both numbers are its own.
 """
 
 import argparse
