@@ -1,6 +1,6 @@
 """Classify tables that were never trained on, with few examples per class, against scikit-learn's usual methods.
 
-    python -m benchmarks.tables_in_context [SAVED] [--parkinsons FILE] [--draws 100] [--shots 1 2 5 10] [--rivals NAME …]
+    python -m benchmarks.tables_in_context [SAVED] [--parkinsons FILE] [--draws 100] [--shots 1 2 5 10] [--rivals NAME …] [--tables NAME …]
 
 SAVED is a run, a folder or a shipped name; `tables-in-context` unless said otherwise. Needs scikit-learn. The tables: its iris, wine,
 breast cancer, digits (64 features reduced to 32 principal components) and diabetes (progression above its median); and, from the voice
@@ -151,12 +151,15 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 5, 10])
     parser.add_argument("--rivals", nargs="*", default=list(rivals()), choices=list(rivals()))
+    parser.add_argument("--tables", nargs="*", help="default: all")
     asked = parser.parse_args()
     learner = kshot.load(asked.saved)
     chosen = {name: rivals()[name] for name in asked.rivals}
     print(f"{'table':14s}shot{''.join(f'{name:>12s}' for name in ('in_context', *chosen))}   ms per task")
     rows: list[tuple[int, dict[str, float], float]] = []
-    for name, table in tables(asked.parkinsons).items():
+    opened = tables(asked.parkinsons)
+    for name in asked.tables or opened:
+        table = opened[name]
         for shot in asked.shots:
             accuracy, spent = score(learner, (name, table), shot, asked.draws, chosen)
             rows.append((shot, accuracy, spent))
