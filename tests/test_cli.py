@@ -558,6 +558,7 @@ def test_a_learned_optimiser_from_training_to_curves(
     for words, part in (
         (("evaluate", run, "--way", "5"), "sees no episodes: --way would change nothing"),
         (("evaluate", run, "--data", "cubics"), "no kind of objective 'cubics'"),
+        (("predict", run, tmp_path / "x.png"), "is a learned optimiser, not a learner"),
         (("predict", run, "--support", tmp_path, tmp_path / "x.png"), "is a learned optimiser, not a learner"),
         (("compare", run, "nearest"), "is a learned optimiser, not a learner"),
         (("inspect", run), "is a learned optimiser, not a learner"),

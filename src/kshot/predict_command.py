@@ -81,6 +81,9 @@ def _check_is_model(saved: str) -> None:
     from kshot.tasks.model_record import is_model
 
     if not is_model(saved):
+        from kshot.saved.shipped import refuse_optimizer
+
+        refuse_optimizer(saved)
         raise RecipeError(
             f"{saved} is not a model that kshot fit has written. Make one: kshot fit EXAMPLES -o MODEL. To label pictures with a saved "
             "learner, add --support FOLDER, with one folder per class."

@@ -33,12 +33,7 @@ def find(source: str | Path) -> Path:
     Raises:
         SavedError: There is neither such a folder nor such a learner, or it holds a learned optimiser.
     """
-    if find_optimizer(source) is not None:
-        raise SavedError(
-            f"{source} is a learned optimiser, not a learner: it answers no queries, but trains a model of yours in place of Adam. Use it "
-            f"with kshot.load({str(source)!r}).optimizer(model.parameters()). kshot show describes it, and kshot evaluate sets it against "
-            "hand-made optimisers."
-        )
+    refuse_optimizer(source)
     folder = Path(source)
     if look(folder, SavedError) == "folder":
         inner = folder / "learner"
@@ -54,6 +49,20 @@ def find(source: str | Path) -> Path:
         f"there is no saved learner {str(source)!r}: no such folder.{did_you_mean(str(source), shipped())} "
         f"The shipped learners are {', '.join(shipped()) or 'none'}."
     )
+
+
+def refuse_optimizer(source: str | Path) -> None:
+    """Say what a learned optimiser is, where something else is wanted.
+
+    Raises:
+        SavedError: The source is one.
+    """
+    if find_optimizer(source) is not None:
+        raise SavedError(
+            f"{source} is a learned optimiser, not a learner: it answers no queries, but trains a model of yours in place of Adam. Use it "
+            f"with kshot.load({str(source)!r}).optimizer(model.parameters()). kshot show describes it, and kshot evaluate sets it against "
+            "hand-made optimisers."
+        )
 
 
 def open_saved(source: str | Path, into: Learner | None = None) -> Saved:
