@@ -42,13 +42,14 @@ def number(entry: Entry) -> str:
 
 
 def updates(entry: Entry) -> str:
-    """Return how long the learner was trained; in bold, and with the authors' number, if that is longer."""
+    """Return how long the learner was trained, and from whose parameters; in bold, and with the authors' number, if that is longer."""
     mine, theirs = entry.get("updates"), entry["published_updates"]
     if mine is None:
         return "–"
-    if theirs is None:
-        return f"{mine:,}"
-    return f"**{mine:,} of {theirs:,}**" if mine < theirs else f"{mine:,} of {theirs:,}"
+    of = "" if theirs is None else f" of {theirs:,}"
+    shown = f"**{mine:,}{of}**" if theirs is not None and mine < theirs else f"{mine:,}{of}"
+    start = entry.get("started_from")
+    return f"{shown}, from `{start}`" if start else shown
 
 
 class Notes:

@@ -116,6 +116,7 @@ def _entry(recipe: str, setting: str, command: str, saved: Saved, results: Resul
         "command": command,
         "trained_by": saved.record.get("command", "").partition(" --out")[0],
         "updates": saved.record.get("updates"),
+        "started_from": (saved.record.get("started_from") or {}).get("learner"),
         **results.as_dict(),
     }
     del entry["seconds"]
