@@ -78,6 +78,42 @@ def test_the_head_that_is_right_most_often_is_taken() -> None:
     assert found.left_out.right[:, found.left_out.kept].mean() == found.standings[0].accuracy
 
 
+@dataclass
+class Told(Spy):
+    """Answers with the column `column` of x: above 0, class 0."""
+
+    column: int = 0
+
+    def settle(self, given: Given) -> Settled:
+        settled = super().settle(given)
+        weights = np.zeros((given.x.shape[1], 2), np.float32)
+        weights[self.column, 0] = 1
+        arrays = {"weights": weights, "bias": np.zeros(2, np.float32), "centre": np.zeros(given.x.shape[1], np.float32)}
+        return Settled(settled.left_out, lambda: FittedHead("affine", "as they are", arrays, 1.0, {}))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "chosen", "words"),
+    [
+        (6, "spy", "which is right for the most left-out examples (100.0 %; next blend, 94.0 %)."),
+        (1, "blend", "an average of heads; no head is really right more often on left-out examples (99.0 %; spy, 100.0 %)."),
+        (-1, "blend", "which is right for the most left-out examples (100.0 %; next spy, 99.0 %)."),
+    ],
+)
+def test_the_average_of_heads_is_taken_unless_another_is_really_better(ahead: int, chosen: str, words: str) -> None:
+    """Of 100 answers, 6 more are a difference of 0.06 ± 0.05; 1 more is 0.01 ± 0.02."""
+    labels = np.arange(100) % 2
+    truth = np.where(labels == 0, 1.0, -1.0)
+    x = np.stack([truth, truth], 1).astype(np.float32)
+    x[: abs(ahead), 1 if ahead > 0 else 0] *= -1
+    heads = [Told(column=0), Told(column=1)]
+    heads[1].name = "blend"
+    found = held_out([Fold(np.arange(100) % 2 == fold, x, heads) for fold in range(2)], labels, 2)
+    assert found.name == found.standings[0].name == chosen
+    assert str(found) == f"Head: {chosen}, {words}"
+    assert found.standings[0].behind == Difference(0.0, 0.0, 100)
+
+
 def test_a_comparison_by_hand() -> None:
     fold = lambda *values: [Fold(np.ones(4, bool), np.array(values, np.float32)[:, None], [Spy()])]  # noqa: E731
     labels = np.array([0, 0, 1, 1])

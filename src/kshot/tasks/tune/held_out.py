@@ -3,11 +3,12 @@
     fold k:  encoder_k and a head learn from the examples outside fold k, and answer those in it
 
 After tuning, an encoder puts its own examples close together, so heads that leave them out one by one are right too often and too sure.
-Here no answer has seen its own example, neither in the encoder nor in the head. The head is the one that is right most often, and of equals
-the one whose answers are the most likely; after tuning, the likeliest head is often a cautious one, which is right less often. The
-temperature is multiplied by the factor under which the left-out answers are the most likely. The frozen encoder is treated alike, on the
-same folds, so that the two can be compared example by example. In: vectors per fold. Out: `HeldOut`s and a `Comparison`. Next:
-`kshot.tasks.tune.fit_tuned`.
+Here no answer has seen its own example, neither in the encoder nor in the head. The head is `blend`, an average of several, unless another
+is right really more often: the 95 % interval of their difference, example by example, does not hold 0. Then it is the one that is right
+most often. Among heads that differ by chance alone, the luckiest one is no better on new things, and an average varies least. Likelihood
+does not choose: after tuning, the likeliest head is often a cautious one, which is right less often. The temperature is multiplied by the
+factor under which the left-out answers are the most likely. The frozen encoder is treated alike, on the same folds, so that the two can be
+compared example by example. In: vectors per fold. Out: `HeldOut`s and a `Comparison`. Next: `kshot.tasks.tune.fit_tuned`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +20,13 @@ import numpy as np
 from kshot.results.compare.paired import Difference, paired_difference
 from kshot.tasks.heads.answer import log_probabilities, log_softmax
 from kshot.tasks.heads.blas_threads import on_one_thread
+from kshot.tasks.heads.blend import Blend
 from kshot.tasks.heads.choose import Choice, Standing
 from kshot.tasks.heads.given import Given
 from kshot.tasks.heads.head import FittedHead, Head, LeftOut
 from kshot.tasks.heads.temperature import fit_temperature
 
+_AVERAGE = Blend.name
 _LEAST_GAIN = 0.01
 """Mean gain of log-likelihood from which on an encoder is better."""
 
@@ -64,10 +67,12 @@ class HeldOut:
         first, *others = self.standings
         if not others:
             return f"Head: {self.name}, the only one that was tried."
-        return (
-            f"Head: {self.name}, which is right for the most left-out examples ({100 * first.accuracy:.1f} %; next {others[0].name}, "
-            f"{100 * others[0].accuracy:.1f} %)."
-        )
+        ahead = max(others, key=lambda other: other.accuracy)
+        if ahead.accuracy <= first.accuracy:
+            why, other = "which is right for the most left-out examples", f"next {ahead.name}"
+        else:
+            why, other = "an average of heads; no head is really right more often on left-out examples", ahead.name
+        return f"Head: {self.name}, {why} ({100 * first.accuracy:.1f} %; {other}, {100 * ahead.accuracy:.1f} %)."
 
     def choice(self, fitted: FittedHead) -> Choice:
         """Return the choice of the head, fitted to all examples."""
@@ -141,7 +146,8 @@ def held_out(folds: Sequence[Fold], labels: np.ndarray, way: int) -> HeldOut:
     likely = answers[:, rows, labels[rows]].T  # (m, heads)
     right = labels[rows, None] == answers[:, rows].argmax(2).T
     order = sorted(range(len(names)), key=lambda place: (-right[:, place].mean(), -likely[:, place].mean()))
-    best = order[0]
+    best = _chosen(names, right, order[0])
+    order.insert(0, order.pop(order.index(best)))
     standings = tuple(
         Standing(
             names[place],
@@ -154,6 +160,21 @@ def held_out(folds: Sequence[Fold], labels: np.ndarray, way: int) -> HeldOut:
     how = f"{len(folds)} parts left out in turn, also while tuning"
     left_out = LeftOut(answers[best], scored, how, rows, likely, right, best)
     return HeldOut(names[best], factors[best], left_out, standings)
+
+
+def _chosen(names: Sequence[str], right: np.ndarray, first: int) -> int:
+    """Return the place of the average of heads, unless the head that is right most often is really better.
+
+    Args:
+        names: Names of the heads.
+        right: Which answers are right, bool (m, heads).
+        first: Place of the head that is right most often.
+    """
+    if _AVERAGE not in names:
+        return first
+    average = names.index(_AVERAGE)
+    ahead = paired_difference(right[:, first].astype(float), right[:, average].astype(float))
+    return first if ahead.mean > ahead.interval else average
 
 
 def compare(tuned: HeldOut, frozen: HeldOut, labels: np.ndarray, folds: int) -> Comparison:
