@@ -132,7 +132,8 @@ def test_a_comparison_by_hand() -> None:
     [
         ((0.02, 0.01), (0.2, 0.1), True),
         ((0.0, 0.01), (0.02, 0.1), True),
-        ((0.0, 0.01), (0.005, 0.001), False),  # nobody would notice it
+        ((0.02, 0.01), (0.0, 0.1), True),  # right more often, and as likely
+        ((0.005, 0.01), (0.005, 0.001), False),  # nobody would notice it
         ((-0.01, 0.1), (0.2, 0.1), False),  # likelier, and less often right
         ((0.02, 0.01), (-0.01, 0.1), False),
     ],

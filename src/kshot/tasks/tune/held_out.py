@@ -28,7 +28,7 @@ from kshot.tasks.heads.temperature import fit_temperature
 
 _AVERAGE = Blend.name
 _LEAST_GAIN = 0.01
-"""Mean gain of log-likelihood from which on an encoder is better."""
+"""Gains of mean accuracy and of mean log-likelihood that are more than nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,9 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the tuned encoder is kept: it is right at least as often, and its answers are more likely by more than nothing."""
-        return self.accuracy.mean >= 0 and self.log_likelihood.mean > _LEAST_GAIN
+        """Whether the tuned encoder is kept: it is right no less often, its answers are no less likely, and one of the two has grown."""
+        gains = self.accuracy.mean, self.log_likelihood.mean
+        return min(gains) >= 0 and max(gains) > _LEAST_GAIN
 
     def as_dict(self) -> dict[str, Any]:
         """Return it in values that JSON has."""
