@@ -150,7 +150,7 @@ def shortened(name: str) -> list[str]:
         return tasks
     if recipe.data.name == "tables":
         return [*tasks, "learner.width=16"]
-    tasks.append("training.backbone_from=none")  # its classes would be others than these
+    tasks += ["training.backbone_from=none", "training.start_from=none"]  # their classes would be others than these
     small = [*tasks, "data.rotations=none", "data.size=28", "episodes.way=5", "episodes.query=2", "items.batch=16", "validation.way=5"]
     backbones = {"conv_maps": ["backbone.widths=[4, 8]", "backbone.depths=[1, 1]"], "flat": []}
     small += backbones.get(recipe.backbone.name, ["backbone.width=8"])
