@@ -19,6 +19,7 @@ from kshot.learners.contract.check import check_learner
 from kshot.learners.memory.in_context import InContext
 from kshot.learners.memory.item_readers import TableReader, scaled
 from kshot.learners.memory.support_attention import SupportLayer
+from kshot.learners.memory.turning import turn
 
 batch_of = partial(unbalanced_batch, shape=(4,), N=3, S=7, Q=4)
 READS = pytest.mark.parametrize("reads", ["vectors", "table"])
@@ -330,9 +331,23 @@ def test_vectors_of_another_length_are_refused() -> None:
         ({"features": 2.5}, "features must be a whole number"),
         ({"width": 10}, "width must be a multiple of 4, the number of attention heads; found 10"),
         ({"reads": "tables"}, "reads must be one of 'vectors', 'table'; found 'tables'"),
+        ({"reads": "table", "turned": True}, "the columns of a table are not of one kind; give turned=False"),
         ({"family": Regression()}, "InContext learns classification tasks; found family 'regression'"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         InContext(nn.Identity(), **arguments)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_training_turns_the_support_and_the_queries_of_a_task_alike() -> None:
+    batch, learner = batch_of(), learner_of(turned=True).train()
+    support, query = parts(batch)
+    torch.manual_seed(1)
+    losses = learner.meta_backward(batch, 0.0)
+    torch.manual_seed(1)
+    turned = turn(learner.encode(torch.cat([support, query], 1).flatten(0, 1)).unflatten(0, (2, -1)))
+    task = learner.adapt(turned[:, :7], batch.support_y, way=3)
+    logits = learner.predict(task, turned[:, 7:])
+    torch.testing.assert_close(losses, learner.family.loss(logits, batch.query_y).detach())
+    assert torch.equal(logits_of(learner.eval(), batch), logits_of(learner_of(), batch))  # evaluation draws nothing

@@ -16,7 +16,8 @@ from kshot.episodes.family import Regression
 from kshot.errors import RecipeError
 from kshot.learners.contract.check import check_learner
 from kshot.learners.memory.causal_blocks import AttentionBlock, DenseBlock, Memory, TCBlock
-from kshot.learners.memory.snail import SNAIL, ReadSupport, reading_order, turn
+from kshot.learners.memory.snail import SNAIL, ReadSupport, reading_order
+from kshot.learners.memory.turning import turn
 
 batch_of = partial(unbalanced_batch, shape=(4,), N=3, S=7, Q=4)
 
@@ -245,25 +246,6 @@ def test_training_gives_the_classes_any_slots_and_evaluation_their_own() -> None
     pairs, counts = (4 * drawn[:, 0] + drawn[:, 1]).unique(return_counts=True)
     assert pairs.tolist() == [4 * first + second for first in range(4) for second in range(4) if first != second]
     assert bool(((counts - 500).abs() < 100).all())  # four and a half standard deviations
-
-
-def test_a_turn_keeps_lengths_and_angles_and_differs_between_tasks() -> None:
-    items = torch.randn(3, 10, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    torch.manual_seed(0)
-    turned = turn(items)
-    torch.testing.assert_close(turned @ turned.mT, items @ items.mT)
-    assert float((turned - items).abs().mean()) > 0.5
-    same = turn(items[:1].expand(2, 10, 64))
-    assert float((same[0] - same[1]).abs().mean()) > 0.5
-
-
-def test_every_turn_is_equally_likely() -> None:
-    # A uniform orthogonal matrix of 2 by 2 turns by an angle that is uniform, and mirrors half of the time.
-    torch.manual_seed(0)
-    turned = turn(torch.eye(2, dtype=torch.float64).expand(8000, 2, 2))  # the matrices themselves
-    quadrants = 2 * (turned[:, 0, 0] > 0) + (turned[:, 0, 1] > 0)
-    cells = 2 * quadrants + (torch.linalg.det(turned) > 0)
-    assert bool(((torch.bincount(cells, minlength=8) - 1000).abs() < 135).all())  # four and a half standard deviations
 
 
 def test_training_turns_the_support_and_the_queries_of_a_task_alike() -> None:

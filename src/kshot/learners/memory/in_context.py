@@ -39,6 +39,7 @@ from kshot.learners.learner import Learner, backward_of_query_loss, require_fami
 from kshot.learners.memory.item_readers import ItemReader, TableReader, VectorReader
 from kshot.learners.memory.slots import require_slots
 from kshot.learners.memory.support_attention import HEADS, SupportLayer
+from kshot.learners.memory.turning import turn
 from kshot.learners.settings import require_count
 from kshot.learners.short_forms import repr_of_adapted
 
@@ -79,10 +80,12 @@ class InContext(Learner):
         width: W, channels of the encoder, a multiple of 4.
         layers: L.
         members: Numberings of the classes whose answers are averaged in evaluation. Training uses one.
+        turned: Whether training turns the embeddings of each episode at random (`kshot.learners.memory.turning`). Evaluation never does.
         family: The task family; it must be classification.
 
     Raises:
-        RecipeError: A number is too small, the width is no multiple of 4, or `reads` is another word.
+        RecipeError: A number is too small, the width is no multiple of 4, `reads` is another word, or the columns of a table are to be
+            turned.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class InContext(Learner):
         width: int = 96,
         layers: int = 4,
         members: int = 4,
+        turned: bool = False,
         family: TaskFamily = Classification(),  # noqa: B008  # frozen
     ) -> None:
         super().__init__()
@@ -105,7 +109,10 @@ class InContext(Learner):
             raise RecipeError(f"width must be a multiple of {HEADS}, the number of attention heads; found {width}.")
         if reads not in READS:
             raise RecipeError(f"reads must be one of {', '.join(map(repr, READS))}; found {reads!r}.")
+        if turned and reads == "table":
+            raise RecipeError("turned mixes the numbers of an item, and the columns of a table are not of one kind; give turned=False.")
         self.family = require_family(family, "classification", type(self).__name__)
+        self.turned = turned
         self.features, self.slots, self.members = features, slots, members
         self.backbone = backbone
         self.reader: ItemReader = TableReader(features, slots, width) if reads == "table" else VectorReader(features, width)
@@ -184,4 +191,4 @@ class InContext(Learner):
 
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Add the gradient of the loss for B episodes."""
-        return backward_of_query_loss(self, batch)
+        return backward_of_query_loss(self, batch, change=turn if self.turned else None)

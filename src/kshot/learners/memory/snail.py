@@ -40,6 +40,7 @@ from kshot.learners.backbone_form import embed
 from kshot.learners.learner import Learner, backward_of_query_loss, require_family, way_of
 from kshot.learners.memory.causal_blocks import AttentionBlock, Memory, TCBlock, part
 from kshot.learners.memory.slots import require_slots
+from kshot.learners.memory.turning import turn
 from kshot.learners.settings import require_count
 from kshot.learners.short_forms import repr_of_adapted
 
@@ -168,19 +169,6 @@ class SNAIL(Learner):
     def meta_backward(self, batch: EpisodeBatch, progress: float) -> Tensor:
         """Add the gradient of the loss for B episodes."""
         return backward_of_query_loss(self, batch, change=turn if self.turned else None)
-
-
-def turn(embedded: Inputs) -> Tensor:
-    """Multiply the embeddings of each task (B, n, 64) with an orthogonal matrix of its own, drawn uniformly from all of them.
-
-    The drawn matrices do not depend on the type of the numbers, so a learner in float64 is trained as the same one in float32.
-    """
-    assert isinstance(embedded, Tensor)
-    B, _, D = embedded.shape
-    q, r = torch.linalg.qr(torch.randn(B, D, D, dtype=torch.float64))
-    q = q * r.diagonal(dim1=1, dim2=2).sign().unsqueeze(1)  # without the signs, q would not be uniform (Mezzadri 2007, math-ph/0609050)
-    turned: Tensor = embedded @ q.to(embedded)
-    return turned
 
 
 def reading_order(S: int) -> Tensor:
