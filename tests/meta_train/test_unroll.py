@@ -10,9 +10,11 @@ from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.objectives.networks import Networks
 from kshot.meta_train.objectives.quadratics import Quadratics
-from kshot.meta_train.unroll import FLOOR, Unrolling, WindowStream, gradients_at, progress_of, trajectories
+from kshot.meta_train.unroll import FLOOR, LATE, Unrolling, WindowStream, gradients_at, progress_of, trajectories
 
 HORIZON, TRUNCATION, TASKS = 6, 3, 2
+MEAN_WEIGHT = sum(1 + LATE * (step + 1) / HORIZON for step in range(HORIZON)) / 2
+"""Of the steps of one of the two windows, in the mean."""
 
 
 def stream(seed: int = 0) -> WindowStream:
@@ -48,9 +50,9 @@ def values_by_hand(rule: object, updates: int, *, graph_of_last: bool) -> list[T
     values = []
     for window in range(updates):
         steps = range(window * TRUNCATION, (window + 1) * TRUNCATION)
-        weights = torch.tensor([1 + (step + 1) / HORIZON for step in steps])
+        weights = torch.tensor([1 + LATE * (step + 1) / HORIZON for step in steps])
         total = torch.zeros(TASKS)
-        for weight, step in zip(weights / weights.sum(), steps, strict=True):
+        for weight, step in zip(weights / MEAN_WEIGHT, steps, strict=True):
             gradients = gradients_at(objective, parameters, step)[1]
             parameters, state = rule.update(gradients, state, parameters, step)  # type: ignore[attr-defined]
             total = total + weight * value_of(objective.full_loss(parameters), first)
@@ -77,7 +79,8 @@ def test_the_truncated_gradient_is_that_of_the_losses_of_its_window(updates: int
     values.mean().backward()
     torch.testing.assert_close(found, gradient_of(optimizer), rtol=1e-4, atol=1e-6)
     first = ((1 + FLOOR) * windows.batches(0)[0].objective.full_loss(windows.batches(0)[0].objective.start)).log()
-    torch.testing.assert_close(losses, values.detach() - first)
+    last = range((updates - 1) * TRUNCATION, updates * TRUNCATION)
+    torch.testing.assert_close(losses, values.detach() - sum(1 + LATE * (step + 1) / HORIZON for step in last) / MEAN_WEIGHT * first)
 
 
 def test_the_persistent_gradient_is_the_formula_of_its_paper() -> None:
@@ -102,8 +105,8 @@ def test_the_persistent_gradient_is_the_formula_of_its_paper() -> None:
                 place += value.numel()
             rule, (parameters, state), total = optimizer.rule.with_learnt(learnt), paths[side], torch.zeros(TASKS)
             steps = range(window.first, window.first + TRUNCATION)
-            weights = torch.tensor([1 + (step + 1) / HORIZON for step in steps])
-            for weight, step in zip(weights / weights.sum(), steps, strict=True):
+            weights = torch.tensor([1 + LATE * (step + 1) / HORIZON for step in steps])
+            for weight, step in zip(weights / MEAN_WEIGHT, steps, strict=True):
                 with torch.no_grad():
                     parameters, state = rule.update(gradients_at(objective, parameters, step)[1], state, parameters, step)
                 total += weight * value_of(objective.full_loss(parameters), first)
@@ -167,16 +170,16 @@ def test_a_diverging_trajectory_is_infinite_from_there_on() -> None:
 
 
 def test_progress_by_hand() -> None:
-    """Two steps, weights 1.5 and 2 of 3.5; a loss that stands still is 0."""
+    """Two steps, weights 2.5 and 4 of 6.5; a loss that stands still is 0."""
     curves = torch.tensor([[4.0, 2.0], [4.0, 1.0], [4.0, 0.5]])
-    expected = (1.5 * np.log(0.51 / 1.01) + 2 * np.log(0.26 / 1.01)) / 3.5
+    expected = (2.5 * np.log(0.6 / 1.1) + 4 * np.log(0.35 / 1.1)) / 6.5
     np.testing.assert_allclose(progress_of(curves).numpy(), [0.0, expected], rtol=1e-5, atol=1e-7)
 
 
 def test_a_loss_above_its_start_counts_for_more_than_its_logarithm() -> None:
-    """Twice and a half of the first loss; weights 1.5 and 2 of 3.5."""
+    """Twice and a half of the first loss; weights 2.5 and 4 of 6.5."""
     curves = torch.tensor([[4.0], [8.0], [2.0]])
-    expected = (1.5 * (np.log(2.01 / 1.01) + 1) + 2 * np.log(0.51 / 1.01)) / 3.5
+    expected = (2.5 * (np.log(2.1 / 1.1) + 1) + 4 * np.log(0.6 / 1.1)) / 6.5
     np.testing.assert_allclose(progress_of(curves).numpy(), [expected], rtol=1e-5)
 
 

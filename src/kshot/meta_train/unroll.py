@@ -4,9 +4,11 @@ A lane is a kind of objective: B functions at a time, which the rule minimises o
 meta-parameters φ goes on by `truncation` steps in every lane. With the losses f_t at the parameters θ_t, the value of a function in those
 steps is
 
-    L = Σ_t w_t (log(f_t + ε f_0) + max(0, f_t / f_0 - 1)),     w_t ∝ 1 + t / horizon,     Σ_t w_t = 1 over the steps,     ε = 0.01
+    L = Σ_t w_t (log(f_t + ε f_0) + max(0, f_t / f_0 - 1)),     w_t ∝ 1 + 3 t / horizon,     ε = 0.1
 
-so that every kind counts by its relative progress. The second term is 0 unless a loss is larger than where it began: to the logarithm
+where Σ_t w_t over the steps of an update is 1 in the mean over the updates of a function, and 1.5 in the last ones, because the end is what
+is wanted. Every kind counts by its relative progress, and functions that are minimised slowly count, too: with ε = 0.01, those that have
+long come down count ten times as much. The second term is 0 unless a loss is larger than where it began: to the logarithm
 alone, a first step that makes a loss twenty times as large would be cheap. Two ways of estimating ∂L/∂φ:
 
 truncated
@@ -39,8 +41,10 @@ from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.learners.learner import Trainable
 from kshot.meta_train.objectives.objective import Objective, ObjectiveKind, Part
 
-FLOOR = 0.01
+FLOOR = 0.1
 """ε: below this share of the first loss, progress counts for less and less."""
+LATE = 3.0
+"""How much more than the first step the last one counts, as a multiple of the first."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,8 @@ class Unrolling(Trainable):
         if batch.first == 0:
             _put(lane, {**_begun(self.optimizer.rule, batch.objective, max(1, 2 * self.pairs)), "drift": torch.zeros_like(lane["drift"])})
         losses = self._persistent(batch, lane) if self.pairs else self._truncated(batch, lane)
-        return losses - ((1 + FLOOR) * lane["loss"]).log().view(-1, len(batch)).mean(0)
+        still = ((1 + FLOOR) * lane["loss"]).log().view(-1, len(batch)).mean(0)
+        return losses - weights_of(batch.first, self.truncation, self.horizon).sum() * still
 
     def _truncated(self, window: Window, lane: Tensors) -> Tensor:
         reached = {name: value[0] for name, value in lane.items() if "/" in name}
@@ -198,9 +203,7 @@ def minimise(
         reached.
     """
     parameters, state = _divided(reached)
-    places = torch.arange(window.first + 1, window.first + steps + 1)
-    raw = 1 + places / horizon
-    weights: list[float] = (raw / raw.sum()).tolist()
+    weights: list[float] = weights_of(window.first, steps, horizon).tolist()
     gradients = gradients_at(window.objective, parameters, window.first)[1]
     value, surrogate = torch.zeros(len(window)), torch.zeros(())
     for number, weight in enumerate(weights):
@@ -213,6 +216,18 @@ def minimise(
         for name, gradient in gradients.items():
             surrogate = surrogate + (share @ (gradient * parameters[name]).flatten(1)).sum()
     return value, surrogate, _joined(parameters, state)
+
+
+def weights_of(first: int, steps: int, horizon: int) -> Tensor:
+    """What the steps of an update count, (steps,): more at the end of the horizon; over the updates of a horizon, 1 each in the mean.
+
+    Args:
+        first: Number of the first step.
+        steps: Number of steps of an update.
+        horizon: Number of steps of a function.
+    """
+    places = torch.arange(first + 1, first + steps + 1)
+    return (1 + LATE * places / horizon) / (steps * (1 + LATE * (horizon + 1) / (2 * horizon)))
 
 
 def gradients_at(objective: Objective, parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
@@ -290,5 +305,5 @@ def progress_of(curves: Tensor) -> Tensor:
         (B,).
     """
     relative = (curves[1:] / curves[0]).clamp_max(100)
-    weights = 1 + torch.arange(1, len(curves)) / (len(curves) - 1)
-    return (weights / weights.sum()) @ (((relative + FLOOR) / (1 + FLOOR)).log() + (relative - 1).relu())
+    weights = weights_of(0, len(curves) - 1, len(curves) - 1)
+    return weights @ (((relative + FLOOR) / (1 + FLOOR)).log() + (relative - 1).relu())
