@@ -169,7 +169,7 @@ def main() -> int:
         print(f"{'mean':14s}{shot:4d}{''.join(f'{100 * value:12.1f}' for value in means.values())}")
     few = [accuracy for shot, accuracy, _ in rows if shot <= FEW]
     slowest = max(spent for _, _, spent in rows)
-    behind = "logistic" in chosen and np.mean([one["in_context"] for one in few]) < np.mean([one["logistic"] for one in few])
+    behind = few and "logistic" in chosen and np.mean([one["in_context"] for one in few]) < np.mean([one["logistic"] for one in few])
     print(f"slowest table: {slowest:.1f} ms per task (mark {MOST_MS:.0f}){'; behind logistic regression' if behind else ''}")
     return int(bool(behind) or slowest > MOST_MS)
 
