@@ -10,7 +10,8 @@ from kshot.learners.inner_loop.descent import Descent
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.objectives.networks import Networks
 from kshot.meta_train.objectives.quadratics import Quadratics
-from kshot.meta_train.unroll import FLOOR, LATE, Unrolling, WindowStream, gradients_at, progress_of, trajectories
+from kshot.meta_train.trajectory import progress_of, trajectories
+from kshot.meta_train.unroll import FLOOR, LATE, Unrolling, WindowStream, gradients_at
 
 HORIZON, TRUNCATION, TASKS = 6, 3, 2
 MEAN_WEIGHT = sum(1 + LATE * (step + 1) / HORIZON for step in range(HORIZON)) / 2

@@ -22,7 +22,8 @@ from kshot.meta_train.same_run import environment
 from kshot.meta_train.state import TrainState
 from kshot.meta_train.state_file import STATE, restore, save_state
 from kshot.meta_train.track import require_tensorboard
-from kshot.meta_train.unroll import Unrolling, WindowStream, progress_of, trajectories
+from kshot.meta_train.trajectory import progress_of, trajectories
+from kshot.meta_train.unroll import Unrolling, WindowStream
 from kshot.regular_file import look
 from kshot.results.score.interval import mean_and_interval
 from kshot.saved.optimizer_file import SavedOptimizer, save_optimizer

@@ -11,7 +11,7 @@ from PIL import Image
 from kshot.errors import RecipeError
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.objectives.quadratics import Quadratics
-from kshot.meta_train.unroll import trajectories
+from kshot.meta_train.trajectory import trajectories
 from kshot.results.score.hand_made import HAND_MADE, RATES
 from kshot.results.score.loss_curves import LEARNED, Curve, LossCurves, measure_curves, trajectories_of
 from kshot.results.score.plot_curves import plot_curves

@@ -15,7 +15,7 @@ from kshot.errors import RecipeError
 from kshot.learners.inner_loop.update_rule import UpdateRule
 from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.objectives.objective import ObjectiveKind
-from kshot.meta_train.unroll import trajectories
+from kshot.meta_train.trajectory import trajectories
 from kshot.results.score.hand_made import HAND_MADE, RATES
 from kshot.results.score.interval import mean_and_interval
 
