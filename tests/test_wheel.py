@@ -36,6 +36,7 @@ def test_the_wheel_holds_everything_and_works_outside_the_checkout(tmp_path: Pat
         assert f"kshot/web/page/{name}" in names
     for name in SHIPPED:
         assert f"kshot/saved/shipped/{name}/learner.json" in names
+    assert "kshot/saved/shipped/learned-optimizer/optimizer.safetensors" in names
     assert wheel.stat().st_size < 40_000_000
     # The heavy dependencies come from this environment; kshot itself comes from the wheel, found first.
     target = tmp_path / "installed"
