@@ -43,7 +43,7 @@ VINYALS_PIXELS = Paper("Vinyals et al. 2016", "Table 1, pixels by cosine", quote
 VINYALS_CLASSIFIER = Paper("Vinyals et al. 2016", "Table 1, a classifier, fine-tuned", quoted=True)
 KOCH = Paper("quoted by Finn et al. 2017", "Table 1, page 7, as those of Koch et al. 2015, whose own test is another")
 SUNG = Paper("Sung et al. 2018", "Table 1", quoted=True)
-MISHRA = Paper("Mishra et al. 2018", "Table 1")
+MISHRA = Paper("Mishra et al. 2018", "Table 1", quoted=True)
 BERTINETTO = Paper("Bertinetto et al. 2019", "R2-D2 on a wider network", quoted=True)
 FINN = Paper("Finn et al. 2017", "Table 1, page 7")
 FINN_SINUSOIDS = Paper("Finn et al. 2017", "Table 2, page 12")
