@@ -4,13 +4,14 @@
 
 The text between `<!-- measured: NAME -->` and `<!-- end -->` is replaced. If NAME is a recipe, the table has one row per setting. If it is
 `vinyals`, `characters` or `lake`, the table has one row per recipe of that split. Published numbers have their sources below the table, and
-a run that is shorter than the authors' has its updates in bold. `<!-- pretrained: NAME -->` takes an entry of `scripts/pretrained.json`,
-`<!-- groceries: NAME -->` and `<!-- intents: ENCODER -->` are the tables of `frozen_tables.py`.
+a run that is shorter than the authors', or than its recipe, has its updates in bold. `<!-- pretrained: NAME -->` takes an entry of
+`scripts/pretrained.json`, `<!-- groceries: NAME -->` and `<!-- intents: ENCODER -->` are the tables of `frozen_tables.py`.
 """
 
 import json
 import re
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,24 @@ def number(entry: Entry) -> str:
     return "–" if entry["source"] is None else entry["published"].partition(" (")[0]
 
 
+def planned(recipe: str) -> int | None:
+    """Return how many updates a recipe has; None if there is no such recipe, or it trains nothing."""
+    path = RESULTS.parent / f"{recipe}.toml"
+    found: int | None = tomllib.loads(path.read_text(encoding="utf-8")).get("training", {}).get("updates") if path.exists() else None
+    return found
+
+
 def updates(entry: Entry) -> str:
-    """Return how long the learner was trained, and from whose parameters; in bold, and with the authors' number, if that is longer."""
-    mine, theirs = entry.get("updates"), entry["published_updates"]
+    """Return how long the learner was trained, and from whose parameters; in bold where the authors or the recipe take longer."""
+    mine, theirs, recipe = entry.get("updates"), entry["published_updates"], planned(entry["recipe"])
     if mine is None:
         return "–"
-    of = "" if theirs is None else f" of {theirs:,}"
-    shown = f"**{mine:,}{of}**" if theirs is not None and mine < theirs else f"{mine:,}{of}"
+    if theirs is not None:
+        of, short = f" of {theirs:,}", mine < theirs
+    else:
+        short = recipe is not None and mine < recipe
+        of = f" of the recipe's {recipe:,}" if short else ""
+    shown = f"**{mine:,}{of}**" if short else f"{mine:,}{of}"
     start = entry.get("started_from")
     return f"{shown}, from `{start}`" if start else shown
 

@@ -150,6 +150,7 @@ def test_a_table_of_recipes_shows_what_is_published_and_where_a_run_is_short() -
         entry_of("long", "5-way 1-shot", published="97.0 (Cd 2021)", source="Cd 2021, page 3", published_updates=60_000, updates=60_000),
         entry_of("none", "5-way 1-shot"),
         entry_of("further", "5-way 1-shot", updates=800, started_from="short", published_updates=60_000),
+        entry_of("omniglot-boil", "5-way 1-shot", updates=1_500),  # the recipe in the package has 15,000
     ]
     assert script("fill_tables").overview(entries, "vinyals").splitlines() == [
         "| recipe | 5-way 1-shot | 5-way 5-shot | published | updates (of the authors') |",
@@ -158,6 +159,7 @@ def test_a_table_of_recipes_shows_what_is_published_and_where_a_run_is_short() -
         "| `long` | 1.00 ± 0.10 | – | 97.0 [2] | 60,000 of 60,000 |",
         "| `none` | 1.00 ± 0.10 | – | – | – |",
         "| `further` | 1.00 ± 0.10 | – | – | **800 of 60,000**, from `short` |",
+        "| `omniglot-boil` | 1.00 ± 0.10 | – | – | **1,500 of the recipe's 15,000** |",
         "",
         "Published: [1] Ab 2020, Table 1; [2] Cd 2021, page 3.",
     ]
