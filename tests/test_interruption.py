@@ -20,6 +20,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes ar
 RUN = [sys.executable, "-m", "kshot"]
 WHEN_IMPORTED = """
 import builtins, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal: what a shell starts in the background ignores Ctrl-C
 was, watched = builtins.__import__, sys.argv[1]
 sys.argv = ["kshot", *sys.argv[2:]]
 def importing(name, *rest, **named):
