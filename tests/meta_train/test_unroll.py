@@ -96,7 +96,7 @@ def test_the_truncated_gradient_is_that_of_the_losses_of_its_window(updates: int
 
 @pytest.mark.parametrize("longer", [0.0, 3.0])
 def test_the_gradient_of_second_order_is_that_of_finite_differences(longer: float, float64: None) -> None:
-    """In the first and in a later window, of every eleventh weight; the first order differs, because steps change the gradients after them."""
+    """In the first and in a later window, of every eleventh weight; the first order differs."""
     optimizer, windows = learned(longer), stream()
     trained = Unrolling(optimizer, windows, second_order=True)
     flat = torch.cat([value.detach().flatten() for value in optimizer.parameters()])
