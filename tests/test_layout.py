@@ -34,6 +34,7 @@ LEAVES = (
     "seeding",
     "short_repr",
     "size_limit",
+    "standard_input",
     "tensor_file",
     "value_types",
     "version",

@@ -1,4 +1,4 @@
-"""A learned optimiser beside hand-made ones: the loss over the steps, measured by `kshot evaluate learned-optimizer --json`."""
+"""A learned optimiser beside hand-made ones: the loss over the steps, measured by `scripts/measure_learned_updates.py`."""
 
 from matplotlib.figure import Figure
 
@@ -11,7 +11,7 @@ NAMES = {"learned": "learned", "adam": "Adam", "rmsprop": "RMSprop", "momentum":
 
 def draw(theme: Theme) -> Figure:
     """Two kinds of functions that it has not seen, one line per optimiser; each hand-made one has its best rate."""
-    found = measured("learned_updates")
+    found = measured("learned_updates")["trained"]
     figure, plots = new_plot(2, height=3.3)
     for axes, (kind, title) in zip(plots, KINDS.items(), strict=True):
         rows = found["kinds"][kind]["optimizers"]

@@ -3,7 +3,6 @@
 Each reads its flags, calls `kshot.tasks.labels`, and shows the result. Next: `kshot.cli`, which lists them.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from kshot.errors import RecipeError
 from kshot.flags import EncoderDevice, FittedModel, PathColumn, Strict, TextColumn
+from kshot.standard_input import standard_input
 
 if TYPE_CHECKING:
     from kshot.tasks.queries import Query
@@ -61,7 +61,7 @@ def suggest(
     encoder = encoder_of(known, device)
     reads = known.encoder.reads
     table = TableForm(reads, tuple(known.columns.get("things", ())), text, path, form)
-    queries = _counted(queries_of(things, table, getattr(sys.stdin, "buffer", None)), f"{reads} read")
+    queries = _counted(queries_of(things, table, standard_input()), f"{reads} read")
     found = SuggestedQueries(known, encoder, queries, count, cache=VectorCache())
     unread = 0
     with answers_shown(show_suggestion, Labelling(out, as_json, strict=strict), SUGGESTED_COLUMNS) as write:

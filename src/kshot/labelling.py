@@ -4,7 +4,6 @@ In: what `kshot.predict_command` has read from its flags. Out: lines, a table or
 nor scikit-learn nor pandas.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from kshot.errors import DataError, RecipeError
+from kshot.standard_input import standard_input, standard_lines
 from kshot.tasks.certainty.asked import Asked
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
         check_answer_file(show_as.file, files_named(queries))
     opened = open_saved(saved)
     classifier = Classifier(opened, support, device=str(pick_device(device)))
-    asked = list(find_queries(queries, sys.stdin))
+    asked = list(find_queries(queries, standard_lines()))
     if not asked:
         raise RecipeError("there is nothing to label: standard input names no picture. Give one path per line.")
     pictures = [path for paths in class_files(support).values() for path in paths]
@@ -113,7 +113,7 @@ def label_with_model(
         say(f"Note: {note}")
     encoder = encoder_of(model, device)
     table = TableForm(model.encoder.reads, tuple(model.columns.get("things", ())), text, path, form)
-    queries: Iterable[Query] = queries_of(words, table, getattr(sys.stdin, "buffer", None))
+    queries: Iterable[Query] = queries_of(words, table, standard_input())
     total = None
     if model.encoder.reads == "photographs" and STANDARD_INPUT not in words:
         queries = list(queries)
@@ -142,7 +142,7 @@ def answer_with_quantity(model: "QuantityModel", words: Sequence[str], show_as: 
     if show_as.file is not None:
         check_answer_file(show_as.file, files_named(words))
     table = TableForm("numbers", tuple(one.name for one in model.columns.columns), form=form)
-    queries = queries_of(words, table, getattr(sys.stdin, "buffer", None))
+    queries = queries_of(words, table, standard_input())
     write_answers(value_each(model, queries), show_value, "rows", None, show_as, columns=VALUE_COLUMNS)
 
 

@@ -4,10 +4,11 @@ In: what the commands have read from their flags. Out: a model, lines, JSON. Nex
 `kshot.predict_command`, `kshot.task_commands`.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kshot.standard_input import standard_input
 
 if TYPE_CHECKING:
     from kshot.encoders.encoder import Encoder, PortableEncoder
@@ -62,7 +63,7 @@ def label_with_labels(
         check_answer_file(show_as.file, files_named(words))
     reads = model.encoder.reads
     table = TableForm(reads, tuple(model.columns["things"]), text, path, form)
-    queries = queries_of(words, table, getattr(sys.stdin, "buffer", None))
+    queries = queries_of(words, table, standard_input())
     answers = labels_each(model, encoder_of(model, device), queries, cache=VectorCache())
     named = labels_columns(model.classes, probabilities=show_as.probabilities)
     write_answers(answers, show_labels, reads, None, show_as, columns=named)

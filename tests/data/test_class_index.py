@@ -41,6 +41,14 @@ def test_labels_of_any_one_type_become_sorted_classes() -> None:
     [
         (lambda: ClassIndex.build({}), "at least one class, found none"),
         (lambda: ClassIndex.build({"fox": [], "owl": [1]}), "class 'fox' has no items"),
+        (lambda: ClassIndex.build({"fox": 3}), r"class 'fox' has an array of int64 and shape \(\)"),
+        (
+            lambda: ClassIndex.build({"fox": [0], "owl": [[1, 2]]}),
+            r"class 'owl' has an array of int64 and shape \(1, 2\)",
+        ),
+        (lambda: ClassIndex.build({"fox": [0.5]}), "whole numbers, 0 or more, in one dimension; class 'fox' has an array of float64"),
+        (lambda: ClassIndex.build({"fox": [[1], [2, 3]]}), "class 'fox' has an array of object"),
+        (lambda: ClassIndex.build({"fox": [0, -1]}), "0 or more, in one dimension; class 'fox' has -1"),
         (lambda: ClassIndex.build({"fox": [0]}, {"owl": "air"}), "every class needs a group; 'fox' has none"),
         (lambda: ClassIndex.build({"fox": [0]}).items_of("cat"), "no class 'cat' among the 1 classes"),
         (lambda: ClassIndex.build({"fox": [0]}).subset(["fox", "cat"]), "1 of 2 wanted classes are not in the data: 'cat'"),

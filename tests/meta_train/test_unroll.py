@@ -1,5 +1,7 @@
 """The two estimates of the meta-gradient against slow versions, the windows of a stream, and trajectories."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,19 @@ from kshot.learners.learned_updates.learned_optimizer import LearnedOptimizer
 from kshot.meta_train.objectives.networks import Networks
 from kshot.meta_train.objectives.quadratics import Quadratics
 from kshot.meta_train.trajectory import progress_of, trajectories
-from kshot.meta_train.unroll import FLOOR, LATE, Unrolling, WindowStream, gradients_at
+from kshot.meta_train.unroll import FLOOR, LATE, Unrolling, WindowStream, gradients_at, minimise
 
 HORIZON, TRUNCATION, TASKS = 6, 3, 2
 MEAN_WEIGHT = sum(1 + LATE * (step + 1) / HORIZON for step in range(HORIZON)) / 2
 """Of the steps of one of the two windows, in the mean."""
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Everything that is made from here on is in float64."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def stream(seed: int = 0) -> WindowStream:
@@ -82,6 +92,42 @@ def test_the_truncated_gradient_is_that_of_the_losses_of_its_window(updates: int
     first = ((1 + FLOOR) * windows.batches(0)[0].objective.full_loss(windows.batches(0)[0].objective.start)).log()
     last = range((updates - 1) * TRUNCATION, updates * TRUNCATION)
     torch.testing.assert_close(losses, values.detach() - sum(1 + LATE * (step + 1) / HORIZON for step in last) / MEAN_WEIGHT * first)
+
+
+@pytest.mark.parametrize("longer", [0.0, 3.0])
+def test_the_gradient_of_second_order_is_that_of_finite_differences(longer: float, float64: None) -> None:
+    """In the first and in a later window, of every eleventh weight; the first order differs."""
+    optimizer, windows = learned(longer), stream()
+    trained = Unrolling(optimizer, windows, second_order=True)
+    flat = torch.cat([value.detach().flatten() for value in optimizer.parameters()])
+    sizes = [value.numel() for value in optimizer.parameters()]
+    lane = dict(trained.lanes["quadratics"].named_buffers())
+    for update in range(2):
+        window = windows.batches(update)[0]
+        reached = {name: value[0].clone() for name, value in lane.items() if "/" in name}
+
+        def loss_at(weights: Tensor) -> float:
+            parts = zip(optimizer.learnt.items(), torch.split(weights, sizes), strict=True)
+            rule = optimizer.rule.with_learnt({name: part.view_as(value) for (name, value), part in parts})
+            with torch.no_grad():
+                return float(minimise(rule, window, reached, lane["loss"][0], TRUNCATION, HORIZON)[0].mean())  # noqa: B023
+
+        places = torch.arange(0, len(flat), 11)
+        expected = torch.empty(len(places))
+        for number, place in enumerate(places):
+            step = torch.zeros_like(flat)
+            step[place] = 1e-6
+            expected[number] = (loss_at(flat + step) - loss_at(flat - step)) / 2e-6
+        optimizer.zero_grad()
+        trained.meta_backward(window, 0.0)
+        torch.testing.assert_close(gradient_of(optimizer)[places], expected, rtol=1e-5, atol=1e-7)
+    first_order = Unrolling(optimizer, windows)
+    optimizer.zero_grad()
+    first_order.meta_backward(windows.batches(0)[0], 0.0)
+    paper = gradient_of(optimizer)
+    optimizer.zero_grad()
+    Unrolling(optimizer, windows, second_order=True).meta_backward(windows.batches(0)[0], 0.0)
+    assert float((paper - gradient_of(optimizer)).abs().max()) > 1e-3
 
 
 def test_the_persistent_gradient_is_the_formula_of_its_paper() -> None:

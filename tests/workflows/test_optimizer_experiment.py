@@ -21,10 +21,10 @@ def small(**optimizer: object) -> Recipe:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", ["truncated", "persistent"])
+@pytest.mark.parametrize(("estimator", "second_order"), [("truncated", False), ("truncated", True), ("persistent", False)])
 @pytest.mark.parametrize("rule", ["tensor_lstm", "coordinate_lstm"])
-def test_a_stopped_run_goes_on_bit_identically(tmp_path: Path, estimator: str, rule: str) -> None:
-    recipe = small(estimator=estimator, rule=rule)
+def test_a_stopped_run_goes_on_bit_identically(tmp_path: Path, estimator: str, second_order: bool, rule: str) -> None:
+    recipe = small(estimator=estimator, rule=rule, second_order=second_order)
     whole = run_optimizer(prepare_optimizer(recipe, tmp_path / "whole"))
     done: list[int] = []
     ready = prepare_optimizer(recipe, tmp_path / "parts")

@@ -11,6 +11,7 @@ import numpy as np
 
 from kshot.errors import DataError
 from kshot.short_repr import short_repr
+from kshot.value_types import LARGEST
 
 _LONGEST = 60
 """Characters of a class name that are shown."""
@@ -48,15 +49,12 @@ class ClassIndex:
             groups: The group of each class, by class name.
 
         Raises:
-            DataError: There is no class, a class has no item, an item occurs twice, or `groups` misses a class.
+            DataError: There is no class, a class has no item or what is no item number, an item occurs twice, or `groups` misses a class.
         """
         if not classes:
             raise DataError("expected at least one class, found none. Check that the folder or the labels are the right ones.")
         names = tuple(classes)
-        parts = [np.asarray(classes[name], dtype=np.int64) for name in names]
-        for name, part in zip(names, parts, strict=True):
-            if part.size == 0:
-                raise DataError(f"class {name!r} has no items; a class needs at least one. Add items or drop the class.")
+        parts = [_item_numbers(name, classes[name]) for name in names]
         if groups is not None and (missing := [name for name in names if name not in groups]):
             raise DataError(f"every class needs a group; {_some(missing)} has none. Name its group or give no groups at all.")
         sizes = np.array([part.size for part in parts], dtype=np.int64)
@@ -159,3 +157,20 @@ def _some(names: Sequence[str], most: int = 5) -> str:
     """List the first few names, quoted, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _item_numbers(name: str, given: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The items of a class, int64 (n,), n ≥ 1."""
+    try:
+        part = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        part = np.asarray(given, dtype=object)
+    if part.size == 0:
+        raise DataError(f"class {name!r} has no items; a class needs at least one. Add items or drop the class.")
+    if part.ndim != 1 or part.dtype.kind not in "iu":
+        found = f"an array of {part.dtype} and shape {part.shape}"
+    elif not 0 <= int(part.min()) <= int(part.max()) <= LARGEST:
+        found = str(part.min() if part.min() < 0 else part.max())
+    else:
+        return part.astype(np.int64)
+    raise DataError(f"the items of a class are whole numbers, 0 or more, in one dimension; class {name!r} has {found}.")

@@ -116,6 +116,7 @@ class Unrolling(Trainable):
         estimator: `truncated` or `persistent`, as above.
         pairs: N of persistent evolution strategies.
         sigma: σ of persistent evolution strategies.
+        second_order: Whether the truncated gradient keeps ∂∇f_t/∂φ.
     """
 
     def __init__(
@@ -126,9 +127,10 @@ class Unrolling(Trainable):
         estimator: Literal["truncated", "persistent"] = "truncated",
         pairs: int = 2,
         sigma: float = 0.01,
+        second_order: bool = False,
     ) -> None:
         super().__init__()
-        self.optimizer = optimizer
+        self.optimizer, self.second_order = optimizer, second_order
         self.horizon, self.truncation = stream.windows * stream.truncation, stream.truncation
         self.pairs, self.sigma = (pairs, sigma) if estimator == "persistent" else (0, 0.0)
         self.lanes = nn.ModuleDict()
@@ -152,7 +154,9 @@ class Unrolling(Trainable):
     def _truncated(self, window: Window, lane: Tensors) -> Tensor:
         reached = {name: value[0] for name, value in lane.items() if "/" in name}
         with torch.enable_grad():
-            losses, surrogate, reached = minimise(self.optimizer.rule, window, reached, lane["loss"][0], self.truncation, self.horizon)
+            losses, surrogate, reached = minimise(
+                self.optimizer.rule, window, reached, lane["loss"][0], self.truncation, self.horizon, self.second_order
+            )
             surrogate.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         _put(lane, {name: value.detach().unsqueeze(0) for name, value in reached.items()})
         return losses
@@ -186,7 +190,7 @@ class Unrolling(Trainable):
 
 
 def minimise(
-    rule: UpdateRule, window: Window, reached: Tensors, first_loss: Tensor, steps: int, horizon: int
+    rule: UpdateRule, window: Window, reached: Tensors, first_loss: Tensor, steps: int, horizon: int, second_order: bool = False
 ) -> tuple[Tensor, Tensor, Tensors]:
     """Take some steps.
 
@@ -197,6 +201,7 @@ def minimise(
         first_loss: f_0, (B,).
         steps: How many steps.
         horizon: T in w_t.
+        second_order: Whether the number below knows that steps change the gradients after them.
 
     Returns:
         L of every function, detached, (B,); a number whose derivative is that of the mean of L, if gradients are enabled; and what was
@@ -209,9 +214,13 @@ def minimise(
     for number, weight in enumerate(weights):
         step = window.first + number
         parameters, state = rule.update(gradients, state, parameters, step)
-        losses, gradients = gradients_at(window.objective, parameters, step + 1)
+        losses, gradients = gradients_at(window.objective, parameters, step + 1, connected=second_order)
         bounded = losses + FLOOR * first_loss
-        value = value + weight * (bounded.log() + (losses / first_loss - 1).relu())
+        terms = weight * (bounded.log() + (losses / first_loss - 1).relu())
+        value = value + terms.detach()
+        if second_order:
+            surrogate = surrogate + terms.mean()
+            continue
         share = weight * (1 / bounded + (losses > first_loss) / first_loss) / len(window)
         for name, gradient in gradients.items():
             surrogate = surrogate + (share @ (gradient * parameters[name]).flatten(1)).sum()
@@ -230,13 +239,13 @@ def weights_of(first: int, steps: int, horizon: int) -> Tensor:
     return (1 + LATE * places / horizon) / (steps * (1 + LATE * (horizon + 1) / (2 * horizon)))
 
 
-def gradients_at(objective: Objective, parameters: Tensors, step: int) -> tuple[Tensor, Tensors]:
-    """The losses (B,) on the batch of a step and their gradients (B, …), detached."""
+def gradients_at(objective: Objective, parameters: Tensors, step: int, *, connected: bool = False) -> tuple[Tensor, Tensors]:
+    """The losses (B,) on the batch of a step and their gradients (B, …): detached, or connected to what the parameters come from."""
     with torch.enable_grad():
-        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        leaves = dict(parameters) if connected else {name: value.detach().requires_grad_() for name, value in parameters.items()}
         losses = objective.loss(leaves, step)
-        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
-    return losses.detach(), dict(zip(leaves, gradients, strict=True))
+        gradients = dict(zip(leaves, torch.autograd.grad(losses.sum(), list(leaves.values()), create_graph=connected), strict=True))
+    return losses if connected else losses.detach(), gradients
 
 
 def _begun(rule: UpdateRule, objective: Objective, copies: int) -> Tensors:

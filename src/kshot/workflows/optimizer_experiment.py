@@ -86,7 +86,7 @@ def prepare_optimizer(recipe: Recipe, folder: Path, *, resume: bool = False, dev
         raise RecipeError(f"optimizer.functions needs at least one kind with 1 or more functions; found {dict(ask.functions)}.")
     stream = WindowStream(lanes, seed=recipe.seed, horizon=ask.horizon, truncation=ask.truncation)
     optimizer = LearnedOptimizer(ask.rule, hidden=ask.hidden, layers=ask.layers, horizon=ask.horizon, seed=recipe.seed)
-    trained = Unrolling(optimizer, stream, estimator=ask.estimator, pairs=ask.pairs, sigma=ask.sigma)
+    trained = Unrolling(optimizer, stream, estimator=ask.estimator, pairs=ask.pairs, sigma=ask.sigma, second_order=ask.second_order)
     look = recipe.validation
     plan = Plan(recipe.training.updates, optimization_of(recipe.training), look.every, look.patience, recipe.seed)
     state = TrainState(trained, plan.optimization.build(trained.parameters()))

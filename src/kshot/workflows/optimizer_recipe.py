@@ -21,5 +21,6 @@ class OptimizerRecipe:
     horizon: int = 100  # steps for which a function is minimised
     truncation: int = 20  # steps per update
     estimator: Literal["truncated", "persistent"] = "truncated"  # of the gradient; persistent: evolution strategies
+    second_order: bool = False  # whether the truncated estimate knows that a step changes the gradients after it
     pairs: int = 2  # pairs of perturbed rules, for the persistent estimator
     sigma: float = 0.01  # size of the perturbation, for the persistent estimator

@@ -21,6 +21,7 @@ from kshot.data.tables.text_rows import Source, start_csv, start_json_lines, sta
 from kshot.errors import DataError, known_ones
 from kshot.printable import printable
 from kshot.regular_file import look
+from kshot.standard_input import UNREADABLE
 
 STANDARD_INPUT = "-"
 HEAD = 100
@@ -178,7 +179,7 @@ def is_json(stream: io.BufferedReader) -> bool:
 def _open_stream(form: str | None, stream: io.BufferedReader | None) -> TableFile:
     name = "standard input"
     if stream is None:
-        raise DataError("standard input cannot be read here. Name a file.")
+        raise DataError(UNREADABLE)
     if form is None:
         form = "jsonl" if is_json(stream) else "csv"
     if form not in _TEXTS:
