@@ -5,8 +5,8 @@
 The text between `<!-- measured: NAME -->` and `<!-- end -->` is replaced. If NAME is a recipe, the table has one row per setting. If it is
 `vinyals`, `characters` or `lake`, the table has one row per recipe of that split. Published numbers have their sources below the table, and
 a run that is shorter than the authors', or than its recipe, has its updates in bold. `<!-- pretrained: NAME -->` takes an entry of
-`scripts/pretrained.json`, `<!-- groceries: NAME -->` and `<!-- intents: ENCODER -->` are the tables of `frozen_tables.py`,
-`<!-- optimizers: NAME -->` those of `optimizer_tables.py`.
+`scripts/pretrained.json`; `<!-- groceries: NAME -->`, `<!-- intents: ENCODER -->` and `<!-- tuned: texts -->` are the tables of
+`frozen_tables.py`, `<!-- optimizers: NAME -->` those of `optimizer_tables.py`.
 """
 
 import json
@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from frozen_tables import groceries, intents
+from frozen_tables import groceries, intents, tuned
 from optimizer_tables import optimizers
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +155,9 @@ def filled(text: str, entries: list[Entry]) -> str:
         own = [entry for entry in entries if entry["recipe"] == name]
         return table(own) if own else modes(entries) if name == "characters" else overview(entries, name)
 
-    shown_by = {"measured": results, "pretrained": pretrained, "groceries": groceries, "intents": intents, "optimizers": optimizers}
+    shown_by = {
+        "measured": results, "pretrained": pretrained, "groceries": groceries, "intents": intents, "tuned": tuned, "optimizers": optimizers,
+    }  # fmt: skip
     for kind, shown in shown_by.items():
         for name in re.findall(rf"<!-- {kind}: (\S+) -->", text):
             place = rf"<!-- {kind}: {re.escape(name)} -->.*?<!-- end -->"

@@ -1,4 +1,7 @@
-"""Tables of what frozen encoders reach, from `grocery_photographs.json` and `intents.json`, for `fill_tables.py`."""
+"""Tables of what frozen and tuned encoders reach, for `fill_tables.py`.
+
+In: `grocery_photographs.json`, `intents.json` and `tuning.json`.
+"""
 
 import json
 from pathlib import Path
@@ -54,3 +57,22 @@ def intents(encoder: str) -> str:
         rows.append(_row(f"{data}, {classes} classes, names", *(found[data, "names", shot] for shot in shots), _PUBLISHED[data]))
         rows.append(_row("with a sentence per class", *(found[data, "sentences", shot] for shot in shots), "–"))
     return "\n".join(rows)
+
+
+def tuned(which: str) -> str:
+    """Return the table of tuned `texts`: one row per data set and kind of description, frozen and tuned for each number of examples."""
+    assert which == "texts", which
+    found = {(one["data"], one["descriptions"], one["shots"]): one for one in _results("tuning.json")}
+    shots = sorted({key[2] for key in found})
+    words = {"names": "names", "sentences": "with a sentence per class"}
+    rows = []
+    for data, descriptions in dict.fromkeys((data, kind) for data in _CLASSES for kind in words):
+        own = [found[data, descriptions, shot] for shot in shots]
+        cells = [cell for one in own for cell in (f"{one['frozen']:.1f}", f"{one['tuned']:.1f}", _gain(one["left_out"]["accuracy"]))]
+        rows.append(_row(f"{data}, {words[descriptions]}", *cells))
+    title = _row("accuracy %", *(name for shot in shots for name in (f"{shot} per class, frozen", "tuned", "left-out examples said")))
+    return "\n".join([title, "| --- |" + " --- |" * 3 * len(shots), *rows])
+
+
+def _gain(difference: dict[str, float]) -> str:
+    return f"{100 * difference['mean']:+.1f} ± {100 * difference['interval']:.1f}"

@@ -124,7 +124,8 @@ def _optimizer(folder: Path) -> Description:
     for name, count in recipe.get("functions", {}).items():
         rows += [(f"trained on {name}", f"{OBJECTIVES[name].what if name in OBJECTIVES else 'unknown here'}, {count} at a time")]
     if recipe:
-        rows += [("gradient", f"{recipe['estimator']}, {recipe['truncation']} steps per update")]
+        order = ", second order" if recipe.get("second_order") else ""
+        rows += [("gradient", f"{recipe['estimator']}{order}, {recipe['truncation']} steps per update")]
     rows += [(name, str(record[name])) for name in ("seed", "command") if record.get(name) is not None]
     rows += _course(record, "progress")
     history = whole_validations(record.get("validation"))
