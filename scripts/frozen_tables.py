@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markdown_table import row, rule
+
 HERE = Path(__file__).resolve().parent
 _PUBLISHED = {
     "BANKING77": "80.9 and 87.2 (CPFT); 84.0 and 89.8 (ICDA)",
@@ -18,10 +20,6 @@ _CLASSES = {"BANKING77": 77, "CLINC150": 150}
 def _results(file: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((HERE / file).read_text(encoding="utf-8"))["results"]
     return found
-
-
-def _row(*cells: object) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def groceries(which: str) -> str:
@@ -40,8 +38,8 @@ def groceries(which: str) -> str:
         heads = dict.fromkeys(key[1] for key in found if key[0] == which)
         words = {head: "chosen, as `kshot fit` does" if head == "chosen" else f"`{head}`" for head in heads}
         rows = [(words[head], [found[which, head, shot] for shot in shots]) for head in heads]
-    title = _row("encoder" if which == "encoders" else "head", *(f"{shot} example{'s' * (shot > 1)} per class" for shot in shots))
-    return "\n".join([title, "| --- |" + " --- |" * len(shots), *(_row(name, *cells) for name, cells in rows)])
+    title = row("encoder" if which == "encoders" else "head", *(f"{shot} example{'s' * (shot > 1)} per class" for shot in shots))
+    return "\n".join([title, rule(1 + len(shots)), *(row(name, *cells) for name, cells in rows)])
 
 
 def intents(encoder: str) -> str:
@@ -52,10 +50,10 @@ def intents(encoder: str) -> str:
         if one["encoder"] == encoder and one["head"] in ("chosen", "descriptions")
     }
     shots = sorted({key[2] for key in found})
-    rows = [_row("messages per class", *shots, "published, 5 and 10"), "| --- |" + " --- |" * (len(shots) + 1)]
+    rows = [row("messages per class", *shots, "published, 5 and 10"), rule(2 + len(shots))]
     for data, classes in _CLASSES.items():
-        rows.append(_row(f"{data}, {classes} classes, names", *(found[data, "names", shot] for shot in shots), _PUBLISHED[data]))
-        rows.append(_row("with a sentence per class", *(found[data, "sentences", shot] for shot in shots), "–"))
+        rows.append(row(f"{data}, {classes} classes, names", *(found[data, "names", shot] for shot in shots), _PUBLISHED[data]))
+        rows.append(row("with a sentence per class", *(found[data, "sentences", shot] for shot in shots), "–"))
     return "\n".join(rows)
 
 
@@ -69,9 +67,9 @@ def tuned(which: str) -> str:
     for data, descriptions in dict.fromkeys((data, kind) for data in _CLASSES for kind in words):
         own = [found[data, descriptions, shot] for shot in shots]
         cells = [cell for one in own for cell in (f"{one['frozen']:.1f}", f"{one['tuned']:.1f}", _gain(one["left_out"]["accuracy"]))]
-        rows.append(_row(f"{data}, {words[descriptions]}", *cells))
-    title = _row("accuracy %", *(name for shot in shots for name in (f"{shot} per class, frozen", "tuned", "left-out examples said")))
-    return "\n".join([title, "| --- |" + " --- |" * 3 * len(shots), *rows])
+        rows.append(row(f"{data}, {words[descriptions]}", *cells))
+    title = row("accuracy %", *(name for shot in shots for name in (f"{shot} per class, frozen", "tuned", "left-out examples said")))
+    return "\n".join([title, rule(1 + 3 * len(shots)), *rows])
 
 
 def _gain(difference: dict[str, float]) -> str:

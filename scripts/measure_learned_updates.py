@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kshot.atomic import write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "scripts" / "pictures" / "learned_updates.json"
 ASKED = {
@@ -51,8 +53,9 @@ def main() -> None:
         numbers[name] = evaluated(asked.saved, arguments, curves=name == "trained")
         losses = {kind: one["optimizers"]["learned"]["final_loss"] for kind, one in numbers[name]["kinds"].items()}
         print(name, *(f"{kind}={loss:.3g}" for kind, loss in losses.items()), flush=True)
+        write_json(asked.output, numbers)
     numbers["unseen"] = [one._asdict() for one in against_adam(asked.saved)]
-    asked.output.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    write_json(asked.output, numbers)
 
 
 if __name__ == "__main__":

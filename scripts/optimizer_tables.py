@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markdown_table import row, rule
+
 NUMBERS = Path(__file__).resolve().parent / "pictures" / "learned_updates.json"
 _NAMES = {"learned": "learned", "sgd": "SGD", "momentum": "momentum", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
 
@@ -18,15 +20,15 @@ def optimizers(which: str) -> str:
     numbers = json.loads(NUMBERS.read_text(encoding="utf-8"))
     if which == "unseen":
         rows = [
-            _row(one["data"], f"{one['learned']:.4f}", f"{one['adam']:.4f} ({one['rate']:g})", f"**{one['learned'] / one['adam']:.2f}**")
+            row(one["data"], f"{one['learned']:.4f}", f"{one['adam']:.4f} ({one['rate']:g})", f"**{one['learned'] / one['adam']:.2f}**")
             for one in numbers["unseen"]
         ]
-        return "\n".join([_row("data", "learned", "Adam (rate)", "ratio"), _rule(4), *rows])
+        return "\n".join([row("data", "learned", "Adam (rate)", "ratio"), rule(4), *rows])
     if which == "longer":
-        rows = [row for part in ("twice", "tenfold") for row in _losses(numbers[part], "final", f"{numbers[part]['steps']:,}")]
-        return "\n".join([_row("functions", "steps", *_NAMES.values()), _rule(8), *rows])
+        rows = [line for part in ("twice", "tenfold") for line in _losses(numbers[part], "final", f"{numbers[part]['steps']:,}")]
+        return "\n".join([row("functions", "steps", *_NAMES.values()), rule(8), *rows])
     part, what = ("larger", "final") if which == "larger" else ("trained", which)
-    return "\n".join([_row("functions", *_NAMES.values()), _rule(7), *_losses(numbers[part], what)])
+    return "\n".join([row("functions", *_NAMES.values()), rule(7), *_losses(numbers[part], what)])
 
 
 def _losses(found: dict[str, Any], what: str, *more: str) -> list[str]:
@@ -38,13 +40,5 @@ def _losses(found: dict[str, Any], what: str, *more: str) -> list[str]:
         cells = [f"{loss:.3g} ± {entry[f'{what}_interval']:.3g}" for loss, entry in zip(losses, own, strict=True)]
         best = losses.index(min(losses))
         cells[best] = f"**{cells[best]}**"
-        rows.append(_row(f"`{kind}`", *more, *cells))
+        rows.append(row(f"`{kind}`", *more, *cells))
     return rows
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _rule(columns: int) -> str:
-    return "|" + " --- |" * columns
