@@ -60,5 +60,14 @@ def test_cubic_values_are_pytorch_s_but_for_rounding(averaged: bool, height: int
 def test_linear_values_are_pytorch_s_but_for_rounding(rows: int, columns: int, factor: int, seed: int) -> None:
     grid = np.random.default_rng(seed).normal(size=(3, rows, columns)).astype(np.float32)
     size = (rows * factor, columns * factor)
-    expected = F.interpolate(torch.from_numpy(grid)[None], size=size, mode="bilinear")[0]
-    np.testing.assert_allclose(enlarge_linear(grid, factor), expected.numpy(), rtol=0, atol=3e-6)
+    expected = F.interpolate(torch.from_numpy(grid).double()[None], size=size, mode="bilinear")[0]
+    enlarged = enlarge_linear(grid, factor)
+    assert enlarged.dtype == np.float32
+    np.testing.assert_allclose(enlarged, expected.numpy(), rtol=0, atol=1e-6)
+
+
+@given(st.floats(-3, 3, width=32), st.integers(1, 17))
+def test_even_paper_stays_even_to_the_bit(value: float, factor: int) -> None:
+    assert np.array_equal(
+        enlarge_linear(np.full((1, 4, 3), value, np.float32), factor), np.full((1, 4 * factor, 3 * factor), value, np.float32)
+    )

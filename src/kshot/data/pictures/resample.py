@@ -2,7 +2,7 @@
 
 Learners were trained on drawings that `torch.nn.functional.interpolate` had resized. A user's picture is brought to the same form without
 PyTorch, so these are its formulas in its precision (`aten/src/ATen/native/cpu/UpSampleKernel.cpp`): 16-bit weights for bytes, float32 for
-floats. In: arrays. Out: arrays of another size. Next: `ink` and `paper`.
+floats. `enlarge_linear`, which serves the paper alone, rounds otherwise. In: arrays. Out: arrays of another size. Next: `ink` and `paper`.
 """
 
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def resize_cubic(values: np.ndarray, rows: int, columns: int, *, averaged: bool)
 def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
     """A grid `factor` times as fine, by linear interpolation.
 
-    Equal to `interpolate(mode="bilinear")` of a float32 tensor, but for the last bit of some values.
+    Equal to `interpolate(mode="bilinear")` of a float32 tensor but for rounding. Between equal values, all are the same, to the bit.
 
     Args:
         grid: float32 (C, rows, columns).
@@ -76,8 +76,8 @@ def enlarge_linear(grid: np.ndarray, factor: int) -> np.ndarray:
     Returns:
         float32 (C, rows · factor, columns · factor).
     """
-    wide = _along_first(grid.transpose(2, 0, 1), _linear_taps(grid.shape[2], factor))  # (columns · factor, C, rows)
-    return np.stack([_along_first(channel.T, _linear_taps(grid.shape[1], factor)) for channel in wide.transpose(1, 0, 2)])
+    wide = _finer_rows(grid.transpose(0, 2, 1), factor)  # (C, columns · factor, rows)
+    return _finer_rows(wide.transpose(0, 2, 1), factor)
 
 
 Taps = tuple[np.ndarray, np.ndarray]
@@ -157,13 +157,16 @@ def _cubic_taps(before: int, after: int) -> Taps:
     return np.clip(floor[:, None].astype(np.int64) + np.arange(-1, 3), 0, before - 1), _keys(distances, np.float32(-0.75))
 
 
-@lru_cache(64)
-def _linear_taps(before: int, factor: int) -> Taps:
-    middles = np.arange(before * factor, dtype=np.float32) + np.float32(0.5)
-    where = np.maximum(_fused(np.float32(1 / factor), middles, np.float32(-0.5)), np.float32(0))
-    floor = where.astype(np.int64)
-    beyond = where - floor.astype(np.float32)
-    return np.stack([floor, np.minimum(floor + 1, before - 1)], 1), np.stack([1 - beyond, beyond], 1)
+def _finer_rows(grid: np.ndarray, factor: int) -> np.ndarray:
+    """(C, rows, W) float32 -> (C, rows · factor, W): new rows between the middles of two old ones, and the outer ones beyond them."""
+    channels, rows, width = grid.shape
+    edged = np.pad(grid, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    before = edged[:, :-1, None]
+    share = (np.arange(factor, dtype=np.float32) + np.float32(0 if factor % 2 else 0.5)) / np.float32(factor)
+    between = (edged[:, 1:, None] - before) * share[:, None]  # (C, rows + 1, factor, W)
+    between += before
+    first = (factor + 1) // 2
+    return between.reshape(channels, (rows + 1) * factor, width)[:, first : first + rows * factor]
 
 
 def _keys(x: np.ndarray, a: np.float32) -> np.ndarray:
