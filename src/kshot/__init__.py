@@ -18,14 +18,14 @@ for PyTorch. docs/reference.md says in a line what each is.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from kshot import errors as errors
 from kshot.version import VERSION
 
 __version__ = VERSION
 
+TYPE_CHECKING = False  # that of `typing`, whose import takes longer than all else before the command listens to Ctrl-C
 if TYPE_CHECKING:  # all public names, for type checkers and editors
+    from kshot import errors as errors
     from kshot.backbones.conv4 import Conv4 as Conv4
     from kshot.data.array_tasks import ArrayTasks as ArrayTasks
     from kshot.data.arrays import ArrayDataset as ArrayDataset
@@ -154,12 +154,14 @@ if not TYPE_CHECKING:  # hidden from type checkers, so that they know the types 
         return {made.__name__: made for made in import_module("kshot.learners.table").LEARNERS.values()}
 
     def __getattr__(name: str) -> object:
+        if name == "errors":
+            return import_module("kshot.errors")
         if name in _HOMES:
             value = getattr(import_module(_HOMES[name]), name)
         elif name == "__all__":
             value = sorted({*_HOMES, *_learners()})
         elif not name[0].isupper():  # no class: `from kshot import cli` asks so for a module, and must not wait for PyTorch
-            raise AttributeError(f"module 'kshot' has no attribute {name!r}.{errors.did_you_mean(name, _HOMES)}")
+            raise AttributeError(f"module 'kshot' has no attribute {name!r}.{import_module('kshot.errors').did_you_mean(name, _HOMES)}")
         elif (value := _learners().get(name)) is None:
             raise AttributeError(f"module 'kshot' has no attribute {name!r}; it has {', '.join(__getattr__('__all__'))}")
         globals()[name] = value

@@ -9,7 +9,7 @@ from kshot.errors import RecipeError
 from kshot.flags import Depth, EncoderDevice, Json, LabelColumn, PathColumn, Strict, TextColumn, refuse_given
 from kshot.multi_label_commands import fit_labels
 from kshot.quantity_commands import fit_table
-from kshot.saving import report_on, save_fitted
+from kshot.saving import report_on, save_fitted, write_alone
 
 if TYPE_CHECKING:
     from kshot.encoders.encoder import Encoder, PortableEncoder
@@ -77,6 +77,7 @@ def fit(
 
     if resume and not tune:
         raise RecipeError("--resume goes on with a --tune that was stopped. Give both.")
+    write_alone(context, out)
     check_output(out, overwrite=overwrite, resume=resume)
     if tune and (examples is None or regression):
         what = "there are none" if examples is None else "rows of numbers have no encoder to train"

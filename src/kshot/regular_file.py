@@ -5,6 +5,7 @@ here, whose `strerror` says what was found; a caller reports it like a missing p
 mistake a path that cannot be reached for one where nothing is. `kshot.atomic` writes.
 """
 
+import codecs
 import errno
 import io
 import json
@@ -99,9 +100,23 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
 
     Raises:
         OSError: As of `opened`.
-        UnicodeDecodeError: It is not UTF-8.
+        ValueError: It is not UTF-8; the message says where, and what to do.
     """
-    return read_bytes(path, most).decode("utf-8-sig")
+    data = read_bytes(path, most)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(_not_utf8(data, error)) from None
+
+
+def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16. Save it as UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW"
+    number = data.count(b"\n", 0, error.start) + 1
+    return (
+        f"line {number} is not UTF-8: byte 0x{data[error.start]:02x}. Save it as UTF-8; if it is Western European, for example: "
+        "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+    )
 
 
 def read_json(path: Path, most: int = MOST_TEXT) -> Any:

@@ -7,12 +7,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from kshot.encoders.encoder import PortableEncoder
     from kshot.tasks.estimate import Estimate
     from kshot.tasks.examples import Examples
     from kshot.tasks.fit import Fitted
     from kshot.tasks.model import Model
+
+
+def write_alone(context: typer.Context, folder: Path) -> None:
+    """Let no other command write a model until this one ends.
+
+    Raises:
+        SavedError: Another one is writing it.
+    """
+    from kshot.tasks.one_writer import one_writer
+
+    context.with_resource(one_writer(folder))
 
 
 def save_fitted(folder: Path, fitted: "Fitted", encoder: "PortableEncoder | None" = None, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ In: the results of the stages. Out: text, every name of which passes `kshot.prin
 """
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from kshot.printable import printable
@@ -130,13 +131,18 @@ def show_tasks(report: "TaskReport", title: str) -> None:
             print_wrapped(line)
 
 
+_WIDEST_LIST = 160
+"""Columns of a line of the list of recipes, where the terminal has as many."""
+
+
 def show_recipe_list(rows: list[dict[str, Any]]) -> None:
-    """Print recipes one per line: the name, the first number measured with it, and what the recipe is."""
+    """Print recipes one per line: the name, the first number measured with it, and as much of what the recipe is as fits into the line."""
     width = max(len(row["name"]) for row in rows)
     measured = [_first_number(row) for row in rows]
     wide = max(map(len, measured))
+    room = max(20, min(out.width, _WIDEST_LIST) - width - wide - 4)
     for row, number in zip(rows, measured, strict=True):
-        print_text((f"{row['name']:<{width}}", "bold"), (f"  {number:<{wide}}  {row['description']}", ""))
+        print_text((f"{row['name']:<{width}}", "bold"), (f"  {number:<{wide}}  {shorten(row['description'], room, placeholder=' …')}", ""))
     out.print()
     print_line("All numbers of a recipe, with their commands: kshot recipes NAME")
 
@@ -146,7 +152,7 @@ def _first_number(row: dict[str, Any]) -> str:
         return ""
     entry = row["results"][0]
     mean = entry["measured"].partition(",")[0]  # a median may follow
-    return f"{mean}{' %' if 'accuracy' in entry else ''} {entry['setting']}"
+    return f"{mean}{' %' if 'accuracy' in entry else ''} {entry['setting'].partition(',')[0]}"  # how exactly, the long form says
 
 
 def show_recipes(rows: list[dict[str, Any]]) -> None:
@@ -156,7 +162,8 @@ def show_recipes(rows: list[dict[str, Any]]) -> None:
         print_line(f"  {row['description']}")
         for entry in row["results"]:
             unit = " %" if "accuracy" in entry else ""
-            told = f"{entry['measured']}{unit} here, {entry['published']} published"
+            guessing = "" if entry["chance"] is None else f", chance {100 * entry['chance']:.3g} %"
+            told = f"{entry['measured']}{unit} here, {entry['published']} published{guessing}"
             print_line(f"  {entry['setting']:<15} {told}")
             details = f"{entry['mode']}, {entry['split']}, {entry['episodes']} episodes, seed {entry['seed']}"
             print_line(f"  {'':<16}{entry['command']}  ({details})")

@@ -11,10 +11,11 @@ from kshot.errors import RecipeError
 from kshot.flags import Depth, EncoderDevice, FittedModel, Json, LabelColumn, PathColumn, Strict, TextColumn, refuse_given
 from kshot.multi_label_commands import estimate_labels_of
 from kshot.quantity_commands import estimate_quantity
-from kshot.saving import report_on, save_fitted
+from kshot.saving import report_on, save_fitted, write_alone
 
 
 def add(
+    context: typer.Context,
     model: FittedModel,
     name: Annotated[str, typer.Argument(metavar="CLASS", help="A class that the model knows, or a new one.")],
     examples: Annotated[list[str], typer.Argument(metavar="EXAMPLES…", help="Examples of this class: files, folders, tables or texts.")],
@@ -31,22 +32,28 @@ def add(
 
     if not name.strip():
         raise RecipeError("a class needs a name that is not empty.")
+    write_alone(context, model)
     known = load_model(model)
     found = of_one_class(name, examples, known.encoder.reads, known.columns)
     save_fitted(model, add_to(known, encoder_of(known, device), found, cache=VectorCache(), strict=strict), as_json=as_json)
 
 
 def remove(
-    model: FittedModel, name: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the model.")], as_json: Json = False
+    context: typer.Context,
+    model: FittedModel,
+    name: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the model.")],
+    as_json: Json = False,
 ) -> None:
     """Take a class out of a model. The estimate is renewed."""
     from kshot.tasks.fit import remove as remove_from
     from kshot.tasks.model_folder import load_model
 
+    write_alone(context, model)
     save_fitted(model, remove_from(load_model(model), name), as_json=as_json)
 
 
 def rename(
+    context: typer.Context,
     model: FittedModel,
     old: Annotated[str, typer.Argument(metavar="CLASS", help="A class of the model.")],
     new: Annotated[str, typer.Argument(metavar="NAME", help="Its new name; that of another class joins the two.")],
@@ -58,6 +65,7 @@ def rename(
     from kshot.tasks.model_encoder import encoder_of
     from kshot.tasks.model_folder import load_model
 
+    write_alone(context, model)
     known = load_model(model)
     encoder = None if known.description_vectors is None else encoder_of(known)
     save_fitted(model, rename_in(known, old, new, encoder, cache=VectorCache()), as_json=as_json)

@@ -157,7 +157,9 @@ KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["protonet", "ridge", "relation", "local_matching", "nearest", "baseline", "finetune", "mann"])
+@pytest.mark.parametrize(
+    "name", ["protonet", "ridge", "relation", "local_matching", "nearest", "baseline", "finetune", "mann", *quickly(GRADIENT)]
+)
 def test_features_that_no_learner_computes_with_are_refused(name: str, kind: str) -> None:
     learner = made(name, lambda: Ending(KINDS[kind])).eval()
     message = (

@@ -121,7 +121,7 @@ def test_a_record_of_another_form_is_described_as_far_as_it_can_be(tmp_path: Pat
     description = describe_saved(tmp_path)
     assert "updates" not in dict(description.rows)
     assert description.history == ([best] if more else [])
-    assert dict(description.rows).get("best accuracy") == ("0.25 ± 0.01 at update 5" if more else None)
+    assert dict(description.rows).get("best accuracy") == ("25.00 ± 1.00 %, at update 5" if more else None)
 
 
 def saved_way(name: str) -> int:

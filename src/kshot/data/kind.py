@@ -18,8 +18,8 @@ from kshot.value_types import out_of_range, shortened
 
 AUTO = "auto"
 READ = (
-    "Files are read as pictures: PNG, JPEG, WebP, GIF, TIFF, BMP and the like. Texts, tables (CSV), sound and numbers are not read from "
-    "files; in Python, kshot.ArrayDataset takes arrays of numbers."
+    "Files are read as pictures: PNG, JPEG, WebP, GIF, TIFF, BMP and the like. Sound is not read. Texts and tables (CSV) are labelled by "
+    "models of their own, which kshot fit makes; in Python, kshot.ArrayDataset takes arrays of numbers."
 )
 """What kinds of files are read and which are not, for messages."""
 MOST_PIXELS = 1024

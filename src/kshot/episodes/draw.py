@@ -4,6 +4,8 @@ Drawing is vectorised over episodes. Each episode has its own random stream, and
 does not depend on which other episodes are drawn with it. Next: `kshot.episodes.stream`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kshot.data.class_index import ClassIndex
@@ -42,12 +44,25 @@ def episode_key(fingerprint: str, split: str, shape: EpisodeShape, seed: int, di
     return key_of(parts)
 
 
-def check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
+def check_drawable(index: ClassIndex, shape: EpisodeShape, notes: Sequence[str] = ()) -> None:
     """Raise an error if the classes cannot give episodes of this shape.
 
+    Args:
+        index: The classes.
+        shape: The shape.
+        notes: What a user should know about the data: why a class is smaller than its folder, for example.
+
     Raises:
-        EpisodeError: There are too few classes for the way, too few items in a class, no groups, or no group with enough classes.
+        EpisodeError: There are too few classes for the way, too few items in a class, no groups, or no group with enough classes. The
+            message ends with the notes.
     """
+    try:
+        _check_drawable(index, shape)
+    except EpisodeError as error:
+        raise EpisodeError(" ".join([str(error), *(f"Note: {note}" for note in notes)])) from None
+
+
+def _check_drawable(index: ClassIndex, shape: EpisodeShape) -> None:
     way, shot, query = shape.way_range[1], shape.shot_range[1], shape.query_range[1]
     least = least_classes(way, shape.nearness)
     asked = f"way={way}" + (f" nearness={shape.nearness!r}" if shape.nearness != "any" else "")

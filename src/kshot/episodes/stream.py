@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset, require_dataset
+from kshot.data.dataset import Dataset, notes_on, require_dataset
 from kshot.data.target_dataset import has_targets
 from kshot.device import pick_device
 from kshot.episodes.batch import gather_batch
@@ -70,7 +70,7 @@ class EpisodeStream:
             raise EpisodeError(f"a stream needs 0 ≤ rank < ranks ≤ tasks; found rank={self.rank} ranks={self.ranks} tasks={self.tasks}.")
         self.device = pick_device(self.device)
         check_way(self.shape, real_targets=has_targets(self.dataset))
-        check_drawable(self.index, self.shape)
+        check_drawable(self.index, self.shape, notes_on(self.dataset))
         self.distances = distances_for(self.shape, self.dataset, self.index, self.distances)
         self._key = episode_key(self.dataset.fingerprint, self.split, self.shape, self.seed, self.distances)
         self._ahead: dict[int, list[DrawnEpisodes]] = {}

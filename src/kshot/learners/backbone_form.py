@@ -60,11 +60,11 @@ def called(backbone: nn.Module, x: Inputs, parameters: Mapping[str, Tensor] | No
             raise
         raise told from error
     if isinstance(found, Tensor):
-        _require_numbers(found, next((value.dtype for value in backbone.parameters() if value.is_floating_point()), None))
+        require_numbers(found, next((value.dtype for value in backbone.parameters() if value.is_floating_point()), None))
     return found
 
 
-def _require_numbers(found: Tensor, own: torch.dtype | None) -> None:
+def require_numbers(found: Tensor, own: torch.dtype | None) -> None:
     """Raise an error unless a network with parameters of the type `own` gave dense floating numbers, in float32 or in that type."""
     if own is None:
         return  # it gives its items as they are, in their type

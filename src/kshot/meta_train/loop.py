@@ -160,7 +160,8 @@ def train(
         One `Step` per update.
 
     Raises:
-        RecipeError: The stream is of another kind than the learner is trained on, or the plan has another optimiser than the state.
+        RecipeError: The stream is of another kind than the learner is trained on, the plan has another optimiser than the state, or
+            the optimiser of the state does not hold the parameters of its learner.
         TrainingError: A loss or gradient is not a number. The state is that after the last good update.
     """
     check_source(state.learner, stream)
@@ -175,6 +176,7 @@ def updates(
     Arguments and errors are those of `train`; that what is trained fits the stream is not checked.
     """
     plan.optimization.check(state.optimizer)
+    plan.optimization.check_parameters(state.optimizer, state.trained.parameters())
     while state.update < plan.updates and not state.stopped:
         began = time.perf_counter()
         state.trained.train()

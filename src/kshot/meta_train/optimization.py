@@ -101,6 +101,22 @@ class Optimization:
             "Train with the optimiser of the state, or start anew: kshot.start(learner, plan, stream)."
         )
 
+    @staticmethod
+    def check_parameters(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+        """Raise an error unless an optimiser moves every parameter that is trained.
+
+        Raises:
+            RecipeError: It does not hold one of them, as after a part of the learner was replaced.
+        """
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        missing = sum(id(parameter) not in held for parameter in trained)
+        if missing:
+            raise RecipeError(
+                f"the optimiser of the state does not hold {missing} of the {len(trained)} parameters that are trained: a part of the "
+                "learner, or the optimiser, was replaced after kshot.start. Start anew: kshot.start(learner, plan, stream)."
+            )
+
     def rate(self, update: int, updates: int) -> float:
         """Return the learning rate of one update.
 

@@ -197,7 +197,13 @@ class Classifier:
         query = map_inputs(lambda value: value.unsqueeze(0), features)  # (1, Q, …)
         with torch.no_grad(), naming_items(features):
             logits = self.learner.predict(self.adapted, query)[0].double()  # (Q, N)
-        return predictions_of(self.classes, logits.log_softmax(-1).cpu().numpy(), judge(logits.cpu().numpy()))
+        log_probabilities = logits.log_softmax(-1).cpu().numpy()
+        if np.isnan(log_probabilities).any():
+            raise DataError(
+                "the answers of this learner are not numbers: what it computes is too large for its type. Its parameters may be damaged, "
+                "or its training may have diverged. Train it again, or use another learner."
+            )
+        return predictions_of(self.classes, log_probabilities, judge(logits.cpu().numpy()))
 
     def _features(self, support: Sequence[Thing]) -> Inputs:
         """Return the features (S, …) of the support items; all that cannot be read are named in one error."""

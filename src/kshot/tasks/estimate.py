@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from kshot.episodes.shape import chance
 from kshot.errors import DataError
 from kshot.results.score.counts import wilson
 from kshot.short_repr import short_repr
@@ -72,6 +73,7 @@ class Estimate:
             "how": self.how,
             "accuracy": self.accuracy if scored else None,
             "interval": list(self.interval),
+            "chance": chance(len(self.confusion)) if scored else None,
             "log_likelihood": self.log_likelihood if scored else None,
             "classes": len(self.confusion),
             "confusion": cells,
@@ -97,8 +99,8 @@ class Estimate:
             return f"No estimate: no class has two examples.{' Give two or more per class to learn how often the model is right.'}"
         low, high = (100 * end for end in self.interval)
         return (
-            f"Right for {100 * self.accuracy:.1f} % of {self.examples:,} examples ({self.how}; 95 % interval {low:.1f} to {high:.1f} %)."
-            + unknown
+            f"Right for {100 * self.accuracy:.1f} % of {self.examples:,} examples ({self.how}; 95 % interval {low:.1f} to {high:.1f} %; "
+            f"guessing, {100 * chance(len(self.confusion)):.1f} %)." + unknown
         )
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ from kshot.tasks.queries import TableForm, queries_of, thing_of
 from kshot.value_types import shortened
 
 _NAMED = 3
+_DEEPEST = 1000
 MOST_LABEL = 1000
 """Characters of the name of a class in a table."""
 
@@ -189,8 +190,8 @@ def _in_folder(root: Path, asked: Asked) -> Examples:
         )
     if typed := [f"--{flag}" for flag in ("label", "text", "path") if getattr(asked, flag) is not None]:
         raise DataError(f"{', '.join(typed)} names a column of a table, and {root} is a folder of class folders. Leave it out.")
-    if asked.depth is not None and asked.depth < 1:
-        raise DataError(f"--depth must be 1 or more, the number of folders that name a class; found {asked.depth}.")
+    if asked.depth is not None and not 1 <= asked.depth <= _DEEPEST:
+        raise DataError(f"--depth must be 1 to {_DEEPEST}, the number of folders that name a class; found {shortened(asked.depth)}.")
     things: list[Path] = []
     labels: list[str] = []
     for folder, paths in class_files(root).items():

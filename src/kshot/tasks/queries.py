@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from kshot.data.kind import READ
 from kshot.data.pictures.picture_file import is_picture_name
 from kshot.data.tables.columns import find_columns
 from kshot.data.tables.table_file import TableFile, is_json, is_table, open_table
@@ -219,7 +220,7 @@ def _in_folder(folder: str) -> Iterator[Query]:
         empty = False
         yield query
     if empty:
-        yield Query(folder, f"the folder {folder} holds no pictures. Check the path.")
+        yield Query(folder, f"the folder {folder} holds no pictures. Check the path. {READ}")
 
 
 def _below(folder: str, above: tuple[str, ...]) -> Iterator[Query]:

@@ -18,6 +18,7 @@ from kshot.results.show.plot_learning import whole_validations
 from kshot.saved.folder import Saved
 from kshot.saved.optimizer_file import load_optimizer
 from kshot.saved.shipped import find_optimizer, open_saved, shipped, shipped_optimizers
+from kshot.short_repr import per_cent
 from kshot.value_types import fits
 from kshot.workflows.build import VALIDATION_WAY, way_or_all
 from kshot.workflows.recipe import recipe_names
@@ -105,10 +106,9 @@ def _learner(source: str | Path) -> Description:
         rows += [("backbone", saved.spec.backbone)]
     rows += [("parameters", f"{parameters:,}")]
     rows += [(name, str(record[name])) for name in ("data", "split", "seed", "command") if record.get(name) is not None]
-    rows += _course(record, score)
-    return Description(
-        "learner", tuple(rows), history, score, learner.family.higher_is_better, trained_on(record), validation_chance(saved)
-    )
+    guessing = validation_chance(saved)
+    rows += _course(record, score, guessing)
+    return Description("learner", tuple(rows), history, score, learner.family.higher_is_better, trained_on(record), guessing)
 
 
 def _optimizer(folder: Path) -> Description:
@@ -149,10 +149,14 @@ def validation_chance(saved: Saved) -> float | None:
     return chance((ends[0], ends[1])) if saved.learner.family.score_name == "accuracy" and len(ends) == 2 else None
 
 
-def _course(record: Mapping[str, Any], score: str) -> list[tuple[str, str]]:
+def _course(record: Mapping[str, Any], score: str, guessing: float | None = None) -> list[tuple[str, str]]:
     """How training went, as far as the record says."""
     rows = [("updates", f"{record['updates']:,}")] if fits(int, record.get("updates")) else []
     best = next((entry for entry in whole_validations(record.get("validation")) if entry["update"] == record.get("best_update")), None)
     if best is not None:
-        rows += [(f"best {score}", f"{best['mean']:.4g} ± {best['interval']:.2g} at update {best['update']:,}")]
+        told = f"{best['mean']:.4g} ± {best['interval']:.2g}"
+        if score == "accuracy":
+            beside = "" if guessing is None else f", chance {per_cent(guessing)} %"
+            told = f"{100 * best['mean']:.2f} ± {100 * best['interval']:.2f} %{beside}"
+        rows += [(f"best {score}", f"{told}, at update {best['update']:,}")]
     return rows

@@ -107,10 +107,8 @@ def measure_shifts(
         The shifts that can be measured, and a sentence for each that cannot, for example if the features of the learner are not vectors.
     """
     shifts, notes = [], []
-    if not parts:
-        return (), ()
     device = device_of(saved.learner)
-    for space, encode in (("features", saved.learner.encode), ("pixels", pixels)):
+    for space, encode in (("features", saved.learner.encode), ("pixels", pixels)) if parts[0].name == "train" else ():
         try:
             with evaluating(saved.learner):
                 centres = {

@@ -1,26 +1,18 @@
 """One run per folder: an exclusive lock that a process holds while its run lives, and that the system frees when the process ends.
 
-    .lock         what is locked; it stays, because removing it would let two processes lock two files of one name
-    .lock.json    who holds it, for the message of the one that is refused; removed at the end, and left by a crash, which does no harm
-
-In: the folder of a run. Next: `kshot.workflows.experiment`.
+In: the folder of a run, whose file `.lock` is locked. Next: `kshot.workflows.experiment`.
 """
 
-import json
-import os
-import platform
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from kshot.errors import SavedError
+from kshot.exclusive import HeldError, exclusive, refuse_held
 from kshot.meta_train.same_run import differences
 from kshot.meta_train.state_file import STATE, read_state
-from kshot.regular_file import look, read_json
+from kshot.regular_file import look
 
 LOCK, HOLDER = ".lock", ".lock.json"
 
@@ -38,25 +30,17 @@ def locked(folder: Path, updates: int, identity: dict[str, Any]) -> Iterator[Non
         SavedError: Another process, or another run of this one, holds it, or has written another state since this one was prepared; or
             the folder cannot be written.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise _refusal(folder) from None
-    except (OSError, ValueError, NotImplementedError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise SavedError(f"cannot lock the folder {folder}: {reason}. Choose another --out.") from error
-    try:
+    with ExitStack() as until_done:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            until_done.enter_context(exclusive(folder / LOCK))
+        except HeldError as holder:
+            raise _refusal(folder, holder) from None
+        except (OSError, ValueError) as error:  # ValueError: a name with NUL
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise SavedError(f"cannot lock the folder {folder}: {reason}. Choose another --out.") from error
         _refuse_overtaken(folder, updates, identity)
-        holder = {"process": os.getpid(), "machine": platform.node(), "started": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-        with suppress(OSError):  # a note for a message, which may be missing or torn: the lock does not depend on it
-            (folder / HOLDER).write_text(json.dumps(holder), encoding="ascii")
         yield
-    finally:
-        with suppress(OSError):
-            (folder / HOLDER).unlink(missing_ok=True)
-        lock.release()
 
 
 def refuse_locked(folder: Path) -> None:
@@ -68,10 +52,9 @@ def refuse_locked(folder: Path) -> None:
     if look(folder / LOCK, SavedError) != "file":
         return
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            return
-    except Timeout:
-        raise _refusal(folder) from None
+        refuse_held(folder / LOCK)
+    except HeldError as holder:
+        raise _refusal(folder, holder) from None
     except OSError:  # a folder that cannot be written: `locked` will say so
         return
 
@@ -84,10 +67,5 @@ def _refuse_overtaken(folder: Path, updates: int, identity: dict[str, Any]) -> N
         raise SavedError(f"another run has written into {folder} since this one was prepared. Give the same command again.")
 
 
-def _refusal(folder: Path) -> SavedError:
-    try:
-        holder = read_json(folder / HOLDER)
-        who = f"process {holder['process']} on {holder['machine']}, started {holder['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        who = "another process"
-    return SavedError(f"a run is writing into {folder}: {who}. Wait for its end, stop it, or choose another --out.")
+def _refusal(folder: Path, holder: HeldError) -> SavedError:
+    return SavedError(f"a run is writing into {folder}: {holder}. Wait for its end, stop it, or choose another --out.")

@@ -41,11 +41,17 @@ class FirstLook:
     photographs: bool = False
     unread: tuple[str, ...] = ()
 
-    def error(self, where: object) -> DataError:
-        """Return the error for a folder of which pictures cannot be read because they are photographs."""
+    def error(self, where: object, unread: str = "") -> DataError:
+        """Return the error for a folder of which pictures cannot be read because they are photographs.
+
+        Args:
+            where: The folder.
+            unread: Why one cannot be read that was not looked at; empty if one of those that were cannot.
+        """
+        found = f"Of {self.pictures} pictures looked at, {len(self.unread)} cannot be read as ink: "
+        found = f"{found}{self.unread[0]}" if self.unread else unread
         return DataError(
-            f"{where}: {LOOK_LIKE_PHOTOGRAPHS}. Of {self.pictures} pictures looked at, {len(self.unread)} cannot be read as ink: "
-            f"{self.unread[0]} For photographs, train a learner of pictures: kshot train protonet --data FOLDER."
+            f"{where}: {LOOK_LIKE_PHOTOGRAPHS}. {found} For photographs, train a learner of pictures: kshot train protonet --data FOLDER."
         )
 
     def notes(self) -> tuple[str, ...]:

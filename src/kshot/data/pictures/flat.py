@@ -3,7 +3,8 @@
 In: a decoded Pillow image, from `picture_file`. Out: an RGB image, upright, without transparency. Next: `paper` and `picture`.
 
 Grey values of more than 8 bits are brought to 8 on a scale that is the same for all pictures, because brightness may tell classes apart:
-16 bits are divided by 257. What 32-bit integers and floats mean is in no file, so that their range must be stated (`levels`).
+16 bits are divided by 257, and 12 bits of a TIFF by 16.06. What 32-bit integers and floats mean is in no file, so that their range must be
+stated (`levels`).
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from kshot.data.pictures.picture_file import DAMAGE, quiet
 from kshot.errors import DataError, RecipeError
@@ -35,6 +36,9 @@ _TURNS = {
 }
 """What makes a picture upright, by the value of its EXIF orientation."""
 _ORIENTATION = 0x0112
+_BITS, _PHOTOMETRIC = 258, 262
+"""Tags of TIFF: how many bits a value has, and whether 0 is black. Pillow heeds them in pictures of 8 bits alone."""
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 
 
 def flat_rgb(image: Image.Image, side: int = 0, measure: Callable[..., int] = max, levels: Levels = "full") -> Image.Image:
@@ -59,6 +63,8 @@ def flat_rgb(image: Image.Image, side: int = 0, measure: Callable[..., int] = ma
     if image.mode == "La":
         image = image.convert("LA")
     ends = _ends(image, levels) if _is_deep(image) else None
+    if ends is not None and _tiff_tag(image, _PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
+        ends = ends[1], ends[0]
     ground = _ground(image, ends) if _is_transparent(image) else None
     if image.width * image.height <= _BAND:
         flat = _opaque(_in_8_bits(image, ends), ground)
@@ -121,7 +127,7 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def _ends(image: Image.Image, levels: Levels) -> tuple[float, float]:
-    """Find which grey values become black and white."""
+    """Find which grey values become black and white, the smaller first."""
     if isinstance(levels, tuple):
         return levels
     if levels == "stretch":
@@ -130,21 +136,29 @@ def _ends(image: Image.Image, levels: Levels) -> tuple[float, float]:
         return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 0.0)
     # 16 bits in a PNG or PGM file come as 32-bit integers from some versions of Pillow.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return 0.0, 65535.0
+        return 0.0, 2.0 ** _tiff_tag(image, _BITS, 16) - 1
     what = "floating-point numbers" if image.mode == "F" else "32-bit integers"
     raise DataError(
-        f"the picture holds {what}, and no file says which of them are black and white. State the range of all pictures, such as "
-        'data.levels = [0, 4095], or let each picture\'s own range count: data.levels = "stretch".'
+        f"the picture holds {what}, and no file says which of them are black and white. Save all pictures with 8 or 16 bits; or state the "
+        "range, such as data.levels = [0, 4095] in the recipe of `kshot train`, or kshot.Picture(levels=(0, 4095)) in Python."
     )
+
+
+def _tiff_tag(image: Image.Image, tag: int, usual: int) -> int:
+    """Return a tag of a grey TIFF, which holds one number, or what is usual in other files."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return usual
+    found = image.tag_v2.get(tag, usual)
+    return int(found[0] if isinstance(found, tuple) else found)
 
 
 def _in_8_bits(image: Image.Image, ends: tuple[float, float] | None) -> Image.Image:
     if ends is None:
         return image
-    low, high = ends
+    black, white = ends
     values = np.asarray(image)
-    inside = np.nan_to_num(values.astype(np.float64).clip(low, high), nan=low)
-    grey = Image.fromarray(np.rint((inside - low) * (255 / max(high - low, 1e-12))).astype(np.uint8))
+    inside = np.nan_to_num(values.astype(np.float64).clip(min(ends), max(ends)), nan=black)
+    grey = Image.fromarray(np.rint((inside - black) * (255 / ((white - black) or 1))).astype(np.uint8))
     if _is_transparent(image):
         grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
     return grey

@@ -108,7 +108,8 @@ class ImageFolder:
         if not items:
             raise DataError(f"every picture of {root} lies in more than one class, so that none is left. Correct the folder.")
         self.index = ClassIndex.build(items, found.groups)
-        self._kept = _read_all(self.files, chosen.copies, preprocess, n_threads, memory_limit_bytes, progress)
+        stop = (lambda fault: looked.error(root, fault)) if looked.photographs else None
+        self._kept = _read_all(self.files, chosen.copies, preprocess, n_threads, memory_limit_bytes, progress, stop)
         pairs = sorted((path.relative_to(folder).as_posix(), digest[path]) for path in self.files)
         whole = hashlib.sha256()
         for relative, one in pairs:
@@ -182,13 +183,19 @@ def _read_all(
     n_threads: int,
     memory_limit_bytes: int,
     progress: Callable[[int, int], None] | None,
+    stop: Callable[[str], DataError] | None,
 ) -> np.ndarray:
-    """Read all pictures into their kept form, (M, C, H, W). A picture that cannot be read is named with its copies."""
+    """Read all pictures into their kept form, (M, C, H, W). A picture that cannot be read is named with its copies.
+
+    With `stop`, reading ends at the first one, with the error that `stop` makes of its fault.
+    """
     kept: np.ndarray | None = None
     faults: list[str] = []
     with watched("pictures read", len(files)) as done:
         for number, result in enumerate(read_each(preprocess, files, max(1, n_threads))):
             if isinstance(result, DataError):
+                if stop is not None:
+                    raise stop(str(result))
                 faults.append(str(result))
                 faults += [f"{path}: it is a copy of {twin}." for path, twin in copies if twin == files[number]]
             else:

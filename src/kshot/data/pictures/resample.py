@@ -166,7 +166,8 @@ def _finer_rows(grid: np.ndarray, factor: int) -> np.ndarray:
     between = (edged[:, 1:, None] - before) * share[:, None]  # (C, rows + 1, factor, W)
     between += before
     first = (factor + 1) // 2
-    return between.reshape(channels, (rows + 1) * factor, width)[:, first : first + rows * factor]
+    finer: np.ndarray = between.reshape(channels, (rows + 1) * factor, width)[:, first : first + rows * factor]
+    return finer
 
 
 def _keys(x: np.ndarray, a: np.float32) -> np.ndarray:

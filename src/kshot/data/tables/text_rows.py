@@ -26,6 +26,8 @@ LONGEST_LINE = 2**24
 _SEPARATORS = ",;\t|"
 _KEYS_OF = 100
 """Lines of JSON whose keys are the columns; of standard input, which may be waiting for its answers, one."""
+_EMPTY_BYTES = "\0" * 16
+"""A file with holes, or one that is no text; without an error, it would be read to its end, which may be far away."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,21 @@ class Source:
                 fault = ""
                 if not line.isascii():
                     fault = _not_utf8(line, number)
+                self._refuse_holes(line, number)
                 if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
                     fault = f"line {number} has more than {LONGEST_LINE:,} characters. Shorten it."
                     while (rest := text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
-                        pass
+                        self._refuse_holes(rest, number)
                 yield line, fault
         finally:
             if not file.closed:
                 text.detach()  # standard input is not ours to close
         if not number:
             raise DataError(f"{printable(self.name)} is empty. Check the path.")
+
+    def _refuse_holes(self, line: str, number: int) -> None:
+        if line.startswith(_EMPTY_BYTES):
+            raise self.fault(f"line {number} holds {len(_EMPTY_BYTES)} and more bytes of zero in a row: this is no text. Check the file.")
 
     def fault(self, reason: str) -> DataError:
         """Return the error for one row."""

@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 
 from kshot.data.inputs import Inputs, concatenate, count_items, map_inputs
 from kshot.errors import RecipeError
-from kshot.learners.backbone_form import plain, vectors_of
+from kshot.learners.backbone_form import plain, require_numbers, vectors_of
 from kshot.learners.inner_loop.derivative import differentiable_twice
 from kshot.learners.inner_loop.network import Network, buffers_of
 from kshot.learners.inner_loop.parameters import Tensors
@@ -46,9 +46,11 @@ class BackboneAndHead(nn.Module):
         """Inputs (M, …) → (M, N); many tasks' (B, M, …) → (B, M, N), where `native_tasks` gives the head weights (B, N, D).
 
         Raises:
-            RecipeError: The backbone does not give one vector per item, of the D for which the head was built.
+            RecipeError: The backbone does not give one vector per item, of the D for which the head was built, in numbers of its type.
         """
         features = self.backbone(x)
+        if isinstance(features, Tensor):
+            require_numbers(features, self.head.weight.dtype)
         if self.head.weight.ndim == 2:
             features = vectors_of(features, "this learner", count_items(x), self.head.in_features)
         outputs: Tensor = self.head(features)
@@ -84,9 +86,11 @@ class BackboneAndMadeHead(nn.Module):
         """Inputs (M, …) → (M, N), or features (M, D) where no head is made yet; of many tasks, with one more first dimension.
 
         Raises:
-            RecipeError: The backbone does not give one vector per item.
+            RecipeError: The backbone does not give one vector per item, in floating numbers of the type of its parameters.
         """
         features = self.backbone(x)
+        if isinstance(features, Tensor):
+            require_numbers(features, self.head.weight.dtype)
         if self.head.bias.ndim == 1:
             features = vectors_of(features, "this learner", count_items(x))
         outputs: Tensor = self.head(features)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kshot.data.class_index import ClassIndex
-from kshot.data.dataset import Dataset, require_dataset
+from kshot.data.dataset import Dataset, notes_on, require_dataset
 from kshot.data.target_dataset import has_targets
 from kshot.episodes.centres import distances_for
 from kshot.episodes.draw import check_drawable, draw_episodes, episode_key
@@ -77,7 +77,7 @@ class EpisodeSet:
                 f"{shortened(items)}. Lower the number of episodes."
             )
         check_way(shape, real_targets=has_targets(dataset))
-        check_drawable(index, shape)  # before anything is measured
+        check_drawable(index, shape, notes_on(dataset))  # before anything is measured
         distances = distances_for(shape, dataset, index, distances)
         key = episode_key(dataset.fingerprint, split, shape, seed, distances)
         drawn = tuple(draw_episodes(index, shape, key, np.arange(episodes), distances))

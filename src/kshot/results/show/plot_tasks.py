@@ -204,6 +204,7 @@ def _episodes(axes: "Axes", values: np.ndarray, step: float, colour: str, words:
     percent_axis(axes, "x", room=width if step else 0.0)
     if len(values) >= _BARS and float(np.max(counts)) > 0.5 * len(values):
         axes.set_yscale("symlog", linthresh=10)
+        axes.set_ylabel("episodes (logarithmic above 10)")
         ticks = [tick for power in range(7) for tick in (3 * 10**power, 10 ** (power + 1)) if tick <= 1.2 * float(np.max(counts))]
         axes.set_yticks([0, *ticks], [f"{tick:,}" for tick in (0, *ticks)])
         axes.set_yticks([], minor=True)

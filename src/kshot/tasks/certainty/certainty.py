@@ -65,6 +65,8 @@ def certainty_from(arrays: Mapping[str, np.ndarray]) -> Certainty | None:
         if one is None or one.dtype != np.float32 or not (one.ndim == 1 if shape is None else one.shape == shape):
             what = "nothing" if one is None else f"{one.dtype} {one.shape}"
             raise ValueError(f"{_PREFIX}{name} must be float32 {'(m,)' if shape is None else shape}; found {what}")
+        if shape is not None and not np.isfinite(one).all():
+            raise ValueError(f"{_PREFIX}{name} must hold finite numbers")
         if np.isnan(one).any() or (shape is None and (one[1:] < one[:-1]).any()):
             raise ValueError(f"{_PREFIX}{name} must hold numbers{' that ascend' if shape is None else ''}")
     whole = Certainty(**found)  # type: ignore[arg-type]  # the loop has checked it
