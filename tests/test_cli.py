@@ -15,7 +15,7 @@ import kshot.allocator
 import kshot.errors
 import kshot.workflows.recipe_results
 from cases.folders import fill
-from kshot import cli, train_commands
+from kshot import cli, terminal, train_commands
 from kshot.exit_code import exit_code_of
 from kshot.workflows.recipe import recipe_names
 
@@ -137,6 +137,7 @@ def test_every_command_has_help_without_loading_torch(command: str, helps: dict[
 
 @pytest.mark.slow
 def test_recipes_as_json_and_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(terminal.out, "width", 80)
     assert kshot_("recipes", "--json", monkeypatch=monkeypatch) == 0
     rows = json.loads(capsys.readouterr().out)["recipes"]
     assert [row["name"] for row in rows if row["train"]] == recipe_names()
@@ -144,11 +145,12 @@ def test_recipes_as_json_and_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
     shown = capsys.readouterr()
     assert all(row["name"] in shown.out for row in rows)
     assert shown.out.count("\n") == len(rows) + 2  # one line per recipe, and how to see more
+    assert max(map(len, shown.out.splitlines())) <= 80
     assert shown.err == ""
     assert kshot_("recipes", "omniglot-protonet", monkeypatch=monkeypatch) == 0
     assert kshot_("recipes", "sinusoid-joint", monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr()
-    assert "98.81 ± 0.15 % here, 98.8 (Snell et al. 2017) published" in shown.out
+    assert "98.81 ± 0.15 % here, 98.8 (Snell et al. 2017) published, chance 20 %" in shown.out
     assert "  published: Snell et al. 2017, Table 1, page 5\n" in shown.out
     assert "median 1.581 here, 2.41 (Finn et al. 2017) published" in shown.out  # an error is not in per cent
     assert shown.err == ""

@@ -112,8 +112,14 @@ def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"\xef\xbb\xbf[1, 2]")
     assert read_text(tmp_path / "text") == "[1, 2]"
     assert read_json(tmp_path / "text") == [1, 2]
+
+
+def test_a_text_that_is_not_utf_8_says_where_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"\xff\xfe[")
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match=r"it is UTF-16\. Save it as UTF-8: iconv -f UTF-16"):
+        read_text(tmp_path / "text")
+    (tmp_path / "text").write_bytes(b"a\nb\ncaf\xe9")
+    with pytest.raises(ValueError, match=r"line 3 is not UTF-8: byte 0xe9\. Save it as UTF-8; .* iconv -f WINDOWS-1252"):
         read_text(tmp_path / "text")
 
 

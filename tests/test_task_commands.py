@@ -22,6 +22,7 @@ from cases.folders import fill
 from cases.tunable import PLAN, learning_encoder, noisy_texts
 from kshot import cli
 from kshot.exit_code import exit_code_of
+from kshot.tasks.one_writer import one_writer
 
 SOURCE = Path(kshot.errors.__file__).resolve().parents[1]
 Run = Callable[..., tuple[int, str, str]]
@@ -513,3 +514,20 @@ def test_several_labels_per_thing(run: Run) -> None:
         code, out, err = run(*words)
         assert (code, out, Path("x").exists()) == (2, "", False), words
         assert message in err, (words, err)
+
+
+def test_a_model_is_written_by_one_command_at_a_time(run: Run) -> None:
+    write("t.csv", *TEXTS)
+    with one_writer(Path("m")):
+        code, out, err = run("fit", "t.csv", "-o", "m")
+    assert (code, out, Path("m").exists()) == (2, "", False)
+    assert "another command is writing m: process" in err
+    assert run("fit", "t.csv", "-o", "m")[0] == 0
+    before = Path("m/model.json").read_bytes()
+    with one_writer(Path("m")):
+        for words in (["add", "m", "long", "k l m n o p q r s"], ["remove", "m", "long"], ["rename", "m", "long", "longer"]):
+            code, out, err = run(*words)
+            assert (code, out) == (2, "")
+            assert "another command is writing m: process" in err
+    assert Path("m/model.json").read_bytes() == before
+    assert run("add", "m", "long", "k l m n o p q r s")[0] == 0

@@ -54,6 +54,7 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
         show_as: Where the answers go.
         device: The name of a device.
     """
+    from kshot.data.pictures import copies
     from kshot.data.pictures.class_folders import class_files
     from kshot.device import pick_device
     from kshot.saved.shipped import open_saved
@@ -72,8 +73,9 @@ def label_with_learner(saved: str, support: Path, queries: Sequence[str], show_a
     asked = list(find_queries(queries, standard_lines()))
     if not asked:
         raise RecipeError("there is nothing to label: standard input names no picture. Give one path per line.")
-    pictures = [path for paths in class_files(support).values() for path in paths]
-    for note in support_notes(opened, classifier, pictures):
+    files = class_files(support)
+    pictures = [path for paths in files.values() for path in paths]
+    for note in (*copies.support_notes(files), *support_notes(opened, classifier, pictures)):
         say(f"Note: {note}")
     for note in classifier.judge(show_as.sure).notes:
         say(f"Note: {note}")

@@ -210,7 +210,7 @@ def inspect_tasks(
     from kshot.results.show.plot_tasks import plot_tasks
     from kshot.tables import show_tasks
     from kshot.terminal import counting, print_json, say
-    from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
+    from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, near_copy_notes, report_tasks
     from kshot.workflows.named_learners import open_learner
     from kshot.workflows.question import Question, ask, cautions
 
@@ -229,7 +229,7 @@ def inspect_tasks(
     parts, missing = known_parts(opened, test)
     with counting("items", 2 * sum(part.items for part in parts)) as progress:
         shifts, notes = measure_shifts(opened, parts, progress)
-    report = report_tasks(test, answers, results, shifts, asked_part(parts, test), (*missing, *notes))
+    report = report_tasks(test, answers, results, shifts, asked_part(parts, test), (*missing, *notes, *near_copy_notes(parts, test)))
     if plot is not None:
         plot_tasks(report, test, plot)
     if as_json:

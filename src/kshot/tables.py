@@ -138,11 +138,11 @@ _WIDEST_LIST = 160
 def show_recipe_list(rows: list[dict[str, Any]]) -> None:
     """Print recipes one per line: the name, the first number measured with it, and as much of what the recipe is as fits into the line."""
     width = max(len(row["name"]) for row in rows)
-    measured = [_first_number(row) for row in rows]
-    wide = max(map(len, measured))
-    room = max(20, min(out.width, _WIDEST_LIST) - width - wide - 4)
-    for row, number in zip(rows, measured, strict=True):
-        print_text((f"{row['name']:<{width}}", "bold"), (f"  {number:<{wide}}  {shorten(row['description'], room, placeholder=' …')}", ""))
+    room = max(16, min(out.width, _WIDEST_LIST) - width - 2)
+    for row in rows:
+        number = _first_number(row)
+        told = f"{number}. {row['description']}" if number else row["description"]
+        print_text((f"{row['name']:<{width}}", "bold"), (f"  {shorten(told, room, placeholder=' …')}", ""))
     out.print()
     print_line("All numbers of a recipe, with their commands: kshot recipes NAME")
 

@@ -409,3 +409,8 @@ def test_sharing_positions_needs_no_replacement_and_keeps_older_identities() -> 
         EpisodeShape(same_positions=True, replacement=True)
     assert "same_positions" not in EpisodeShape().as_dict()
     assert episode_key("data", "train", EpisodeShape(), 0) != episode_key("data", "train", EpisodeShape(same_positions=True), 0)
+
+
+def test_a_class_that_is_smaller_than_its_folder_is_explained() -> None:
+    with pytest.raises(EpisodeError, match=r"or drop the class\. Note: 19 pictures are copies\.$"):
+        check_drawable(classes_of([9, 1, 5]), EpisodeShape(way=3, shot=1, query=1), ("19 pictures are copies.",))

@@ -1,6 +1,7 @@
 """The outer loop: when it validates, what it keeps, when it stops, and that it can be started again from any state."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,23 @@ def test_a_plan_may_have_another_rate_schedule_and_length_than_the_state_began_w
     state = start(learner(), Plan(1, Optimization(lr=0.1)))
     steps = list(train(state, stream(), Plan(3, Optimization(lr=0.2, schedule="linear", clip_norm=1.0))))
     assert [step.lr for step in steps] == pytest.approx([0.2, 0.4 / 3, 0.2 / 3])
+
+
+def _other_body(state: TrainState) -> None:
+    state.learner.backbone = Conv4(width=3)  # type: ignore[assignment]  # every learner here has a backbone
+
+
+def _other_learner(state: TrainState) -> None:
+    state.learner = learner()
+
+
+def _other_optimizer(state: TrainState) -> None:
+    state.optimizer = torch.optim.Adam(learner().parameters())
+
+
+@pytest.mark.parametrize("change", [_other_body, _other_learner, _other_optimizer])
+def test_a_state_whose_optimiser_moves_other_parameters_is_refused(change: Callable[[TrainState], None]) -> None:
+    state = start(learner(), Plan(1))
+    change(state)
+    with pytest.raises(RecipeError, match=r"the optimiser of the state does not hold \d+ of the \d+ parameters .* kshot\.start\("):
+        next(train(state, stream(), Plan(1)))

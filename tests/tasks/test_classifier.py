@@ -278,3 +278,11 @@ def test_centres_are_means_of_equally_many_items_of_each_class() -> None:
     assert items == 2
     assert rows.tolist() == [[2, 3], [1, 1]]
     assert made.centres(1)[0].tolist() == [[1, 2], [0, 0]]
+
+
+def test_answers_that_are_no_numbers_are_refused(support: Path) -> None:
+    learner = SPEC.build().eval()
+    with torch.no_grad():
+        learner.backbone.blocks[3].norm.weight.fill_(1e30)  # finite, but the squared distances of the features are not
+    with pytest.raises(DataError, match="the answers of this learner are not numbers: what it computes is too large for its type"):
+        Classifier(opened(learner=learner), support).predict([picture("red", 9)])

@@ -86,7 +86,7 @@ def test_numbers_as_labels_are_classes_if_few_and_asked_about_if_many(tmp_path: 
     ("asked", "message"),
     [
         (Asked(label="x"), "--label names a column of a table, and .* is a folder of class folders"),
-        (Asked(depth=0), "--depth must be 1 or more, the number of folders that name a class; found 0"),
+        (Asked(depth=0), "--depth must be 1 to 1000, the number of folders that name a class; found 0"),
     ],
 )
 def test_flags_that_do_not_go_with_a_folder(tmp_path: Path, asked: Asked, message: str) -> None:

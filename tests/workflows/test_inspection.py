@@ -22,7 +22,7 @@ from kshot.results.score.episode_set import EpisodeSet
 from kshot.saved.class_names import fold, unfold
 from kshot.saved.folder import Saved
 from kshot.workflows.experiment import prepare, run
-from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, report_tasks
+from kshot.workflows.inspection import asked_part, known_parts, measure_shifts, near_copy_notes, report_tasks
 from kshot.workflows.question import Question, ask
 from kshot.workflows.recipe import parse_recipe
 
@@ -212,9 +212,12 @@ def test_pictures_that_are_nearly_the_same_are_counted_and_two_are_named(saved: 
     shutil.copy(other / "audi" / "0.png", other / "audi" / "9.png")  # a copy, left out
     with Image.open(other / "audi" / "2.png") as image:
         image.point(lambda value: min(value + 1, 255)).save(other / "bmw" / "7.png")
-    parts, _ = known_parts(saved, ask(saved, Question(data=str(other), shape=SHAPE, episodes=3)))
-    _, (note,) = measure_shifts(saved, parts)
+    episodes = ask(saved, Question(data=str(other), shape=SHAPE, episodes=3))
+    parts, _ = known_parts(saved, episodes)
+    (note,) = near_copy_notes(parts, episodes)
     assert note.startswith(f"Of {6 * 3 + 3 * 3 + 8} pictures, 2 pairs are nearly the same (to 4 of 255 grey levels in 16 × 16 cells): ")
     assert "2 in two classes, 1 with one in a training class." in note
     assert str(other / "audi" / "8.png") in note
     assert str(pets / learnt / "1.png") in note
+    (alone,) = near_copy_notes([], episodes)  # of a learner that names no training classes, such as `nearest`
+    assert alone.startswith("Of 8 pictures, 1 pair is nearly the same")

@@ -60,12 +60,13 @@ def called(backbone: nn.Module, x: Inputs, parameters: Mapping[str, Tensor] | No
             raise
         raise told from error
     if isinstance(found, Tensor):
-        require_numbers(found, next((value.dtype for value in backbone.parameters() if value.is_floating_point()), None))
+        require_numbers(found, backbone)
     return found
 
 
-def require_numbers(found: Tensor, own: torch.dtype | None) -> None:
-    """Raise an error unless a network with parameters of the type `own` gave dense floating numbers, in float32 or in that type."""
+def require_numbers(found: Tensor, backbone: nn.Module) -> None:
+    """Raise an error unless a network gave dense floating numbers, in float32 or in the type of its parameters."""
+    own = next((value.dtype for value in backbone.parameters() if value.is_floating_point()), None)
     if own is None:
         return  # it gives its items as they are, in their type
     kind = str(found.dtype).removeprefix("torch.")

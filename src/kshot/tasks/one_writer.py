@@ -25,9 +25,9 @@ def one_writer(folder: Path) -> Iterator[None]:
     Raises:
         SavedError: Another command of this user is writing the model.
     """
-    name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
     with ExitStack() as until_done:
         try:
+            name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
             locks = cache_folder() / "writing"
             locks.mkdir(parents=True, exist_ok=True)
             until_done.enter_context(exclusive(locks / f"{name}.lock"))

@@ -220,7 +220,13 @@ def _in_folder(folder: str) -> Iterator[Query]:
         empty = False
         yield query
     if empty:
-        yield Query(folder, f"the folder {folder} holds no pictures. Check the path. {READ}")
+        yield Query(folder, _no_pictures(folder))
+
+
+def _no_pictures(folder: str) -> str:
+    others = next((name for _, _, names in os.walk(folder) for name in sorted(names) if not name.startswith(".")), None)
+    told = "" if others is None else f", but other files, such as {others}"
+    return f"the folder {folder} holds no pictures{told}. Check the path.{'' if others is None else f' {READ}'}"
 
 
 def _below(folder: str, above: tuple[str, ...]) -> Iterator[Query]:

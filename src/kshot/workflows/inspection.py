@@ -107,8 +107,10 @@ def measure_shifts(
         The shifts that can be measured, and a sentence for each that cannot, for example if the features of the learner are not vectors.
     """
     shifts, notes = [], []
+    if not parts:
+        return (), ()
     device = device_of(saved.learner)
-    for space, encode in (("features", saved.learner.encode), ("pixels", pixels)) if parts[0].name == "train" else ():
+    for space, encode in (("features", saved.learner.encode), ("pixels", pixels)):
         try:
             with evaluating(saved.learner):
                 centres = {
@@ -123,11 +125,12 @@ def measure_shifts(
             shifts.append(measure_shift(space, train, centres))
         except (DataError, EpisodeError) as error:
             notes.append(f"No distances in the {'features' if space == 'features' else 'numbers of the items'}: {error}")
-    return tuple(shifts), (*notes, *_near_copies(parts))
+    return tuple(shifts), tuple(notes)
 
 
-def _near_copies(parts: Sequence[Part]) -> tuple[str, ...]:
-    """Report the pictures of a user's folders that are nearly the same."""
+def near_copy_notes(parts: Sequence[Part], episodes: EpisodeSet) -> tuple[str, ...]:
+    """Report the pictures of a user's folders that are nearly the same, among the parts or, where none are known, the asked classes."""
+    parts = parts or [Part("asked", episodes.dataset, episodes.index)]
     kept: list[np.ndarray] = []
     classes: list[str] = []
     places: list[str] = []
@@ -147,8 +150,9 @@ def _near_copies(parts: Sequence[Part]) -> tuple[str, ...]:
     across = [(one, other) for one, other in pairs if classes[one] != classes[other]]
     learnt = [(one, other) for one, other in pairs if (places[one] == "train") != (places[other] == "train")]
     one, other = (learnt or across or list(pairs))[0]
+    are = f"{len(pairs):,} pairs are" if len(pairs) > 1 else "1 pair is"
     return (
-        f"Of {len(files):,} pictures, {len(pairs):,} pairs are nearly the same (to {MOST_APART:.0f} of 255 grey levels in "
+        f"Of {len(files):,} pictures, {are} nearly the same (to {MOST_APART:.0f} of 255 grey levels in "
         f"{CELLS} × {CELLS} cells): {len(across):,} in two classes, {len(learnt):,} with one in a training class. "
         f"Look at {files[one]} and {files[other]}.",
     )

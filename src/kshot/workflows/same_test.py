@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from kshot.data.dataset import Dataset
+from kshot.data.dataset import Dataset, notes_on
 from kshot.data.divided_dataset import divides_itself
 from kshot.data.preprocess import Preprocess
 from kshot.data.table import Source
@@ -79,6 +79,11 @@ def same_test(learners: Mapping[str, Saved], question: Question, shots: Sequence
         if saved.learner.training_source != "none" and "classes_seen" not in saved.record:
             remarks.append(f"The record of {name} does not say which classes it was trained on, so it may have been trained on these.")
     remarks += _different_readings(learners, datasets)
+    noted: dict[str, list[str]] = {}
+    for name, dataset in datasets.items():
+        for note in notes_on(dataset):
+            noted.setdefault(note, []).append(name)
+    remarks += [f"{', '.join(names)}: {note}" for note, names in noted.items()]
     shape = shape_for(first.dataset, question.shape)
     sets = tuple(
         EpisodeSet.draw(first.dataset, first.index, first.split, replace(shape, shot=shot), episodes=question.episodes, seed=question.seed)

@@ -64,6 +64,26 @@ def test_a_folder_of_photographs_is_refused_after_the_look_if_one_cannot_be_read
             photograph(tmp_path / name / f"{seed}.png", seed + 10 * (name == "b"))
     assert any("these look like photographs; this learner reads ink on paper" in note for note in ImageFolder(tmp_path, Ink()).notes)
     blank(tmp_path / "b" / "9.png")
-    monkeypatch.setattr("kshot.data.pictures.image_folder._digests", None)  # nothing is read after the look
+    monkeypatch.setattr("kshot.data.pictures.image_folder.digests", None)  # nothing is read after the look
     with pytest.raises(DataError, match=r"these look like photographs; this learner reads ink on paper.*Of 9.*1 cannot.*kshot train"):
         ImageFolder(tmp_path, Ink())
+
+
+@pytest.mark.slow
+def test_a_photograph_outside_the_look_that_cannot_be_read_ends_the_reading(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for seed in range(SAMPLE):
+            photograph(tmp_path / name / f"{seed:02}.png", seed + 100 * (name == "b"))
+    readable = [path for name in ("a", "b") for path in sorted((tmp_path / name).iterdir())]
+    for path in readable:  # only those that are taken for ink
+        if first_look([path], Ink()).unread:
+            path.unlink()
+    everything = sorted(tmp_path.rglob("*.png"))
+    looked = {everything[number * len(everything) // SAMPLE] for number in range(SAMPLE)}
+    outside = next(path for path in everything if path not in looked)
+    blank(outside)
+    read: list[int] = []
+    with pytest.raises(DataError, match=r"these look like photographs; this learner reads ink on paper\. .*found no ink.* For photographs"):
+        ImageFolder(tmp_path, Ink(), progress=lambda done, _: read.append(done))
+    assert len(read) < len(everything)

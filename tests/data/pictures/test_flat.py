@@ -1,5 +1,6 @@
 """Every mode of Pillow as 8-bit colours, each worked by hand: two pixels, what they must become, and why."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,3 +152,36 @@ def test_bands_are_the_whole_picture(mode: str, factor: int, monkeypatch: pytest
     banded = flat_rgb(image, 31 // (3 * factor), min, (0, 65535))
     assert banded.size == (-(-31 // factor), -(-47 // factor))
     assert np.array_equal(np.asarray(banded), np.asarray(whole))
+
+
+def tiff(bits: int, photometric: int, data: bytes) -> bytes:
+    """A grey TIFF of 8 × 8 pixels, written by hand: Pillow writes neither 12 bits nor white as 0."""
+    sizes = [(256, 8), (257, 8), (258, bits), (259, 1), (262, photometric), (273, 0), (277, 1), (278, 8), (279, len(data))]
+    start = 8 + 2 + 12 * len(sizes) + 4
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, start if tag == 273 else value) for tag, value in sizes)
+    return b"II*\0" + struct.pack("<IH", 8, len(sizes)) + tags + struct.pack("<I", 0) + data
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "data", "expected"),
+    [
+        (12, 1, b"\xff" * 96, 255),
+        (12, 1, b"\x80\x08\x00" * 32, 128),  # 2048 of 4095
+        (16, 1, b"\xff" * 128, 255),
+        (16, 0, b"\0" * 128, 255),  # white is 0
+        (16, 0, b"\xff\xff" * 64, 0),
+        (8, 0, b"\0" * 64, 255),
+    ],
+)
+def test_a_tiff_says_how_many_bits_it_has_and_whether_0_is_black(
+    tmp_path: Path, bits: int, photometric: int, data: bytes, expected: int
+) -> None:
+    (tmp_path / "x.tif").write_bytes(tiff(bits, photometric, data))
+    found = Picture(4, 1).read(tmp_path / "x.tif")
+    assert (int(found.min()), int(found.max())) == (expected, expected)
+
+
+def test_stretching_turns_a_picture_whose_white_is_0(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").write_bytes(tiff(16, 0, struct.pack("<64H", *([100] * 32 + [200] * 32))))
+    found = np.asarray(Picture(8, 1, levels="stretch").read(tmp_path / "x.tif"))[0]
+    assert (int(found[0, 0]), int(found[-1, -1])) == (255, 0)

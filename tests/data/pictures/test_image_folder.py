@@ -14,6 +14,7 @@ from PIL import Image
 from cases.logged import Logged
 from kshot.data.dataset import Dataset
 from kshot.data.pictures.class_folders import class_files
+from kshot.data.pictures.copies import support_notes
 from kshot.data.pictures.image_folder import ImageFolder
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
@@ -258,3 +259,16 @@ def test_unreadable_copies_are_named_as_unreadable(tmp_path: Path) -> None:
 def test_unknown_words_are_refused(tmp_path: Path, setting: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         ImageFolder(fill(tmp_path, {"fox": 1}), Picture(8), **{setting: "merged"})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_support_set_says_what_it_holds_twice(tmp_path: Path) -> None:
+    root = fill(tmp_path / "animals", {"owl": 3, "fox": 3})
+    assert support_notes(class_files(root)) == ()
+    shutil.copy(root / "fox" / "0.png", root / "fox" / "z.png")
+    (note,) = support_notes(class_files(root))
+    assert note.startswith("1 picture is a copy of another one of its class and counts twice, such as ")
+    assert note.endswith(f"z.png (a copy of {root / 'fox' / '0.png'}).")
+    shutil.copy(root / "fox" / "0.png", root / "owl" / "y.png")
+    torn, _ = support_notes(class_files(root))
+    assert torn.startswith("1 picture lies in more than one class of the support set, byte for byte, such as ")
+    assert str(root / "owl" / "y.png") in torn

@@ -378,3 +378,13 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path, name: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 600_000, peak  # the file has 3 MB
+
+
+@pytest.mark.parametrize("start", [b"", b"text,label\na,b\n", b"text,label\na," + b"b" * 100])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.txt"])
+def test_a_file_with_a_hole_as_large_as_a_disk_ends_with_an_error(tmp_path: Path, name: str, start: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(start)
+    os.truncate(path, 2**40)
+    with pytest.raises(DataError, match=r"holds 16 and more bytes of zero in a row: this is no text\. Check the file\."):
+        list(open_table(str(path)).rows())

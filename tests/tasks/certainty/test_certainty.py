@@ -48,6 +48,8 @@ def test_what_is_learnt_comes_back_from_its_arrays() -> None:
         ({"familiar": np.array([1, 0], np.float32)}, "certainty/familiar must hold numbers that ascend"),
         ({"fewer": np.array([np.nan], np.float32)}, "certainty/fewer must hold numbers that ascend"),
         ({"scale": np.ones((3, 2), np.float32)}, r"certainty/scale must be float32 \(2, 3\); found float32 \(3, 2\)"),
+        ({"scale": np.full((2, 3), np.inf, np.float32)}, "certainty/scale must hold finite numbers"),
+        ({"shot": np.array([np.inf], np.float32)}, "certainty/shot must hold finite numbers"),
         ({"scale": np.zeros((2, 3), np.float32)}, "certainty/scale and certainty/shot must be above 0"),
         ({"shot": np.array([2], np.float32)}, "and above 2 where certainty/fewer holds numbers"),
     ],

@@ -4,12 +4,17 @@ A copy in the support set and its twin among the queries make a task easier than
 the pictures of each class, and the SHA-256 of each. Out: what is kept, and which copies were left out. Next: `image_folder`.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from kshot.data.pictures.picture_file import MOST_BYTES
 from kshot.errors import DataError, RecipeError, known_ones
+from kshot.passes import watched
+from kshot.regular_file import opened
 
 Duplicates = Literal["one", "keep", "drop"]
 """What is done about copies: `one` keeps one of each set in a class, and refuses copies in two classes; `drop` leaves the latter out,
@@ -39,6 +44,25 @@ def check_duplicates(duplicates: str) -> None:
     """
     if duplicates not in get_args(Duplicates):
         raise RecipeError(f"there is no data.duplicates {duplicates!r}.{known_ones(duplicates, get_args(Duplicates))}")
+
+
+def digests(files: Sequence[Path], n_threads: int = 4) -> dict[Path, bytes]:
+    """Hash each file with SHA-256; one that cannot be opened has no hash, and is named when it is read."""
+
+    def digest(path: Path) -> bytes | None:
+        try:
+            with opened(path, MOST_BYTES) as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError:
+            return None
+
+    found = {}
+    with ThreadPoolExecutor(max(1, n_threads)) as pool, watched("pictures compared", len(files)) as done:
+        for path, one in zip(files, pool.map(digest, files), strict=True):
+            if one is not None:
+                found[path] = one
+            done(1)
+    return found
 
 
 def choose(files: Mapping[str, Sequence[Path]], digest: Mapping[Path, bytes], duplicates: Duplicates) -> Chosen:
@@ -96,4 +120,23 @@ def notes_of(chosen: Chosen, duplicates: Duplicates) -> tuple[str, ...]:
         are = "1 picture lies" if len(torn) == 1 else f"{len(torn):,} pictures lie"
         done = "left out" if duplicates == "drop" else "kept"
         notes.append(f"{are} in more than one class, byte for byte, and {done}, such as {torn[0][0]} and {torn[0][1]}.")
+    return tuple(notes)
+
+
+def support_notes(files: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    """Say which pictures of a support set are there twice: all of them count, so that a picture is worth two, or speaks for two classes.
+
+    Args:
+        files: The pictures of each class.
+    """
+    chosen = choose(files, digests([path for paths in files.values() for path in paths]), "one")
+    notes = []
+    if torn := chosen.torn:
+        are = "1 picture lies" if len(torn) == 1 else f"{len(torn):,} pictures lie"
+        notes.append(f"{are} in more than one class of the support set, byte for byte, such as {torn[0][0]} and {torn[0][1]}. Remove one.")
+    if copies := chosen.copies:
+        are = "1 picture is a copy of another one" if len(copies) == 1 else f"{len(copies):,} pictures are copies of others"
+        whose = "its" if len(copies) == 1 else "their"
+        count = "counts" if len(copies) == 1 else "count"
+        notes.append(f"{are} of {whose} class and {count} twice, such as {copies[0][0]} (a copy of {copies[0][1]}).")
     return tuple(notes)

@@ -10,7 +10,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,16 @@ from kshot.data.class_index import ClassIndex
 from kshot.data.inputs import Inputs
 from kshot.data.kind import Kind
 from kshot.data.pictures.class_folders import Parts, find_classes, some
-from kshot.data.pictures.copies import Duplicates, check_duplicates, choose, notes_of, torn_error
+from kshot.data.pictures.copies import Duplicates, check_duplicates, choose, digests, notes_of, torn_error
 from kshot.data.pictures.first_look import first_look
 from kshot.data.pictures.ink import Ink
 from kshot.data.pictures.picture import Picture
-from kshot.data.pictures.picture_file import MOST_BYTES, is_picture_name
+from kshot.data.pictures.picture_file import is_picture_name
 from kshot.data.preprocess import Preprocess
 from kshot.data.reading import read_each, unusable
 from kshot.data.summary import summary
 from kshot.errors import DataError
 from kshot.passes import watched
-from kshot.regular_file import opened
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +86,7 @@ class ImageFolder:
         looked = first_look(everything, preprocess)
         if looked.unread:
             raise looked.error(root)
-        digest = _digests(everything, n_threads)
+        digest = digests(everything, n_threads)
         chosen = choose(found.files, digest, duplicates)
         if duplicates == "one" and (torn := [paths for paths in chosen.torn if _is_readable(paths[0], preprocess)]):
             raise torn_error(torn)  # what cannot be read anyway is named below
@@ -135,25 +133,6 @@ def _other_files(root: Path) -> tuple[Path, ...]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(place, name) for name in sorted(names) if not name.startswith(".") and not is_picture_name(Path(name))]
     return tuple(found)
-
-
-def _digests(files: Sequence[Path], n_threads: int) -> dict[Path, bytes]:
-    """Hash each file with SHA-256; one that cannot be opened has no hash, and is named when it is read."""
-
-    def digest(path: Path) -> bytes | None:
-        try:
-            with opened(path, MOST_BYTES) as file:
-                return hashlib.file_digest(file, "sha256").digest()
-        except OSError:
-            return None
-
-    found = {}
-    with ThreadPoolExecutor(max(1, n_threads)) as pool, watched("pictures compared", len(files)) as done:
-        for path, one in zip(files, pool.map(digest, files), strict=True):
-            if one is not None:
-                found[path] = one
-            done(1)
-    return found
 
 
 def _is_readable(path: Path, preprocess: Preprocess) -> bool:

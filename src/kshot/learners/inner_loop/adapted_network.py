@@ -50,7 +50,7 @@ class BackboneAndHead(nn.Module):
         """
         features = self.backbone(x)
         if isinstance(features, Tensor):
-            require_numbers(features, self.head.weight.dtype)
+            require_numbers(features, self.backbone)
         if self.head.weight.ndim == 2:
             features = vectors_of(features, "this learner", count_items(x), self.head.in_features)
         outputs: Tensor = self.head(features)
@@ -90,7 +90,7 @@ class BackboneAndMadeHead(nn.Module):
         """
         features = self.backbone(x)
         if isinstance(features, Tensor):
-            require_numbers(features, self.head.weight.dtype)
+            require_numbers(features, self.backbone)
         if self.head.bias.ndim == 1:
             features = vectors_of(features, "this learner", count_items(x))
         outputs: Tensor = self.head(features)

@@ -5,6 +5,7 @@ the shots with a band. Next: `kshot.results.compare.comparison`, whose `plot` ca
 """
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from kshot.figure import COLOURS, GREY, MARKS, band, chance_line, drawable, frame, key, new_figure, percent_axis
@@ -41,7 +42,7 @@ def plot_standings(standings: Standings, places: Sequence[float], *, score_name:
     percent = score_name == "accuracy"
     scale, unit = (100, ", %") if percent else (1, "")
     names = [score_name + unit, "paired difference to the best" + (", points" if percent else "")]
-    figure.suptitle(drawable(f"{title}; 95 % intervals over episodes", 130), fontsize=10, color=GREY)
+    figure.suptitle(fill(drawable(f"{title}; 95 % intervals over episodes", 250), 125), fontsize=10, color=GREY)
     if curve:
         _curves(left, standings, places, scale, of_difference=False)
         _curves(right, standings, places, scale, of_difference=True)
