@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _PAIRS, _BARS = 8, 20
 _FEW, _NUMBERED = 30, 12
 """At most this many classes are named and have a matrix; with at most this many, its cells have numbers."""
+_TALL = 40
+"""A bar of more episodes than this, and of more than half of them, gets a logarithmic axis, so that the others are seen."""
 _SEEN = 0.005
 """A pair of classes is drawn if more than this share of its queries are mistakes: what rounds to 0 % has no row."""
 _PART_COLOURS = (GREY, GREEN, BLUE)
@@ -202,7 +204,7 @@ def _episodes(axes: "Axes", values: np.ndarray, step: float, colour: str, words:
     counts = axes.hist(values, bins=bins.tolist(), color=colour, rwidth=0.85)[0]
     frame(axes, words, "episodes")
     percent_axis(axes, "x", room=width if step else 0.0)
-    if len(values) >= _BARS and float(np.max(counts)) > 0.5 * len(values):
+    if len(values) >= _BARS and float(np.max(counts)) > max(_TALL, 0.5 * len(values)):
         axes.set_yscale("symlog", linthresh=10)
         axes.set_ylabel("episodes (logarithmic above 10)")
         ticks = [tick for power in range(7) for tick in (3 * 10**power, 10 ** (power + 1)) if tick <= 1.2 * float(np.max(counts))]
