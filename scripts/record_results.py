@@ -8,6 +8,7 @@ number, and the command that reproduces it.
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from kshot.atomic import write_json
@@ -107,6 +108,14 @@ def omniglot_results(recipe: str, folder: str | None) -> list[dict[str, Any]]:
     return entries
 
 
+def course(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the updates of a training and of the runs that it goes on from, and the shipped learner that the first of them began with."""
+    updates, start = record.get("updates"), record.get("started_from")
+    while start and start["learner"] not in shipped():
+        updates, start = updates + start["updates"], start.get("started_from")
+    return {"updates": updates, "started_from": start["learner"] if start else None}
+
+
 def _entry(recipe: str, setting: str, command: str, saved: Saved, results: Results) -> dict[str, Any]:
     entry = {
         "recipe": recipe,
@@ -115,8 +124,7 @@ def _entry(recipe: str, setting: str, command: str, saved: Saved, results: Resul
         "measured": f"{100 * results.mean:.2f} ± {100 * results.interval:.2f}",
         "command": command,
         "trained_by": saved.record.get("command", "").partition(" --out")[0],
-        "updates": saved.record.get("updates"),
-        "started_from": (saved.record.get("started_from") or {}).get("learner"),
+        **course(saved.record),
         **results.as_dict(),
     }
     del entry["seconds"]

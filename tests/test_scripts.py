@@ -174,3 +174,13 @@ def test_a_page_keeps_everything_but_its_tables() -> None:
         "| 5-way 1-shot | 98.8 (Ab 2020) | **1.00 ± 0.10** | `kshot …` |\n\n"
         "Published: Ab 2020, Table 1.\n<!-- end -->\nafter \\1\n"
     )
+
+
+def test_the_updates_of_a_result_are_those_of_all_runs_that_it_goes_on_from() -> None:
+    course = script("record_results").course
+    assert course({"updates": 7}) == {"updates": 7, "started_from": None}
+    shipped = {"learner": "omniglot-maml", "updates": 15000}
+    assert course({"updates": 7, "started_from": shipped}) == {"updates": 7, "started_from": "omniglot-maml"}
+    first = {"learner": "runs/first", "updates": 30, "started_from": shipped}
+    assert course({"updates": 7, "started_from": first}) == {"updates": 37, "started_from": "omniglot-maml"}
+    assert course({"updates": 7, "started_from": {"learner": "runs/first", "updates": 30}}) == {"updates": 37, "started_from": None}
