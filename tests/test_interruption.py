@@ -136,3 +136,15 @@ def test_a_full_disk_under_the_output_is_an_error_in_words() -> None:
     assert done.returncode == 2
     assert f"{os.strerror(errno.ENOSPC)}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@POSIX
+@pytest.mark.slow
+def test_ctrl_c_after_the_last_word_changes_no_exit_code() -> None:
+    code = (
+        "import atexit, os, signal, sys\nsys.argv = ['kshot', '--version']\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\nfrom kshot.__main__ import main\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("kshot ")

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from kshot.errors import KshotError
-from kshot.interruption import STOPPED, caused_by, interrupted, on_interrupt, raise_once
+from kshot.interruption import STOPPED, caused_by, ignore_interrupts, interrupted, on_interrupt, raise_once
 
 _UNREAD = 141  # what a shell reports of a program that a closed pipe has ended: 128 + SIGPIPE
 
@@ -30,7 +30,9 @@ def run_to_end(app: typer.Typer) -> None:
         code = exit_code_of(app)
     except BrokenPipeError:  # while a message was written
         code = _UNREAD
-    sys.exit(_flushed(code))
+    code = _flushed(code)
+    ignore_interrupts()
+    sys.exit(code)
 
 
 def _flushed(code: int) -> int:

@@ -40,6 +40,11 @@ def on_interrupt(handler: "signal._HANDLER") -> None:
         signal.signal(signal.SIGINT, handler)
 
 
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C: the command is done, and Python, while it ends, would die of the signal in place of giving the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def caused_by(error: BaseException, kind: type[BaseException]) -> bool:
     """Whether an error is of a kind, or was raised while one of that kind was handled, as an import that Ctrl-C breaks."""
     seen: BaseException | None = error
