@@ -30,7 +30,7 @@ from kshot.learners.inner_loop.meta_gradient import meta_gradient
 from kshot.learners.inner_loop.modes.first_order import first_order
 from kshot.learners.inner_loop.modes.implicit import implicit, proximal
 from kshot.learners.inner_loop.modes.outer_gradient import Kept, OuterGradient, keeping
-from kshot.learners.inner_loop.parameters import Tensors, divide_parameters, inner
+from kshot.learners.inner_loop.parameters import Tensors, divide_parameters
 from kshot.learners.inner_loop.problem import Problem, TaskGradient, Trail, support_slope
 
 STEPS, ITERATIONS = 16, 5
@@ -45,12 +45,7 @@ def through_steps(regularisation: float) -> OuterGradient:
     @keeping(lambda steps: Kept(((steps, 1),)), learns=False)
     def solve(problem: Problem) -> TaskGradient:
         def after_steps(start: Tensors, shared: Tensors) -> tuple[Tensor, Any]:
-            def near(parameters: Tensors, number: int) -> tuple[Tensor, Tensors]:
-                loss, buffers = problem.support(parameters, number)
-                apart = {name: parameters[name] - value for name, value in start.items()}
-                return loss + 0.5 * regularisation * inner(apart, apart), buffers
-
-            held, place, trail = replace(problem, support=near), problem.begin(start), Trail()
+            held, place, trail = proximal(problem, regularisation, start), problem.begin(start), Trail()
             for number in range(problem.steps):
                 slopes, loss, buffers = support_slope(held, place.parameters, shared, number, again=True)
                 place = problem.step(place, slopes, loss, {}, number)

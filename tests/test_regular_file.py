@@ -119,7 +119,9 @@ def test_a_text_that_is_not_utf_8_says_where_and_what_to_do(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"it is UTF-16\. Save it as UTF-8: iconv -f UTF-16"):
         read_text(tmp_path / "text")
     (tmp_path / "text").write_bytes(b"a\nb\ncaf\xe9")
-    with pytest.raises(ValueError, match=r"line 3 is not UTF-8: byte 0xe9\. Save it as UTF-8; .* iconv -f WINDOWS-1252"):
+    with pytest.raises(
+        ValueError, match=r"line 3 is not UTF-8: byte 0xe9 at character 4\. Save the file as UTF-8; .* iconv -f WINDOWS-1252"
+    ):
         read_text(tmp_path / "text")
 
 

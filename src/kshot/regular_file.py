@@ -106,16 +106,25 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(_not_utf8(data, error)) from None
+        start = data.rfind(b"\n", 0, error.start) + 1
+        where = not_utf_8(data.count(b"\n", 0, start) + 1, len(data[start : error.start].decode("utf-8-sig")) + 1, data[error.start])
+        raise ValueError(f"it is {UTF_16}" if is_utf_16(data) else where) from None
 
 
-def _not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "it is UTF-16. Save it as UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW"
-    number = data.count(b"\n", 0, error.start) + 1
+UTF_16 = "UTF-16. Save it as UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW"
+"""What is said of a text in UTF-16, after `is`."""
+
+
+def is_utf_16(start: bytes) -> bool:
+    """Whether a text that starts with these bytes has the byte order mark of UTF-16."""
+    return start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+def not_utf_8(line: int, character: int, byte: int) -> str:
+    """Say that a byte is not UTF-8, and what to do; line and character are counted from 1."""
     return (
-        f"line {number} is not UTF-8: byte 0x{data[error.start]:02x}. Save it as UTF-8; if it is Western European, for example: "
-        "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+        f"line {line} is not UTF-8: byte 0x{byte:02x} at character {character}. Save the file as UTF-8; if it is Western European, "
+        "for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
     )
 
 

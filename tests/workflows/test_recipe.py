@@ -120,7 +120,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"cannot read the recipe .*folder\.toml: .*Is a directory"):
         read_recipe(tmp_path / "folder.toml")
     (tmp_path / "picture.toml").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(RecipeError, match=r"cannot read the recipe .*picture\.toml: line 1 is not UTF-8: byte 0x89\. .*iconv"):
+    with pytest.raises(
+        RecipeError, match=r"cannot read the recipe .*picture\.toml: line 1 is not UTF-8: byte 0x89 at character 1\. .*iconv"
+    ):
         read_recipe(tmp_path / "picture.toml")
 
 

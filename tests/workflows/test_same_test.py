@@ -1,6 +1,7 @@
 """Which episodes are the same for all learners, and which learners may take them."""
 
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,15 @@ def test_the_test_is_that_of_each_alone_and_data_are_opened_once(learners: dict[
 def test_whoever_is_named_first(learners: dict[str, Saved]) -> None:
     turned = same_test(dict(reversed(learners.items())), QUESTION)
     assert turned.sets[0].hash == same_test(learners, QUESTION).sets[0].hash
+
+
+@pytest.mark.slow
+def test_what_is_to_be_known_of_the_data_is_told_with_the_learners_that_read_them(learners: dict[str, Saved], tmp_path: Path) -> None:
+    other = fill(tmp_path / "cars", [f"car{number}" for number in range(6)])
+    shutil.copy(other / "car0" / "0.png", other / "car0" / "9.png")
+    test = same_test(learners, Question(data=str(other), shape=SHAPE, episodes=3))
+    (told,) = [remark for remark in test.remarks if "is a copy of another one of its class" in remark]
+    assert told.startswith(f"{', '.join(learners)}: 1 picture is a copy")
 
 
 @pytest.mark.slow

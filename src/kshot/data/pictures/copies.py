@@ -110,16 +110,13 @@ def notes_of(chosen: Chosen, duplicates: Duplicates) -> tuple[str, ...]:
     """Say what was left out, and what was kept although it lies in two classes."""
     notes = []
     if copies := chosen.copies:
-        are = "1 picture is a copy of another one" if len(copies) == 1 else f"{len(copies):,} pictures are copies of others"
-        whose = "its" if len(copies) == 1 else "their"
         notes.append(
-            f"{are} of {whose} class, byte for byte, and left out, such as {copies[0][0]} (a copy of {copies[0][1]}). "
+            f"{_are_copies(copies)}, byte for byte, and left out, such as {copies[0][0]} (a copy of {copies[0][1]}). "
             f'To keep copies, set data.duplicates = "keep".'
         )
     if torn := chosen.torn:
-        are = "1 picture lies" if len(torn) == 1 else f"{len(torn):,} pictures lie"
         done = "left out" if duplicates == "drop" else "kept"
-        notes.append(f"{are} in more than one class, byte for byte, and {done}, such as {torn[0][0]} and {torn[0][1]}.")
+        notes.append(f"{_lie(torn)} in more than one class, byte for byte, and {done}, such as {torn[0][0]} and {torn[0][1]}.")
     return tuple(notes)
 
 
@@ -132,11 +129,20 @@ def support_notes(files: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
     chosen = choose(files, digests([path for paths in files.values() for path in paths]), "one")
     notes = []
     if torn := chosen.torn:
-        are = "1 picture lies" if len(torn) == 1 else f"{len(torn):,} pictures lie"
-        notes.append(f"{are} in more than one class of the support set, byte for byte, such as {torn[0][0]} and {torn[0][1]}. Remove one.")
+        notes.append(
+            f"{_lie(torn)} in more than one class of the support set, byte for byte, such as {torn[0][0]} and {torn[0][1]}. Remove one."
+        )
     if copies := chosen.copies:
-        are = "1 picture is a copy of another one" if len(copies) == 1 else f"{len(copies):,} pictures are copies of others"
-        whose = "its" if len(copies) == 1 else "their"
         count = "counts" if len(copies) == 1 else "count"
-        notes.append(f"{are} of {whose} class and {count} twice, such as {copies[0][0]} (a copy of {copies[0][1]}).")
+        notes.append(f"{_are_copies(copies)} and {count} twice, such as {copies[0][0]} (a copy of {copies[0][1]}).")
     return tuple(notes)
+
+
+def _are_copies(copies: Sequence[object]) -> str:
+    if len(copies) == 1:
+        return "1 picture is a copy of another one of its class"
+    return f"{len(copies):,} pictures are copies of others of their class"
+
+
+def _lie(torn: Sequence[object]) -> str:
+    return "1 picture lies" if len(torn) == 1 else f"{len(torn):,} pictures lie"

@@ -48,10 +48,10 @@ class FirstLook:
             where: The folder.
             unread: Why one cannot be read that was not looked at; empty if one of those that were cannot.
         """
-        found = f"Of {self.pictures} pictures looked at, {len(self.unread)} cannot be read as ink: "
-        found = f"{found}{self.unread[0]}" if self.unread else unread
+        if self.unread:
+            unread = f"Of {self.pictures} pictures looked at, {len(self.unread)} cannot be read as ink: {self.unread[0]}"
         return DataError(
-            f"{where}: {LOOK_LIKE_PHOTOGRAPHS}. {found} For photographs, train a learner of pictures: kshot train protonet --data FOLDER."
+            f"{where}: {LOOK_LIKE_PHOTOGRAPHS}. {unread} For photographs, train a learner of pictures: kshot train protonet --data FOLDER."
         )
 
     def notes(self) -> tuple[str, ...]:

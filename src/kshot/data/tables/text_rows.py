@@ -7,7 +7,6 @@ swallow the rows after it without a word. Fields are separated by whichever of c
 parts, since spreadsheets of many countries write semicolons; in TSV, by tabs.
 """
 
-import codecs
 import csv
 import io
 import json
@@ -19,7 +18,7 @@ from pathlib import Path
 from kshot.data.tables.row import MOST_BYTES, Row, Rows, Start
 from kshot.errors import DataError
 from kshot.printable import printable
-from kshot.regular_file import opened, parse_json
+from kshot.regular_file import UTF_16, is_utf_16, not_utf_8, opened, parse_json
 
 LONGEST_LINE = 2**24
 """Characters of a line. The rest of a longer one is passed over, and its row is a fault."""
@@ -56,8 +55,8 @@ class Source:
             raise DataError(f"cannot read {printable(self.name)}: {error.strerror or error}. Check the path.") from error
 
     def _lines_of(self, file: io.BufferedReader) -> Iterator[tuple[str, str]]:
-        if file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise DataError(f"{printable(self.name)} is UTF-16. Save it as UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW")
+        if is_utf_16(file.peek(2)):
+            raise DataError(f"{printable(self.name)} is {UTF_16}")
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         number = 0
         try:
@@ -91,11 +90,7 @@ def _not_utf8(line: str, number: int) -> str:
     try:
         line.encode()
     except UnicodeEncodeError as error:
-        byte = ord(line[error.start]) - 0xDC00
-        return (
-            f"line {number} is not UTF-8: byte 0x{byte:02x} at character {error.start + 1}. Save the table as UTF-8; if it is Western "
-            "European, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
-        )
+        return not_utf_8(number, error.start + 1, ord(line[error.start]) - 0xDC00)
     return ""
 
 

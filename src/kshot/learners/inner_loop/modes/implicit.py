@@ -72,9 +72,9 @@ def implicit(regularisation: float, iterations: int, damping: float = 0.0) -> Ou
     return solve
 
 
-def proximal(problem: Problem, regularisation: float) -> Problem:
-    """The same task with λ/2 ‖φ - θ‖² added to the support loss."""
-    start = detached(problem.start)
+def proximal(problem: Problem, regularisation: float, start: Tensors | None = None) -> Problem:
+    """The same task with λ/2 ‖φ - θ‖² added to the support loss; `start` in place of θ where it is part of a graph."""
+    start = detached(problem.start) if start is None else start
 
     def support(parameters: Tensors, number: int) -> tuple[Tensor, Tensors]:
         loss, buffers = problem.support(parameters, number)
