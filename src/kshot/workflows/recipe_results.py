@@ -22,8 +22,9 @@ def recipe_rows() -> list[dict[str, Any]]:
 
     Returns:
         Entries with `name`, `description`, `train` (the command, or None if nothing is trained) and `results`, a list with `setting`,
-        `published` with its `source` (None where nothing is published), `measured`, `command` and what else identifies the number (split,
-        seed, episodes, hash, mode); `updates` and `published_updates` are the lengths of this run and of the authors', where known.
+        `published` with its `source` (None where nothing is published), `measured`, `chance` (the accuracy of guessing, a fraction; None
+        for other scores), `command` and what else identifies the number (split, seed, episodes, hash, mode); `updates` and
+        `published_updates` are the lengths of this run and of the authors', where known.
     """
     numbers = read_json(Path(str(resources.files("kshot"))) / "recipes" / "results.json")
     recipes = {name: read_recipe(name).description for name in recipe_names()}

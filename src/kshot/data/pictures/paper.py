@@ -17,7 +17,7 @@ from kshot.data.pictures.resample import enlarge_linear, slide
 from kshot.errors import DataError
 
 LONGER_SIDE = 480
-"""The working size: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
+"""The working size of larger pictures: a pen of 4 pixels in a photograph of 2,000 is still one pixel wide."""
 _LONGEST_SIDE = 512
 """Pictures up to this size are taken as they are, such as an eighth of a photograph of 12 megapixels: scaling would cost a fifth of all."""
 _CELLS = 30
